@@ -1,0 +1,59 @@
+# demo, test, lint, bench: each first makes .venv and installs what it needs; the second call starts at once.
+
+PYTHON ?= python3
+BACKEND ?= jax torch tensorflow
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RULES := pyproject.toml constraints.txt
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint bench
+
+demo: $(VENV)/.demo
+	KERAS_BACKEND=jax $(BIN)/keras-actrec demo --out runs/demo
+
+# Two test processes; one thread each, or they would fight for the cores.
+test: export OMP_NUM_THREADS ?= 1
+test: export TF_NUM_INTRAOP_THREADS ?= 1
+test: export TF_NUM_INTEROP_THREADS ?= 1
+test: $(VENV)/.all
+	@set -e; for backend in $(BACKEND); do \
+		echo "== tests on $$backend"; \
+		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2; \
+	done
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/.all
+	@set -e; for program in $(wildcard benchmarks/*.py); do \
+		echo "== $$program"; \
+		$(BIN)/python $$program; \
+	done
+
+# One stamp a set of packages. pyproject.toml and constraints.txt are the only reasons to install again.
+$(VENV)/.demo: $(RULES) | $(BIN)/pip
+	$(INSTALL) --editable ".[jax,pretrained,viz]"
+	@$(CHECK_OPENCV)
+	@touch $@
+
+$(VENV)/.all: $(RULES) | $(BIN)/pip
+	$(INSTALL) --editable ".[jax,torch,tensorflow,pretrained,tune,viz,dev]"
+	@$(CHECK_OPENCV)
+	@touch $@
+
+$(VENV)/.lint: constraints.txt | $(BIN)/pip
+	$(INSTALL) ruff
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		{ echo "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+CHECK_OPENCV = $(BIN)/python -c "import cv2" 2>/dev/null || \
+	{ echo "error: OpenCV cannot be imported: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }

@@ -1,0 +1,56 @@
+"""Time our depthwise convolution against Keras's own on the shapes of EfficientNet-Lite0, in turn.
+
+    KERAS_BACKEND=jax python benchmarks/depthwise.py
+
+Prints the ratio of the medians, below 1 where ours is faster.
+"""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+
+from keras_actrec import backbones
+
+SHAPES = (
+    (56, 32, 3, 1),
+    (56, 96, 3, 2),
+    (28, 144, 5, 2),
+    (14, 240, 5, 1),
+    (7, 672, 5, 1),
+)  # side, C, k, stride
+BATCH = 32
+
+
+def model_of(layer, side, channels):
+    """A model of one layer."""
+    inputs = keras.Input((side, side, channels))
+    return keras.Model(inputs, layer(inputs))
+
+
+def main():
+    """Run all comparisons."""
+    for side, channels, kernel, stride in SHAPES:
+        x = np.random.default_rng(0).normal(size=(BATCH, side, side, channels)).astype("float32")
+        layers = (
+            backbones.DepthwiseConv2D(kernel, stride),
+            keras.layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False),
+        )
+        models = [model_of(layer, side, channels) for layer in layers]
+        seconds = [[] for _ in models]
+        for repeat in range(8):
+            for model, taken in zip(models, seconds, strict=True):
+                started = time.perf_counter()
+                model.predict_on_batch(x)
+                if repeat >= 2:
+                    taken.append(time.perf_counter() - started)
+        ours, stock = (1e3 * statistics.median(taken) for taken in seconds)
+        shape = f"{side} x {side} x {channels}, {kernel} x {kernel}, stride {stride}"
+        print(
+            f"{keras.backend.backend()} {shape}: ours {ours:.1f} ms, keras {stock:.1f} ms, ratio {ours / stock:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""TensorFlow: `tf.while_loop` over `TensorArray`s."""
+
+import keras
+import tensorflow as tf
+
+
+def loop(step, states, sequences, unroll=False):
+    """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
+
+    Returns the outputs, stacked along a new first axis, and the last states. The first step runs
+    before the loop: it tells the loop the structure, types and shapes of the outputs.
+    """
+    flat = tf.nest.flatten(sequences)
+
+    def at(t):
+        return tf.nest.pack_sequence_as(sequences, [sequence[t] for sequence in flat])
+
+    outputs, states = step(states, at(0))
+    if unroll:
+        collected = [tf.nest.flatten(outputs)]
+        for t in range(1, flat[0].shape[0]):
+            step_outputs, states = step(states, at(t))
+            collected.append(tf.nest.flatten(step_outputs))
+        stacked = [tf.stack(steps) for steps in zip(*collected, strict=True)]
+        return tf.nest.pack_sequence_as(outputs, stacked), states
+
+    length = tf.shape(flat[0])[0]
+    arrays = [
+        tf.TensorArray(output.dtype, size=length, element_shape=output.shape).write(0, output)
+        for output in tf.nest.flatten(outputs)
+    ]
+
+    def body(t, states, arrays):
+        step_outputs, states = step(states, at(t))
+        arrays = [
+            array.write(t, out) for array, out in zip(arrays, tf.nest.flatten(step_outputs), strict=True)
+        ]
+        return t + 1, states, arrays
+
+    _, states, arrays = tf.while_loop(
+        lambda t, *_: t < length, body, (tf.constant(1), states, arrays), maximum_iterations=length
+    )
+    stacked = []
+    for array, sequence in zip(arrays, [flat[0]] * len(arrays), strict=True):
+        out = array.stack()
+        out.set_shape([sequence.shape[0], *out.shape[1:]])
+        stacked.append(out)
+    return tf.nest.pack_sequence_as(outputs, stacked), states
+
+
+def depthwise_conv2d(x, kernel, stride):
+    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
+    return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
+
+
+def devices():
+    """Names of the devices, such as `CPU:0`."""
+    return [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
+
+
+def seed(number):
+    """Seed what the backend draws by itself: nothing, Keras seeds every draw."""

@@ -1,0 +1,36 @@
+"""PyTorch: a Python loop over views."""
+
+import keras
+import torch
+
+
+def loop(step, states, sequences, unroll=False):
+    """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
+
+    Returns the outputs, stacked along a new first axis, and the last states. The loop is always
+    unrolled here.
+    """
+    flat = [sequence.unbind(0) for sequence in keras.tree.flatten(sequences)]
+    collected = []
+    for inputs in zip(*flat, strict=True):
+        outputs, states = step(states, keras.tree.pack_sequence_as(sequences, inputs))
+        collected.append(keras.tree.flatten(outputs))
+    stacked = [torch.stack(steps) for steps in zip(*collected, strict=True)]
+    return keras.tree.pack_sequence_as(outputs, stacked), states
+
+
+def depthwise_conv2d(x, kernel, stride):
+    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
+    return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
+
+
+def devices():
+    """Names of the devices, such as `cpu:0`."""
+    return ["cpu:0"] + [
+        f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
+    ]
+
+
+def seed(number):
+    """Seed what the backend draws by itself: Keras leaves dropout to torch's own generator."""
+    torch.manual_seed(number)

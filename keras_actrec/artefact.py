@@ -1,0 +1,146 @@
+"""One `.keras` file in and out: the model, its class names, and how to sample and size a clip."""
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
+from keras_actrec._files import replacing
+from keras_actrec.data import ClipTransform, Sampling, probe, read_frames
+from keras_actrec.errors import UserError
+
+_ENTRY = "keras_actrec.json"  # beside Keras' own entries in the archive, which ignore it
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A model that knows its classes and how to look at a video.
+
+    Attributes:
+        model: `keras.Model`, clips `(B, T, H, W, 3)`, RGB, 0-255, to probabilities `(B, C)`.
+        class_names: name of every class id.
+        sampling: which frames of a video the model sees.
+        transform: how frames are sized.
+        about: what else the file says: the recipe, versions, the training data's hash.
+    """
+
+    model: keras.Model
+    class_names: tuple
+    sampling: Sampling
+    transform: ClipTransform
+    about: dict = field(default_factory=dict)
+
+    @property
+    def masked(self):
+        """Whether the model takes a mask of the frames that count."""
+        return isinstance(self.model.input, dict)
+
+    def read(self, path):
+        """Read a video as the model wants it: frames uint8 `(T, H, W, 3)` and mask bool `(T,)`.
+
+        Raises:
+            VideoError: a video that does not decode.
+        """
+        indices, mask = self.sampling.indices(probe(path).frames)
+        return self.transform(read_frames(path, indices)), mask
+
+    def batch(self, frames, mask=None):
+        """Model inputs from frames `(T, H, W, 3)` of one clip, which must be of the model's size.
+
+        Raises:
+            UserError: for frames of another size.
+        """
+        frames = np.asarray(frames)
+        size = self.transform.size
+        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
+            raise UserError(
+                f"this model takes frames of {size} x {size} pixels in RGB, (T, {size}, {size}, 3). "
+                f"Received: shape {frames.shape}; `read(path)` sizes them"
+            )
+        if not self.masked:
+            return frames[None]
+        mask = np.ones(len(frames), bool) if mask is None else np.asarray(mask)
+        return {"clip": frames[None], "mask": mask[None]}
+
+    def predict_video(self, path, top=None):
+        """Name what a video shows.
+
+        Args:
+            path: video file.
+            top: how many classes to return, default all.
+
+        Returns:
+            list of `(class name, score)`, best first; the scores of all classes add up to 1.
+
+        Raises:
+            VideoError: a video that does not decode.
+        """
+        scores = self.model.predict_on_batch(self.batch(*self.read(path)))[0]
+        order = np.argsort(-scores, kind="stable")[:top]
+        return [(self.class_names[place], float(scores[place])) for place in order]
+
+    def save(self, path):
+        """Write everything into one `.keras` file, which appears only when it is complete."""
+        path = Path(path)
+        if path.suffix != ".keras":
+            raise UserError(f"`path` must end in .keras. Received: path={path}")
+        about = {
+            "format": _FORMAT,
+            "class_names": list(self.class_names),
+            "sampling": asdict(self.sampling),
+            "transform": asdict(self.transform),
+            "about": self.about,
+        }
+        with replacing(path) as beside:
+            self.model.save(beside)
+            with zipfile.ZipFile(beside, "a") as archive:
+                archive.writestr(_ENTRY, json.dumps(about, indent=2))
+
+
+def load(path):
+    """Open a `.keras` file written by `Recogniser.save`, on any backend.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A `Recogniser`.
+
+    Raises:
+        UserError: where the file is missing, broken, or a Keras model without class names.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no model file {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            about = json.loads(archive.read(_ENTRY))
+    except zipfile.BadZipFile as error:
+        raise UserError(
+            f"{path} is not a .keras file, or not a whole one ({error}): copy or train it again"
+        ) from error
+    except KeyError as error:
+        raise UserError(
+            f"{path} is a Keras model without class names and sampling: "
+            "save it with keras_actrec's Recogniser.save"
+        ) from error
+    if about["format"] > _FORMAT:
+        raise UserError(
+            f"{path} was written by a newer keras_actrec: upgrade with pip install -U keras_actrec"
+        )
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path} is damaged ({error}): copy or train it again") from error
+    return Recogniser(
+        model=model,
+        class_names=tuple(about["class_names"]),
+        sampling=Sampling(**about["sampling"]),
+        transform=ClipTransform(**about["transform"]),
+        about=about["about"],
+    )

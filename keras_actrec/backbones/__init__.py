@@ -1,0 +1,64 @@
+"""Per-frame networks by name, frames in and feature maps out."""
+
+import difflib
+
+import keras
+
+from keras_actrec.backbones._depthwise import DepthwiseConv2D
+from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
+from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0
+from keras_actrec.errors import UserError
+
+__all__ = ["DepthwiseConv2D", "InputScaling", "build", "efficientnet_lite0", "list_backbones"]
+
+_BUILDERS = {
+    "efficientnet_lite0": efficientnet_lite0,
+    **{name: application(name) for name in APPLICATIONS},
+}
+
+
+def list_backbones():
+    """The names that `build` knows, sorted."""
+    return sorted(_BUILDERS)
+
+
+def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
+    """Build a per-frame network by name: frames in, a feature map out.
+
+    Args:
+        name: one of `list_backbones()`, or `"name:layer"`, which is short for both arguments.
+        weights: `"imagenet"`, `None` (random), or the path of a weight file: what `save_weights` wrote for
+            the network built with `layer=None`, or, for `efficientnet_lite0`, a torch file. The ImageNet
+            weights of `efficientnet_lite0` come with the extra `pretrained`; Keras downloads those of the
+            others.
+        input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
+        layer: name of the layer whose output is the feature map; `None` is the last one before the pooling.
+
+    Returns:
+        A `keras.Model` from frames `(B, H, W, 3)`, RGB, 0-255, any dtype, to a feature map `(B, K, K', D)`;
+        `model.output_shape[-1]` is `D`. The normalisation is inside.
+
+    Raises:
+        UserError: for an unknown name or layer (with the nearest one), frames that are not RGB, and weights
+            that are missing or do not fit.
+    """
+    name, _, suffix = str(name).partition(":")
+    layer = layer or suffix or None
+    if name not in _BUILDERS:
+        raise UserError(f"unknown backbone {name!r}{_nearest(name, list_backbones())}")
+    if len(input_shape) != 3 or input_shape[-1] != 3:
+        raise UserError(f"`input_shape` must be (height, width, 3). Received: input_shape={input_shape}")
+    model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape))
+    if layer is None:
+        return model
+    outputs = {each.name: each.output for each in model.layers}
+    if layer not in outputs:
+        raise UserError(f"{name} has no layer {layer!r}{_nearest(layer, outputs)}")
+    if len(outputs[layer].shape) != 4:
+        raise UserError(f"layer {layer!r} of {name} gives no feature map but {outputs[layer].shape}")
+    return keras.Model(model.input, outputs[layer], name=name)
+
+
+def _nearest(name, names):
+    match = difflib.get_close_matches(str(name), names, n=1, cutoff=0)
+    return f": did you mean {match[0]!r}?"

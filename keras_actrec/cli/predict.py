@@ -1,0 +1,40 @@
+"""`keras-actrec predict`: name what videos show."""
+
+import json as json_module
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_actrec._files import replacing
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
+    clips: Annotated[list[Path], typer.Argument(help="Video files.")],
+    json: Annotated[Path | None, typer.Option(help="Write labels, scores and seconds here.")] = None,
+):
+    """Print the five most probable classes of each video."""
+    from keras_actrec import artefact
+
+    recogniser = artefact.load(model)
+    results = []
+    for clip in clips:
+        started = time.perf_counter()
+        answers = recogniser.predict_video(clip, top=5)
+        seconds = time.perf_counter() - started
+        results.append(
+            {
+                "path": str(clip),
+                "labels": [label for label, _ in answers],
+                "scores": [score for _, score in answers],
+                "seconds": round(seconds, 3),
+            }
+        )
+        print(f"{clip}  ({seconds:.2f} s)")
+        for label, score in answers:
+            print(f"  {score:6.3f}  {label}")
+    if json is not None:
+        with replacing(json) as beside:
+            beside.write_text(json_module.dumps(results, indent=2) + "\n", encoding="utf-8")

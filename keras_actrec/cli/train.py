@@ -1,0 +1,33 @@
+"""`keras-actrec train`: from a recipe and a folder of videos to a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or a recipe's name such as hman/synthetic.")],
+    data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
+    out: Annotated[Path, typer.Option(help="The run directory, which is made.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a value: train.epochs=6.")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Folder for extracted features that runs share.")
+    ] = None,
+    on_error: Annotated[
+        str | None, typer.Option(help="raise or skip, for videos that cannot be read.")
+    ] = None,
+):
+    """Train a model."""
+    from keras_actrec import training
+    from keras_actrec.cli._progress import progress
+
+    overrides = [*(set_ or []), *([f"data.on_error={on_error}"] if on_error else [])]
+    values = training.read_recipe(recipe, overrides)
+    with progress() as report:
+        run = training.train(values, data, out, features=features, report=report)
+    for line in run.record["data"]["skipped"]:
+        print(f"skipped: {line}")
+    last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())
+    print(f"last epoch: {last}")
+    print(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")

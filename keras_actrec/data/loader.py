@@ -1,0 +1,197 @@
+"""Batches of clips or features for `fit`, `evaluate` and `predict`."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+from keras_actrec.data.decode import _opencv, read_frames
+from keras_actrec.data.sampling import clip_rng
+from keras_actrec.errors import UserError
+
+_AHEAD = 2  # batches that threads prepare while one is used
+
+
+class _Dataset(keras.utils.PyDataset):
+    """Batches as a pure function of (seed, epoch, batch number): order, frames and augmentation.
+
+    Keras's own worker threads are not used: they keep batches that were prepared ahead for the next epoch, in
+    which they come first and in the wrong order (3.15, whenever an epoch is left early, as `fit` does on its
+    first call to build a model). Here a batch that is prepared ahead belongs to its epoch and number and is
+    dropped when they do not come up.
+    """
+
+    def __init__(self, items, sampling, *, batch_size, seed, training, masked, workers):
+        super().__init__(workers=0)
+        if not items:
+            raise UserError("`items` must hold at least one video. Received: none")
+        for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0), ("workers", workers, 0)):
+            if value < least:
+                raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
+        self.items = list(items)
+        self.sampling = sampling
+        self.batch_size = batch_size
+        self.seed = seed
+        self.training = training
+        self.masked = masked
+        self.epoch = 0
+        self._lock = threading.Lock()
+        self._pending = {}
+        self._pool = None
+        if workers:
+            _opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
+            self._pool = ThreadPoolExecutor(workers)
+
+    def __len__(self):
+        return -(-len(self.items) // self.batch_size)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} batches. Received: index={index}")
+        epoch = self.epoch
+        if self._pool is None:
+            return self._collate([self._sample(epoch, place) for place in self._places(epoch, index)])
+        with self._lock:
+            wanted = [(epoch, ahead) for ahead in range(index, min(index + 1 + _AHEAD, len(self)))]
+            for stale in self._pending.keys() - set(wanted):
+                for future in self._pending.pop(stale):
+                    future.cancel()
+            for key in wanted:
+                if key not in self._pending:
+                    places = self._places(*key)
+                    self._pending[key] = [self._pool.submit(self._sample, epoch, place) for place in places]
+            futures = self._pending.pop(wanted[0])
+        return self._collate([future.result() for future in futures])
+
+    def on_epoch_end(self):
+        """Goes on to the next epoch. Note that `fit` calls this once before its first epoch too."""
+        self.epoch += 1
+
+    def _places(self, epoch, index):
+        """Places in `items` of the items of one batch."""
+        count = len(self.items)
+        # The stream after the last item's: SeedSequence takes [seed, epoch] for the same as [seed, epoch, 0].
+        order = clip_rng(self.seed, epoch, count).permutation(count) if self.training else np.arange(count)
+        return order[index * self.batch_size : (index + 1) * self.batch_size].tolist()
+
+    def _sample(self, epoch, place):
+        rng = clip_rng(self.seed, epoch, place) if self.training else None
+        return self._load(self.items[place], rng)
+
+    def _collate(self, samples):
+        arrays, masks, labels = zip(*samples, strict=True)
+        x = np.stack(arrays)
+        if self.masked:
+            x = {self._input_name: x, "mask": np.stack(masks)}
+        return x, np.array(labels, "int32")
+
+
+class ClipDataset(_Dataset):
+    """Clips decoded from video files, batch by batch.
+
+    A batch is `(x, y)`: `x` uint8 `(B, T, size, size, 3)`, RGB, or, with `masked`, a dict of `clip` and
+    `mask` `(B, T)`, bool; `y` int32 `(B,)`. The last batch may be smaller. With `training` the order is
+    shuffled and frames, crops and flips are drawn anew in each epoch; all of it depends on (seed, `epoch`,
+    place of the item in `items`) only, never on `workers` or on the backend.
+
+    `on_epoch_end` adds 1 to `epoch`. Pass `shuffle=False` to `fit`, which otherwise changes the order of the
+    batches in a way that cannot be repeated, and the callback `FollowEpoch(dataset)`, so that epoch 5 draws
+    the same in a run that was resumed.
+
+    Args:
+        items: pairs `(Record, VideoInfo)` from `index_videos`.
+        sampling: a `Sampling`.
+        transform: a `ClipTransform`.
+        batch_size: clips a batch.
+        seed: seed of everything drawn, at least 0.
+        training: whether to shuffle and draw; else order and clips are always the same.
+        masked: whether to add the mask.
+        workers: number of threads that decode ahead; 0 decodes when asked.
+
+    Raises:
+        UserError: no items, or an argument out of range.
+        VideoError: on access, a file that does not decode (any more).
+    """
+
+    _input_name = "clip"
+
+    def __init__(
+        self, items, sampling, transform, *, batch_size=8, seed=0, training=False, masked=False, workers=0
+    ):
+        super().__init__(
+            items,
+            sampling,
+            batch_size=batch_size,
+            seed=seed,
+            training=training,
+            masked=masked,
+            workers=workers,
+        )
+        self.transform = transform
+
+    def _load(self, item, rng):
+        record, info = item
+        indices, mask = self.sampling.indices(info.frames, rng)
+        clip = self.transform(read_frames(record.file, indices), rng)
+        return clip, mask, record.label
+
+
+class FeatureDataset(_Dataset):
+    """Clips of extracted features, batch by batch.
+
+    As `ClipDataset`, with `x` float32 `(B, T, K, K, D)` or `(B, T, D)`, named `features` when `masked`. Only
+    the steps that a clip needs are read from disk.
+
+    Args:
+        items: `FeatureItem`s from `extract_features`.
+        sampling: a `Sampling`, in steps of the features.
+        batch_size: clips a batch.
+        seed: seed of everything drawn, at least 0.
+        training: whether to shuffle and draw; else order and clips are always the same.
+        masked: whether to add the mask.
+        workers: number of threads that read ahead; 0 reads when asked.
+
+    Raises:
+        UserError: no items, an argument out of range, or, on access, a feature file that cannot be read.
+    """
+
+    _input_name = "features"
+
+    def __init__(self, items, sampling, *, batch_size=8, seed=0, training=False, masked=False, workers=0):
+        super().__init__(
+            items,
+            sampling,
+            batch_size=batch_size,
+            seed=seed,
+            training=training,
+            masked=masked,
+            workers=workers,
+        )
+
+    def _load(self, item, rng):
+        indices, mask = self.sampling.indices(item.frames, rng)
+        try:
+            features = np.load(item.file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{item.file}: not a feature file ({error}); extract it again") from error
+        return features[indices].astype("float32"), mask, item.record.label
+
+
+class FollowEpoch(keras.callbacks.Callback):
+    """Keeps the epoch of a dataset equal to that of `fit`.
+
+    `fit` calls a dataset's `on_epoch_end` once before its first epoch, and starts a resumed run at
+    `initial_epoch`. With this callback the n-th epoch draws the same clips in every run.
+
+    Args:
+        dataset: a `ClipDataset` or `FeatureDataset`.
+    """
+
+    def __init__(self, dataset):
+        super().__init__()
+        self.dataset = dataset
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets the epoch; Keras calls it before it asks for the first batch."""
+        self.dataset.epoch = epoch

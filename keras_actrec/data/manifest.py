@@ -1,0 +1,194 @@
+"""Which video files there are, what they show and which part of the set they belong to."""
+
+import csv
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_actrec.errors import UserError
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+
+_SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+_COLUMNS = ("path", "label", "split", "group", "fold")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One labelled video: where it is and what the manifest says of it.
+
+    Attributes:
+        file: where the file is.
+        path: the path as the manifest has it, relative to the manifest's root; it names the video in results.
+        label: 0-based class id, a place in `Manifest.class_names`.
+        split: `train`, `validation`, `test` or empty.
+        group: what must stay together in one part (a person, a scene, a source video), or empty.
+        fold: name of the fold whose test part the video is, or empty.
+    """
+
+    file: Path
+    path: str
+    label: int
+    split: str = ""
+    group: str = ""
+    fold: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The labelled videos of a set.
+
+    Attributes:
+        records: tuple of `Record`, in the order of the CSV file or sorted by path.
+        class_names: tuple of class names, sorted; a label is a place in it.
+        root: folder that the paths are relative to.
+    """
+
+    records: tuple
+    class_names: tuple
+    root: Path
+
+    @property
+    def sha256(self):
+        """Hash of the sorted rows (path, class name, split, group, fold): the same set, the same hash."""
+        rows = sorted((r.path, self.class_names[r.label], r.split, r.group, r.fold) for r in self.records)
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def read_manifest(data, *, manifest=None):
+    """Reads a set of videos from a CSV file or from a folder.
+
+    A CSV file has the columns `path,label` and optionally `split,group,fold`; other columns are ignored,
+    paths are relative to the file's folder. `split` is `train`, `validation` (or `val`) or `test`. A folder
+    is read from the CSV file `manifest` inside it, else from `manifest.csv` where it has one, else from its
+    folders: one folder a class, or `train/`, `validation/` (or `val/`) and `test/` that hold the class
+    folders. Hidden files and files without a video suffix are passed over.
+
+    Class ids follow the **sorted class names**, so they depend neither on the order of the rows nor on the
+    platform.
+
+    Args:
+        data: path of a CSV file or a folder.
+        manifest: name of the CSV file inside the folder `data`.
+
+    Returns:
+        A `Manifest`.
+
+    Raises:
+        UserError: nothing is there, a row is incomplete, a listed file is missing, a path stands twice, there
+            is only one class, or a group stands in two splits.
+    """
+    data = Path(data)
+    if data.is_dir():
+        table = data / (manifest or "manifest.csv")
+        if manifest is not None and not table.is_file():
+            raise UserError(f"{table}: not found; `manifest` names a CSV file inside {data}")
+        rows = _rows_of_csv(table) if table.is_file() else _rows_of_folder(data)
+        root = table.parent
+    elif data.is_file():
+        if manifest is not None:
+            raise UserError(f"{data}: `manifest` goes with a folder, and this is a file; leave it out")
+        rows, root = _rows_of_csv(data), data.parent
+    else:
+        raise UserError(f"{data}: not found; looked for a CSV file or a folder of videos")
+    return _manifest(data, rows, root)
+
+
+def _manifest(data, rows, root):
+    class_names = tuple(sorted({row["label"] for row in rows}))
+    if len(class_names) < 2:
+        raise UserError(f"{data}: there is only one class, {class_names[0]!r}; at least two are needed")
+    labels = {name: label for label, name in enumerate(class_names)}
+    records, seen, missing = [], set(), []
+    for row in rows:
+        file = root / row["path"]
+        place = os.path.normpath(row["path"])
+        if place in seen:
+            raise UserError(f"{data}: the path {row['path']!r} stands twice; remove one of the rows")
+        seen.add(place)
+        if not file.is_file():
+            missing.append(row["path"])
+        records.append(
+            Record(file, row["path"], labels[row["label"]], row["split"], row["group"], row["fold"])
+        )
+    if missing:
+        raise UserError(
+            f"{data}: {len(missing)} of {len(rows)} listed files are missing, the first is {missing[0]!r}; "
+            f"paths are relative to {root}"
+        )
+    for column in ("split", "fold"):
+        blank = [record.path for record in records if not getattr(record, column)]
+        if blank and len(blank) < len(records):
+            raise UserError(f"{data}: `{column}` is blank for {blank[0]!r}; fill it in everywhere or nowhere")
+    splits = {}
+    for record in records:
+        if record.group and splits.setdefault(record.group, record.split) != record.split:
+            raise UserError(
+                f"{data}: the group {record.group!r} stands in the splits {splits[record.group]!r} and "
+                f"{record.split!r}; a group must stay in one"
+            )
+    return Manifest(tuple(records), class_names, root)
+
+
+def _rows_of_csv(file):
+    rows = []
+    with open(file, newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        try:
+            columns = reader.fieldnames or ()
+            for column in ("path", "label"):
+                if column not in columns:
+                    raise UserError(
+                        f"{file}: the column `{column}` is missing; the first line must name path,label "
+                        f"(optionally split,group,fold). Received: {','.join(columns)!r}"
+                    )
+            for line in reader:
+                row = {column: (line.get(column) or "").strip() for column in _COLUMNS}
+                where = f"{file}, line {reader.line_num}"
+                for column in ("path", "label"):
+                    if not row[column]:
+                        raise UserError(f"{where}: `{column}` is blank; fill it in or remove the row")
+                if row["split"] and row["split"] not in _SPLITS:
+                    raise UserError(
+                        f"{where}: `split` must be train, validation or test. Received: {row['split']!r}"
+                    )
+                row["split"] = _SPLITS.get(row["split"], "")
+                rows.append(row)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{file}: not a CSV file in UTF-8 ({error})") from error
+    if not rows:
+        raise UserError(f"{file}: the file lists no videos; add rows of path,label")
+    return rows
+
+
+def _rows_of_folder(root):
+    files = []
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and name.lower().endswith(VIDEO_SUFFIXES):
+                files.append((Path(folder) / name).relative_to(root).parts)
+    files.sort()
+    if not files:
+        raise UserError(f"{root}: no videos found (looked for {' '.join(VIDEO_SUFFIXES)} in its folders)")
+    split_level = all(parts[0] in _SPLITS for parts in files)
+    rows = []
+    for parts in files:
+        if len(parts) < 2 + split_level:
+            raise UserError(
+                f"{root / Path(*parts)}: the video is in no class folder; make one folder a class or list "
+                "the videos in manifest.csv"
+            )
+        split = _SPLITS[parts[0]] if split_level else ""
+        rows.append(
+            {
+                "path": "/".join(parts),
+                "label": parts[int(split_level)],
+                "split": split,
+                "group": "",
+                "fold": "",
+            }
+        )
+    return rows

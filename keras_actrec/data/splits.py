@@ -1,0 +1,118 @@
+"""Train, validation and test parts without leaks."""
+
+import numpy as np
+
+from keras_actrec.errors import UserError
+
+
+def split_manifest(manifest, *, test_fold=None, test_share=0.25, validation_share=0.0, seed=0):
+    """Splits a manifest into train, validation and test.
+
+    Where the manifest has splits, they are used as they are. Else `test_fold` names the fold that is the test
+    part, and the other folds are for training. Else the test part is drawn: `test_share` of every class as
+    nearly as whole groups allow, and at least one unit of every class that has two or more; a unit is a
+    group, or a record without one. **A group never stands in two parts.** The validation part is drawn from
+    the train part in the same way, unless the manifest's splits name one. The draw depends on `seed` alone.
+
+    Args:
+        manifest: a `Manifest`.
+        test_fold: name or number of the fold to test on, for manifests with folds.
+        test_share: share to draw for testing, between 0 and 1.
+        validation_share: share of the train part to draw for validation; 0 draws none.
+        seed: seed of the draw.
+
+    Returns:
+        dict of `train`, `validation`, `test` to tuples of `Record` in the manifest's order.
+
+    Raises:
+        UserError: an unknown fold, a share out of range, a class that is missing from the train part, an
+            empty test part, or a group in two parts.
+    """
+    if not 0 < test_share < 1:
+        raise UserError(f"`test_share` must be between 0 and 1. Received: test_share={test_share}")
+    if not 0 <= validation_share < 1:
+        raise UserError(f"`validation_share` must be in [0, 1). Received: {validation_share}")
+    records = manifest.records
+    validation = ()
+    if any(record.split for record in records):
+        if test_fold is not None:
+            raise UserError(
+                f"`test_fold` goes with folds, but the manifest has splits, which decide; leave it out. "
+                f"Received: test_fold={test_fold!r}"
+            )
+        train, validation, test = (
+            tuple(record for record in records if record.split == split)
+            for split in ("train", "validation", "test")
+        )
+    elif test_fold is not None:
+        folds = sorted({record.fold for record in records if record.fold})
+        if str(test_fold) not in folds:
+            there = f"the folds are {', '.join(folds)}" if folds else "the manifest has no `fold` column"
+            raise UserError(f"`test_fold` is not in the manifest: {there}. Received: test_fold={test_fold!r}")
+        train = tuple(record for record in records if record.fold != str(test_fold))
+        test = tuple(record for record in records if record.fold == str(test_fold))
+    else:
+        train, test = _draw(records, test_share, np.random.default_rng([seed, 0]))
+    if validation_share and not validation:
+        train, validation = _draw(train, validation_share, np.random.default_rng([seed, 1]))
+        if not validation:
+            raise UserError(
+                "the validation part is empty: no group can leave the train part without taking a whole "
+                "class along; use validation_share=0 or add groups"
+            )
+    parts = {"train": train, "validation": validation, "test": test}
+    _check(parts, manifest.class_names)
+    return parts
+
+
+def _draw(records, share, rng):
+    """Moves whole groups to a drawn part while that brings its count of every class nearer to the share."""
+    units = {}
+    for place, record in enumerate(records):
+        units.setdefault(("group", record.group) if record.group else ("record", place), []).append(place)
+    units = list(units.values())
+    num_classes = 1 + max((record.label for record in records), default=0)
+    counts = np.zeros((len(units), num_classes))
+    for unit, places in enumerate(units):
+        np.add.at(counts[unit], [records[place].label for place in places], 1)
+    total, num_units = counts.sum(axis=0), (counts > 0).sum(axis=0)
+    target = np.where(num_units > 1, np.maximum(share * total, 1), 0)
+
+    drawn, have = [], np.zeros(num_classes)
+    order = rng.permutation(len(units))
+
+    def distance(unit):  # of the drawn part from its target, with one unit more; it may not empty a class
+        after = have + counts[unit]
+        return np.inf if np.any((total > 0) & (after == total)) else np.sum((target - after) ** 2)
+
+    for unit in order:
+        if distance(unit) < np.sum((target - have) ** 2):
+            drawn.append(unit)
+            have += counts[unit]
+    if not drawn and len(units):  # every unit is more than twice the share: the nearest one has to do
+        nearest = min(order, key=distance)
+        if np.isfinite(distance(nearest)):
+            drawn.append(nearest)
+    chosen = {place for unit in drawn for place in units[unit]}
+    rest = tuple(record for place, record in enumerate(records) if place not in chosen)
+    return rest, tuple(records[place] for place in sorted(chosen))
+
+
+def _check(parts, class_names):
+    for name in ("train", "test"):
+        if not parts[name]:
+            raise UserError(f"the {name} part is empty; change the splits, the folds or `test_share`")
+    absent = sorted(set(range(len(class_names))) - {record.label for record in parts["train"]})
+    if absent:
+        raise UserError(
+            f"the train part has no video of {len(absent)} of {len(class_names)} classes, the first is "
+            f"{class_names[absent[0]]!r}; add videos or change the splits"
+        )
+    part_of = {}
+    for name, records in parts.items():
+        for record in records:
+            if record.group and part_of.setdefault(record.group, name) != name:
+                raise UserError(
+                    f"the group {record.group!r} stands in {part_of[record.group]} and in {name}; "
+                    "a group must stay in one part"
+                )

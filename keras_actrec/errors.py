@@ -1,0 +1,9 @@
+"""The error for what the person at the keyboard can mend."""
+
+
+class UserError(ValueError):
+    """A wrong argument, file, recipe or installation that the person can put right.
+
+    The message is one line that names the thing and the fix. The command line prints it as `error: <message>`
+    and exits with status 1; in Python it is an ordinary `ValueError`.
+    """

@@ -1,0 +1,230 @@
+"""Evaluate a recogniser on one part of a set of videos."""
+
+import csv
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_actrec._files import replacing
+from keras_actrec.data import ClipDataset, index_videos, read_manifest, split_manifest
+from keras_actrec.errors import UserError
+from keras_actrec.evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a set of videos.
+
+    Attributes:
+        name: the model's.
+        class_names: name of every class id.
+        records: the videos that were scored.
+        labels: their class ids `(N,)`.
+        scores: their probabilities `(N, C)`.
+        skipped: one line for every video that could not be read.
+        protocol: in words: frames, views, how their answers become one.
+        split: the part of the data.
+        extra: further columns of a report, name to text.
+    """
+
+    name: str
+    class_names: tuple
+    records: tuple
+    labels: np.ndarray
+    scores: np.ndarray
+    skipped: tuple
+    protocol: str
+    split: str
+    extra: dict = field(default_factory=dict)
+
+    @property
+    def predicted(self):
+        """Class ids with the highest score `(N,)`."""
+        return np.argmax(self.scores, axis=1)
+
+    @property
+    def videos(self):
+        """Number of videos that were scored."""
+        return len(self.records)
+
+    @property
+    def top1(self):
+        """Share of videos whose class has the highest score."""
+        return top_k_accuracy(self.scores, self.labels, 1)
+
+    @property
+    def top5(self):
+        """Share of videos whose class is among the five highest scores."""
+        return top_k_accuracy(self.scores, self.labels, 5)
+
+    @property
+    def confusion(self):
+        """Counts `(C, C)`, row = true class."""
+        return confusion_matrix(self.labels, self.predicted, len(self.class_names))
+
+    @property
+    def mean_class(self):
+        """Mean of the classes' accuracies."""
+        return mean_class_accuracy(self.confusion)
+
+    def to_json(self):
+        """The result as plain values."""
+        return {
+            "model": self.name,
+            "split": self.split,
+            "top1": self.top1,
+            "top5": self.top5,
+            "mean_class": self.mean_class,
+            "videos": self.videos,
+            "skipped": list(self.skipped),
+            "official": None,
+            "protocol": self.protocol,
+            "class_names": list(self.class_names),
+            "confusion": self.confusion.tolist(),
+        }
+
+    def write_json(self, path):
+        """Write `to_json` to a file."""
+        with replacing(path) as beside:
+            beside.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+
+    def write_predictions(self, path):
+        """Write a CSV file `path,label,predicted,score`, a row a video; score is the predicted class'."""
+        with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("path", "label", "predicted", "score"))
+            for record, label, predicted, scores in zip(
+                self.records, self.labels, self.predicted, self.scores, strict=True
+            ):
+                names = self.class_names[label], self.class_names[predicted]
+                writer.writerow((record.path, *names, f"{scores[predicted]:.6f}"))
+
+
+def evaluate(recogniser, data, *, split="test", on_error="raise", batch_size=8, workers=2, report=None):
+    """Score a recogniser on one part of a set of videos, each of which is looked at once.
+
+    The parts are those of the recipe that the model was trained with, so `"test"` never holds a video it was
+    trained on.
+
+    Args:
+        recogniser: a `Recogniser`.
+        data: a CSV file or a folder, see `read_manifest`.
+        split: `"train"`, `"validation"`, `"test"` or `"all"`.
+        on_error: `"raise"`, or `"skip"` to count videos that cannot be read and leave them out.
+        batch_size: clips at a time.
+        workers: threads that decode.
+        report: called as `report(stage, done, total, text)`: stages `videos` and `batches`.
+
+    Returns:
+        An `Evaluation`.
+
+    Raises:
+        UserError: for a label that the model does not know, an empty part, or other data than the model was
+            split on.
+        VideoError: for a video that cannot be read.
+    """
+    report = report or (lambda stage, done, total, text="": None)
+    table = recogniser.about.get("recipe", {}).get("data", {})
+    manifest = read_manifest(data, manifest=table.get("manifest") if Path(data).is_dir() else None)
+    records = _with_labels_of(recogniser, manifest, _part(recogniser, manifest, table, split))
+    indexed, broken = index_videos(
+        records,
+        on_error=on_error,
+        workers=max(workers, 1),
+        progress=lambda done, total: report("videos", done, total, split),
+    )
+    if not indexed:
+        raise UserError(f"split {split!r} has no video that can be scored ({len(broken)} skipped)")
+    dataset = ClipDataset(
+        indexed,
+        recogniser.sampling,
+        recogniser.transform,
+        batch_size=batch_size,
+        masked=recogniser.masked,
+        workers=workers,
+    )
+    scores = []
+    for index in range(len(dataset)):
+        clips, labels = dataset[index]
+        scores.append(_predict(recogniser.model, clips, len(labels), batch_size))
+        report("batches", index + 1, len(dataset), split)
+    records = tuple(record for record, _ in indexed)
+    return Evaluation(
+        name=recogniser.model.name,
+        class_names=recogniser.class_names,
+        records=records,
+        labels=np.array([record.label for record in records]),
+        scores=np.concatenate(scores),
+        skipped=tuple(str(error) for error in broken),
+        protocol=_protocol(recogniser),
+        split=split,
+    )
+
+
+def _predict(model, clips, count, batch_size):
+    """Probabilities of a batch, filled up to `batch_size` so that nothing is compiled twice."""
+
+    def fill(array):
+        return np.concatenate([array, np.repeat(array[-1:], batch_size - count, axis=0)])
+
+    filled = {key: fill(value) for key, value in clips.items()} if isinstance(clips, dict) else fill(clips)
+    return np.asarray(model.predict_on_batch(filled))[:count]
+
+
+def _part(recogniser, manifest, table, split):
+    if split == "all":
+        return manifest.records
+    has_splits = any(record.split for record in manifest.records)
+    trained_on = recogniser.about.get("data", {}).get("sha256")
+    if trained_on == manifest.sha256:
+        parts = split_manifest(
+            manifest,
+            test_fold=table.get("test_fold"),
+            test_share=table.get("test_share", 0.25),
+            validation_share=table.get("validation_share", 0.0),
+            seed=table.get("split_seed", 0),
+        )
+    elif has_splits:  # which may be a test part alone
+        parts = {
+            name: tuple(record for record in manifest.records if record.split == name)
+            for name in ("train", "validation", "test")
+        }
+    else:
+        raise UserError(
+            "this data has no splits of its own and is not the data that the model was trained on, "
+            "so its training videos cannot be told from others: use --split all"
+        )
+    if split not in parts:
+        raise UserError(f"`split` must be one of {', '.join(parts)}, all. Received: split={split!r}")
+    if not parts[split]:
+        raise UserError(f"this data has no videos in split {split!r}")
+    return parts[split]
+
+
+def _with_labels_of(recogniser, manifest, records):
+    """The records with the model's class ids, which need not be the manifest's."""
+    ids = {name: number for number, name in enumerate(recogniser.class_names)}
+    relabelled = []
+    for record in records:
+        name = manifest.class_names[record.label]
+        if name not in ids:
+            raise UserError(
+                f"{record.path}: its label {name!r} is not one of the model's classes: "
+                f"{', '.join(recogniser.class_names)}"
+            )
+        relabelled.append(replace(record, label=ids[name]))
+    return relabelled
+
+
+def _protocol(recogniser):
+    sampling, transform = recogniser.sampling, recogniser.transform
+    step = f", stride {sampling.stride}" if sampling.stride > 1 else ""
+    every = f", 1 frame in {sampling.every}" if sampling.every > 1 else ""
+    crop = "whole frame" if transform.crop == "none" else "centre crop"
+    # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
+    steps = ", mean of the steps' probabilities" if recogniser.model.layers[-1].name == "average" else ""
+    return (
+        f"1 clip of {sampling.frames} frames ({sampling.method}{step}{every}), {crop} {transform.size}{steps}"
+    )

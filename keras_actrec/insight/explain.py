@@ -1,0 +1,139 @@
+"""Why a model answered as it did: where it looked, and when it decided."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import keras
+import numpy as np
+
+from keras_actrec.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What a model saw in one clip, step by step. Steps where `mask` is false are padding.
+
+    Attributes:
+        path: the video file.
+        frames: uint8 `(T, H, W, 3)`, RGB, as the model got them.
+        mask: bool `(T,)`, true where the frame counts.
+        attention: share of each of K x K cells of the frame in what the model looked at, `(T, K, K)`, adding
+            up to 1 in every step; hard attention has a single 1. None for a model without attention.
+        boundaries: share of each layer's detectors that saw a segment end, `(T, L)`, lowest layer first; 0
+            or 1 where a layer has one detector. None for a model without boundaries.
+        temperature: of the attention, `(T,)`. None for an attention without one.
+        steps: probabilities at every step `(T, C)`.
+        scores: the answer `(C,)`.
+        class_names: name of every class id.
+        true_label: what the clip shows, where that is known.
+        model_name: name of the model.
+
+    Raises:
+        UserError: `true_label` is no class.
+    """
+
+    path: Path
+    frames: np.ndarray
+    mask: np.ndarray
+    attention: np.ndarray | None
+    boundaries: np.ndarray | None
+    temperature: np.ndarray | None
+    steps: np.ndarray
+    scores: np.ndarray
+    class_names: tuple
+    true_label: str | None = None
+    model_name: str = "model"
+
+    def __post_init__(self):
+        if self.true_label is not None and self.true_label not in self.class_names:
+            raise UserError(
+                f"`true_label` must be a class of the model, one of {', '.join(self.class_names)}. "
+                f"Received: true_label={self.true_label!r}"
+            )
+
+    @property
+    def label(self):
+        """The class with the highest score."""
+        return self.class_names[int(np.argmax(self.scores))]
+
+    @property
+    def score(self):
+        """The score of `label`."""
+        return float(np.max(self.scores))
+
+
+def explain(recogniser, path, true_label=None):
+    """Runs a model on one video and keeps what its layers did.
+
+    Read are the layers `temporal` (an `AttentiveRNN` with `return_trace=True`) and `classifier` (the
+    probabilities at every step), as `hman` and `lstm_attention` have them.
+
+    Args:
+        recogniser: what `keras_actrec.load` returns.
+        path: video file.
+        true_label: name of the class that the video shows, if known.
+
+    Returns:
+        An `Explanation`.
+
+    Raises:
+        UserError: a model without these layers or with an attention that is not on a square of cells, or a
+            `true_label` that is no class.
+        VideoError: a video that does not decode.
+    """
+    tracer = _tracer(recogniser.model)
+    frames, mask = recogniser.read(path)
+    seen = tracer.predict_on_batch(recogniser.batch(frames, mask))
+    seen = {name: np.asarray(value[0], "float32") for name, value in seen.items()}
+    if "attention" in seen:
+        side = math.isqrt(seen["attention"].shape[-1])
+        seen["attention"] = seen["attention"].reshape(-1, side, side)
+    if "temperature" in seen:
+        seen["temperature"] = seen["temperature"][:, 0]
+    return Explanation(
+        path=Path(path),
+        frames=np.asarray(frames),
+        mask=np.asarray(mask, bool),
+        attention=seen.get("attention"),
+        boundaries=seen.get("boundaries"),
+        temperature=seen.get("temperature"),
+        steps=seen["steps"],
+        scores=seen["scores"],
+        class_names=tuple(recogniser.class_names),
+        true_label=true_label,
+        model_name=recogniser.model.name,
+    )
+
+
+# A model of the same layers with more outputs, compiled by the backend once and not for every clip.
+_TRACERS = WeakKeyDictionary()
+
+
+def _tracer(model):
+    if model not in _TRACERS:
+        layers = {layer.name: layer for layer in model.layers}
+        trace = _trace(layers["temporal"]) if "temporal" in layers else {}
+        if not trace or "classifier" not in layers:
+            raise UserError(
+                f"`{model.name}` has no temporal trace to explain; hman and lstm_attention have one: "
+                "a layer `temporal` with `return_trace=True` and a layer `classifier`"
+            )
+        locations = trace["attention"].shape[-1] if "attention" in trace else 1
+        if math.isqrt(locations) ** 2 != locations:
+            raise UserError(
+                f"`{model.name}` looks at {locations} locations, which are no square of cells to draw"
+            )
+        outputs = {**trace, "steps": layers["classifier"].output, "scores": model.output}
+        _TRACERS[model] = keras.Model(model.input, outputs)
+    return _TRACERS[model]
+
+
+def _trace(layer):
+    if not getattr(layer, "return_trace", False):
+        return {}
+    # Keras keeps the dict that the layer returned as a list, sorted by key; states, if any, come after it.
+    names = sorted({"output", *getattr(layer.cell, "trace_sizes", {})})
+    trace = dict(zip(names, keras.tree.flatten(layer.output), strict=False))
+    return {name: trace[name] for name in ("attention", "boundaries", "temperature") if name in trace}

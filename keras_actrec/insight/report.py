@@ -1,0 +1,122 @@
+"""One HTML page that shows how good models are and why they answered as they did."""
+
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+
+from keras_actrec._files import replacing
+from keras_actrec.errors import UserError
+
+
+def write_report(path, *, title, evaluations=(), explanations=()):
+    """Writes one HTML page that needs nothing beside it and no network.
+
+    It has a table of the models side by side, the confusion matrix of each, and for each explained clip its
+    frames with the attention on them, over boundaries, temperature and probabilities on the same time axis.
+    It fits a phone and follows the reader's choice of light or dark. The file appears when it is complete.
+
+    Args:
+        path: the page, such as `report.html`; folders are made if missing.
+        title: its heading.
+        evaluations: one object for each model, with the attributes `name`, `top1`, `top5` (or None) and
+            `mean_class`, shares from 0 to 1; `videos`, how many were scored; `skipped`, a line for each that
+            could not be read; `confusion`, counts `(C, C)` with a row for each true class; `class_names`;
+            `extra`, a dict of text by name: further columns of the table, except `recipe`, which stands below
+            the model's name. An `Evaluation` has them.
+        explanations: what `explain` returned, one for each clip.
+
+    Returns:
+        `Path` of the page.
+
+    Raises:
+        UserError: there is nothing to report, or matplotlib or jinja2 is missing.
+    """
+    evaluations, explanations = list(evaluations), list(explanations)
+    if not evaluations and not explanations:
+        raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
+    template, pictures = _viz()
+    page = template.render(
+        title=title,
+        themes=pictures.THEMES,
+        outline=pictures.OUTLINE,
+        table=_table(evaluations),
+        models=[
+            {"name": each.name, "picture": pictures.confusion(each), "classes": _classes(each)}
+            for each in evaluations
+        ],
+        clips=[_clip(each, pictures.clip_blocks(each)) for each in explanations],
+        has_attention=any(each.attention is not None for each in explanations),
+        has_boundaries=any(each.boundaries is not None for each in explanations),
+        has_temperature=any(each.temperature is not None for each in explanations),
+    )
+    with replacing(path) as beside:
+        # A file name that is no UTF-8 reaches Python with lone surrogates, which cannot be encoded.
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+    return Path(path)
+
+
+def _viz():
+    """The template, and the module that draws."""
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UserError("The report needs the extra `viz`: pip install 'keras_actrec[viz]'") from error
+    from keras_actrec.insight import _pictures
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}%"
+    return environment.from_string(
+        files(__package__).joinpath("report.html.j2").read_text("utf-8")
+    ), _pictures
+
+
+def _table(evaluations):
+    """What the headline table shows; None without models."""
+    if not evaluations:
+        return None
+    classes = {len(each.class_names) for each in evaluations}
+    extra = [name for each in evaluations for name in each.extra if name != "recipe"]
+    return {
+        "models": evaluations,
+        "classes": classes.pop() if len(classes) == 1 else None,
+        "top5": any(len(each.class_names) > 5 for each in evaluations),
+        "extra": list(dict.fromkeys(extra)),
+        "skipped": list(dict.fromkeys(line for each in evaluations for line in each.skipped)),
+    }
+
+
+def _classes(evaluation):
+    """A row for each class: name, clips, how many were right, and what the others were taken for."""
+    rows = []
+    for name, counts in zip(evaluation.class_names, evaluation.confusion, strict=True):
+        counts = {other: int(count) for other, count in zip(evaluation.class_names, counts, strict=True)}
+        clips, right = sum(counts.values()), counts.pop(name)
+        mistakes = [f"{other} ({count})" for other, count in Counter(counts).most_common(3) if count]
+        rows.append({"name": name, "clips": clips, "right": right, "mistakes": ", ".join(mistakes)})
+    return rows
+
+
+def _clip(explanation, blocks):
+    """What the page says about a clip."""
+    true, label = explanation.true_label, explanation.label
+    names = list(explanation.class_names)
+    cells = None
+    if explanation.attention is not None:
+        most = explanation.attention[explanation.mask].max(axis=(1, 2))
+        cells = float(most.min()), float(most.max())
+    return {
+        "file": "/".join(Path(explanation.path).parts[-2:]),
+        "model": explanation.model_name,
+        "true": true,
+        "label": label,
+        "score": explanation.score,
+        "true_score": None if true is None else float(explanation.scores[names.index(true)]),
+        "right": true == label,
+        "steps": int(explanation.mask.sum()),
+        "padding": int((~explanation.mask).sum()),
+        "cells": cells,
+        "blocks": blocks,
+    }

@@ -1,0 +1,88 @@
+"""What the three attentions over locations share: the location logits."""
+
+import keras
+from keras import ops
+
+from keras_actrec.errors import UserError
+
+
+class LocationAttention(keras.layers.Layer):
+    """Base of `SoftAttention`, `GumbelHardAttention` and `ReinforceAttention`: the location logits.
+
+    By default the logits are a map of the query alone, `a = h W` with `W` of shape `(Q, N)` (HM-AN,
+    eq. 12). `content=True` is the form that Sharma et al. released, where every location's features
+    take part: `a_n = u . tanh(x_n V + b + h W)`.
+
+    A subclass turns logits into scores in `_scores(logits, query, noise)`.
+    """
+
+    def __init__(self, content=False, content_units=None, **kwargs):
+        super().__init__(**kwargs)
+        if content_units is not None and not content:
+            raise UserError(
+                f"`content_units` needs `content=True`. "
+                f"Received: content={content}, content_units={content_units}"
+            )
+        if content_units is not None and content_units < 1:
+            raise UserError(f"`content_units` must be at least 1. Received: content_units={content_units}")
+        self.content = content
+        self.content_units = content_units
+        self.num_locations = None
+
+    def build(self, features_shape, query_shape):
+        if len(features_shape) != 3 or features_shape[1] is None:
+            raise UserError(
+                f"`features` must be (batch, locations, channels) with the number of locations known. "
+                f"Received: shape={tuple(features_shape)}"
+            )
+        _, self.num_locations, channels = features_shape
+        query_size = query_shape[-1]
+        if self.content:
+            units = self.content_units or channels
+            self.content_kernel = self.add_weight(name="content_kernel", shape=(channels, units))
+            self.content_bias = self.add_weight(name="content_bias", shape=(units,), initializer="zeros")
+            self.kernel = self.add_weight(name="kernel", shape=(query_size, units))
+            self.score_kernel = self.add_weight(name="score_kernel", shape=(units, 1))
+        else:
+            self.kernel = self.add_weight(name="kernel", shape=(query_size, self.num_locations))
+
+    @property
+    def trace_sizes(self):
+        """What `attend` puts into a trace besides the scores, and how wide."""
+        return {}
+
+    @property
+    def noise_size(self):
+        """How many columns of noise `call` takes: none for a deterministic attention."""
+        return 0
+
+    def _logits(self, features, query):
+        logits = ops.matmul(query, self.kernel)
+        if self.content:
+            hidden = ops.matmul(features, self.content_kernel) + self.content_bias
+            hidden = ops.tanh(hidden + ops.expand_dims(logits, 1))  # (B, N, units)
+            logits = ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)
+        return ops.cast(logits, "float32")  # (B, N)
+
+    def call(self, features, query, noise=None, return_attention_scores=False):
+        context, scores, _ = self.attend(features, query, noise)
+        return (context, scores) if return_attention_scores else context
+
+    def attend(self, features, query, noise=None):
+        """Return the context `(B, D)`, the scores `(B, N)` and a dict of what else a trace shows."""
+        scores, trace = self._scores(self._logits(features, query), query, noise)
+        scores = ops.cast(scores, features.dtype)
+        context = ops.squeeze(ops.matmul(ops.expand_dims(scores, 1), features), 1)  # (B, D)
+        return context, scores, trace
+
+    def compute_output_shape(self, features_shape, query_shape):
+        return (features_shape[0], features_shape[2])
+
+    def compute_output_spec(self, features, query, noise=None, return_attention_scores=False):
+        shape = self.compute_output_shape(features.shape, query.shape)
+        context = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        scores = keras.KerasTensor(features.shape[:2], dtype=self.compute_dtype)
+        return (context, scores) if return_attention_scores else context
+
+    def get_config(self):
+        return {**super().get_config(), "content": self.content, "content_units": self.content_units}

@@ -1,0 +1,25 @@
+"""Noise that layers draw once a batch, before the loop, so that cells stay pure functions."""
+
+import keras
+from keras import ops
+
+
+def _uniform(shape, seed):
+    # The open interval: both logarithms below stay finite in float32.
+    return keras.random.uniform(shape, minval=1e-7, maxval=1.0 - 1e-7, dtype="float32", seed=seed)
+
+
+def gumbel(shape, seed):
+    """Gumbel(0, 1) samples, `-log(-log u)`."""
+    return -ops.log(-ops.log(_uniform(shape, seed)))
+
+
+def logistic(shape, seed):
+    """Logistic(0, 1) samples, the difference of two Gumbel samples: `log u - log(1 - u)`."""
+    uniform = _uniform(shape, seed)
+    return ops.log(uniform) - ops.log1p(-uniform)
+
+
+def straight_through(hard, soft):
+    """The value of `hard`, exactly, with the gradient of `soft`."""
+    return ops.stop_gradient(hard - soft) + soft

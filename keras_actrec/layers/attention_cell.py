@@ -1,0 +1,135 @@
+"""A recurrent cell that looks at its input through an attention."""
+
+import keras
+from keras import ops
+
+from keras_actrec.errors import UserError
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class AttentionCell(keras.layers.Layer):
+    """Any attention over locations in front of any Keras cell (HM-AN, eq. 12-13).
+
+    At step t: `context = attention(x_t, h_{t-1})`, `output, states = cell(context, states)`. The query is
+    the cell's first state, or, of a cell of several layers, the first layer's part of it
+    (`cell.query(states)`, as `HMRNNCell` has).
+
+    Args:
+        attention: `SoftAttention`, `GumbelHardAttention` or `ReinforceAttention`.
+        cell: a Keras cell whose output is its first state. It takes the attention's context `(B, D)`.
+
+    Call arguments:
+        inputs: `(B, N, D)`, the features of one step.
+        states: the cell's.
+
+    Returns:
+        The cell's output and new states. In `keras.layers.RNN` no noise is drawn: hard attentions take
+        the most probable location. `AttentiveRNN` draws the noise.
+
+    Raises:
+        UserError: for a cell with dropout: its masks would be drawn inside the loop.
+    """
+
+    def __init__(self, attention, cell, **kwargs):
+        super().__init__(**kwargs)
+        refuse_dropout(cell)
+        self.attention = attention
+        self.cell = cell
+
+    def build(self, input_shape):
+        batch, _, channels = input_shape
+        if not self.attention.built:  # as they are when a saved model is loaded
+            self.attention.build(tuple(input_shape), (batch, self.query_size))
+        if not self.cell.built:
+            self.cell.build((batch, channels))
+
+    @property
+    def state_size(self):
+        """The cell's."""
+        return self.cell.state_size
+
+    @property
+    def output_size(self):
+        """The cell's."""
+        return self.cell.output_size
+
+    @property
+    def query_size(self):
+        """Width of the query."""
+        if hasattr(self.cell, "query_size"):
+            return self.cell.query_size
+        return keras.tree.flatten(self.cell.state_size)[0]
+
+    def query(self, states):
+        """The part of `states` that the attention sees, `(B, query_size)`."""
+        return self.cell.query(states) if hasattr(self.cell, "query") else states[0]
+
+    def get_initial_state(self, batch_size=None):
+        """The cell's."""
+        return self.cell.get_initial_state(batch_size=batch_size)
+
+    @property
+    def trace_sizes(self):
+        """What a trace of this cell has, and how wide."""
+        inner = getattr(self.cell, "trace_sizes", {})
+        return {"attention": self.attention.num_locations, **self.attention.trace_sizes, **inner}
+
+    @property
+    def noise_size(self):
+        """Columns of noise that `step` takes: the attention's, then the cell's."""
+        return self.attention.noise_size + getattr(self.cell, "noise_size", 0)
+
+    def draw_noise(self, shape, seed):
+        """Noise of shape `(*shape, noise_size)`."""
+        parts = [part for part in (self.attention, self.cell) if getattr(part, "noise_size", 0)]
+        return ops.concatenate([part.draw_noise(shape, seed) for part in parts], axis=-1)
+
+    def step(self, inputs, states, noise=None, training=False):
+        """One step: output, new states, and a dict of traces."""
+        attention_noise = cell_noise = None
+        if noise is not None:
+            if self.attention.noise_size:
+                attention_noise = noise[:, : self.attention.noise_size]
+            if getattr(self.cell, "noise_size", 0):
+                cell_noise = noise[:, self.attention.noise_size :]
+        context, scores, trace = self.attention.attend(inputs, self.query(states), attention_noise)
+        output, states, cell_trace = run_cell(self.cell, context, states, cell_noise, training)
+        return output, states, {"attention": scores, **trace, **cell_trace}
+
+    def call(self, inputs, states, training=False):
+        output, states, _ = self.step(inputs, states, training=training)
+        return output, states
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "attention": keras.saving.serialize_keras_object(self.attention),
+            "cell": keras.saving.serialize_keras_object(self.cell),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config["attention"] = keras.saving.deserialize_keras_object(config["attention"])
+        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
+        return cls(**config)
+
+
+def refuse_dropout(cell):
+    """Raise for a Keras cell with dropout: its masks would be drawn inside the loop."""
+    for argument in ("dropout", "recurrent_dropout"):
+        if getattr(cell, argument, 0):
+            raise UserError(
+                f"`cell` must not have `{argument}`: put keras.layers.Dropout behind the layer. "
+                f"Received: cell={cell}"
+            )
+
+
+def run_cell(cell, inputs, states, noise=None, training=False):
+    """One step of one of our cells, or of any Keras cell: output, states, traces.
+
+    Cells are built by then, so `call` is used and not `__call__`, which costs .15 ms a step on torch.
+    """
+    if hasattr(cell, "step"):
+        return cell.step(inputs, states, noise=noise, training=training)
+    output, states = cell.call(inputs, states)
+    return output, list(states) if isinstance(states, (list, tuple)) else [states], {}

@@ -1,0 +1,145 @@
+"""The recurrent layer that draws noise, honours masks and shows what its cell did."""
+
+import keras
+from keras import ops
+
+from keras_actrec import _backend
+from keras_actrec.errors import UserError
+from keras_actrec.layers.attention_cell import refuse_dropout, run_cell
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class AttentiveRNN(keras.layers.RNN):
+    """`keras.layers.RNN` for cells that need noise, and that can return a trace of its steps.
+
+    What it adds: in training all noise that the cell needs is drawn once a batch, before the loop, from
+    the layer's own seed generator (a cell stays a pure function, the same on every backend); the loop
+    itself, which is faster than the stock one; `return_trace`. Masked steps keep the states, and their
+    output is the first state, on every backend.
+
+    Args:
+        cell: one of this library's cells or any Keras cell whose output is its first state.
+        return_sequences: whether to return every step's output `(B, T, units)` or the last one's.
+        return_state: whether to return the last states too.
+        return_trace: whether to return a dict instead of the output: `output`, and what the cell has of
+            `boundaries (B, T, L)`, `attention (B, T, N)`, `temperature (B, T, 1)`, `gates (B, T, D)`,
+            `log_prob (B, T, 1)`. Masked steps are 0 in all but `output`.
+        seed: integer for the noise; None draws one.
+        **kwargs: as `keras.layers.RNN` (`go_backwards`, `stateful`, `unroll`, `zero_output_for_mask`).
+
+    Call arguments:
+        sequences: `(B, T, ...)`.
+        initial_state: list of states, default the cell's.
+        mask: bool `(B, T)`, False where a step is padding.
+        training: whether to draw noise.
+
+    Raises:
+        UserError: for a list of cells or `StackedRNNCells`: stack layers instead; for a cell with dropout.
+    """
+
+    def __init__(
+        self, cell, return_sequences=False, return_state=False, return_trace=False, seed=None, **kwargs
+    ):
+        if isinstance(cell, (list, tuple, keras.layers.StackedRNNCells)):
+            raise UserError(
+                f"`cell` must be one cell: stack AttentiveRNN layers instead. Received: cell={cell}"
+            )
+        refuse_dropout(cell)
+        super().__init__(cell, return_sequences=return_sequences, return_state=return_state, **kwargs)
+        self.return_trace = return_trace
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._traces = _Traces()
+        self._share_policy(self.cell)
+
+    def _share_policy(self, cell):
+        # `dtype=` reaches this layer only; its cell must compute in the same type.
+        for part in (cell, getattr(cell, "attention", None), getattr(cell, "cell", None)):
+            if isinstance(part, keras.layers.Layer) and not part.built:
+                part.dtype_policy = self.dtype_policy
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        noise = None
+        if training and getattr(self.cell, "noise_size", 0):
+            noise = self.cell.draw_noise(ops.shape(sequences)[:2], self.seed_generator)
+            noise = _time_major(noise)
+        inputs = {"x": _time_major(sequences)}
+        if noise is not None:
+            inputs["noise"] = noise
+        if mask is not None:
+            inputs["mask"] = ops.expand_dims(ops.transpose(ops.cast(mask, "bool")), -1)  # (T, B, 1)
+        if self.go_backwards:
+            inputs = {key: ops.flip(value, axis=0) for key, value in inputs.items()}
+
+        def step(states, inputs):
+            output, new_states, trace = run_cell(
+                self.cell, inputs["x"], states, inputs.get("noise"), training
+            )
+            outputs = {"trace": trace} if self.return_trace else {}
+            if mask is not None:
+                valid = inputs["mask"]
+                new_states = [ops.where(valid, new, old) for new, old in zip(new_states, states, strict=True)]
+                output = ops.where(valid, output, 0 if self.zero_output_for_mask else new_states[0])
+                if self.return_trace:
+                    outputs["trace"] = {key: ops.where(valid, value, 0) for key, value in trace.items()}
+            if self.return_sequences:
+                outputs["output"] = output
+            return outputs, new_states
+
+        outputs, states = _backend.loop(step, list(initial_state), inputs, unroll=self.unroll)
+        if self.return_trace:
+            self._traces.latest = {
+                key: ops.cast(_batch_major(value), self.compute_dtype)
+                for key, value in outputs["trace"].items()
+            }
+        if self.return_sequences:
+            sequence = _batch_major(outputs["output"])
+            return sequence[:, -1], sequence, states
+        return states[0], states[0], states
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        result = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+        if not self.return_trace:
+            return result
+        output, *states = result if self.return_state else (result,)
+        trace = {"output": output, **self._traces.take()}
+        return (trace, *states) if self.return_state else trace
+
+    def compute_mask(self, sequences, mask):
+        masks = super().compute_mask(sequences, mask)
+        if not self.return_trace:
+            return masks
+        output, *states = masks if self.return_state else (masks,)
+        steps = keras.tree.flatten(mask)[0]
+        trace = {"output": output, **{key: steps for key in getattr(self.cell, "trace_sizes", {})}}
+        return (trace, *states) if self.return_state else trace
+
+    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
+        shape = super().compute_output_shape(sequences_shape, initial_state_shape)
+        if not self.return_trace:
+            return shape
+        output, *states = shape if self.return_state else (shape,)
+        trace = {"output": output}
+        for key, width in getattr(self.cell, "trace_sizes", {}).items():
+            trace[key] = (*sequences_shape[:2], width)
+        return (trace, *states) if self.return_state else trace
+
+    def get_config(self):
+        return {**super().get_config(), "return_trace": self.return_trace, "seed": self.seed}
+
+
+class _Traces:
+    """Carries a trace from `inner_loop` to `call`; a plain object, as Keras tracks tensors on layers."""
+
+    latest = None
+
+    def take(self):
+        latest, self.latest = self.latest, None
+        return latest
+
+
+def _time_major(x):
+    return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
+
+
+_batch_major = _time_major

@@ -1,0 +1,234 @@
+"""The hierarchical multi-scale recurrent cell."""
+
+import keras
+from keras import ops
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers._noise import logistic, straight_through
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class HMRNNCell(keras.layers.Layer):
+    """Stacked LSTM layers that detect boundaries and run at their own time scale (HM-AN, eq. 1-11).
+
+    Layer l = 1..L sees the layer below, itself and the layer above:
+
+        s = (z_t^{l-1} * h_t^{l-1}) kernel_l + h_{t-1}^l recurrent_kernel_l
+            + (z_{t-1}^l * h_{t-1}^{l+1}) top_down_kernel_l + bias_l
+        i, f, o = sigmoid(s_i, s_f, s_o),  g = tanh(s_g)
+        FLUSH   z_{t-1}^l = 1:                     c = i * g
+        UPDATE  z_{t-1}^l = 0 and z_t^{l-1} = 1:   c = f * c_{t-1} + i * g
+        COPY    both 0:                            c = c_{t-1}, h = h_{t-1}
+        h = o * output_activation(c), except in COPY
+        z_t^l = [s_z + u >= 0],  u ~ Logistic(0, 1) in training, 0 at test
+
+    with `z^0 = 1` and `h^0 = x`. z has the gradient of the Gumbel-sigmoid `sigmoid((s_z + u) / temperature)`
+    (straight-through), which reaches it through every gate above.
+
+    Args:
+        units: width of a layer, or a list of one per layer.
+        num_layers: L.
+        boundary: `"scalar"`, one detector a layer (Chung et al.), or `"units"`, one for each unit (table 1
+            of HM-AN), which needs layers of equal width.
+        temperature: of the Gumbel-sigmoid. Kept in the non-trainable weight `temperature`, so it can be
+            changed between epochs without compiling again. It shapes the gradient only.
+        output_activation: `"tanh"`, or `"linear"` for eq. 3 as printed.
+        top_boundary: whether the top layer detects boundaries too and can flush itself. Chung et al. set
+            z^L = 0; published code lets it flush.
+
+    Call arguments:
+        inputs: `(B, D)`.
+        states: `h (B, sum(units))`, `c` of the same shape, `z (B, number of detectors)`.
+
+    Returns:
+        `[h^1, ..., h^L]` as one vector `(B, sum(units))`, which is the new first state, and the states.
+        `step` also returns the boundaries `(B, L)`: with `"units"` the share of the detectors that fired.
+
+    Raises:
+        UserError: for widths or a temperature that are not positive, or unequal widths with `"units"`.
+
+    Weights, per layer l: `kernel_l (D or units, 4u+z)`, `recurrent_kernel_l (u, 4u+z)`,
+    `top_down_kernel_l (units above, 4u+z)` except at the top, `bias_l (4u+z)`, columns in the order
+    i, f, o, g, z; the top layer has no z columns with `top_boundary=False`.
+
+    References: Yan et al., arXiv 1708.07590; Chung et al., arXiv 1609.01704. Where we differ: eq. 3 has no
+    tanh, Chung and all published codes do; eq. 4 squashes s_z before it is used as a logit, here it is the
+    logit; eq. 7 has h of the layer above where the one below is meant; eq. 10 as printed takes the logarithm
+    of negative numbers.
+    """
+
+    def __init__(
+        self,
+        units,
+        num_layers=3,
+        boundary="scalar",
+        temperature=0.3,
+        output_activation="tanh",
+        top_boundary=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if num_layers < 1:
+            raise UserError(f"`num_layers` must be at least 1. Received: num_layers={num_layers}")
+        widths = list(units) if isinstance(units, (list, tuple)) else [units] * num_layers
+        if len(widths) != num_layers or any(width < 1 or width != int(width) for width in widths):
+            raise UserError(
+                f"`units` must be a positive integer or one for each of {num_layers} layers. "
+                f"Received: units={units}"
+            )
+        widths = [int(width) for width in widths]  # NumPy's integers too
+        if boundary not in ("scalar", "units"):
+            raise UserError(f'`boundary` must be "scalar" or "units". Received: boundary={boundary!r}')
+        if boundary == "units" and len(set(widths)) > 1:
+            raise UserError(f'`boundary="units"` needs layers of equal width. Received: units={units}')
+        if not temperature > 0:
+            raise UserError(f"`temperature` must be positive. Received: temperature={temperature}")
+        self.units = widths if isinstance(units, (list, tuple)) else widths[0]
+        self.num_layers = num_layers
+        self.boundary = boundary
+        self.temperature = temperature
+        self.output_activation = keras.activations.get(output_activation)
+        self.top_boundary = top_boundary
+        self._widths = widths
+        self._detectors = [width if boundary == "units" else 1 for width in widths]
+        if not top_boundary:
+            self._detectors[-1] = 0
+
+    def build(self, input_shape):
+        below = [input_shape[-1], *self._widths[:-1]]
+        self._kernels = []
+        for index, (width, detectors) in enumerate(zip(self._widths, self._detectors, strict=True)):
+            number, columns = index + 1, 4 * width + detectors
+
+            def kernel(name, rows, initializer, number=number, columns=columns):
+                return self.add_weight(
+                    name=f"{name}_{number}", shape=(rows, columns), initializer=initializer
+                )
+
+            top_down = None
+            bottom_up = kernel("kernel", below[index], "glorot_uniform")
+            recurrent = kernel("recurrent_kernel", width, "orthogonal")
+            if number < self.num_layers:
+                top_down = kernel("top_down_kernel", self._widths[index + 1], "glorot_uniform")
+            bias = self.add_weight(name=f"bias_{number}", shape=(columns,), initializer="zeros")
+            self._kernels.append((bottom_up, recurrent, top_down, bias))
+        self.temperature_value = self.add_weight(
+            name="temperature",
+            shape=(),
+            initializer=keras.initializers.Constant(self.temperature),
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+        )
+
+    @property
+    def state_size(self):
+        """Widths of h, c and z."""
+        return [sum(self._widths), sum(self._widths), sum(self._detectors)]
+
+    @property
+    def output_size(self):
+        """Width of the output."""
+        return sum(self._widths)
+
+    @property
+    def query_size(self):
+        """Width of the query that an attention in front of this cell sees: the first layer's."""
+        return self._widths[0]
+
+    def query(self, states):
+        """The first layer's h, `(B, query_size)`."""
+        return states[0][:, : self.query_size]
+
+    def get_initial_state(self, batch_size=None):
+        """Zeros: nothing seen, no boundary."""
+        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
+
+    @property
+    def trace_sizes(self):
+        """What a trace of this cell has, and how wide."""
+        return {"boundaries": self.num_layers}
+
+    @property
+    def noise_size(self):
+        """Columns of noise that `step` takes: one for each detector."""
+        return sum(self._detectors)
+
+    def draw_noise(self, shape, seed):
+        """Logistic samples of shape `(*shape, noise_size)`."""
+        return logistic((*shape, self.noise_size), seed)
+
+    def _detect(self, logits, noise):
+        logits = ops.cast(logits, "float32")
+        if noise is not None:
+            logits = logits + ops.cast(noise, "float32")
+        soft = ops.sigmoid(logits / self.temperature_value)
+        hard = ops.cast(logits >= 0, "float32")
+        return ops.cast(straight_through(hard, soft), self.compute_dtype)
+
+    def _split(self, packed, sizes):
+        if len(sizes) == 1:  # which `ops.split` refuses on torch and TensorFlow
+            return [packed]
+        edges = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
+        return ops.split(packed, edges, axis=-1)
+
+    def step(self, inputs, states, noise=None, training=False):
+        """One step: output, new states, and the trace `boundaries (B, L)`."""
+        h, c, z = (
+            self._split(packed, sizes)
+            for packed, sizes in zip(states, (self._widths, self._widths, self._detectors), strict=True)
+        )
+        noises = [None] * self.num_layers if noise is None else self._split(noise, self._detectors)
+        below, z_below = inputs, None
+        new_h, new_c, new_z = [], [], []
+        for index, (bottom_up, recurrent, top_down, bias) in enumerate(self._kernels):
+            width, has_detector = self._widths[index], self._detectors[index] > 0
+            z_before = z[index] if has_detector else None
+            total = ops.matmul(below, bottom_up) + ops.matmul(h[index], recurrent) + bias
+            if top_down is not None:
+                total = total + ops.matmul(z_before * h[index + 1], top_down)
+            i, f, o = ops.split(ops.sigmoid(total[:, : 3 * width]), 3, axis=-1)
+            fresh = i * ops.tanh(total[:, 3 * width : 4 * width])
+
+            kept = f * c[index]
+            cell = fresh + kept
+            if z_below is not None:  # UPDATE where the layer below ended, COPY elsewhere
+                cell = z_below * cell + (1 - z_below) * c[index]
+            if has_detector:  # FLUSH goes first
+                cell = z_before * fresh + (1 - z_before) * cell
+            hidden = o * self.output_activation(cell)
+            if z_below is not None:
+                runs = z_below if z_before is None else z_before + (1 - z_before) * z_below
+                hidden = runs * hidden + (1 - runs) * h[index]
+
+            new_h.append(hidden)
+            new_c.append(cell)
+            if has_detector:
+                z_below = self._detect(total[:, 4 * width :], noises[index])
+                new_z.append(z_below)
+                below = z_below * hidden
+        boundaries = [ops.mean(part, axis=-1, keepdims=True) for part in new_z]
+        if not self.top_boundary:
+            boundaries.append(ops.zeros_like(inputs[:, :1]))
+        output = ops.concatenate(new_h, axis=-1)
+        if new_z:
+            z = ops.concatenate(new_z, axis=-1)
+        else:
+            z = states[2]
+        states = [output, ops.concatenate(new_c, axis=-1), z]
+        return output, states, {"boundaries": ops.concatenate(boundaries, axis=-1)}
+
+    def call(self, inputs, states, training=False):
+        output, states, _ = self.step(inputs, states, training=training)
+        return output, states
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "num_layers": self.num_layers,
+            "boundary": self.boundary,
+            "temperature": self.temperature,
+            "output_activation": keras.activations.serialize(self.output_activation),
+            "top_boundary": self.top_boundary,
+        }

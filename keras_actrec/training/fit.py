@@ -1,0 +1,327 @@
+"""Train a recipe and write the run directory."""
+
+import json
+import math
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_actrec
+from keras_actrec import _backend, backbones, zoo
+from keras_actrec._files import replacing
+from keras_actrec.artefact import Recogniser
+from keras_actrec.data import (
+    ClipDataset,
+    FeatureDataset,
+    FollowEpoch,
+    extract_features,
+    index_videos,
+    read_manifest,
+    split_manifest,
+)
+from keras_actrec.errors import UserError
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `train` leaves: the folder, the recogniser, and the run's record as written to `run.json`."""
+
+    folder: Path
+    recogniser: Recogniser
+    record: dict
+
+
+def train(recipe, data, out, *, features=None, report=None):
+    """Train a model as a recipe says.
+
+    The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
+    answers with the mean of the steps' probabilities. A frozen backbone is run once: its features are
+    extracted to disk, and what stands behind it is trained on them.
+
+    Args:
+        recipe: a `Recipe`.
+        data: a CSV file or a folder, see `read_manifest`.
+        out: the run directory: `recipe.toml`, `run.json`, `history.csv` and, when the run has ended,
+            `model.keras`.
+        features: folder for extracted features, default `out/features`; runs that share it share the work.
+        report: called as `report(stage, done, total, text)` while it works: stages `videos`, `features`
+            and `epochs`.
+
+    Returns:
+        A `Run`.
+
+    Raises:
+        UserError: for data that cannot be trained on, a directory that holds a finished run, or a loss that
+            is not a number.
+    """
+    report = report or (lambda stage, done, total, text="": None)
+    out, started = Path(out), time.perf_counter()
+    if (out / "model.keras").exists():
+        raise UserError(f"{out} holds a finished run: choose another --out, or remove it")
+    _seed(recipe.train.seed)
+    manifest, parts = read_data(recipe.data, data)
+    arguments, names = recipe.model.arguments, manifest.class_names
+    frozen = arguments.get("backbone") is not None and not recipe.train.train_backbone
+    if arguments.get("backbone") is None:
+        raise UserError(
+            f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
+        )
+    if frozen and (recipe.clip.flip or recipe.clip.crop == "random"):
+        raise UserError(
+            "a frozen backbone sees every frame once, so nothing can be flipped or cropped at random: "
+            "set clip.flip=false and clip.crop='center', or train.train_backbone=true"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "recipe.toml", recipe.to_toml())
+
+    indexed, skipped = {}, []
+    for part in ("train", "validation"):
+        indexed[part], broken = index_videos(
+            parts[part],
+            on_error=recipe.data.on_error,
+            progress=lambda done, total, part=part: report("videos", done, total, part),
+        )
+        skipped += broken
+    _check_classes(indexed["train"], names)
+
+    model = _build(recipe, len(names), weights=arguments.get("weights"))
+    if recipe.train.train_backbone:
+        model.get_layer("backbone").trainable = True
+    learner, datasets = _learner(recipe, model, indexed, features or out / "features", report)
+    history = _fit(recipe, learner, datasets, out, report)
+    if learner is not model:
+        zoo.copy_weights(learner, model)
+
+    record = {
+        "recipe": recipe.model_dump(exclude_none=True),
+        "data": {
+            "sha256": manifest.sha256,
+            "found": len(manifest.records),
+            "official": None,
+            "parts": {part: len(records) for part, records in parts.items()},
+            "skipped": [str(error) for error in skipped],
+        },
+        "versions": _versions(),
+        "backend": _backend.name,
+        "machine": _machine(),
+        "commit": _commit(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "last_epoch": history,
+    }
+    recogniser = Recogniser(model, names, recipe.clip.sampling, recipe.clip.transform, record)
+    _write(out / "run.json", json.dumps(record, indent=2) + "\n")
+    recogniser.save(out / "model.keras")
+    return Run(out, recogniser, record)
+
+
+def read_data(table, data):
+    """Read and split the data as `[data]` of a recipe says: the manifest and its parts."""
+    manifest = read_manifest(data, manifest=table.manifest if Path(data).is_dir() else None)
+    parts = split_manifest(
+        manifest,
+        test_fold=table.test_fold,
+        test_share=table.test_share,
+        validation_share=table.validation_share,
+        seed=table.split_seed,
+    )
+    return manifest, parts
+
+
+def _build(recipe, num_classes, **changes):
+    """The model of the recipe; `changes` replace arguments, None leaves one out."""
+    arguments = {**recipe.model.arguments, "masked": recipe.clip.method != "segments"}
+    if arguments.get("backbone") is not None:
+        arguments["input_shape"] = (None, recipe.clip.size, recipe.clip.size, 3)
+    arguments.update(changes)
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    try:
+        return zoo.build(recipe.model.name, num_classes, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{recipe.model.name} cannot be built as [model] says: {_one_line(error)}") from error
+
+
+def _learner(recipe, model, indexed, features, report):
+    """The model that is trained, which answers at every step where it can, and its data."""
+    steps = {"return_sequences": True} if _has_steps(recipe) else {}
+    options = {
+        "batch_size": recipe.train.batch_size,
+        "seed": recipe.train.seed,
+        "masked": recipe.clip.method != "segments",
+        "workers": recipe.train.workers,
+    }
+    datasets = {}
+    if recipe.train.train_backbone:
+        learner = _build(recipe, model.output_shape[-1], **steps) if steps else model
+        if steps:
+            learner.get_layer("backbone").trainable = True
+            learner.set_weights(model.get_weights())
+        for part, items in indexed.items():
+            if items:
+                datasets[part] = ClipDataset(
+                    items, recipe.clip.sampling, recipe.clip.transform, training=part == "train", **options
+                )
+        return learner, datasets
+    backbone = model.get_layer("backbone").network
+    sampling = recipe.clip.sampling
+    for part, items in indexed.items():
+        if items:
+            extracted = extract_features(
+                items,
+                backbone,
+                transform=recipe.clip.transform,
+                out=features,
+                stride=sampling.every,
+                progress=lambda done, total, part=part: report("features", done, total, part),
+            )
+            datasets[part] = FeatureDataset(
+                extracted, sampling.of_kept(), training=part == "train", **options
+            )
+    shape = model.get_layer("backbone").output.shape[1:]
+    learner = _build(recipe, model.output_shape[-1], backbone=None, input_shape=shape, **steps)
+    zoo.copy_weights(model, learner)
+    return learner, datasets
+
+
+def _fit(recipe, learner, datasets, out, report):
+    """Fit; the last epoch's values."""
+    table = recipe.train
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+        # Keras counts steps from 0 and keeps the first rate up to and including the boundary.
+        [table.drop_after - 1],
+        [table.learning_rate, table.final_learning_rate],
+    )
+    learner.compile(
+        optimizer=keras.optimizers.Adam(schedule, clipnorm=table.clipnorm),
+        loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    if _has_steps(recipe):
+        datasets = {part: _PerStep(dataset, recipe.clip.frames) for part, dataset in datasets.items()}
+    log = keras.callbacks.CSVLogger(str(out / "history.csv"))
+    try:
+        history = learner.fit(
+            datasets["train"],
+            validation_data=datasets.get("validation"),
+            epochs=table.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[FollowEpoch(datasets["train"]), log, _Progress(table.epochs, report)],
+        ).history
+    finally:
+        if log.csv_file:  # Keras leaves it open where a run is stopped
+            log.csv_file.close()
+    return {key: float(values[-1]) for key, values in history.items()}
+
+
+def _has_steps(recipe):
+    return "return_sequences" in zoo.arguments_of(recipe.model.name)
+
+
+class _PerStep(keras.utils.PyDataset):
+    """Repeats a clip's label at every step; steps that the mask leaves out weigh nothing."""
+
+    def __init__(self, dataset, steps):
+        super().__init__(workers=0)
+        self.dataset = dataset
+        self.steps = steps
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        x, y = self.dataset[index]
+        y = np.repeat(y[:, None], self.steps, axis=1)
+        return (x, y, x["mask"].astype("float32")) if isinstance(x, dict) else (x, y)
+
+    @property
+    def epoch(self):
+        return self.dataset.epoch
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self.dataset.epoch = epoch
+
+
+class _Progress(keras.callbacks.Callback):
+    def __init__(self, epochs, report):
+        super().__init__()
+        self.epochs = epochs
+        self.report = report
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"the loss is not a number after epoch {epoch + 1}: "
+                "lower train.learning_rate, or set train.clipnorm=1"
+            )
+        names = {
+            "loss": "loss",
+            "accuracy": "accuracy",
+            "val_loss": "val loss",
+            "val_accuracy": "val accuracy",
+        }
+        text = "  ".join(f"{label} {logs[name]:.3f}" for name, label in names.items() if name in logs)
+        self.report("epochs", epoch + 1, self.epochs, text)
+
+
+def _check_classes(items, names):
+    if not items:
+        raise UserError("there is no video to train on: all of them were skipped")
+    present = {record.label for record, _ in items}
+    missing = [name for label, name in enumerate(names) if label not in present]
+    if missing:
+        raise UserError(f"no video of class {missing[0]!r} is left to train on")
+
+
+def _seed(seed):
+    # What keras.utils.set_random_seed does, without importing TensorFlow where it is installed: Keras draws
+    # the seeds of its initialisers and generators from `random`.
+    random.seed(seed)
+    np.random.seed(seed)
+    _backend.seed(seed)
+
+
+def _versions():
+    # Of the modules, not of the distributions: TensorFlow and OpenCV are installed under several names.
+    names = ("keras_actrec", "keras", "numpy", "cv2", _backend.name)
+    return {name: sys.modules[name].__version__ for name in names}
+
+
+def _machine():
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {', '.join(_backend.devices())}"
+    )
+
+
+def _commit():
+    """The checkout's commit, with `+` where files differ from it; None for an installed package."""
+    folder = Path(keras_actrec.__file__).parent
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+    try:
+        tracked = git("ls-files", "--error-unmatch", "__init__.py")
+    except FileNotFoundError:  # no git on this machine
+        return None
+    head = git("rev-parse", "--short", "HEAD")
+    if tracked.returncode or head.returncode:  # installed, maybe in somebody's own checkout; or no commit
+        return None
+    return head.stdout.strip() + ("+" if git("status", "--porcelain", "--", "*.py").stdout.strip() else "")
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
+
+
+def _write(path, text):
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -1,0 +1,117 @@
+"""What the builders share: inputs, the classifier's end, weights from a file."""
+
+from pathlib import Path
+
+import keras
+
+from keras_actrec import backbones
+from keras_actrec.errors import UserError
+from keras_actrec.layers import Coordinates, FrameDifference, FrameWise
+
+
+def check_num_classes(num_classes):
+    """Return `num_classes` as an int; at least 2."""
+    if isinstance(num_classes, bool) or int(num_classes) != num_classes or num_classes < 2:
+        raise UserError(
+            f"`num_classes` must be a whole number of at least 2. Received: num_classes={num_classes}"
+        )
+    return int(num_classes)
+
+
+def inputs_of(input_shape, backbone, masked, features_shape=(None, 7, 7, 2048)):
+    """The model's inputs and, from them, the features of every frame.
+
+    Without a backbone the input is `features`, `features_shape` unless told. With one, given by name or as
+    a model of frames, it is `clip (T, H, W, 3)`, and the backbone is frozen: unfreeze it with
+    `model.get_layer("backbone").trainable = True`.
+
+    Returns:
+        inputs, a tensor or a dict of them by name; features `(B, T, ...)`; the mask `(B, T)` or None.
+    """
+    if backbone is None:
+        features = inputs = keras.Input(input_shape or features_shape, name="features")
+    else:
+        shape = tuple(input_shape or (None, 224, 224, 3))
+        if len(shape) != 4 or shape[-1] != 3:
+            raise UserError(f"`input_shape` of clips is (T, H, W, 3). Received: input_shape={shape}")
+        if isinstance(backbone, str):
+            backbone = backbones.build(backbone, input_shape=shape[1:])
+        inputs = keras.Input(shape, name="clip")
+        frames = FrameWise(backbone, trainable=False, name="backbone")
+        features = frames(inputs)
+    if not masked:
+        return inputs, features, None
+    mask = keras.Input((None,), dtype="bool", name="mask")
+    return {inputs.name: inputs, "mask": mask}, features, mask
+
+
+def motion_of(features):
+    """What changed since the frame before, how much, and where: D channels become 2 D + 2."""
+    x = FrameDifference(magnitude=True, name="frame_difference")(features)
+    x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="motion_scale")(x)
+    return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
+
+
+def locations(features):
+    """`(B, T, K, K, D)` -> `(B, T, N, D)`, the form that attentions take."""
+    if len(features.shape) != 5 or None in features.shape[2:]:
+        raise UserError(
+            "Attention needs feature maps (T, K, K, D) of known size. "
+            f"Received: features of shape {tuple(features.shape[1:])}"
+        )
+    _, _, height, width, channels = features.shape
+    return keras.layers.Reshape((-1, height * width, channels), name="locations")(features)
+
+
+def pooled(features):
+    """The mean over the locations: `(B, T, K, K, D)` -> `(B, T, D)`; vectors stay as they are."""
+    if len(features.shape) == 3:
+        return features
+    if len(features.shape) != 5:
+        raise UserError(
+            f"Features are maps (T, K, K, D) or vectors (T, D). Received: shape {tuple(features.shape[1:])}"
+        )
+    return FrameWise(keras.layers.GlobalAveragePooling2D(), name="pooled")(features)
+
+
+def average(steps, mask, name="average"):
+    """Mean over the steps that the mask leaves, in float32."""
+    return keras.layers.GlobalAveragePooling1D(name=name, dtype="float32")(steps, mask=mask)
+
+
+def load_weights(model, weights):
+    """Load `weights`, a path of a `.weights.h5` or `.keras` file, into `model`; None does nothing."""
+    if weights is None:
+        return model
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(f"`weights`: there is no file {path}")
+    if not path.name.endswith((".weights.h5", ".keras")):
+        raise UserError(f"`weights` must be a .weights.h5 or a .keras file. Received: weights={path}")
+    if path.suffix == ".keras":
+        copy_weights(keras.saving.load_model(path, compile=False), model)
+    else:
+        model.load_weights(path)
+    return model
+
+
+def copy_weights(source, target):
+    """Copy weights between two builds of one model, layer by layer by name.
+
+    Only one of them may have a backbone; then it is left alone.
+
+    Raises:
+        UserError: where the models do not have the same layers, or weights of another shape.
+    """
+    ours, theirs = (
+        {layer.name: layer for layer in model.layers if layer.weights} for model in (target, source)
+    )
+    for name in (ours.keys() ^ theirs.keys()) - {"backbone"}:
+        raise UserError(f"{target.name}: only one of the two models has a layer {name!r}")
+    for name in ours.keys() & theirs.keys():
+        shapes = [[tuple(weight.shape) for weight in each[name].weights] for each in (ours, theirs)]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"{target.name}: layer {name!r} has weights of shape {shapes[0]}, not {shapes[1]}"
+            )
+        ours[name].set_weights(theirs[name].get_weights())

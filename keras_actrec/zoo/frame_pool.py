@@ -1,0 +1,53 @@
+"""Average pooling over the frames, STRN's baseline."""
+
+import keras
+
+from keras_actrec.zoo import _parts
+from keras_actrec.zoo._registry import register
+
+
+@register
+def frame_pool(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone=None,
+    normalize=True,
+    masked=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build the frame average: the mean feature of all frames -> a linear classifier.
+
+    It cannot see the order of the frames, which makes it the control for every temporal model.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, K, K, D)` or `(T, D)` features, default (None, 7, 7, 2048); with a backbone
+            `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
+        backbone: name of a backbone, or a model of frames, to take clips; frozen.
+        normalize: whether the mean feature is z-normalised with the training set's statistics, kept as
+            the moving averages of a batch normalisation without scale and offset.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        classifier_activation: `"softmax"`, or None for logits.
+        weights: path of a `.weights.h5` or `.keras` file.
+
+    Returns:
+        An uncompiled `keras.Model`.
+
+    Raises:
+        UserError: for an argument that does not fit.
+
+    Reference: Iqbal, master thesis, Bonn 2017, baselines of chapter 5.
+    """
+    num_classes = _parts.check_num_classes(num_classes)
+    inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
+    x = _parts.average(_parts.pooled(features), mask)  # (B, D)
+    if normalize:
+        x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalisation")(
+            x
+        )
+    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
+        x
+    )
+    return _parts.load_weights(keras.Model(inputs, x, name="frame_pool"), weights)

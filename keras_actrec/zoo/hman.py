@@ -1,0 +1,118 @@
+"""HM-AN: hierarchical multi-scale attention networks."""
+
+import keras
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers import (
+    AttentionCell,
+    AttentiveRNN,
+    GumbelHardAttention,
+    HMRNNCell,
+    ReinforceAttention,
+    SoftAttention,
+)
+from keras_actrec.zoo import _parts
+from keras_actrec.zoo._registry import register
+from keras_actrec.zoo._reinforce import PolicyGradient, ReinforceModel
+
+ATTENTIONS = ("gumbel_adaptive", "gumbel_constant", "soft", "reinforce")
+
+
+@register
+def hman(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone=None,
+    attention="gumbel_adaptive",
+    content=False,
+    motion=False,
+    temperature=0.3,
+    reinforce_weight=1.0,
+    units=2048,
+    num_layers=3,
+    boundary="units",
+    dropout=0.5,
+    masked=False,
+    return_sequences=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build HM-AN: attention over locations in front of a hierarchical multi-scale RNN.
+
+    Feature maps -> attention -> `HMRNNCell` of 3 layers -> their outputs side by side -> fully connected
+    1024, tanh -> classes, at every step. The answer is the mean of the steps' probabilities.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, K, K, D)` features, default (None, 7, 7, 2048); with a backbone
+            `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
+        backbone: name of a backbone, or a model of frames, to take clips; frozen.
+        attention: `"gumbel_adaptive"`, `"gumbel_constant"`, `"soft"` or `"reinforce"`.
+        content: whether the features take part in the attention's logits; see `SoftAttention`.
+        motion: whether to look at what changed since the frame before, how much, scaled by the training
+            set's statistics, and in which row and column, instead of the features themselves. Not in the
+            paper; it takes the background away and tells where the attention looked.
+        temperature: of the boundaries, and of `"gumbel_constant"`.
+        reinforce_weight: lambda of `"reinforce"`.
+        units: width of each recurrent layer.
+        num_layers: recurrent layers.
+        boundary: `"units"`, one detector for each unit (table 1), or `"scalar"`, one a layer.
+        dropout: rate before and after the fully connected layer.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
+        classifier_activation: `"softmax"`, or None for logits.
+        weights: path of a `.weights.h5` or `.keras` file.
+
+    Returns:
+        An uncompiled `keras.Model`. The layer `temporal` gives the trace of `AttentiveRNN`: `output`,
+        `attention`, `boundaries` and, for Gumbel attention, `temperature`.
+
+    Raises:
+        UserError: for an argument that does not fit, with the values that do.
+
+    Reference: Yan et al., arXiv 1708.07590; defaults are its table 1. Where we differ: see the layers.
+    """
+    num_classes = _parts.check_num_classes(num_classes)
+    if attention not in ATTENTIONS:
+        raise UserError(
+            f"`attention` must be one of {', '.join(ATTENTIONS)}. Received: attention={attention!r}"
+        )
+    if attention == "reinforce" and classifier_activation != "softmax":
+        raise UserError(
+            '`attention="reinforce"` rewards probabilities: it needs `classifier_activation="softmax"`'
+        )
+    inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
+    if motion:
+        features = _parts.motion_of(features)
+
+    cell = AttentionCell(
+        _attention(attention, content, temperature),
+        HMRNNCell(units, num_layers=num_layers, boundary=boundary, temperature=temperature, name="hm_rnn"),
+        name="cell",
+    )
+    temporal = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")
+    trace = temporal(_parts.locations(features), mask=mask)
+
+    x = keras.layers.Dropout(dropout, name="dropout_1")(trace["output"])  # (B, T, L * units)
+    x = keras.layers.Dense(1024, activation="tanh", name="hidden")(x)
+    x = keras.layers.Dropout(dropout, name="dropout_2")(x)
+    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
+        x
+    )
+    model_class = keras.Model
+    if attention == "reinforce":
+        x = PolicyGradient(reinforce_weight, dtype="float32", name="policy")(x, trace["log_prob"], mask)
+        model_class = ReinforceModel
+    if not return_sequences:
+        x = _parts.average(x, mask)
+    return _parts.load_weights(model_class(inputs, x, name="hman"), weights)
+
+
+def _attention(attention, content, temperature):
+    if attention == "soft":
+        return SoftAttention(content=content, name="attention")
+    if attention == "reinforce":
+        return ReinforceAttention(content=content, name="attention")
+    temperature = "adaptive" if attention == "gumbel_adaptive" else temperature
+    return GumbelHardAttention(temperature=temperature, content=content, name="attention")

@@ -1,0 +1,52 @@
+"""Softmax regression on frames, HM-AN's simplest baseline."""
+
+import keras
+
+from keras_actrec.zoo import _parts
+from keras_actrec.zoo._registry import register
+
+
+@register
+def softmax_regression(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone=None,
+    motion=False,
+    masked=False,
+    return_sequences=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build softmax regression: each frame's mean feature -> classes; the mean over the frames.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, K, K, D)` or `(T, D)` features, default (None, 7, 7, 2048); with a backbone
+            `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
+        backbone: name of a backbone, or a model of frames, to take clips; frozen.
+        motion: as in `hman`.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        return_sequences: whether to return every frame's answer `(B, T, C)`, which training uses.
+        classifier_activation: `"softmax"`, or None for logits.
+        weights: path of a `.weights.h5` or `.keras` file.
+
+    Returns:
+        An uncompiled `keras.Model`.
+
+    Raises:
+        UserError: for an argument that does not fit.
+
+    Reference: the first rows of HM-AN's tables, arXiv 1708.07590.
+    """
+    num_classes = _parts.check_num_classes(num_classes)
+    inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
+    if motion:
+        features = _parts.motion_of(features)
+    x = _parts.pooled(features)
+    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
+        x
+    )
+    if not return_sequences:
+        x = _parts.average(x, mask)
+    return _parts.load_weights(keras.Model(inputs, x, name="softmax_regression"), weights)

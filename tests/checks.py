@@ -1,0 +1,272 @@
+"""What every layer and every model must do: `check_layer`, `check_model` and the helpers they share."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_actrec import zoo
+from keras_actrec.errors import UserError
+
+# Compute type of a policy, and how far a result may be from float32's where no hard decision changes.
+PRECISIONS = {
+    "mixed_bfloat16": ("bfloat16", 4e-2),
+    "mixed_float16": ("float16", 4e-3),
+}
+
+
+def numpy(structure):
+    """Tensors as float32 NumPy arrays, in the same structure."""
+    return keras.tree.map_structure(lambda x: ops.convert_to_numpy(ops.cast(x, "float32")), structure)
+
+
+def close(actual, expected, tolerance=1e-5):
+    """Asserts that two structures of tensors or arrays agree, relative to values around 1."""
+    actual, expected = (keras.tree.flatten(numpy(x)) for x in (actual, expected))
+    assert len(actual) == len(expected)
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def randomize(layer, seed=0, scale=0.5):
+    """Draws the trainable weights from NumPy: the same numbers on every backend."""
+    rng = np.random.default_rng(seed)
+    for weight in layer.trainable_weights:
+        weight.assign(rng.normal(0, scale, weight.shape))
+    return layer
+
+
+def compiled(function):
+    """The function in one piece on JAX, which else compiles every operation by itself: 30 ms each."""
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
+def gradients(loss, inputs, weights=()):
+    """Gradients of the scalar `loss(*inputs)` by every input and every weight, as NumPy arrays."""
+    inputs = [np.asarray(x, "float32") for x in inputs]
+    return [np.asarray(grad) for grad in GRADIENTS[keras.backend.backend()](loss, inputs, list(weights))]
+
+
+def _jax_gradients(loss, inputs, weights):
+    import jax
+
+    def stateless(inputs, values):
+        with keras.StatelessScope(state_mapping=list(zip(weights, values, strict=True))):
+            return loss(*inputs)
+
+    gradient = jax.jit(jax.grad(stateless, argnums=(0, 1)))
+    by_input, by_weight = gradient(inputs, [weight.value for weight in weights])
+    return [*by_input, *by_weight]
+
+
+def _torch_gradients(loss, inputs, weights):
+    import torch
+
+    leaves = [torch.tensor(x, requires_grad=True) for x in inputs]
+    sources = leaves + [weight.value for weight in weights]
+    found = torch.autograd.grad(loss(*leaves), sources, allow_unused=True)
+    pairs = zip(found, sources, strict=True)
+    return [np.zeros(source.shape) if grad is None else grad.numpy() for grad, source in pairs]
+
+
+def _tensorflow_gradients(loss, inputs, weights):
+    import tensorflow as tf
+
+    leaves = [tf.constant(x) for x in inputs]
+    sources = leaves + [weight.value for weight in weights]
+    with tf.GradientTape() as tape:
+        tape.watch(leaves)
+        total = loss(*leaves)
+    return tape.gradient(total, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+GRADIENTS = {"jax": _jax_gradients, "torch": _torch_gradients, "tensorflow": _tensorflow_gradients}
+
+
+def check_layer(make, inputs, tmp_path, *, weights, bad=None, time=False, pick=None, unmoved=()):
+    """Asserts what every layer must do.
+
+    Args:
+        make: `make(**kwargs)` gives a new layer; the only argument that is used is `dtype`.
+        inputs: the arguments of the layer's call, nested as there, batch first.
+        tmp_path: a folder.
+        weights: shapes of the weights by name below the layer.
+        bad: a function that raises a UserError, and how the message starts; None where nothing can be wrong.
+        time: whether the second axis of the first argument may be unknown.
+        pick: takes what the loss sees from the outputs, all of them by default.
+        unmoved: names of the weights that get no gradient from there.
+    """
+    inputs = keras.tree.map_structure(lambda x: np.asarray(x, "float32"), inputs)
+    symbols = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape), inputs)
+    layer = make()
+    symbolic = layer(*symbols)
+    randomize(layer)
+    eager = layer(*inputs)
+    for symbol, tensor in zip(keras.tree.flatten(symbolic), keras.tree.flatten(eager), strict=True):
+        assert symbol.shape == tuple(tensor.shape)
+        assert symbol.dtype == keras.backend.standardize_dtype(tensor.dtype) == "float32"
+    _check_weight_names(layer, weights)
+    _check_config(make(), layer, symbols, inputs, eager)
+    _check_samples(layer, inputs, eager)
+    _check_unknown_shapes(layer, inputs, eager, time, tmp_path)
+    _check_precisions(make, layer, symbols, inputs, eager)
+    _check_gradient(layer, inputs, pick, unmoved)
+    if bad is None:
+        return
+    function, message = bad
+    with pytest.raises(UserError) as caught:
+        function()
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def _check_weight_names(layer, expected):
+    found = {weight.path.removeprefix(f"{layer.path}/"): tuple(weight.shape) for weight in layer.weights}
+    assert found == expected
+
+
+def _check_config(fresh, layer, symbols, inputs, eager):
+    config = fresh.get_config()
+    arguments = inspect.signature(type(layer).__init__).parameters.values()
+    named = {argument.name for argument in arguments if argument.kind is argument.POSITIONAL_OR_KEYWORD}
+    assert named - {"self"} <= set(config)
+    copy = type(layer).from_config(json.loads(json.dumps(config)))
+    assert copy.get_config() == config
+    copy(*symbols)
+    copy.set_weights(layer.get_weights())
+    close(copy(*inputs), eager, 0)
+
+
+def _check_samples(layer, inputs, eager):
+    """What the others of a batch are does not change a sample's result."""
+    others = keras.tree.map_structure(lambda x: np.concatenate([x[:1], 1 - x[1:]]), inputs)
+    for before, after in zip(keras.tree.flatten(eager), keras.tree.flatten(layer(*others)), strict=True):
+        close(after[0], before[0], 1e-6)
+
+
+def _check_unknown_shapes(layer, inputs, eager, time, tmp_path):
+    """As a functional model with batch and, with `time`, steps unknown; the same after saving and loading."""
+    flat = [keras.Input(x.shape[1:]) for x in keras.tree.flatten(inputs)]
+    if time:
+        flat[0] = keras.Input((None, *flat[0].shape[2:]))
+    symbolic = keras.tree.pack_sequence_as(inputs, flat)
+    model = keras.Model(list(symbolic), layer(*symbolic))
+    outputs = model(list(inputs))
+    close(outputs, eager, 1e-6)
+    model.save(tmp_path / "layer.keras")
+    close(keras.saving.load_model(tmp_path / "layer.keras")(list(inputs)), outputs, 0)
+
+
+def _check_precisions(make, layer, symbols, inputs, eager):
+    for policy, (dtype, tolerance) in PRECISIONS.items():
+        other = make(dtype=policy)
+        symbolic = other(*symbols)
+        other.set_weights(layer.get_weights())
+        assert {keras.backend.standardize_dtype(weight.dtype) for weight in other.weights} <= {"float32"}
+        outputs = compiled(other)(*inputs)
+        for each in (symbolic, outputs):
+            dtypes = {keras.backend.standardize_dtype(x.dtype) for x in keras.tree.flatten(each)}
+            assert dtypes == {dtype}, policy
+        assert all(np.isfinite(x).all() for x in keras.tree.flatten(numpy(outputs))), policy
+        close(outputs, eager, tolerance)
+
+
+def _check_gradient(layer, inputs, pick, unmoved):
+    """One compiled training step moves every trainable weight, but those in `unmoved`."""
+    trainable = {weight.path.removeprefix(f"{layer.path}/") for weight in layer.trainable_weights}
+    if trainable == set(unmoved):  # nothing to train: optimisers refuse that
+        return
+    # Eight times the batch: with noise, some sample takes every branch.
+    inputs = keras.tree.map_structure(lambda x: np.tile(x, [8] + [1] * (x.ndim - 1)), inputs)
+    symbolic = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:]), inputs)
+    outputs = layer(*symbolic)
+    outputs = keras.tree.flatten(pick(outputs) if pick else outputs)
+    model = keras.Model(list(symbolic), outputs)
+    rng, batch = np.random.default_rng(1), len(keras.tree.flatten(inputs)[0])
+    targets = [rng.normal(size=(batch, *x.shape[1:])) for x in outputs]
+    model.compile(keras.optimizers.Adam(0.01), ["mse"] * len(outputs))
+    before = layer.get_weights()
+    model.train_on_batch(list(inputs), targets)
+    moved = {
+        weight.path.removeprefix(f"{layer.path}/")
+        for weight, old in zip(layer.weights, before, strict=True)
+        if np.any(ops.convert_to_numpy(weight) != old)
+    }
+    assert moved == trainable - set(unmoved)
+
+
+def check_model(name, arguments, tmp_path):
+    """Asserts what every model must do, built by name for three classes.
+
+    `arguments` make it small; `arguments["input_shape"]` is that of features, T unknown.
+    """
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(4, 5, *arguments["input_shape"][1:])).astype("float32")
+    mask = np.ones((4, 5), bool)
+    mask[:2, 3:] = False  # two clips of three steps
+    features[~mask] = 100.0
+    masked = {"features": features, "mask": mask}
+
+    model = randomize(zoo.build(name, 3, masked=True, **arguments))
+    assert model.name == name and not model.compiled
+    assert {tensor.name: tensor.shape for tensor in model.inputs} == {
+        "features": (None, *arguments["input_shape"]),
+        "mask": (None, None),
+    }
+    assert model.output_shape == (None, 3)
+
+    # Padding with its mask is the shorter clip; what is returned are probabilities.
+    plain = zoo.build(name, 3, **arguments)
+    plain.set_weights(model.get_weights())
+    padded = model.predict_on_batch(masked)
+    close(padded[:2], plain.predict_on_batch(features[:2, :3]), 1e-5)
+    close(padded.sum(-1), np.ones(4), 1e-5)
+
+    if "return_sequences" in zoo.arguments_of(name):
+        steps = zoo.build(name, 3, masked=True, return_sequences=True, **arguments)
+        steps.set_weights(model.get_weights())
+        every = steps.predict_on_batch(masked)
+        assert every.shape == (4, 5, 3)
+        close(padded, (every * mask[..., None]).sum(1) / mask.sum(1, keepdims=True), 1e-5)
+
+    model.save(tmp_path / "model.keras")
+    close(keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(masked), padded, 1e-6)
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = zoo.build(name, 3, masked=True, **arguments)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    half.set_weights(model.get_weights())
+    assert half.output.dtype == "float32"
+    close(half.predict_on_batch(masked).sum(-1), np.ones(4), 1e-5)
+
+    for count in (1, 0, -3, 2.5, True):
+        with pytest.raises(UserError, match="^`num_classes` must be a whole number of at least 2. Received"):
+            zoo.build(name, count, **arguments)
+    wrong = f"^{name} has no argument 'input_shapes'. Did you mean 'input_shape'?"
+    with pytest.raises(UserError, match=wrong):
+        zoo.build(name, 3, input_shapes=())
+
+
+def check_parameters(name, arguments, parameters):
+    """Asserts the number of trainable parameters, and that a compiled step moves every weight they are in."""
+    model = randomize(zoo.build(name, 3, masked=True, **arguments))
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(8, 5, *arguments["input_shape"][1:])).astype("float32")
+    mask = np.ones((8, 5), bool)
+    mask[:2, 3:] = False
+    before = model.get_weights()
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.train_on_batch({"features": features, "mask": mask}, np.arange(8) % 3)
+    pairs = zip(model.weights, before, strict=True)
+    moved = {weight.path for weight, old in pairs if np.any(ops.convert_to_numpy(weight) != old)}
+    assert {weight.path for weight in model.trainable_weights} <= moved

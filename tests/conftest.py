@@ -1,0 +1,62 @@
+import os
+import random
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_actrec  # noqa: F401  (chooses the backend and registers the layers)
+
+HIDE = """
+from importlib.machinery import PathFinder
+
+find_spec = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *args: None if name in {names} else find_spec(name, *args)
+"""
+
+
+def pytest_report_header():
+    return f"keras {keras.__version__} on {keras.backend.backend()}"
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    # Keras draws the seeds of its layers from `random`. `keras.utils.set_random_seed` would load TensorFlow
+    # beside the active backend.
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Runs Python in a fresh process, in an empty folder and on the backend of this run."""
+
+    def run(*arguments, **environment):
+        """A variable set to None is removed. Returns the finished process with its `stdout` and `stderr`."""
+        env = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), **environment}
+        env = {name: str(value) for name, value in env.items() if value is not None}
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def hide(tmp_path):
+    """Makes a folder that, on PYTHONPATH, makes packages look as if they were not installed."""
+
+    def make(*names):
+        folder = tmp_path / "hidden"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(HIDE.format(names=set(names)), encoding="utf-8")
+        return folder
+
+    return make

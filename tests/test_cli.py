@@ -1,0 +1,213 @@
+"""The commands in the order in which a person would use them: exit status, words and files."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import keras_actrec
+from keras_actrec import backbones, training, zoo
+from keras_actrec.artefact import Recogniser
+from keras_actrec.cli.main import app
+from keras_actrec.data import SYNTHETIC_PAIRS, ClipTransform, Sampling, read_frames
+
+PROGRAM = Path(sys.executable).with_name("keras-actrec")
+BACKBONE = "efficientnet_lite0:block1_output"
+KINDS = sorted(name for pair in SYNTHETIC_PAIRS for name in pair)
+RECIPE = f"""
+[model]
+name = "softmax_regression"
+backbone = "{BACKBONE}"
+
+[clip]
+frames = 4
+size = 32
+crop = "none"
+
+[train]
+epochs = 60
+"""
+
+
+def succeeds(*arguments):
+    """What a command writes to stdout."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert "error" not in result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder with `set`, written by `synth`, and `recipe.toml`."""
+    folder = tmp_path_factory.mktemp("work")
+    options = ["--clips-per-class", 3, "--size", 32, "--frames", 8, "--test-share", 0.34]
+    stdout = succeeds("synth", folder / "set", *options)
+    assert stdout == f"wrote {folder / 'set' / 'manifest.csv'}\n"
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(work):
+    """What `train` printed; the model is in `run/model.keras`."""
+    options = ["--set", "train.epochs=2", "--set", "train.learning_rate=0.1", "--features", work / "features"]
+    return succeeds("train", work / "recipe.toml", "--data", work / "set", "--out", work / "run", *options)
+
+
+@pytest.fixture(scope="module")
+def model(work, trained):
+    return work / "run" / "model.keras"
+
+
+@pytest.fixture(scope="module")
+def clip(work):
+    return work / "set" / "grow" / "grow_000.mp4"
+
+
+def test_doctor_says_what_is_installed():
+    stdout = succeeds("doctor")
+    assert keras_actrec.__version__ in stdout and "(active)" in stdout and "extra viz" in stdout
+
+
+def test_models_lists_models_recipes_and_backbones():
+    stdout = succeeds("models")
+    for name in [*zoo.list_models(), *backbones.list_backbones()]:
+        assert name in stdout
+    for recipe in training.list_recipes():
+        assert recipe in stdout
+
+
+def test_synth_writes_the_clips_and_their_manifest(work):
+    with open(work / "set" / "manifest.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted({row["label"] for row in rows}) == KINDS
+    assert len(rows) == 30 and sum(row["split"] == "test" for row in rows) == 10
+    assert read_frames(work / "set" / rows[0]["path"]).shape == (8, 32, 32, 3)
+
+
+def test_synth_runs_where_only_the_backend_of_this_run_is_installed(run_python, hide, tmp_path):
+    backend = {"jax", "torch", "tensorflow"} - {keras_actrec._backend.name}
+    options = ["--clips-per-class", 1, "--size", 32, "--frames", 8]
+    environment = {"KERAS_BACKEND": None, "KERAS_HOME": tmp_path, "PYTHONPATH": hide(*backend)}
+    done = run_python(PROGRAM, "synth", "made", *options, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "wrote made/manifest.csv\n"
+    assert len(list((tmp_path / "made").rglob("*.mp4"))) == 10
+
+
+def test_extract_writes_the_features_of_every_video(work):
+    out = work / "extracted"
+    options = ["--backbone", BACKBONE, "--size", 32, "--crop", "none", "--every", 2]
+    stdout = succeeds("extract", "--data", work / "set", "--out", out, *options)
+    assert stdout == f"30 videos, 120 frames of (16, 16, 16) below {out}; 0 skipped\n"
+    files = sorted(out.rglob("*.npy"))
+    assert len(files) == 30
+    assert np.load(files[0]).shape == (4, 16, 16, 16)
+
+
+def test_train_writes_the_run_directory_and_says_how_it_ended(work, trained):
+    assert sorted(path.name for path in (work / "run").iterdir()) == [
+        "history.csv",
+        "model.keras",
+        "recipe.toml",
+        "run.json",
+    ]
+    last, wrote = trained.splitlines()
+    record = json.loads((work / "run" / "run.json").read_text(encoding="utf-8"))
+    assert last.startswith("last epoch: ") and f"loss {record['last_epoch']['loss']:.4f}" in last
+    assert wrote.startswith(f"wrote {work / 'run' / 'model.keras'} after ")
+
+
+def test_what_is_set_on_the_command_line_wins_over_the_recipe(work, trained):
+    recipe = training.read_recipe(work / "run" / "recipe.toml")
+    assert (recipe.train.epochs, recipe.train.learning_rate) == (2, 0.1)
+    assert len((work / "run" / "history.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_features_go_where_the_command_line_says(work, trained):
+    assert len(list((work / "features").rglob("*.npy"))) == 20
+    assert not (work / "run" / "features").exists()
+
+
+def test_train_reports_its_progress_line_by_line_where_there_is_no_terminal(work, tmp_path):
+    arguments = ["train", work / "recipe.toml", "--data", work / "set", "--out", tmp_path / "run"]
+    arguments += ["--features", work / "features", "--set", "train.epochs=2"]
+    lines = CliRunner().invoke(app, [str(argument) for argument in arguments]).stderr.splitlines()
+    assert lines[-2].startswith("training 1/2  loss ") and lines[-1].startswith("training 2/2  loss ")
+    assert "reading videos 20/20  train" in lines and "extracting features 20/20  train" in lines
+
+
+def test_evaluate_prints_and_writes_the_scores(work, model, tmp_path):
+    files = tmp_path / "scores.json", tmp_path / "predictions.csv"
+    options = ["--json", files[0], "--predictions", files[1]]
+    stdout = succeeds("evaluate", model, "--data", work / "set", *options)
+    scores = json.loads(files[0].read_text(encoding="utf-8"))
+    with open(files[1], newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == scores["videos"] == 10 and scores["skipped"] == []
+    right = [row["label"] == row["predicted"] for row in rows]
+    assert scores["top1"] == sum(right) / 10 == pytest.approx(scores["mean_class"])  # a video a class
+    assert np.trace(scores["confusion"]) == sum(right)
+    assert f"top-1 {scores['top1']:.4f}" in stdout and f"mean class {scores['mean_class']:.4f}" in stdout
+    assert "softmax_regression, split test: 10 videos, 0 skipped" in stdout
+    assert scores["protocol"] in stdout
+    for kind in KINDS:
+        assert kind in stdout  # the rows of the confusion matrix
+
+
+def test_evaluate_scores_another_split(work, model):
+    assert "split train: 20 videos" in succeeds("evaluate", model, "--data", work / "set", "--split", "train")
+
+
+def test_predict_prints_and_writes_the_five_best_of_every_clip(work, model, clip, tmp_path):
+    other = work / "set" / "shrink" / "shrink_000.mp4"
+    stdout = succeeds("predict", model, clip, other, "--json", tmp_path / "answers.json")
+    answers = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))
+    assert [answer["path"] for answer in answers] == [str(clip), str(other)]
+    expected = keras_actrec.load(model).predict_video(clip, top=5)
+    assert answers[0]["labels"] == [label for label, _ in expected]
+    np.testing.assert_allclose(answers[0]["scores"], [score for _, score in expected], atol=1e-6)
+    assert all(answer["seconds"] >= 0 and len(answer["labels"]) == 5 for answer in answers)
+    lines = stdout.splitlines()
+    assert len(lines) == 12 and lines[0].startswith(str(clip)) and lines[6].startswith(str(other))
+    assert lines[1].split() == [f"{expected[0][1]:.3f}", expected[0][0]]
+
+
+def test_the_program_predicts_in_a_process_of_its_own(model, clip, run_python, tmp_path):
+    done = run_python(PROGRAM, "predict", model, clip, "--json", "answers.json")
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))
+    expected = keras_actrec.load(model).predict_video(clip, top=5)
+    assert answer["labels"] == [label for label, _ in expected]
+    np.testing.assert_allclose(answer["scores"], [score for _, score in expected], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def attentive(tmp_path_factory):
+    """An attention LSTM as it was drawn: explaining needs no training."""
+    network = zoo.build(
+        "lstm_attention", len(KINDS), backbone=BACKBONE, input_shape=(None, 32, 32, 3), units=4
+    )
+    path = tmp_path_factory.mktemp("attentive") / "model.keras"
+    Recogniser(network, tuple(KINDS), Sampling(4), ClipTransform(32, crop="none")).save(path)
+    return path
+
+
+def test_explain_writes_a_page_with_every_clip(attentive, work, clip, tmp_path):
+    other, page = work / "set" / "shrink" / "shrink_000.mp4", tmp_path / "made" / "page.html"
+    assert succeeds("explain", attentive, clip, other, "--out", page) == f"wrote {page}\n"
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith("<!") and "grow/grow_000.mp4" in html and "shrink/shrink_000.mp4" in html
+    assert "What lstm_attention saw" in html
+    assert list(page.parent.iterdir()) == [page]
+
+
+def test_help_names_every_command():
+    stdout = succeeds("--help")
+    for name in ("doctor", "demo", "models", "synth", "extract", "train", "evaluate", "predict", "explain"):
+        assert name in stdout

@@ -1,0 +1,232 @@
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from keras_actrec.data import (
+    ClipDataset,
+    ClipTransform,
+    FeatureDataset,
+    FeatureItem,
+    FollowEpoch,
+    Record,
+    Sampling,
+    VideoError,
+    clip_rng,
+    index_videos,
+)
+from keras_actrec.errors import UserError
+
+COUNT = 11
+LENGTH = 20
+DRAWN = ClipTransform(16, short_side=20, crop="random", flip=True)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Videos of 20 frames whose grey is ten times the number of the frame."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(COUNT):
+        writer = cv2.VideoWriter(str(folder / f"{number}.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (32, 24))
+        for step in range(LENGTH):
+            frame = np.full((24, 32, 3), 10 * step, "uint8")
+            frame[:, : 2 + number] += 5  # tells the videos, and left from right, apart
+            writer.write(frame)
+        writer.release()
+    records = [Record(folder / f"{number}.avi", f"{number}.avi", number) for number in range(COUNT)]
+    return index_videos(records)[0]
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """Feature files of 5 to 15 steps; a value is 100 times the number of the file plus that of the step."""
+    folder = tmp_path_factory.mktemp("features")
+    items = []
+    for number in range(COUNT):
+        steps = 5 + number
+        values = np.broadcast_to((100 * number + np.arange(steps))[:, None, None, None], (steps, 2, 2, 3))
+        np.save(folder / f"{number}.npy", values.astype("float16"))
+        record = Record(folder / f"{number}.avi", f"{number}.avi", number % 4)
+        items.append(FeatureItem(record, folder / f"{number}.npy", steps))
+    return items
+
+
+def epochs(dataset, count=3):
+    """All batches of some epochs, read as a loop without Keras reads them."""
+    batches = []
+    for _ in range(count):
+        batches += [dataset[index] for index in range(len(dataset))]
+        dataset.on_epoch_end()
+    return batches
+
+
+def assert_same(first, second):
+    assert len(first) == len(second)
+    for (x, y), (other_x, other_y) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(y, other_y)
+        np.testing.assert_array_equal(x, other_x)
+
+
+def test_a_batch_has_the_frames_of_the_sampling_and_the_labels_in_order(videos):
+    dataset = ClipDataset(videos, Sampling(5), ClipTransform(24, short_side=24), batch_size=4)
+    batches = epochs(dataset, 1)
+    assert [x.shape for x, _ in batches] == [(4, 5, 24, 24, 3)] * 2 + [(3, 5, 24, 24, 3)]
+    assert all(x.dtype == np.uint8 and y.dtype == np.int32 for x, y in batches)
+    assert np.concatenate([y for _, y in batches]).tolist() == list(range(COUNT))
+    for x, _ in batches:  # the middles of five segments of four frames
+        grey = x[:, :, :, -8:].mean(axis=(2, 3, 4))
+        np.testing.assert_allclose(grey, np.tile([20, 60, 100, 140, 180], (len(x), 1)), atol=3)
+
+
+def test_a_masked_batch_is_named_as_the_models_name_their_inputs(videos, features):
+    sampling = Sampling(12, "contiguous")
+    x, _ = ClipDataset(videos, sampling, ClipTransform(16), batch_size=2, masked=True)[0]
+    assert list(x) == ["clip", "mask"] and x["mask"].all()
+    x, y = FeatureDataset(features, sampling, batch_size=2, masked=True)[0]
+    assert list(x) == ["features", "mask"]
+    assert x["mask"].dtype == bool and x["mask"].sum(axis=1).tolist() == [5, 6]
+    assert x["features"][1, :, 0, 0, 0].tolist() == [100, 101, 102, 103, 104, 105] + [105] * 6
+    assert x["features"].dtype == np.float32 and x["features"].shape == (2, 12, 2, 2, 3)
+    assert y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_threads_change_no_batch(videos, features, workers):
+    def clips(workers):
+        sampling = Sampling(4)
+        return epochs(
+            ClipDataset(videos, sampling, DRAWN, batch_size=2, seed=3, training=True, workers=workers)
+        )
+
+    assert_same(clips(0), clips(workers))
+
+    def steps(workers):
+        return epochs(FeatureDataset(features, Sampling(4), batch_size=2, training=True, workers=workers))
+
+    assert_same(steps(0), steps(workers))
+
+
+@pytest.mark.parametrize("workers", [0, 4])
+def test_a_batch_made_ahead_is_not_used_in_the_next_epoch(features, workers):
+    arguments = {"batch_size": 2, "seed": 1, "training": True}
+    dataset = FeatureDataset(features, Sampling(4), workers=workers, **arguments)
+    dataset[0]  # and threads make batches 1 and 2
+    dataset.on_epoch_end()
+    fresh = FeatureDataset(features, Sampling(4), **arguments)
+    fresh.epoch = 1
+    assert_same([dataset[index] for index in (1, 2, 0, 5)], [fresh[index] for index in (1, 2, 0, 5)])
+
+
+def test_each_item_comes_once_an_epoch_in_another_order(features):
+    dataset = FeatureDataset(features, Sampling(1), batch_size=4, training=True)
+    batches = epochs(dataset, 2)
+    files = [x[:, 0, 0, 0, 0] // 100 for x, _ in batches]
+    first, second = np.concatenate(files[:3]), np.concatenate(files[3:])
+    assert sorted(first) == sorted(second) == list(range(COUNT))
+    assert first.tolist() != second.tolist() and first.tolist() != list(range(COUNT))
+
+
+def test_what_is_drawn_depends_on_seed_epoch_and_place_of_the_item(features):
+    sampling = Sampling(4)
+    dataset = FeatureDataset(features, sampling, batch_size=3, seed=7, training=True)
+    dataset.epoch = 5
+    for index in range(len(dataset)):
+        for steps in dataset[index][0][..., 0, 0, 0]:
+            place = int(steps[0]) // 100
+            expected, _ = sampling.indices(5 + place, clip_rng(7, 5, place))
+            np.testing.assert_array_equal(steps - 100 * place, expected)
+
+
+def test_without_training_every_epoch_is_the_same(videos):
+    dataset = ClipDataset(videos, Sampling(4), DRAWN, batch_size=4, workers=2)
+    batches = epochs(dataset, 2)
+    assert_same(batches[:3], batches[3:])
+
+
+def linear(features):
+    inputs = keras.Input((4, 2, 2, 3), name="features")
+    outputs = keras.layers.Dense(4, kernel_initializer="zeros")(keras.layers.Flatten()(inputs / 1000))
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(weight.value) for weight in model.weights]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_fit_trains_on_the_batches_of_epochs_0_1_and_2_in_order(features, workers):
+    arguments = {"batch_size": 2, "seed": 2, "training": True, "workers": workers}
+    fitted = linear(features)
+    dataset = FeatureDataset(features, Sampling(4), **arguments)
+    fitted.fit(dataset, epochs=3, shuffle=False, verbose=0, callbacks=[FollowEpoch(dataset)])
+
+    by_hand = linear(features)
+    for x, y in epochs(FeatureDataset(features, Sampling(4), **{**arguments, "workers": 0})):
+        by_hand.train_on_batch(x, y)
+    assert np.abs(weights(fitted)[0]).max() > 1e-3
+    for weight, expected in zip(weights(fitted), weights(by_hand), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=0, atol=1e-7)  # another order differs by over 1e-3
+
+
+def test_a_resumed_fit_goes_on_with_the_epoch_it_stands_at(features):
+    arguments = {"batch_size": 4, "training": True}
+    whole, halves = linear(features), linear(features)
+    for model, spans in ((whole, [(0, 3)]), (halves, [(0, 1), (1, 3)])):
+        for first, last in spans:
+            dataset = FeatureDataset(features, Sampling(4), **arguments)
+            callbacks = [FollowEpoch(dataset)]
+            model.fit(
+                dataset, initial_epoch=first, epochs=last, shuffle=False, verbose=0, callbacks=callbacks
+            )
+    np.testing.assert_allclose(weights(halves)[0], weights(whole)[0], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_fails_is_named(videos, tmp_path, workers):
+    bad = tmp_path / "bad.avi"
+    bad.write_bytes(b"x" * 1000)
+    items = [*videos[:2], (Record(bad, "bad.avi", 0), videos[0][1])]
+    dataset = ClipDataset(items, Sampling(4), ClipTransform(16), batch_size=1, workers=workers)
+    dataset[0], dataset[1]
+    with pytest.raises(VideoError, match="bad.avi: OpenCV cannot open it"):
+        dataset[2]
+
+
+def test_a_file_that_fails_is_named_through_fit(videos, tmp_path):
+    bad = tmp_path / "bad.avi"
+    bad.write_bytes(b"x" * 1000)
+    items = [(Record(bad, "bad.avi", 0), videos[0][1])] * 4
+    dataset = ClipDataset(items, Sampling(4), ClipTransform(16), batch_size=1, workers=2)
+    inputs = keras.Input((4, 16, 16, 3))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling3D()(inputs))
+    with pytest.raises(Exception, match="bad.avi: OpenCV cannot open it"):
+        model.predict(dataset, verbose=0)
+
+
+def test_a_missing_feature_file_is_named(features, tmp_path):
+    dataset = FeatureDataset([FeatureItem(features[0].record, tmp_path / "gone.npy", 5)], Sampling(4))
+    with pytest.raises(UserError, match="gone.npy: not a feature file .* extract it again"):
+        dataset[0]
+
+
+def test_a_batch_that_is_not_there_is_an_index_error(features):
+    dataset = FeatureDataset(features, Sampling(4), batch_size=4)
+    assert len(dataset) == 3 and len(list(dataset)) == 3
+    with pytest.raises(IndexError, match="there are 3 batches. Received: index=3"):
+        dataset[3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"items": []}, "`items` must hold at least one video"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
+        ({"seed": -1}, "`seed` must be at least 0. Received: seed=-1"),
+        ({"workers": -1}, "`workers` must be at least 0. Received: workers=-1"),
+    ],
+)
+def test_a_bad_argument_is_named(features, arguments, message):
+    with pytest.raises(UserError, match=message):
+        FeatureDataset(**{"items": features, "sampling": Sampling(4), **arguments})

@@ -1,0 +1,151 @@
+"""Who may import whom, and where a backend may be named (read from the source, nothing is imported)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import keras_actrec
+
+PACKAGE = Path(keras_actrec.__file__).parent
+CHECKOUT = Path(__file__).parents[1]
+
+# From the ground up. A module imports from the floors below its own and from its own package.
+FLOORS = (
+    {"errors", "_files"},
+    {"_backend"},
+    {"layers"},
+    {"checkpoints"},
+    {"backbones"},  # read their ImageNet weights with `checkpoints`
+    {"zoo", "data"},
+    {"artefact"},
+    {"training", "evaluation"},
+    {"deploy", "insight", "tuning"},
+    {"cli"},
+)
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+FORBIDDEN = {("data", "layers")}  # although it lies below
+BACKENDS = {"jax", "torch", "tensorflow"}
+DATA_FOLDERS = {"zoo", "tuning"}
+
+
+def offences(source, module):
+    """Lists what breaks the rules in the source of a module, such as "keras_actrec.layers.hm_rnn"."""
+    here = module.split(".")[1]
+    found = []
+    if here not in FLOOR_OF:
+        found.append(f"{module}: {here} has no floor")
+    tree = ast.parse(source)
+    for line, name in _imports(tree, module):
+        parts = name.split(".")
+        if parts[:2] == ["keras", "src"]:
+            found.append(f"{module}:{line} uses keras.src")
+        if parts[0] in DATA_FOLDERS:
+            found.append(f"{module}:{line} imports the data folder {parts[0]}/")
+        if parts[0] in BACKENDS and here != "_backend":
+            found.append(f"{module}:{line} imports {parts[0]} outside _backend")
+        if parts[0] == "keras_actrec" and len(parts) > 1:
+            there = parts[1]
+            if there not in FLOOR_OF or here not in FLOOR_OF or there == here:
+                continue
+            if FLOOR_OF[there] >= FLOOR_OF[here] or (here, there) in FORBIDDEN:
+                found.append(f"{module}:{line} {here} imports {there}")
+    if here != "_backend":
+        found += [f"{module}:{line} asks which backend runs" for line in _backend_questions(tree)]
+    return found
+
+
+def _imports(tree, module):
+    """Yields line and dotted name of everything a module imports or reaches through a dotted name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:  # relative; a module's own name ends with its file
+                origin = ".".join([*module.split(".")[: -node.level], *filter(None, [node.module])])
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith(("keras.", "keras_actrec.")):
+            yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from ((node.lineno, a.value) for a in node.args if isinstance(a, ast.Constant))
+
+
+def _backend_questions(tree):
+    """Yields the lines that compare the name of the active backend with something."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            for side in (node.left, *node.comparators):
+                text = ast.unparse(side)
+                if text.endswith("backend()") or text.endswith("_backend.name"):
+                    yield node.lineno
+
+
+def test_the_house_is_in_order():
+    # `keras_actrec/__init__.py` stands above the floors and imports from any
+    files = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+    assert len(files) > 20
+    found = []
+    for path in files:
+        module = ".".join(("keras_actrec", *path.relative_to(PACKAGE).with_suffix("").parts))
+        found += offences(path.read_text(encoding="utf-8"), module)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "module, source",
+    [
+        ("keras_actrec.layers.made_up", "from keras_actrec.zoo import hman"),
+        ("keras_actrec.layers.made_up", "from keras_actrec import data"),
+        ("keras_actrec.layers.made_up", "from ..data import loader"),
+        ("keras_actrec.layers.__init__", "from .. import data"),
+        ("keras_actrec.layers.made_up", "import keras_actrec\nkeras_actrec.data.load()"),
+        ("keras_actrec.layers.made_up", "def f():\n    import keras_actrec.data"),
+        ("keras_actrec.data.made_up", "from keras_actrec import zoo"),
+        ("keras_actrec.data.made_up", "from keras_actrec.layers import FrameWise"),
+        ("keras_actrec.training.made_up", "from keras_actrec.evaluation import top1"),
+        ("keras_actrec.artefact", "from keras_actrec import training"),
+        ("keras_actrec.errors", "from keras_actrec import _backend"),
+        ("keras_actrec.made_up", "pass"),
+        ("keras_actrec.zoo.made_up", "import torch"),
+        ("keras_actrec.zoo.made_up", "from jax import numpy"),
+        ("keras_actrec.zoo.made_up", "import importlib\nimportlib.import_module('tensorflow')"),
+        ("keras_actrec.zoo.made_up", "from keras.src import layers"),
+        ("keras_actrec.zoo.made_up", "import keras\nkeras.src.layers.Dense(1)"),
+        ("keras_actrec._backend.jax", "from keras.src import backend"),
+        ("keras_actrec.zoo.made_up", "import zoo.hman"),
+        ("keras_actrec.zoo.made_up", "from tuning import study"),
+        ("keras_actrec.zoo.made_up", "import keras\nif keras.backend.backend() == 'jax':\n    pass"),
+        ("keras_actrec.zoo.made_up", "from keras_actrec import _backend\nx = _backend.name != 'jax'"),
+    ],
+)
+def test_a_broken_rule_is_found(module, source):
+    assert offences(source, module)
+
+
+@pytest.mark.parametrize(
+    "module, source",
+    [
+        ("keras_actrec._backend.torch", "import torch"),
+        (
+            "keras_actrec.zoo.made_up",
+            "from keras_actrec.layers import HMRNN\nfrom keras_actrec.zoo import _parts",
+        ),
+        ("keras_actrec.zoo.made_up", "from . import _parts\nfrom ..errors import UserError"),
+        ("keras_actrec.training.made_up", "from keras_actrec import artefact, data, zoo"),
+        ("keras_actrec.cli.made_up", "import keras_actrec\nprint(keras_actrec.__version__)"),
+        ("keras_actrec.data.made_up", "from keras_actrec import backbones"),
+    ],
+)
+def test_what_is_allowed_is_not_found(module, source):
+    assert offences(source, module) == []
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
+def test_nothing_around_the_package_imports_private_keras_or_the_data_folders(folder):
+    found = []
+    for path in sorted((CHECKOUT / folder).glob("*.py")):
+        for line, name in _imports(ast.parse(path.read_text(encoding="utf-8")), path.stem):
+            if name.startswith("keras.src") or name.split(".")[0] in DATA_FOLDERS:
+                found.append(f"{path.name}:{line} {name}")
+    assert found == []

@@ -1,0 +1,435 @@
+"""The trace of a clip against NumPy, and the report page."""
+
+import base64
+import io
+import os
+import re
+import sys
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from keras_actrec.errors import UserError
+from keras_actrec.insight import Explanation, _pictures, explain, write_report
+from keras_actrec.layers import AttentionCell, AttentiveRNN, GumbelHardAttention, HMRNNCell, SoftAttention
+from keras_actrec.zoo import build
+
+
+class FakeRecogniser:
+    """Has what `explain` asks of a recogniser, and frames instead of a file."""
+
+    def __init__(self, model, frames, mask=None, class_names=("run", "jump", "fall")):
+        self.model, self.frames, self.class_names = model, frames, class_names
+        self.mask = np.ones(len(frames), bool) if mask is None else np.array(mask)
+
+    def read(self, path):
+        return self.frames, self.mask
+
+    def batch(self, frames, mask):
+        if not isinstance(self.model.input, dict):
+            return frames[None]
+        return {"clip": frames[None], "mask": mask[None]}
+
+
+def clip(frames, size=2, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (frames, size, size, 3), dtype="uint8")
+
+
+def tiny_model(masked=False, cell=None, width=2):
+    """Frames of 2 x 2 pixels -> soft attention over the pixels -> a tanh cell of 5 units -> 3 classes."""
+    inputs = keras.Input((None, 2, width, 3), name="clip")
+    mask = keras.Input((None,), dtype="bool", name="mask") if masked else None
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Reshape((-1, 2 * width, 3))(x)
+    if cell is None:
+        cell = AttentionCell(SoftAttention(), keras.layers.SimpleRNNCell(5, bias_initializer="random_normal"))
+    x = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")(x, mask=mask)["output"]
+    x = keras.layers.Dense(3, activation="softmax", name="classifier")(x)
+    x = keras.layers.GlobalAveragePooling1D()(x, mask=mask)
+    return keras.Model({"clip": inputs, "mask": mask} if masked else inputs, x, name="tiny")
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def by_hand(model, frames):
+    """Attention (T, 4) and probabilities (T, 3) of `tiny_model`, step by step."""
+    values = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
+    logits = next(v for v in values.values() if v.shape == (5, 4))
+    kernel, recurrent = (next(v for v in values.values() if v.shape == shape) for shape in ((3, 5), (5, 5)))
+    bias = next(v for v in values.values() if v.shape == (5,))
+    dense, offset = model.get_layer("classifier").get_weights()
+    h, attention, steps = np.zeros(5), [], []
+    for pixels in frames.reshape(-1, 4, 3) / 255:
+        attention.append(softmax(h @ logits))
+        h = np.tanh(attention[-1] @ pixels @ kernel + h @ recurrent + bias)
+        steps.append(softmax(h @ dense + offset))
+    return np.array(attention), np.array(steps)
+
+
+def test_attention_and_probabilities_are_those_of_numpy():
+    model, frames = tiny_model(), clip(6)
+    attention, steps = by_hand(model, frames)
+    assert np.ptp(attention) > 1e-3
+    found = explain(FakeRecogniser(model, frames), "a.mp4")
+    np.testing.assert_allclose(found.attention[:, 0, 1], attention[:, 1], atol=1e-5)  # row 0, column 1
+    np.testing.assert_allclose(found.attention.reshape(6, 4), attention, atol=1e-5)
+    np.testing.assert_allclose(found.steps, steps, atol=1e-5)
+    np.testing.assert_allclose(found.scores, steps.mean(0), atol=1e-5)
+
+
+def test_the_label_is_the_class_with_the_highest_score():
+    model, frames = tiny_model(), clip(6)
+    scores = by_hand(model, frames)[1].mean(0)
+    found = explain(FakeRecogniser(model, frames), "a.mp4")
+    assert found.label == ("run", "jump", "fall")[scores.argmax()]
+    assert found.score == pytest.approx(scores.max(), abs=1e-5)
+
+
+def test_padding_changes_nothing_of_what_counts():
+    model, frames = tiny_model(masked=True), clip(6)
+    attention, steps = by_hand(model, frames[:4])
+    found = explain(FakeRecogniser(model, frames, mask=[True] * 4 + [False] * 2), "a.mp4")
+    np.testing.assert_array_equal(found.mask, [1, 1, 1, 1, 0, 0])
+    np.testing.assert_allclose(found.attention.reshape(6, 4)[:4], attention, atol=1e-5)
+    np.testing.assert_allclose(found.steps[:4], steps, atol=1e-5)
+    np.testing.assert_allclose(found.scores, steps.mean(0), atol=1e-5)
+
+
+def test_boundaries_and_temperature_are_those_of_the_layers():
+    # Without kernels the biases decide: a detector fires at bias >= 0, tau = 1 / (softplus(bias) + 1).
+    cell = HMRNNCell(4, num_layers=2, boundary="units")
+    model = tiny_model(cell=AttentionCell(GumbelHardAttention(), cell))
+    for weight in model.get_layer("temporal").weights:
+        weight.assign(np.zeros(weight.shape))
+        if weight.name.startswith("bias_"):
+            detectors = {"bias_1": [1, 1, 1, -1], "bias_2": [-1, 1, -1, -1]}[weight.name]
+            weight.assign(np.array([0] * 16 + detectors))
+        if weight.name == "temperature_bias":
+            weight.assign(np.array([0.5]))
+        if weight.name == "temperature":  # the boundaries'
+            weight.assign(0.3)
+    found = explain(FakeRecogniser(model, clip(5)), "a.mp4")
+    np.testing.assert_allclose(found.boundaries, [[0.75, 0.25]] * 5)
+    np.testing.assert_allclose(found.temperature, [1 / (np.log(1 + np.exp(0.5)) + 1)] * 5, atol=1e-6)
+    np.testing.assert_array_equal(np.sort(found.attention.reshape(5, 4)), [[0, 0, 0, 1]] * 5)
+
+
+def test_what_a_model_does_not_have_is_none():
+    found = explain(FakeRecogniser(tiny_model(), clip(3)), "a.mp4")
+    assert found.boundaries is None and found.temperature is None
+
+
+def test_a_model_is_explained_with_the_weights_it_has_now():
+    model, frames = tiny_model(), clip(3)
+    explain(FakeRecogniser(model, frames), "a.mp4")
+    classifier = model.get_layer("classifier")
+    classifier.set_weights([np.zeros((5, 3)), np.log([0.2, 0.5, 0.3])])
+    found = explain(FakeRecogniser(model, frames), "a.mp4")
+    np.testing.assert_allclose(found.steps, [[0.2, 0.5, 0.3]] * 3, atol=1e-6)
+
+
+def test_a_model_without_a_temporal_layer_is_refused():
+    model = build("frame_pool", 3, input_shape=(None, 2, 2, 3))
+    with pytest.raises(UserError, match="`frame_pool` has no temporal trace to explain"):
+        explain(FakeRecogniser(model, clip(3)), "a.mp4")
+
+
+def test_a_temporal_layer_without_a_trace_is_refused():
+    inputs = keras.Input((None, 3))
+    x = AttentiveRNN(keras.layers.SimpleRNNCell(2), name="temporal")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="classifier")(x), name="silent")
+    with pytest.raises(UserError, match="`silent` has no temporal trace to explain"):
+        explain(FakeRecogniser(model, np.zeros((4, 3))), "a.mp4")
+
+
+def test_locations_that_are_no_square_are_refused():
+    with pytest.raises(UserError, match="`tiny` looks at 6 locations, which are no square"):
+        explain(FakeRecogniser(tiny_model(width=3), np.zeros((4, 2, 3, 3), "uint8")), "a.mp4")
+
+
+def test_a_true_label_that_is_no_class_is_refused():
+    with pytest.raises(UserError, match="one of run, jump, fall. Received: true_label='swim'"):
+        explain(FakeRecogniser(tiny_model(), clip(3)), "a.mp4", true_label="swim")
+
+
+# The page. Its examples are made here: 3 classes, T steps, hard attention on one cell of 4 x 4.
+
+
+def example(steps=8, cell=(1, 2), path="jump/a.mp4", true_label="jump", label="jump", padding=0, names=None):
+    names = names or ("run", "jump", "fall")
+    attention = np.zeros((steps, 4, 4))
+    attention[:, cell[0], cell[1]] = 1
+    probabilities = np.full((steps, len(names)), 0.2)
+    probabilities[:, names.index(label)] = 0.6
+    return Explanation(
+        path=path,
+        frames=np.zeros((steps, 32, 32, 3), "uint8"),
+        mask=np.arange(steps) < steps - padding,
+        attention=attention,
+        boundaries=np.linspace(0, 1, 2 * steps).reshape(steps, 2),
+        temperature=np.linspace(0.4, 0.6, steps),
+        steps=probabilities,
+        scores=probabilities.mean(0),
+        class_names=names,
+        true_label=true_label,
+        model_name="hman",
+    )
+
+
+def evaluation(name="hman", names=("run", "jump", "fall"), extra=None, top1=0.5, top5=None, skipped=()):
+    confusion = 3 * np.eye(len(names), dtype=int)
+    confusion[0, 1] = 2
+    return SimpleNamespace(
+        name=name,
+        top1=top1,
+        top5=top5,
+        mean_class=0.4567,
+        videos=int(confusion.sum()),
+        skipped=skipped,
+        confusion=confusion,
+        class_names=names,
+        extra=extra or {},
+    )
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, all text outside of <style>, and tags that are not closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self.open, self.broken = [], "", [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "img", "source", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.broken.append(tag)
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += " ".join(data.split()) + " "
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """Writes a report and reads it as `Page`. Drawing takes long, so most tests see one picture for all."""
+    small = _pictures._png(Figure(figsize=(1, 1)))
+
+    def write(title="Report", drawn=False, **what):
+        if not drawn:
+            monkeypatch.setattr(_pictures, "_png", lambda figure, **how: small)
+        path = write_report(tmp_path / "report.html", title=title, **what)
+        return Page(path.read_text(encoding="utf-8"))
+
+    return write
+
+
+def pixels(uri):
+    assert uri.startswith("data:image/png;base64,")
+    return imread(io.BytesIO(base64.b64decode(uri.partition(",")[2])), format="png")
+
+
+def test_the_page_needs_nothing_from_outside(page, tmp_path):
+    found = page(drawn=True, evaluations=[evaluation()], explanations=[example()])
+    for tag, attributes in found.tags:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base")
+        assert "href" not in attributes
+        for name in {"src", "srcset"} & set(attributes):
+            assert attributes[name].startswith("data:image/png;base64,")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|url\(|@import", html)
+    assert [policy["content"] for policy in found.of("meta") if "http-equiv" in policy] == [
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    ]
+
+
+def test_the_page_is_well_formed(page):
+    found = page(
+        evaluations=[evaluation()], explanations=[example(), example(label="run"), example(true_label=None)]
+    )
+    assert found.broken == [] and found.open == []
+
+
+def test_the_page_is_made_for_a_phone_and_for_light_and_dark(page):
+    found = page(drawn=True, evaluations=[evaluation()])
+    metas = {meta["name"]: meta["content"] for meta in found.of("meta") if "name" in meta}
+    assert metas == {"viewport": "width=device-width, initial-scale=1", "color-scheme": "light dark"}
+    assert [source["media"] for source in found.of("source")] == ["(prefers-color-scheme: dark)"]
+
+
+def test_every_picture_has_a_text(page):
+    pictures = page(evaluations=[evaluation()], explanations=[example()]).of("img")
+    assert len(pictures) == 1 + 2 * 2
+    assert all(picture["alt"] for picture in pictures)
+    assert "row/column 2/3 2/3" in pictures[1]["alt"].replace(",", "")
+    assert "Probability of jump: 0.60 0.60" in pictures[2]["alt"]
+
+
+def test_what_others_wrote_is_escaped(page):
+    evil = "<script>alert(1)</script>"
+    names = (evil, "a & b", "$\\frac{$")
+    found = page(
+        title=evil,
+        drawn=True,  # pictures must not take $ for a formula
+        evaluations=[evaluation(name=evil, names=names, extra={evil: evil, "recipe": evil})],
+        explanations=[example(path=f"{evil[:8]}.mp4", names=names, true_label=evil, label="a & b")],
+    )
+    assert found.of("script") == []
+    assert found.broken == [] and found.open == []
+    assert found.text.count(evil) >= 6 and "<script>.mp4" in found.text
+
+
+def test_a_file_name_that_is_no_text_does_not_stop_the_page(page):
+    name = os.fsdecode(b"\xff.mp4")
+    assert "\\udcff.mp4" in page(explanations=[example(path=name)]).text
+
+
+def test_the_page_names_every_class_with_its_counts(page):
+    text = page(evaluations=[evaluation()]).text
+    assert "run 3 of 5 jump (2)" in text
+    assert "jump 3 of 3" in text and "fall 3 of 3" in text
+
+
+def test_the_table_shows_the_models_side_by_side(page):
+    models = [
+        evaluation(top1=0.9375, extra={"pair": "98.0%", "recipe": "Adam, 12 frames"}),
+        evaluation(
+            name="frame_pool", top1=0.5, skipped=("a.avi: empty", "b.avi: empty"), extra={"seed": "7"}
+        ),
+    ]
+    found = page(evaluations=models)
+    assert [c["data-label"] for c in found.of("td") if "data-label" in c] == [
+        "top-1",
+        "mean class accuracy",
+        "pair",
+        "seed",
+        "test clips",
+    ] * 2
+    assert "hman Adam, 12 frames 93.8% 45.7% 98.0% – 11" in " ".join(found.text.split())
+    assert "frame_pool 50.0% 45.7% – 7 11 (2 skipped)" in " ".join(found.text.split())
+    assert "right in 33.3% of all clips" in found.text
+    assert "2 videos could not be read a.avi: empty b.avi: empty" in " ".join(found.text.split())
+
+
+def test_top_5_is_shown_where_there_are_more_than_5_classes(page):
+    names = tuple("abcdef")
+    found = page(evaluations=[evaluation(names=names, top5=0.875), evaluation(name="two", names=("a", "b"))])
+    assert " 87.5% " in found.text
+    assert [cell.get("data-label") for cell in found.of("td")].count("top-5") == 2
+
+
+@pytest.mark.parametrize(
+    "label, words",
+    [
+        ("jump", "✓ Right true label jump, predicted jump, score 60.0%"),
+        ("fall", "✗ Wrong true label jump, predicted fall, score 60.0%"),
+    ],
+)
+def test_the_title_of_a_clip_says_in_words_whether_it_was_right(page, label, words):
+    assert words in " ".join(page(explanations=[example(label=label)]).text.split())
+
+
+def test_a_clip_of_unknown_class_is_neither_right_nor_wrong(page):
+    text = page(explanations=[example(true_label=None)]).text
+    assert "Predicted jump, score 60.0%" in text
+    assert "Right" not in text and "Wrong" not in text
+
+
+@pytest.mark.parametrize("steps, blocks", [(1, 1), (6, 1), (12, 2), (13, 3), (24, 4)])
+def test_at_most_6_frames_stand_side_by_side_in_a_block(page, steps, blocks):
+    alts = [image["alt"] for image in page(explanations=[example(steps)]).of("img")]
+    assert len(alts) == 2 * blocks
+    ends = [tuple(map(int, re.match(r"Frames (\d+) to (\d+)\.", alt).groups())) for alt in alts[::2]]
+    shown = [step for first, last in ends for step in range(first, last + 1)]
+    assert shown == list(range(1, steps + 1))
+
+
+def test_padding_is_not_drawn(page):
+    found = page(explanations=[example(6, padding=2)])
+    assert found.of("img")[0]["alt"].startswith("Frames 1 to 4.")
+    assert "in 4 steps; 2 more of padding are left out." in found.text
+
+
+def test_the_outline_is_around_the_cell_that_was_looked_at(page):
+    # Row 2 and column 3 of 4: from 1/4 to 1/2 of the height and from 1/2 to 3/4 of the first frame's width.
+    image = pixels(page(drawn=True, explanations=[example(6, cell=(1, 2))]).of("img")[0]["src"])
+    height = image.shape[0]
+    left = next(x for x in range(image.shape[1]) if image[height // 8, x, 3] == 1)
+    pink = (image[:, :, 0] > 0.8) & (image[:, :, 1] < 0.3) & (image[:, :, 2] > 0.6)
+    rows, columns = np.nonzero(pink[:, : left + height])
+    assert np.allclose([rows.min(), rows.max()], [height / 4, height / 2], atol=4)
+    columns = columns - left
+    width = 0.95 * height  # the rest of a step is the gap between two frames
+    assert np.allclose([columns.min(), columns.max()], [width / 2, 3 * width / 4], atol=4)
+
+
+def test_the_charts_draw_the_numbers_of_the_explanation(monkeypatch):
+    explanation = example(8, label="fall")
+    figures = []
+    monkeypatch.setattr(_pictures, "_png", lambda figure: figures.append(figure))
+    _pictures.clip_blocks(explanation)
+    boundaries, temperature, probability = figures[
+        4
+    ].axes  # of the second block: 1 of frames, 2 of charts a block
+    np.testing.assert_array_equal(boundaries.collections[0].get_array(), explanation.boundaries.T)
+    np.testing.assert_array_equal(temperature.lines[0].get_ydata(), explanation.temperature)
+    lines = [line.get_ydata() for line in probability.lines[1:]]
+    np.testing.assert_array_equal(lines, explanation.steps[:, [1, 2]].T)  # the true class, then the predicted
+    assert {axes.get_xlim() for axes in figures[4].axes} == {(4, 8)}
+
+
+def test_the_confusion_matrix_has_true_classes_in_rows_and_predicted_ones_in_columns():
+    axes = _pictures._confusion(evaluation(), "light").axes[0]
+    cells = {(text.get_position()[::-1], text.get_text()) for text in axes.texts}
+    assert cells == {((0, 0), "3"), ((0, 1), "2"), ((1, 1), "3"), ((2, 2), "3")}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["run", "jump", "fall"]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true class", "predicted class")
+    assert axes.yaxis_inverted()  # the first class on top
+
+
+def test_a_class_without_clips_is_an_empty_row(page):
+    model = evaluation()
+    model.confusion[2] = 0
+    assert "fall 0 of 0" in page(evaluations=[model]).text
+
+
+def test_an_interrupted_write_leaves_the_old_page(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "report.html"
+    write_report(path, title="old", evaluations=[evaluation()])
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(path, title="new", evaluations=[evaluation()])
+    assert path.read_bytes() == before
+
+
+def test_nothing_to_report_is_refused(tmp_path):
+    with pytest.raises(UserError, match="a report needs `evaluations`, `explanations` or both"):
+        write_report(tmp_path / "report.html", title="empty")
+
+
+@pytest.mark.parametrize("name", ["matplotlib", "jinja2"])
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"needs the extra `viz`: pip install 'keras_actrec\[viz\]'"):
+        write_report(tmp_path / "report.html", title="no", evaluations=[evaluation()])
+    assert list(tmp_path.iterdir()) == []

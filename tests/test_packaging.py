@@ -1,0 +1,109 @@
+"""What the wheel carries, and that the lists that must agree do."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import keras_actrec
+
+CHECKOUT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of what goes into the wheel, with a made-up model folder in zoo/."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, source / name)
+    for name in ("keras_actrec", "zoo"):
+        shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (source / "zoo" / "made_up").mkdir()
+    for name in ("README.md", "data.toml", "results.csv", "notes.txt"):
+        (source / "zoo" / "made_up" / name).touch()
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
+    """The wheel as {name: text}."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def text_of(wheel, name):
+    (found,) = [key for key in wheel if key.endswith(f".dist-info/{name}")]
+    return wheel[found]
+
+
+def test_the_wheel_carries_every_file_of_the_package(wheel, source):
+    files = {
+        path.relative_to(source).as_posix() for path in (source / "keras_actrec").rglob("*") if path.is_file()
+    }
+    assert len(files) > 20
+    assert files - set(wheel) == set()
+
+
+def test_the_wheel_carries_recipes_cards_and_results_as_package_data(wheel):
+    found = {name for name in wheel if name.startswith("keras_actrec/recipes/made_up/")}
+    assert found == {
+        f"keras_actrec/recipes/made_up/{name}" for name in ("README.md", "data.toml", "results.csv")
+    }
+
+
+def test_the_wheel_carries_nothing_beside_the_package(wheel):
+    assert {name.split("/")[0].split("-")[0] for name in wheel} == {"keras_actrec"}
+
+
+def test_the_wheel_has_the_version_of_the_package(wheel):
+    assert f"\nVersion: {keras_actrec.__version__}\n" in text_of(wheel, "METADATA")
+
+
+def test_the_wheel_has_the_command_and_the_license(wheel):
+    assert "keras-actrec = keras_actrec.cli.main:main" in text_of(wheel, "entry_points.txt")
+    assert "Apache License" in text_of(wheel, "licenses/LICENSE")
+
+
+def test_every_package_folder_is_listed():
+    folders = {
+        ".".join(path.parent.relative_to(CHECKOUT).parts)
+        for path in (CHECKOUT / "keras_actrec").rglob("__init__.py")
+    }
+    assert {*PYPROJECT["tool"]["setuptools"]["packages"]} == folders | {"keras_actrec.recipes"}
+
+
+def test_constraints_pin_everything_that_is_required_inside_its_range():
+    lines = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    required = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["build-system"]["requires"]]
+    for requirement in map(Requirement, required + sum(EXTRAS.values(), [])):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_what_the_package_requires_is_a_range():
+    for requirement in PYPROJECT["project"]["dependencies"] + sum(EXTRAS.values(), []):
+        assert "==" not in requirement
+
+
+def test_every_extra_that_a_text_names_exists():
+    paths = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *(CHECKOUT / "keras_actrec").rglob("*.py")]
+    named = set()
+    for path in paths:
+        for extras in re.findall(r"keras[_-]actrec\[([a-z,]+)\]", path.read_text(encoding="utf-8")):
+            named |= set(extras.split(","))
+    assert {"jax"} <= named <= set(EXTRAS)

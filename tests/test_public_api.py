@@ -1,0 +1,157 @@
+"""The public names, and what importing the package loads."""
+
+import importlib
+import inspect
+import pkgutil
+
+import keras
+import pytest
+
+import keras_actrec
+from keras_actrec import zoo
+
+# Every name that users may rely on. A change here is a change that the CHANGELOG names.
+PUBLIC = {
+    "keras_actrec": [
+        "backbones",
+        "checkpoints",
+        "data",
+        "evaluation",
+        "insight",
+        "layers",
+        "load",
+        "training",
+        "zoo",
+    ],
+    "keras_actrec.backbones": [
+        "DepthwiseConv2D",
+        "InputScaling",
+        "build",
+        "efficientnet_lite0",
+        "list_backbones",
+    ],
+    "keras_actrec.checkpoints": [
+        "read_torch",
+    ],
+    "keras_actrec.data": [
+        "ClipDataset",
+        "ClipTransform",
+        "FeatureDataset",
+        "FeatureItem",
+        "FollowEpoch",
+        "Manifest",
+        "Record",
+        "SYNTHETIC_PAIRS",
+        "Sampling",
+        "VIDEO_SUFFIXES",
+        "VideoError",
+        "VideoInfo",
+        "clip_rng",
+        "extract_features",
+        "index_videos",
+        "iter_frames",
+        "probe",
+        "read_frames",
+        "read_manifest",
+        "split_manifest",
+        "synthetic_clip",
+        "write_synthetic",
+    ],
+    "keras_actrec.evaluation": [
+        "Evaluation",
+        "confusion_matrix",
+        "evaluate",
+        "mean_class_accuracy",
+        "top_k_accuracy",
+    ],
+    "keras_actrec.insight": [
+        "Explanation",
+        "demo",
+        "explain",
+        "write_report",
+    ],
+    "keras_actrec.layers": [
+        "AttentionCell",
+        "AttentiveRNN",
+        "Coordinates",
+        "FrameDifference",
+        "FrameWise",
+        "GumbelHardAttention",
+        "HMRNN",
+        "HMRNNCell",
+        "ReinforceAttention",
+        "SoftAttention",
+    ],
+    "keras_actrec.training": [
+        "Recipe",
+        "Run",
+        "find_recipe",
+        "list_recipes",
+        "parse_recipe",
+        "read_recipe",
+        "train",
+    ],
+    # a new builder needs no line here: its registration names it
+    "keras_actrec.zoo": [
+        "arguments_of",
+        "build",
+        "builder",
+        "check_arguments",
+        "copy_weights",
+        "list_models",
+        *zoo.list_models(),
+    ],
+}
+PRIVATE = {"keras_actrec._backend", "keras_actrec.cli"}
+HEAVY = {"cv2", "matplotlib", "keras_tuner", "pydantic", "typer", "jinja2"}
+BACKENDS = {"jax", "torch", "tensorflow"}
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_the_public_names_are_the_listed_ones(package):
+    assert sorted(importlib.import_module(package).__all__) == sorted(PUBLIC[package])
+
+
+@pytest.mark.parametrize("package, name", [(package, name) for package in PUBLIC for name in PUBLIC[package]])
+def test_a_public_name_is_there_and_documented(package, name):
+    thing = getattr(importlib.import_module(package), name)
+    if inspect.ismodule(thing) or callable(thing):
+        assert inspect.getdoc(thing)
+    assert name in dir(importlib.import_module(package))
+
+
+def test_every_package_is_listed():
+    packages = {
+        f"keras_actrec.{module.name}"
+        for module in pkgutil.iter_modules(keras_actrec.__path__)
+        if module.ispkg
+    }
+    assert packages - PRIVATE == set(PUBLIC) - {"keras_actrec"}
+
+
+def test_a_name_that_is_not_there_raises_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        keras_actrec.no_such_name  # noqa: B018
+
+
+def test_importing_the_package_needs_no_other_backend_and_nothing_heavy(run_python, hide):
+    # Keras itself loads OpenCV, matplotlib and sometimes JAX where they are installed: here they are hidden.
+    others = HEAVY | BACKENDS - {keras.backend.backend()}
+    done = run_python("-c", "import sys, keras_actrec; print(*sys.modules)", PYTHONPATH=hide(*others))
+    assert done.returncode == 0, done.stderr
+    assert "keras_actrec.layers" in done.stdout.split()
+    assert others & {module.split(".")[0] for module in done.stdout.split()} == set()
+
+
+def test_importing_the_package_takes_less_than_a_second_beyond_keras(run_python):
+    code = "import keras, time\nstart = time.time()\nimport keras_actrec\nprint(time.time() - start)"
+    done = run_python("-c", code)
+    assert float(done.stdout) < 1, done.stderr  # measured: 0.02 s
+
+
+def test_importing_the_package_registers_the_layers_for_loading(run_python):
+    code = (
+        "import keras_actrec, keras\n"
+        "print(keras.saving.get_registered_object('keras_actrec>HMRNNCell').__name__)"
+    )
+    assert run_python("-c", code).stdout.strip() == "HMRNNCell"

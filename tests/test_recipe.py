@@ -1,0 +1,304 @@
+"""Recipes: what TOML means, what is refused and with which words."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from keras_actrec import zoo
+from keras_actrec.data import ClipTransform, Sampling
+from keras_actrec.errors import UserError
+from keras_actrec.training import Recipe, find_recipe, list_recipes, parse_recipe, read_recipe
+
+ZOO = Path(__file__).parents[1] / "zoo"
+FILES = sorted(ZOO.glob("*/*.toml"))
+
+SMALL = """
+[model]
+name = "hman"
+backbone = "efficientnet_lite0:block2_output"
+units = 8
+
+[train]
+epochs = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+def refusal(values):
+    """The one line that refuses nested dicts as a recipe."""
+    with pytest.raises(UserError) as caught:
+        parse_recipe(values, "small.toml")
+    message = str(caught.value)
+    assert message.startswith("small.toml: ") and "\n" not in message
+    return message
+
+
+def test_the_defaults_of_training_are_those_of_the_paper():
+    train = parse_recipe({"model": {"name": "hman"}}).train  # HM-AN, section 4.2
+    assert (train.batch_size, train.learning_rate, train.final_learning_rate) == (64, 1e-4, 1e-5)
+    assert train.drop_after == 10_000
+    assert train.clipnorm is None and train.train_backbone is False
+
+
+def test_a_bad_video_stops_a_run_unless_the_recipe_says_otherwise():
+    assert parse_recipe({"model": {"name": "hman"}}).data.on_error == "raise"
+
+
+def test_the_clip_table_becomes_a_sampling_and_a_transform():
+    table = {"frames": 6, "method": "contiguous", "stride": 2, "every": 3}
+    table |= {"size": 64, "short_side": 72, "crop": "random", "flip": True}
+    clip = parse_recipe({"model": {"name": "hman"}, "clip": table}).clip
+    assert clip.sampling == Sampling(6, "contiguous", 2, 3)
+    assert clip.transform == ClipTransform(64, 72, "random", True)
+
+
+def test_every_key_of_the_model_table_but_the_name_is_an_argument(file):
+    recipe = read_recipe(file)
+    assert recipe.model.name == "hman"
+    assert recipe.model.arguments == {"backbone": "efficientnet_lite0:block2_output", "units": 8}
+
+
+def test_what_to_toml_writes_is_read_back_as_the_same_recipe(tmp_path):
+    recipe = parse_recipe(
+        {
+            "model": {"name": "hman", "units": [4, 5, 6], "temperature": 1, "content": True, "dropout": 0.25},
+            "data": {"manifest": 'Zürich "first" \\ list\t.csv', "test_fold": "b", "on_error": "skip"},
+            "clip": {"crop": "random", "flip": True, "short_side": 240, "method": "stride", "stride": 3},
+            "train": {"learning_rate": 1e-7, "clipnorm": 0.1, "seed": 12, "train_backbone": True},
+        }
+    )
+    path = tmp_path / "again.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    assert read_recipe(path) == recipe
+
+
+def test_to_toml_spells_out_every_default():
+    values = tomllib.loads(parse_recipe({"model": {"name": "hman"}}).to_toml())
+    unset = {("data", "manifest"), ("data", "test_fold"), ("clip", "short_side"), ("train", "clipnorm")}
+    written = {(table, key) for table, keys in values.items() for key in keys}
+    tables = {name: field.annotation.model_fields for name, field in Recipe.model_fields.items()}
+    assert written == {(table, key) for table, keys in tables.items() for key in keys} - unset
+
+
+@pytest.mark.parametrize(
+    "override, table, key, value",
+    [
+        ("train.epochs=6", "train", "epochs", 6),
+        (" train.epochs = 6 ", "train", "epochs", 6),
+        ("train.learning_rate=1e-2", "train", "learning_rate", 0.01),
+        ("train.learning_rate=1", "train", "learning_rate", 1.0),
+        ("train.train_backbone=true", "train", "train_backbone", True),
+        ("clip.method=contiguous", "clip", "method", "contiguous"),
+        ('clip.method="contiguous"', "clip", "method", "contiguous"),
+        ("data.manifest=a=b.csv", "data", "manifest", "a=b.csv"),
+        ("data.test_fold=2", "data", "test_fold", 2),
+        ('data.test_fold="2"', "data", "test_fold", "2"),
+        ("data.test_fold=02", "data", "test_fold", "02"),
+        ("model.units=[4, 5, 6]", "model", "units", [4, 5, 6]),
+        ("model.backbone=efficientnet_lite0:top", "model", "backbone", "efficientnet_lite0:top"),
+        ("model.name=softmax_regression", "model", "name", "softmax_regression"),
+    ],
+)
+def test_an_override_sets_one_value_with_the_type_it_has_in_toml(tmp_path, override, table, key, value):
+    path = tmp_path / "plain.toml"
+    path.write_text('[model]\nname = "hman"\n', encoding="utf-8")
+    found = getattr(getattr(read_recipe(path, [override]), table), key)
+    assert found == value and type(found) is type(value)
+
+
+def test_of_two_overrides_of_a_value_the_last_one_counts(file):
+    recipe = read_recipe(file, ["train.epochs=6", "train.epochs=7", "train.seed=1"])
+    assert (recipe.train.epochs, recipe.train.seed) == (7, 1)
+    assert recipe.model == read_recipe(file).model
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "epochs=3", "train.=3", "=3", ""])
+def test_what_is_no_override_is_refused_with_an_example(file, override):
+    with pytest.raises(UserError, match=r"--set takes table.key=value, such as train.epochs=6. Received: '"):
+        read_recipe(file, [override])
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("train.epoch=6", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("trian.epochs=6", "unknown key 'trian'; did you mean 'train'?"),
+        ("train.epochs=six", "train.epochs: input should be a valid integer"),
+        ("model.unit=6", "hman has no argument 'unit'. Did you mean 'units'?"),
+    ],
+)
+def test_an_override_is_checked_as_the_file_is(file, override, message):
+    with pytest.raises(UserError) as caught:
+        read_recipe(file, [override])
+    assert str(caught.value).startswith(f"{file}: ") and message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"trains": {}}, "unknown key 'trains'; did you mean 'train'?"),
+        ({"zzz": {}}, "unknown key 'zzz'; there are: model, data, clip, train"),
+        ({"train": {"epoch": 3}}, "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ({"clip": {"sise": 64}}, "unknown key 'clip.sise'; did you mean 'clip.size'?"),
+        ({"model": {"name": "hmann"}}, "There is no model 'hmann'. Did you mean 'hman'?"),
+        ({"model": {"name": "hman", "unit": 8}}, "hman has no argument 'unit'. Did you mean 'units'?"),
+        ({"model": {"name": "hman", "num_classes": 8}}, "hman has no argument 'num_classes'."),
+        ({"model": {"name": "frame_pool", "units": 8}}, "frame_pool has no argument 'units'."),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_one(values, message):
+    assert message in refusal({"model": {"name": "hman"}, **values})
+
+
+@pytest.mark.parametrize("values, name", [({}, "'model'"), ({"model": {"units": 8}}, "'model.name'")])
+def test_a_recipe_without_a_model_is_refused(values, name):
+    assert refusal(values) == f"small.toml: {name} is missing"
+
+
+@pytest.mark.parametrize(
+    "table, key, value",
+    [
+        ("train", "epochs", 0),
+        ("train", "epochs", "6"),
+        ("train", "epochs", 6.5),
+        ("train", "epochs", True),
+        ("train", "batch_size", 0),
+        ("train", "learning_rate", 0),
+        ("train", "learning_rate", float("nan")),
+        ("train", "learning_rate", float("inf")),
+        ("train", "final_learning_rate", -1e-3),
+        ("train", "drop_after", 0),
+        ("train", "clipnorm", 0.0),
+        ("train", "train_backbone", "yes"),
+        ("train", "seed", -1),
+        ("train", "workers", -1),
+        ("data", "test_share", 1.0),
+        ("data", "test_share", 0),
+        ("data", "validation_share", 1.0),
+        ("data", "split_seed", -1),
+        ("data", "on_error", "ignore"),
+        ("data", "manifest", 3),
+        ("data", "test_fold", [1]),
+        ("data", "test_fold", True),
+        ("clip", "frames", "16"),
+        ("clip", "method", "middle"),
+        ("clip", "crop", "left"),
+        ("clip", "flip", 1),
+    ],
+)
+def test_a_wrong_type_or_range_is_one_line_that_names_key_and_value(table, key, value):
+    message = refusal({"model": {"name": "hman"}, table: {key: value}})
+    assert message.startswith(f"small.toml: {table}.{key}: input should be ")
+    assert message.endswith(f"Received: {value!r}")
+
+
+@pytest.mark.parametrize(
+    "clip, message",
+    [
+        ({"frames": 0}, "`frames` must be at least 1. Received: frames=0"),
+        ({"stride": 2}, '`stride` must be 1 with method="segments"'),
+        ({"every": 0}, "`every` must be at least 1. Received: every=0"),
+        ({"size": 0}, "`size` must be at least 1. Received: size=0"),
+        ({"short_side": 100}, "`short_side` must be at least `size`, 224. Received: short_side=100"),
+        (
+            {"short_side": 300, "crop": "none"},
+            '`short_side` goes with a crop and must be left out with crop="none"',
+        ),
+    ],
+)
+def test_clips_that_cannot_be_are_refused_when_the_recipe_is_read(clip, message):
+    found = refusal({"model": {"name": "hman"}, "clip": clip})
+    assert found.startswith(f"small.toml: [clip] {message}")
+
+
+@pytest.mark.parametrize(
+    "argument, value, expected",
+    [
+        ("content", "no", "true or false"),
+        ("content", 1, "true or false"),
+        ("units", "many", "a whole number or a list"),
+        ("units", 3.5, "a whole number or a list"),
+        ("units", True, "a whole number or a list"),
+        ("dropout", "0.5", "a number"),
+        ("dropout", False, "a number"),
+        ("attention", 3, "a string"),
+        ("backbone", 3, "a string"),
+        ("weights", ["a", "b"], "a string"),
+    ],
+)
+def test_a_model_argument_of_the_wrong_type_is_refused_by_name(argument, value, expected):
+    message = refusal({"model": {"name": "hman", argument: value}})
+    assert message == f"small.toml: [model] {argument}: input should be {expected}. Received: {value!r}"
+
+
+@pytest.mark.parametrize(
+    "argument, value",
+    [
+        ("input_shape", [8, 112, 112, 3]),
+        ("masked", True),
+        ("return_sequences", True),
+        ("classifier_activation", "linear"),
+    ],
+)
+def test_what_training_decides_cannot_be_set(argument, value):
+    message = refusal({"model": {"name": "hman", argument: value}})
+    assert f"{argument!r} cannot be set here" in message and message.endswith("leave it out")
+
+
+@pytest.mark.parametrize("content", [b"[model\nname = 3", b"\xff\xfe\x00", b"[model]\nname = 1\nname = 2\n"])
+def test_a_file_that_is_not_toml_is_named(tmp_path, content):
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="broken.toml is not TOML: ") as caught:
+        read_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_of_the_library_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected = ZOO / "hman" / "synthetic.toml"
+    for name in ("hman/synthetic", "hman/synthetic.toml", "zoo/hman/synthetic.toml"):
+        assert find_recipe(name).samefile(expected)
+    assert read_recipe("hman/synthetic").model.name == "hman"
+
+
+def test_a_file_wins_over_a_recipe_of_the_library(tmp_path, monkeypatch, file):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hman").mkdir()
+    file.rename(tmp_path / "hman" / "synthetic")
+    assert read_recipe("hman/synthetic").model.arguments["units"] == 8
+
+
+def test_a_recipe_that_is_not_there_is_refused_with_the_nearest_one():
+    with pytest.raises(UserError, match="there is no recipe 'hman/syntetic': did you mean 'hman/synthetic'?"):
+        read_recipe("hman/syntetic")
+    with pytest.raises(UserError, match="there is no recipe 'x.toml': there are: .*hman/synthetic"):
+        read_recipe("x.toml")
+
+
+def test_the_listed_recipes_are_the_files_in_the_zoo():
+    assert {name: path.resolve() for name, path in list_recipes().items()} == {
+        f"{path.parent.name}/{path.stem}": path for path in FILES
+    }
+    assert len(FILES) >= 2
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_of_the_library_is_valid_and_lies_with_its_model(path):
+    recipe = read_recipe(path)
+    assert recipe.model.name == path.parent.name
+    assert set(recipe.model.arguments) <= set(zoo.arguments_of(recipe.model.name))
+    assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_of_the_library_says_what_it_costs(path):
+    comment = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert any("Cost: " in line for line in comment)

@@ -47,9 +47,8 @@ def main():
                     taken.append(time.perf_counter() - started)
         ours, stock = (1e3 * statistics.median(taken) for taken in seconds)
         shape = f"{side} x {side} x {channels}, {kernel} x {kernel}, stride {stride}"
-        print(
-            f"{keras.backend.backend()} {shape}: ours {ours:.1f} ms, keras {stock:.1f} ms, ratio {ours / stock:.2f}"
-        )
+        print(f"{keras.backend.backend()} {shape}: ", end="")
+        print(f"ours {ours:.1f} ms, keras {stock:.1f} ms, ratio {ours / stock:.2f}")
 
 
 if __name__ == "__main__":

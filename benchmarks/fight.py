@@ -3,7 +3,8 @@
     python benchmarks/fight.py --data FOLDER --out runs/fight
 
 FOLDER holds index.csv (`path,label,group,fold`) and the clips. Every recipe is trained for each fold and seed
-and scored on the fold it has not seen; nothing is chosen by these scores. A run that is there is not repeated.
+and scored on the fold it has not seen; nothing is chosen by these scores. A run that is there is not
+repeated.
 """
 
 import argparse

@@ -24,7 +24,7 @@ _WORDS = {
 def progress():
     """Yield `report(stage, done, total, text)`, which draws a bar a stage, on stderr.
 
-    Where stderr is not a terminal there are no bars; every tenth of a stage's way becomes a line instead.
+    Where stderr is not a terminal there are no bars; every quarter of a stage's way becomes a line instead.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -43,7 +43,7 @@ def progress():
 
     def report(stage, done, total, text=""):
         if (stage, total) not in tasks:
-            tasks[stage, total] = bars.add_task(_WORDS.get(stage, stage), total=total, text=text)
+            tasks[stage, total] = bars.add_task(_label(stage), total=total, text=text)
         bars.update(tasks[stage, total], completed=done, text=text)
 
     with bars:
@@ -54,9 +54,15 @@ def _lines(console):
     shown = {}
 
     def report(stage, done, total, text=""):
-        tenth = 10 * done // max(total, 1)
-        if shown.get((stage, total)) != tenth:
-            shown[stage, total] = tenth
-            console.print(f"{_WORDS.get(stage, stage)} {done}/{total}  {text}".rstrip(), highlight=False)
+        quarter = 4 * done // max(total, 1)
+        if shown.get((stage, total)) != quarter:
+            shown[stage, total] = quarter
+            console.print(f"{_label(stage)} {done}/{total}  {text}".rstrip(), highlight=False)
 
     return report
+
+
+def _label(stage):
+    """`hman: epochs` reads `hman: training`."""
+    model, colon, stage = stage.rpartition(": ")
+    return model + colon + _WORDS.get(stage, stage)

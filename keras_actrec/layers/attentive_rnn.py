@@ -13,8 +13,8 @@ class AttentiveRNN(keras.layers.RNN):
     """`keras.layers.RNN` for cells that need noise, and that can return a trace of its steps.
 
     What it adds: in training all noise that the cell needs is drawn once a batch, before the loop, from
-    the layer's own seed generator (a cell stays a pure function, the same on every backend); the loop
-    itself, which is faster than the stock one; `return_trace`. Masked steps keep the states, and their
+    the layer's own seed generator (a cell stays a pure function, the same on every backend), and
+    `return_trace`. Masked steps keep the states, and their
     output is the first state, on every backend.
 
     Args:

@@ -1,0 +1,161 @@
+"""Train recipes over folds and seeds, and write results.csv and the tables in zoo/hman/README.md and README.md.
+
+    python benchmarks/accuracy.py synthetic
+    python benchmarks/accuracy.py fight --data FOLDER
+
+The synthetic set is made here. FOLDER holds the fight clips and index.csv (`path,label,group,fold`). Nothing is
+chosen by the scores. A run that is in --out already is not repeated.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+from pathlib import Path
+
+import keras
+
+from keras_actrec import artefact, data, evaluation, training
+from keras_actrec._files import replacing
+
+# For each experiment: rows of the table as (words, recipe, overrides), the folds, and what chance gives.
+DIFFERENCES, FRAMES = "differences of frames", "frames"
+EXPERIMENTS = {
+    "synthetic": {
+        "title": "Synthetic set: 10 classes in 5 pairs that differ in the order of their frames only",
+        "lines": (
+            ("HM-AN", DIFFERENCES, "hman/synthetic", ()),
+            ("HM-AN, attention on location alone", DIFFERENCES, "hman/synthetic", ("model.content=false",)),
+            ("frame average", FRAMES, "frame_pool/synthetic", ()),
+        ),
+        "folds": (None,),
+        "chance": ".10; .50 for a model that sees all but the order",
+    },
+    "fight": {
+        "title": "Fight clips: `fight` / `noFight`, three group-wise folds",
+        "lines": (
+            ("HM-AN", DIFFERENCES, "hman/fight", ()),
+            ("attention LSTM", DIFFERENCES, "lstm_attention/fight", ()),
+            ("softmax regression", DIFFERENCES, "softmax_regression/fight", ()),
+            ("HM-AN", FRAMES, "hman/fight", ("model.motion=false",)),
+            ("attention LSTM", FRAMES, "lstm_attention/fight", ("model.motion=false",)),
+            ("softmax regression", FRAMES, "softmax_regression/fight", ("model.motion=false",)),
+        ),
+        "folds": (0, 1, 2),
+        "chance": ".50",
+    },
+}
+SEEDS = (0, 1, 2)
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "zoo" / "hman" / "results.csv"
+PAGES = (ROOT / "zoo" / "hman" / "README.md", ROOT / "README.md")
+
+
+def run_one(experiment, folder, out, line, fold, seed):
+    """Train and score one model; its row of results.csv."""
+    _, _, recipe, changes = line
+    overrides = (*changes, *([] if fold is None else [f"data.test_fold={fold}"]), f"train.seed={seed}")
+    run = out / "-".join([recipe.replace("/", "-"), *(change.replace("=", "_") for change in overrides)])
+    if not (run / "model.keras").exists():
+        training.train(training.read_recipe(recipe, overrides), folder, run, features=out / "features")
+    if not (run / "test.json").exists():
+        evaluation.evaluate(artefact.load(run / "model.keras"), folder).write_json(run / "test.json")
+    keras.backend.clear_session()
+    record = json.loads((run / "run.json").read_text())
+    scores = json.loads((run / "test.json").read_text())
+    return {
+        "experiment": experiment,
+        "recipe": recipe,
+        "set": " ".join(changes),
+        "fold": "" if fold is None else fold,
+        "seed": seed,
+        "top1": f"{scores['top1']:.4f}",
+        "mean_class": f"{scores['mean_class']:.4f}",
+        "videos": scores["videos"],
+        "skipped": len(scores["skipped"]),
+        "found": record["data"]["found"],
+        "protocol": scores["protocol"],
+        "commit": record["commit"],
+        "backend": f"{record['backend']} {record['versions'][record['backend']]}",
+        "machine": record["machine"],
+        "manifest": record["data"]["sha256"][:12],
+        "seconds": record["seconds"],
+    }
+
+
+def table(experiment, rows):
+    """The experiment's table in Markdown, from rows of results.csv."""
+    about = EXPERIMENTS[experiment]
+    rows = [row for row in rows if row["experiment"] == experiment]
+    lines = [f"{about['title']}.", "", "| model | sees | top-1 | seeds |", "|---|---|---|---|"]
+    for words, sees, recipe, changes in about["lines"]:
+        ours = [row for row in rows if (row["recipe"], row["set"]) == (recipe, " ".join(changes))]
+        seeds = [pooled([row for row in ours if int(row["seed"]) == seed]) for seed in SEEDS]
+        each = ", ".join(f"{value:.3f}" for value in seeds)
+        lines.append(f"| {words} ({recipe}) | {sees} | {statistics.mean(seeds):.3f} | {each} |")
+    first = rows[0]
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    lines += [
+        "",
+        f"Mean of {len(SEEDS)} seeds, each over all test clips; {first['found']} clips found, chance {about['chance']}. "
+        f"Protocol: {first['protocol']}. {first['backend']}, commit {commits}.",
+    ]
+    return "\n".join(lines)
+
+
+def pooled(rows):
+    """Share of all videos of these rows that are right."""
+    return sum(float(row["top1"]) * int(row["videos"]) for row in rows) / sum(
+        int(row["videos"]) for row in rows
+    )
+
+
+def write(experiment, rows):
+    """Put the rows into results.csv and the table into the pages."""
+    others = []
+    if RESULTS.exists():
+        with open(RESULTS, newline="", encoding="utf-8") as file:
+            others = [row for row in csv.DictReader(file) if row["experiment"] != experiment]
+    with replacing(RESULTS) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*others, *rows])
+    begin, end = f"<!-- {experiment}:begin -->", f"<!-- {experiment}:end -->"
+    for page in PAGES:
+        before, rest = page.read_text(encoding="utf-8").split(begin)
+        after = rest.split(end)[1]
+        with replacing(page) as beside:
+            beside.write_text(f"{before}{begin}\n{table(experiment, rows)}\n{end}{after}", encoding="utf-8")
+
+
+def main():
+    """Run one experiment and write its results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("--data", type=Path, help="folder of the fight clips")
+    parser.add_argument("--out", type=Path, help="default runs/EXPERIMENT")
+    arguments = parser.parse_args()
+    out = arguments.out or Path("runs") / arguments.experiment
+    if arguments.experiment == "synthetic":
+        folder = out / "videos"
+        if not (folder / "manifest.csv").exists():
+            data.write_synthetic(folder, clips_per_class=120, test_share=0.2)
+    elif arguments.data is None:
+        parser.error("fight needs --data FOLDER")
+    else:
+        folder = arguments.data
+    rows, about = [], EXPERIMENTS[arguments.experiment]
+    for line in about["lines"]:
+        for fold in about["folds"]:
+            for seed in SEEDS:
+                rows.append(run_one(arguments.experiment, folder, out, line, fold, seed))
+                last = rows[-1]
+                print(
+                    last["recipe"], last["set"], "fold", fold, "seed", seed, "top-1", last["top1"], flush=True
+                )
+    write(arguments.experiment, rows)
+    print(table(arguments.experiment, rows))
+
+
+if __name__ == "__main__":
+    main()

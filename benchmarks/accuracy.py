@@ -1,10 +1,10 @@
-"""Train recipes over folds and seeds, and write results.csv and the tables in zoo/hman/README.md and README.md.
+"""Train recipes over folds and seeds; write results.csv and the tables in zoo/hman/README.md and README.md.
 
     python benchmarks/accuracy.py synthetic
     python benchmarks/accuracy.py fight --data FOLDER
 
-The synthetic set is made here. FOLDER holds the fight clips and index.csv (`path,label,group,fold`). Nothing is
-chosen by the scores. A run that is in --out already is not repeated.
+The synthetic set is made here. FOLDER holds the fight clips and index.csv (`path,label,group,fold`). Nothing
+is chosen by the scores. A run that is in --out already is not repeated.
 """
 
 import argparse
@@ -97,7 +97,8 @@ def table(experiment, rows):
     commits = ", ".join(sorted({row["commit"] for row in rows}))
     lines += [
         "",
-        f"Mean of {len(SEEDS)} seeds, each over all test clips; {first['found']} clips found, chance {about['chance']}. "
+        f"Mean of {len(SEEDS)} seeds, each over all test clips; {first['found']} clips found; "
+        f"chance {about['chance']}. "
         f"Protocol: {first['protocol']}. {first['backend']}, commit {commits}.",
     ]
     return "\n".join(lines)

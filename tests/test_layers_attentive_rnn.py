@@ -133,10 +133,9 @@ def test_padding_with_its_mask_is_the_shorter_clip(name):
     close([sequence[1:], *(state[1:] for state in states)], whole, 1e-5)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gumbel x hm_rnn"])
-def test_the_gradients_of_a_padded_clip_are_those_of_the_shorter_one(name):
-    layer = layers_of(name)
-    clip = clips_for(name)[:1]
+def test_the_gradients_of_a_padded_clip_are_those_of_the_shorter_one():
+    layer = layers_of("gumbel x hm_rnn")
+    clip = CLIPS[:1]
     probe = RNG.normal(size=(1, layer.compute_output_shape(clip.shape)[-1])).astype("float32")
 
     def loss(mask):
@@ -227,8 +226,8 @@ def test_the_boundaries_have_noise_of_their_own():
     layer.build(VECTORS.shape)
     for weight in layer.trainable_weights:
         weight.assign(np.zeros(weight.shape))
-    draws = [numpy(layer(VECTORS, training=True)["boundaries"]) for _ in range(2)]
-    assert np.any(draws[0] != draws[1]) and len(np.unique(draws[0])) > 2
+    fired = numpy(layer(VECTORS, training=True)["boundaries"])  # the share of the eight that did
+    assert np.all(fired.std(axis=0) > 0) and len(np.unique(fired[0])) > 1
     assert np.all(numpy(layer(VECTORS)["boundaries"]) == 1)  # logits of 0 fire without noise
 
 
@@ -240,10 +239,9 @@ def test_there_is_no_noise_outside_training(attention):
 
 
 def test_noise_repeats_with_its_seed():
-    first, second = noisy(seed=5), noisy(seed=5)
-    for _ in range(2):
-        close(looked_at(first), looked_at(second), 0)
-    assert (looked_at(noisy(seed=5)) == looked_at(noisy(seed=6))).mean() < 0.4
+    first, same, other = (looked_at(noisy(seed=seed)) for seed in (5, 5, 6))
+    close(first, same, 0)
+    assert (first == other).mean() < 0.4
 
 
 class AlwaysTraining(keras.Model):

@@ -38,12 +38,10 @@ LSTM = 4 * 2 * (3 + 2 + 1) + 2 * (3 + 1) * 2  # the first layer and where it sta
 LSTM_HEAD = (2 + 1) * 2 + (2 + 1) * 3
 
 VARIANTS = [
-    ("hman", {}, QUERY + TEMPERATURE + hm(2) + HEAD),
     ("hman", {"num_layers": 3}, QUERY + TEMPERATURE + THREE_LAYERS),
     ("hman", {"attention": "gumbel_constant", "boundary": "scalar"}, QUERY + hm(1) + HEAD),
     ("hman", {"attention": "soft", "content": True}, CONTENT + hm(2) + HEAD),
     ("hman", {"attention": "reinforce", "motion": True}, QUERY + hm(2, channels=2 * 3 + 2) + HEAD),
-    ("lstm_attention", {"num_layers": 1}, QUERY + LSTM + LSTM_HEAD),
     ("lstm_attention", {"num_layers": 3}, QUERY + LSTM + 2 * 4 * 2 * (2 + 2 + 1) + LSTM_HEAD),
     ("frame_pool", {}, (3 + 1) * 3),
     ("softmax_regression", {}, (3 + 1) * 3),

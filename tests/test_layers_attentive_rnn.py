@@ -227,7 +227,7 @@ def test_the_boundaries_have_noise_of_their_own():
     for weight in layer.trainable_weights:
         weight.assign(np.zeros(weight.shape))
     fired = numpy(layer(VECTORS, training=True)["boundaries"])  # the share of the eight that did
-    assert np.all(fired.std(axis=0) > 0) and len(np.unique(fired[0])) > 1
+    assert np.any(fired[0] != fired[1]) and len(np.unique(fired[0])) > 1
     assert np.all(numpy(layer(VECTORS)["boundaries"]) == 1)  # logits of 0 fire without noise
 
 

@@ -40,11 +40,9 @@ def loop(step, states, sequences, unroll=False):
     _, states, arrays = tf.while_loop(
         lambda t, *_: t < length, body, (tf.constant(1), states, arrays), maximum_iterations=length
     )
-    stacked = []
-    for array, sequence in zip(arrays, [flat[0]] * len(arrays), strict=True):
-        out = array.stack()
-        out.set_shape([sequence.shape[0], *out.shape[1:]])
-        stacked.append(out)
+    stacked = [array.stack() for array in arrays]
+    for output in stacked:
+        output.set_shape([flat[0].shape[0], *output.shape[1:]])
     return tf.nest.pack_sequence_as(outputs, stacked), states
 
 

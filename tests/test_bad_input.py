@@ -324,7 +324,8 @@ def test_an_unknown_backbone_to_extract_with(work):
     assert fails(*arguments) == "unknown backbone 'efficientnet_lit0': did you mean 'efficientnet_lite0'?"
 
 
-def test_a_demo_does_not_replace_what_is_no_demo(work):
+def test_a_demo_does_not_replace_what_is_no_demo(work, monkeypatch):
+    monkeypatch.setattr("keras_actrec.insight.demo", None)
     before = sorted(work.rglob("*"))
     message = fails("demo", "--out", work)
     assert message == f"{work} holds something else than an earlier demo: choose another --out"

@@ -91,6 +91,23 @@ def test_the_layer_around_attention_does_what_every_layer_must(tmp_path):
     )
 
 
+def test_a_step_asks_with_the_first_layers_h_and_splits_the_noise_between_attention_and_cell():
+    cell = AttentionCell(GumbelHardAttention(), HMRNNCell([2, 3], num_layers=2))
+    cell.build((BATCH, LOCATIONS, CHANNELS))
+    randomize(cell)
+    noise = RNG.gumbel(size=(BATCH, LOCATIONS + 2)).astype("float32")
+    noise[:, LOCATIONS:] = [[-9.0, 9.0], [9.0, -9.0]]  # forces both layers' boundaries
+    states = [RNG.normal(size=(BATCH, size)).astype("float32") for size in (5, 5)] + [
+        np.zeros((BATCH, 2), "float32")
+    ]
+    x, noise, *states = (ops.convert_to_tensor(part) for part in (CLIPS[:, 0], noise, *states))
+    output, _, trace = cell.step(x, states, noise=noise)
+    context, scores, _ = cell.attention.attend(x, states[0][:, :2], noise[:, :LOCATIONS])
+    close(trace["attention"], scores, 0)
+    close(trace["boundaries"], np.array([[0, 1], [1, 0]]), 0)
+    close(output, cell.cell.step(context, states, noise=noise[:, LOCATIONS:])[0], 0)
+
+
 @pytest.mark.parametrize("argument", ["dropout", "recurrent_dropout"])
 @pytest.mark.parametrize("around", [AttentiveRNN, lambda cell: AttentionCell(SoftAttention(), cell)])
 def test_a_cell_with_dropout_is_refused(argument, around):

@@ -10,6 +10,7 @@ is chosen by the scores. A run that is in --out already is not repeated.
 import argparse
 import csv
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -87,17 +88,22 @@ def table(experiment, rows):
     """The experiment's table in Markdown, from rows of results.csv."""
     about = EXPERIMENTS[experiment]
     rows = [row for row in rows if row["experiment"] == experiment]
+    means = []
     lines = [f"{about['title']}.", "", "| model | sees | top-1 | seeds |", "|---|---|---|---|"]
     for words, sees, recipe, changes in about["lines"]:
         ours = [row for row in rows if (row["recipe"], row["set"]) == (recipe, " ".join(changes))]
         seeds = [pooled([row for row in ours if int(row["seed"]) == seed]) for seed in SEEDS]
         each = ", ".join(f"{value:.3f}" for value in seeds)
-        lines.append(f"| {words} ({recipe}) | {sees} | {statistics.mean(seeds):.3f} | {each} |")
+        means.append(statistics.mean(seeds))
+        lines.append(f"| {words} ({recipe}) | {sees} | {means[-1]:.3f} | {each} |")
     first = rows[0]
+    clips = sum(int(row["videos"]) for row in rows) // (len(about["lines"]) * len(SEEDS))
+    error = max(math.sqrt(mean * (1 - mean) / clips) for mean in means)
     commits = ", ".join(sorted({row["commit"] for row in rows}))
     lines += [
         "",
-        f"Mean of {len(SEEDS)} seeds, each over all test clips; {first['found']} clips found; "
+        f"Mean of {len(SEEDS)} seeds, each over {clips} test clips ({first['found']} found), "
+        f"so one standard error is at most {error:.3f}; "
         f"chance {about['chance']}. "
         f"Protocol: {first['protocol']}. {first['backend']}, commit {commits}.",
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from keras_actrec.data import SYNTHETIC_PAIRS, write_synthetic
 from keras_actrec.evaluation import evaluate
 from keras_actrec.insight.explain import explain
-from keras_actrec.insight.report import write_report
+from keras_actrec.insight.report import need_viz, write_report
 from keras_actrec.training import read_recipe, train
 
 _MODELS = ("hman", "frame_pool")
@@ -27,6 +27,7 @@ def demo(out, *, clips_per_class=120, overrides=(), report=None):
     Returns:
         The page's path and the two `Evaluation`s, HM-AN's first.
     """
+    need_viz()  # before minutes of work, not after
     out, report = Path(out), report or (lambda stage, done, total, text="": None)
     data = out / "videos"
     write_synthetic(

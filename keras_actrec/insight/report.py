@@ -34,7 +34,7 @@ def write_report(path, *, title, evaluations=(), explanations=()):
     evaluations, explanations = list(evaluations), list(explanations)
     if not evaluations and not explanations:
         raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
-    template, pictures = _viz()
+    template, pictures = need_viz()
     page = template.render(
         title=title,
         themes=pictures.THEMES,
@@ -55,7 +55,7 @@ def write_report(path, *, title, evaluations=(), explanations=()):
     return Path(path)
 
 
-def _viz():
+def need_viz():
     """The template, and the module that draws."""
     try:
         import jinja2

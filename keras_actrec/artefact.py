@@ -1,5 +1,6 @@
 """One `.keras` file in and out: the model, its class names, and how to sample and size a clip."""
 
+import hashlib
 import json
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,7 @@ import numpy as np
 
 from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
 from keras_actrec._files import replacing
+from keras_actrec.checkpoints import load_torch, recognise_torch
 from keras_actrec.data import ClipTransform, Sampling, probe, read_frames
 from keras_actrec.errors import UserError
 
@@ -144,3 +146,38 @@ def load(path):
         transform=ClipTransform(**about["transform"]),
         about=about["about"],
     )
+
+
+def from_torch(path, *, frames=8, size=None, class_names=None):
+    """Make a recogniser of a torch checkpoint of the official GSM, SA-GSM, TSM or TSN code.
+
+    Args:
+        path: the checkpoint; see `checkpoints.recognise_torch` for what tells its model.
+        frames: frames of a clip, one from each of as many segments; the file does not say.
+        size: side of the frames in pixels, default 229 for InceptionV3 and 224 for the others.
+        class_names: a name for every class, default "class 0", "class 1", ...
+
+    Returns:
+        A `Recogniser` and the `checkpoints.LoadReport`.
+
+    Raises:
+        UserError: for a file that cannot be read, is of another network or lacks a weight of its model, and
+            for another number of names than classes.
+    """
+    path = Path(path)
+    found = recognise_torch(path)
+    if size is None:
+        size = 229 if found.backbone == "inception_v3" else 224
+    if class_names is None:
+        class_names = [f"class {label}" for label in range(found.num_classes)]
+    sampling, transform, names = Sampling(frames), ClipTransform(size), tuple(class_names)
+    if len(names) != found.num_classes:
+        raise UserError(f"{path} has {found.num_classes} classes, but {len(names)} names were given")
+    model = zoo.build(
+        found.model, found.num_classes, backbone=found.backbone, input_shape=(frames, size, size, 3)
+    )
+    report = load_torch(model, path, complete=True)
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    about = {"checkpoint": {**asdict(found), "file": path.name, "sha256": sha256, "left": list(report.left)}}
+    return Recogniser(model, names, sampling, transform, about), report

@@ -203,51 +203,70 @@ def _check_gradient(layer, inputs, pick, unmoved):
     assert moved == trainable - set(unmoved)
 
 
+def spread(model, seed=0):
+    """Draws the trainable weights from NumPy, scaled so that deep networks keep their signals in range."""
+    rng = np.random.default_rng(seed)
+    for weight in model.trainable_weights:
+        scale = 0.7 / np.sqrt(np.prod(weight.shape[:-1])) if len(weight.shape) > 1 else 0.3
+        weight.assign(rng.normal(0, scale, weight.shape) + (weight.name == "gamma"))
+    return model
+
+
+def batch_of(name, arguments, count=4, masked=True):
+    """Inputs of a model: `count` samples of four steps; with a mask, the first two have three of them."""
+    rng = np.random.default_rng(0)
+    shape = (count, 4, *arguments["input_shape"][1:])
+    clips = takes_clips(name)
+    x = rng.normal(size=shape).astype("float32")
+    if clips:  # around the mean pixel, for signals of about 1 behind the input scaling
+        x += np.linspace(110, 120, count, dtype="float32").reshape(-1, 1, 1, 1, 1)
+    if not masked:
+        return x
+    mask = np.ones((count, 4), bool)
+    mask[:2, 3:] = False
+    x[~mask] = 100.0
+    return {"clip" if clips else "features": x, "mask": mask}
+
+
+def takes_clips(name):
+    """Whether a model sees clips where no backbone is given."""
+    return zoo.arguments_of(name).get("backbone", "") is not None
+
+
 def check_model(name, arguments, tmp_path):
     """Asserts what every model must do, built by name for three classes.
 
-    `arguments` make it small; `arguments["input_shape"]` is that of features, T unknown.
+    `arguments` make it small; `arguments["input_shape"]` is that of features or clips, T unknown where the
+    model allows that.
     """
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(4, 5, *arguments["input_shape"][1:])).astype("float32")
-    mask = np.ones((4, 5), bool)
-    mask[:2, 3:] = False  # two clips of three steps
-    features[~mask] = 100.0
-    masked = {"features": features, "mask": mask}
+    maskable = "masked" in zoo.arguments_of(name)
+    options = {**arguments, "masked": True} if maskable else arguments
+    inputs = batch_of(name, arguments, masked=maskable)
 
-    model = randomize(zoo.build(name, 3, masked=True, **arguments))
+    model = spread(zoo.build(name, 3, **options))
     assert model.name == name and not model.compiled
-    assert {tensor.name: tensor.shape for tensor in model.inputs} == {
-        "features": (None, *arguments["input_shape"]),
-        "mask": (None, None),
-    }
+    kind = "clip" if takes_clips(name) else "features"
+    expected = {kind: (None, *arguments["input_shape"])} | ({"mask": (None, None)} if maskable else {})
+    assert {tensor.name: tensor.shape for tensor in model.inputs} == expected
     assert model.output_shape == (None, 3)
+    answer = model.predict_on_batch(inputs)
+    close(answer.sum(-1), np.ones(4), 1e-5)
+    assert np.ptp(answer, axis=0).max() > 1e-4  # samples are told apart
 
-    # Padding with its mask is the shorter clip; what is returned are probabilities.
-    plain = zoo.build(name, 3, **arguments)
-    plain.set_weights(model.get_weights())
-    padded = model.predict_on_batch(masked)
-    close(padded[:2], plain.predict_on_batch(features[:2, :3]), 1e-5)
-    close(padded.sum(-1), np.ones(4), 1e-5)
+    if maskable:  # padding with its mask is the shorter clip
+        plain = zoo.build(name, 3, **arguments)
+        plain.set_weights(model.get_weights())
+        close(answer[:2], plain.predict_on_batch(inputs[kind][:2, :3]), 1e-5)
 
     if "return_sequences" in zoo.arguments_of(name):
-        steps = zoo.build(name, 3, masked=True, return_sequences=True, **arguments)
+        steps = zoo.build(name, 3, return_sequences=True, **options)
         steps.set_weights(model.get_weights())
-        every = steps.predict_on_batch(masked)
-        assert every.shape == (4, 5, 3)
-        close(padded, (every * mask[..., None]).sum(1) / mask.sum(1, keepdims=True), 1e-5)
+        every, mask = steps.predict_on_batch(inputs), inputs["mask"]
+        assert every.shape == (4, 4, 3)
+        close(answer, (every * mask[..., None]).sum(1) / mask.sum(1, keepdims=True), 1e-5)
 
     model.save(tmp_path / "model.keras")
-    close(keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(masked), padded, 1e-6)
-
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        half = zoo.build(name, 3, masked=True, **arguments)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    half.set_weights(model.get_weights())
-    assert half.output.dtype == "float32"
-    close(half.predict_on_batch(masked).sum(-1), np.ones(4), 1e-5)
+    close(keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(inputs), answer, 1e-6)
 
     for count in (1, 0, -3, 2.5, True):
         with pytest.raises(UserError, match="^`num_classes` must be a whole number of at least 2. Received"):
@@ -259,15 +278,33 @@ def check_model(name, arguments, tmp_path):
 
 def check_parameters(name, arguments, parameters):
     """Asserts the number of trainable parameters, and that a compiled step moves every weight they are in."""
-    model = randomize(zoo.build(name, 3, masked=True, **arguments))
+    maskable = "masked" in zoo.arguments_of(name)
+    options = {**arguments, "masked": True} if maskable else arguments
+    model = spread(zoo.build(name, 3, **options))
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(8, 5, *arguments["input_shape"][1:])).astype("float32")
-    mask = np.ones((8, 5), bool)
-    mask[:2, 3:] = False
     before = model.get_weights()
     model.compile(keras.optimizers.SGD(LARGE_STEP), "sparse_categorical_crossentropy")
-    model.train_on_batch({"features": features, "mask": mask}, np.arange(8) % 3)
+    model.train_on_batch(batch_of(name, arguments, 8, maskable), np.arange(8) % 3)
     pairs = zip(model.weights, before, strict=True)
     moved = {weight.path for weight, old in pairs if np.any(ops.convert_to_numpy(weight) != old)}
-    assert {weight.path for weight in model.trainable_weights} <= moved
+    # A softmax does not see the bias of its keys.
+    assert {w.path for w in model.trainable_weights if w.name != "key_bias"} <= moved
+
+
+def check_mixed_precision(name, arguments, policy):
+    """Asserts that a model answers in float32 and learns under a policy of mixed precision."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = zoo.build(name, 3, **arguments)
+        x = batch_of(name, arguments, masked=False)
+        assert model.output.dtype == "float32"
+        assert model.get_layer("classifier").dtype_policy.name == "float32"
+        model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+        before = model.get_weights()
+        assert np.isfinite(model.train_on_batch(x, np.arange(4) % 3))
+        after = model.get_weights()
+        assert any(np.any(new != old) for new, old in zip(after, before, strict=True))
+        assert all(np.isfinite(weight).all() for weight in after)
+        close(model.predict_on_batch(x).sum(-1), np.ones(4), 1e-5)
+    finally:
+        keras.config.set_dtype_policy("float32")

@@ -297,7 +297,8 @@ def test_bad_arguments_are_one_line_with_the_fix(arguments, part):
 
 def test_every_application_is_listed_by_name():
     names = backbones.list_backbones()
-    assert names == sorted({*APPLICATIONS, "efficientnet_lite0"})
+    ours = {"bn_inception", "efficientnet_lite0", "inception_v3", "resnet50_v1_5"}
+    assert names == sorted({*APPLICATIONS, *ours})
     assert {"resnet50", "resnet101", "resnet152", "mobilenet_v2"} <= set(names)
 
 
@@ -352,5 +353,5 @@ def test_scaling_round_trips_and_refuses_an_unknown_mode():
     layer = backbones.InputScaling("caffe", name="scale")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert again.get_config() == layer.get_config() and again.mode == "caffe"
-    with pytest.raises(UserError, match="Received: mode='bgr'"):
-        backbones.InputScaling("bgr")
+    with pytest.raises(UserError, match="Received: mode='rgb'"):
+        backbones.InputScaling("rgb")

@@ -280,7 +280,7 @@ def test_a_clip_that_is_not_there(work):
 
 def test_a_model_that_cannot_be_explained(work):
     message = fails("explain", work / "model.keras", work / "set/dark/0.mp4", "--out", work / "page.html")
-    assert message.startswith("`brightness` has no temporal trace to explain")
+    assert message.startswith("`brightness` has no attention or boundaries to explain")
     assert not (work / "page.html").exists()
 
 

@@ -138,7 +138,7 @@ def test_a_model_is_explained_with_the_weights_it_has_now():
 
 def test_a_model_without_a_temporal_layer_is_refused():
     model = build("frame_pool", 3, input_shape=(None, 2, 2, 3))
-    with pytest.raises(UserError, match="`frame_pool` has no temporal trace to explain"):
+    with pytest.raises(UserError, match="`frame_pool` has no attention or boundaries to explain"):
         explain(FakeRecogniser(model, clip(3)), "a.mp4")
 
 
@@ -146,7 +146,7 @@ def test_a_temporal_layer_without_a_trace_is_refused():
     inputs = keras.Input((None, 3))
     x = AttentiveRNN(keras.layers.SimpleRNNCell(2), name="temporal")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3, name="classifier")(x), name="silent")
-    with pytest.raises(UserError, match="`silent` has no temporal trace to explain"):
+    with pytest.raises(UserError, match="`silent` has no attention or boundaries to explain"):
         explain(FakeRecogniser(model, np.zeros((4, 3))), "a.mp4")
 
 

@@ -1,4 +1,4 @@
-"""Layers over the frames of a clip: FrameWise, FrameDifference, Coordinates."""
+"""Layers over the frames of a clip: FrameWise, FoldTime and UnfoldTime, FrameDifference, Coordinates."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from checks import check_layer, close, randomize
-from keras_actrec.layers import Coordinates, FrameDifference, FrameWise
+from keras_actrec.layers import Coordinates, FoldTime, FrameDifference, FrameWise, UnfoldTime
 
 BATCH, TIME, SIZE = 2, 3, 4
 CLIPS = np.random.default_rng(0).uniform(0, 2, (BATCH, TIME, SIZE, SIZE, 3)).astype("float32")
@@ -83,6 +83,30 @@ def test_a_frozen_network_is_still_frozen_after_loading_and_thaws_when_told(tmp_
     assert loaded.trainable_weights == []
     loaded.get_layer("frames").trainable = True
     assert len(loaded.trainable_weights) == 4
+
+
+def test_frames_lie_clip_after_clip_and_find_back_to_their_clips(tmp_path):
+    inputs = keras.Input((None, None, None, 3))
+    frames = FoldTime()(inputs)
+    halves = UnfoldTime()([keras.layers.AveragePooling2D(2)(frames), inputs])
+    assert frames.shape == (None, None, None, 3) and halves.shape == (None, None, None, None, 3)
+    keras.Model(inputs, [frames, halves]).save(tmp_path / "model.keras")
+    found, back = keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(CLIPS)
+    close(found, np.concatenate(list(CLIPS)), 0)
+    close(back, CLIPS.reshape(BATCH, TIME, 2, 2, 2, 2, 3).mean((3, 5)), 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_folding_time_keeps_pixels_as_they_are_in_mixed_precision(dtype):
+    pixels = (CLIPS * 100).astype(dtype)
+    fold, unfold = FoldTime(dtype="mixed_bfloat16"), UnfoldTime(dtype="mixed_bfloat16")
+    frames = fold(pixels)
+    clips = unfold([frames, pixels])
+    np.testing.assert_array_equal(ops.convert_to_numpy(clips), pixels)
+    symbol = keras.KerasTensor(pixels.shape, dtype)
+    symbols = frames, clips, fold(symbol), unfold([fold(symbol), symbol])
+    assert {keras.backend.standardize_dtype(x.dtype) for x in symbols} == {dtype}
+    assert symbols[2].shape == (BATCH * TIME, SIZE, SIZE, 3) and symbols[3].shape == pixels.shape
 
 
 @pytest.mark.parametrize("magnitude", [False, True])

@@ -435,3 +435,28 @@ def test_the_commit_is_that_of_the_librarys_checkout_and_of_no_other(tmp_path, m
 def test_no_half_written_file_is_left_anywhere(run, still, features):
     for folder in (run.folder, still.folder, features):
         assert list(Path(folder).rglob(".part-*")) == []
+
+
+TSN = {"name": "tsn", "backbone": "bn_inception:inception_3a_output", "width": 0.125}
+
+
+def test_a_network_over_clips_is_trained_on_the_clips(data, tmp_path):
+    values = recipe(
+        model=TSN, clip={"frames": 2, "method": "segments"}, train={"batch_size": 9, "learning_rate": 1e-2}
+    )
+    run = training.train(values, data, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "history.csv",
+        "model.keras",
+        "recipe.toml",
+        "run.json",
+    ]
+    model = keras_actrec.load(tmp_path / "model.keras").model
+    assert model.input_shape == (None, 2, 32, 32, 3)
+    np.testing.assert_array_equal(model.get_layer("conv1_7x7_s2").get_weights()[0], weights(run)[0])
+
+
+def test_a_model_of_exactly_as_many_frames_is_not_trained_with_masks(few, tmp_path):
+    values = recipe(model={**TSN, "name": "trn"})
+    with pytest.raises(UserError, match="^trn has no mask for short clips: set clip.method='segments'$"):
+        training.train(values, few, tmp_path / "run")

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from keras import ops
 
-from checks import check_model, check_parameters, close, gradients, numpy, randomize
+from checks import (
+    batch_of,
+    check_mixed_precision,
+    check_model,
+    check_parameters,
+    close,
+    gradients,
+    numpy,
+    randomize,
+    spread,
+    takes_clips,
+)
 from keras_actrec import zoo
 from keras_actrec.errors import UserError
 from keras_actrec.zoo._registry import register
@@ -16,7 +27,10 @@ from keras_actrec.zoo._reinforce import PolicyGradient
 
 RNG = np.random.default_rng(0)
 SHAPE = (None, 2, 2, 3)  # four locations, three channels
-SMALL = {"input_shape": SHAPE, "units": 2, "num_layers": 2}
+CLIP = (None, 32, 32, 3)
+# Arguments that make each model small: those of them that it has.
+SMALL = {"input_shape": SHAPE, "units": 2, "num_layers": 2, "filters": 2}
+SMALL_CLIPS = {"input_shape": CLIP, "width": 0.125, "backbone": "bn_inception:inception_3b_output"}
 FEATURES = RNG.normal(size=(4, 5, *SHAPE[1:])).astype("float32")
 CLASSES = np.array([0, 1, 2, 0])
 
@@ -37,7 +51,62 @@ THREE_LAYERS = (
 LSTM = 4 * 2 * (3 + 2 + 1) + 2 * (3 + 1) * 2  # the first layer and where it starts
 LSTM_HEAD = (2 + 1) * 2 + (2 + 1) * 3
 
+
+def unit(channels, filters, size, bias=1):
+    """A convolution and its batch normalisation."""
+    return size**2 * channels * filters + bias * filters + 2 * filters
+
+
+# BN-Inception at an eighth of its width, of which no layer has fewer than 8 channels, up to block 3b.
+INCEPTION = (
+    unit(3, 8, 7) + unit(8, 8, 1) + unit(8, 24, 3)
+    # 1x1; 3x3 reduce, 3x3; double 3x3 reduce, both 3x3; pool projection
+    + unit(24, 8, 1) + unit(24, 8, 1) + unit(8, 8, 3)
+    + unit(24, 8, 1) + unit(8, 16, 3) + unit(16, 16, 3) + unit(24, 8, 1)
+    + unit(40, 8, 1) + unit(40, 8, 1) + unit(8, 16, 3)
+    + unit(40, 8, 1) + unit(8, 16, 3) + unit(16, 16, 3) + unit(40, 8, 1)
+)  # fmt: skip
+# ResNet-50 without biases up to its second block.
+RESNET = (
+    unit(3, 8, 7, 0)
+    + unit(8, 32, 1, 0) + unit(8, 8, 1, 0) + unit(8, 8, 3, 0) + unit(8, 32, 1, 0)
+    + unit(32, 8, 1, 0) + unit(8, 8, 3, 0) + unit(8, 32, 1, 0)
+)  # fmt: skip
+GATES = 2 * (29 * 8 + 2)
+ATTENTIONS = 2 * (2 * (8 + 1) + 8 * 8 + 8 + 1)
+RELATIONS = sum((size * 2 + 1) * 2 + (2 + 1) * 3 for size in (2, 3, 4))
+CONV_LSTM = 2 * (9 * 3 * 2 + 2) + (9 * 3 * 8 + 9 * 2 * 8 + 8)  # with where it starts
+CONV_ATTENTION = 3 * 2 + 2 * 2 + 2 + 2
+CONV_HEAD = (4 * 2 + 1) * 1024 + (1024 + 1) * 3
+
+
+def resnet_stage(b, c, more):
+    """A stage of ResNet-50 with biases: its first block, on b channels, and the others."""
+    first = unit(b, 4 * c, 1) + unit(b, c, 1) + unit(c, c, 3) + unit(c, 4 * c, 1)
+    return first + more * (unit(4 * c, c, 1) + unit(c, c, 3) + unit(c, 4 * c, 1))
+
+
+STRN = (
+    unit(3, 8, 7)
+    + resnet_stage(8, 8, 2)
+    + resnet_stage(32, 16, 3)
+    + resnet_stage(64, 32, 5)
+    + resnet_stage(128, 64, 2)
+)
+
 VARIANTS = [
+    ("cham", {}, CONV_LSTM + CONV_ATTENTION + 2 * 9 * 2 * 8 + 8 + CONV_HEAD),
+    ("conv_attention", {}, CONV_LSTM + CONV_ATTENTION + CONV_HEAD),
+    ("eleatt_rnn", {}, 3 * 2 * 6 + 3 * 6 + 3 * 2 * 5 + 2 * 5 + 9),
+    ("eleatt_rnn", {"cell": "lstm", "attention_layers": [2]}, 4 * 2 * 6 + 4 * 2 * 5 + 2 * 5 + 9),
+    ("frame_gru", {}, 3 * 2 * (3 + 2 + 2) + (2 + 1) * 3),
+    ("gsm", {}, INCEPTION + GATES + (48 + 1) * 3),
+    ("sa_gsm", {}, INCEPTION + GATES + ATTENTIONS + (48 + 1) * 3),
+    ("stacked_rnn", {}, 3 * 2 * 6 + 3 * 2 * 5 + 9),
+    ("strn", {"connection": "linear"}, STRN + 256 * 256 + (256 + 1) * 3),
+    ("trn", {}, INCEPTION + (48 + 1) * 2 + RELATIONS),
+    ("tsm", {}, RESNET + (32 + 1) * 3),
+    ("tsn", {}, INCEPTION + (48 + 1) * 3),
     ("hman", {"num_layers": 3}, QUERY + TEMPERATURE + THREE_LAYERS),
     ("hman", {"attention": "gumbel_constant", "boundary": "scalar"}, QUERY + hm(1) + HEAD),
     ("hman", {"attention": "soft", "content": True}, CONTENT + hm(2) + HEAD),
@@ -49,7 +118,13 @@ VARIANTS = [
 
 
 def sized(name, **arguments):
-    return {key: value for key, value in SMALL.items() if key in zoo.arguments_of(name)} | arguments
+    values = SMALL_CLIPS if takes_clips(name) else SMALL
+    values = {key: value for key, value in values.items() if key in zoo.arguments_of(name)}
+    if name == "tsm":
+        values["backbone"] = "resnet50_v1_5:conv2_block2_out"
+    if name == "trn":
+        values |= {"input_shape": (4, *CLIP[1:]), "units": 2}
+    return values | arguments
 
 
 def small(name, num_classes=3, **arguments):
@@ -64,6 +139,12 @@ def test_a_model_does_what_every_model_must(name, tmp_path):
 @pytest.mark.parametrize("name, arguments, parameters", VARIANTS)
 def test_the_parameters_are_as_many_as_by_hand_and_all_learn(name, arguments, parameters):
     check_parameters(name, sized(name, **arguments), parameters)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_model_learns_in_mixed_precision(name, policy):
+    check_mixed_precision(name, sized(name), policy)
 
 
 def test_the_parameters_of_every_model_are_counted():
@@ -85,7 +166,7 @@ def test_an_unknown_model_is_answered_with_the_nearest(wrong, right):
 
 
 def test_a_model_like_no_other_is_answered_with_the_list():
-    with pytest.raises(UserError, match="^There is no model 'xyz'. There are: frame_pool, hman, "):
+    with pytest.raises(UserError, match="^There is no model 'xyz'. There are: cham, conv_attention, "):
         zoo.builder("xyz")
 
 
@@ -93,7 +174,7 @@ def test_an_unknown_argument_is_named_without_building():
     message = "^hman has no argument 'unit'. Did you mean 'units'\\? It has: input_shape, "
     with pytest.raises(UserError, match=message):
         zoo.check_arguments("hman", {"unit": 3})
-    assert zoo.arguments_of("hman")[0] == "input_shape"  # without num_classes
+    assert next(iter(zoo.arguments_of("hman"))) == "input_shape"  # without num_classes
 
 
 def test_a_second_model_of_one_name_is_refused():
@@ -195,10 +276,10 @@ def test_weights_come_from_a_file(suffix, tmp_path):
     close(loaded.get_weights(), model.get_weights(), 0)
 
 
-def test_a_file_of_weights_must_be_one_that_keras_writes(tmp_path):
-    path = tmp_path / "model.pth"
+def test_a_file_of_weights_must_be_of_a_known_kind(tmp_path):
+    path = tmp_path / "model.ckpt"
     path.touch()
-    with pytest.raises(UserError, match="^`weights` must be a .weights.h5 or a .keras file. Received"):
+    with pytest.raises(UserError, match="^`weights` must be a .weights.h5, .keras, .pth, .pt or .pth.tar"):
         small("hman", weights=path)
 
 
@@ -362,19 +443,20 @@ def test_saved_models_give_the_same_numbers_on_another_backend(run_python, tmp_p
     other = NEXT[keras.backend.backend()]
     if importlib.util.find_spec(other) is None:
         pytest.skip(f"{other} is not installed")
-    names = {name: randomize(small(name)) for name in zoo.list_models()}
-    for name, model in names.items():
+    models = {name: spread(small(name)) for name in zoo.list_models()}
+    inputs = {name: batch_of(name, sized(name), masked=False) for name in models}
+    for name, model in models.items():
         model.save(tmp_path / f"{name}.keras")
-    np.save(tmp_path / "features.npy", FEATURES)
+    np.savez(tmp_path / "inputs.npz", **inputs)
     code = (
         "import sys, keras, keras_actrec, numpy as np\n"
         f"assert keras.backend.backend() == {other!r}\n"
-        "features = np.load('features.npy')\n"
+        "inputs = np.load('inputs.npz')\n"
         "models = {name: keras.saving.load_model(f'{name}.keras') for name in sys.argv[1:]}\n"
-        "np.savez('found.npz', **{name: m.predict_on_batch(features) for name, m in models.items()})\n"
+        "np.savez('found.npz', **{name: m.predict_on_batch(inputs[name]) for name, m in models.items()})\n"
     )
-    done = run_python("-W", "ignore", "-c", code, *names, KERAS_BACKEND=other)
+    done = run_python("-W", "ignore", "-c", code, *models, KERAS_BACKEND=other)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "found.npz") as found:
-        for name, model in names.items():
-            close(found[name], model.predict_on_batch(FEATURES), 1e-5)
+        for name, model in models.items():
+            close(found[name], model.predict_on_batch(inputs[name]), 1e-5)

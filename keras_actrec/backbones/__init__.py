@@ -4,15 +4,20 @@ import difflib
 
 import keras
 
+from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
 from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0
+from keras_actrec.backbones.resnet50 import resnet50_v1_5
 from keras_actrec.errors import UserError
 
 __all__ = ["DepthwiseConv2D", "InputScaling", "build", "efficientnet_lite0", "list_backbones"]
 
 _BUILDERS = {
+    "bn_inception": bn_inception.bn_inception,
     "efficientnet_lite0": efficientnet_lite0,
+    "inception_v3": inception_v3.inception_v3,
+    "resnet50_v1_5": resnet50_v1_5,
     **{name: application(name) for name in APPLICATIONS},
 }
 
@@ -28,7 +33,7 @@ def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
     Args:
         name: one of `list_backbones()`, or `"name:layer"`, which is short for both arguments.
         weights: `"imagenet"`, `None` (random), or the path of a weight file: what `save_weights` wrote for
-            the network built with `layer=None`, or, for `efficientnet_lite0`, a torch file. The ImageNet
+            the network built with `layer=None`, or, where it comes from torch, a torch file. The ImageNet
             weights of `efficientnet_lite0` come with the extra `pretrained`; Keras downloads those of the
             others.
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.

@@ -42,6 +42,7 @@ class InputScaling(keras.layers.Layer):
     | `"tf"` | `x / 127.5 - 1` |
     | `"torch"` | `(x / 255 - (.485, .456, .406)) / (.229, .224, .225)` |
     | `"caffe"` | `x - (123.68, 116.779, 103.939)`, channels reversed to BGR |
+    | `"bgr"` | `x - (128, 117, 104)`, channels reversed to BGR: the Inception networks of TSN |
     | `"none"` | `x`: the network scales for itself |
 
     Computed in float32 whatever the policy: bfloat16 would round the pixels before they are centred.
@@ -57,8 +58,8 @@ class InputScaling(keras.layers.Layer):
 
     def __init__(self, mode, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        if mode not in ("tf", "torch", "caffe", "none"):
-            raise UserError(f"`mode` must be tf, torch, caffe or none. Received: mode={mode!r}")
+        if mode not in ("tf", "torch", "caffe", "bgr", "none"):
+            raise UserError(f"`mode` must be tf, torch, caffe, bgr or none. Received: mode={mode!r}")
         self.mode = mode
 
     def build(self, input_shape):
@@ -74,6 +75,8 @@ class InputScaling(keras.layers.Layer):
             return (x / 255.0 - mean) / std
         if self.mode == "caffe":
             return ops.flip(x, axis=-1) - ops.array([103.939, 116.779, 123.68], x.dtype)
+        if self.mode == "bgr":
+            return ops.flip(x, axis=-1) - ops.array([104.0, 117.0, 128.0], x.dtype)
         return x
 
     def compute_output_shape(self, input_shape):

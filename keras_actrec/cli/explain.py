@@ -13,7 +13,9 @@ def explain(
 ):
     """Write a page with the attention, the boundaries and the temperature of each video."""
     from keras_actrec import artefact, insight
+    from keras_actrec.insight.report import need_viz
 
+    need_viz()  # before the models run, not after
     recogniser = artefact.load(model)
     explanations = [insight.explain(recogniser, clip) for clip in clips]
     insight.write_report(

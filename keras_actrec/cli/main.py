@@ -7,6 +7,7 @@ import sys
 import typer
 
 import keras_actrec
+from keras_actrec.cli.convert import convert
 from keras_actrec.cli.demo import demo
 from keras_actrec.cli.doctor import doctor
 from keras_actrec.cli.evaluate import evaluate
@@ -30,6 +31,7 @@ COMMANDS = (
     (evaluate, True),
     (predict, True),
     (explain, True),
+    (convert, True),
 )
 
 app = typer.Typer(

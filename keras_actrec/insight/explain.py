@@ -68,7 +68,7 @@ def explain(recogniser, path, true_label=None):
     """Runs a model on one video and keeps what its layers did.
 
     Read are the layers `temporal` (an `AttentiveRNN` with `return_trace=True`) and `classifier` (the
-    probabilities at every step), as `hman` and `lstm_attention` have them.
+    probabilities at every step), as `hman`, `lstm_attention`, `conv_attention` and `cham` have them.
 
     Args:
         recogniser: what `keras_actrec.load` returns.
@@ -117,8 +117,8 @@ def _tracer(model):
         trace = _trace(layers["temporal"]) if "temporal" in layers else {}
         if not trace or "classifier" not in layers:
             raise UserError(
-                f"`{model.name}` has no temporal trace to explain; hman and lstm_attention have one: "
-                "a layer `temporal` with `return_trace=True` and a layer `classifier`"
+                f"`{model.name}` has no attention or boundaries to explain; hman, lstm_attention, "
+                "conv_attention and cham have: a layer `temporal` with `return_trace=True`"
             )
         locations = trace["attention"].shape[-1] if "attention" in trace else 1
         if math.isqrt(locations) ** 2 != locations:

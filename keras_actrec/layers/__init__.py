@@ -2,24 +2,52 @@
 
 from keras_actrec.layers.attention_cell import AttentionCell
 from keras_actrec.layers.attentive_rnn import AttentiveRNN
+from keras_actrec.layers.conv_attention_cell import ConvAttentionCell
+from keras_actrec.layers.conv_lstm_cell import ConvLSTMCell
 from keras_actrec.layers.coordinates import Coordinates
+from keras_actrec.layers.ele_att_cell import EleAttCell
+from keras_actrec.layers.ele_att_cells import EleAttGRUCell, EleAttLSTMCell, EleAttSimpleRNNCell
+from keras_actrec.layers.ele_att_rnn import EleAttGRU, EleAttLSTM, EleAttSimpleRNN
+from keras_actrec.layers.fold_time import FoldTime
 from keras_actrec.layers.frame_difference import FrameDifference
+from keras_actrec.layers.frame_relations import FrameRelations
 from keras_actrec.layers.frame_wise import FrameWise
+from keras_actrec.layers.gate_shift import GateShift
 from keras_actrec.layers.gumbel_hard_attention import GumbelHardAttention
 from keras_actrec.layers.hm_rnn import HMRNN
 from keras_actrec.layers.hm_rnn_cell import HMRNNCell
 from keras_actrec.layers.reinforce_attention import ReinforceAttention
+from keras_actrec.layers.self_attention_2d import SelfAttention2D
 from keras_actrec.layers.soft_attention import SoftAttention
+from keras_actrec.layers.temporal_shift import TemporalShift
+from keras_actrec.layers.temporal_skip import TemporalSkip
+from keras_actrec.layers.unfold_time import UnfoldTime
 
 __all__ = [
     "HMRNN",
     "AttentionCell",
     "AttentiveRNN",
+    "ConvAttentionCell",
+    "ConvLSTMCell",
     "Coordinates",
+    "EleAttCell",
+    "EleAttGRU",
+    "EleAttGRUCell",
+    "EleAttLSTM",
+    "EleAttLSTMCell",
+    "EleAttSimpleRNN",
+    "EleAttSimpleRNNCell",
+    "FoldTime",
     "FrameDifference",
+    "FrameRelations",
     "FrameWise",
+    "GateShift",
     "GumbelHardAttention",
     "HMRNNCell",
     "ReinforceAttention",
+    "SelfAttention2D",
     "SoftAttention",
+    "TemporalShift",
+    "TemporalSkip",
+    "UnfoldTime",
 ]

@@ -5,7 +5,8 @@ from keras import ops
 
 from keras_actrec import _backend
 from keras_actrec.errors import UserError
-from keras_actrec.layers.attention_cell import refuse_dropout, run_cell
+from keras_actrec.layers._stepper import stepper
+from keras_actrec.layers.attention_cell import refuse_dropout
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -14,8 +15,7 @@ class AttentiveRNN(keras.layers.RNN):
 
     What it adds: in training all noise that the cell needs is drawn once a batch, before the loop, from
     the layer's own seed generator (a cell stays a pure function, the same on every backend), and
-    `return_trace`. Masked steps keep the states, and their
-    output is the first state, on every backend.
+    `return_trace`. Masked steps keep the states, and their output is the first state, on every backend.
 
     Args:
         cell: one of this library's cells or any Keras cell whose output is its first state.
@@ -52,11 +52,13 @@ class AttentiveRNN(keras.layers.RNN):
         self._traces = _Traces()
         self._share_policy(self.cell)
 
-    def _share_policy(self, cell):
-        # `dtype=` reaches this layer only; its cell must compute in the same type.
-        for part in (cell, getattr(cell, "attention", None), getattr(cell, "cell", None)):
-            if isinstance(part, keras.layers.Layer) and not part.built:
+    def _share_policy(self, part):
+        # `dtype=` reaches this layer only; its cell, and all in it, must compute in the same type.
+        if isinstance(part, keras.layers.Layer):
+            if not part.built:
                 part.dtype_policy = self.dtype_policy
+            for name in ("attention", "cell"):
+                self._share_policy(getattr(part, name, None))
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         noise = None
@@ -71,10 +73,10 @@ class AttentiveRNN(keras.layers.RNN):
         if self.go_backwards:
             inputs = {key: ops.flip(value, axis=0) for key, value in inputs.items()}
 
+        run = stepper(self.cell, training)
+
         def step(states, inputs):
-            output, new_states, trace = run_cell(
-                self.cell, inputs["x"], states, inputs.get("noise"), training
-            )
+            output, new_states, trace = run(inputs["x"], states, inputs.get("noise"))
             outputs = {"trace": trace} if self.return_trace else {}
             if mask is not None:
                 valid = inputs["mask"]

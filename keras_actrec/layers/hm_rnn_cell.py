@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_actrec.errors import UserError
+from keras_actrec.layers import _initializers
 from keras_actrec.layers._noise import logistic, straight_through
 
 
@@ -106,10 +107,10 @@ class HMRNNCell(keras.layers.Layer):
                 )
 
             top_down = None
-            bottom_up = kernel("kernel", below[index], "glorot_uniform")
-            recurrent = kernel("recurrent_kernel", width, "orthogonal")
+            bottom_up = kernel("kernel", below[index], _initializers.glorot_uniform())
+            recurrent = kernel("recurrent_kernel", width, _initializers.Orthogonal())
             if number < self.num_layers:
-                top_down = kernel("top_down_kernel", self._widths[index + 1], "glorot_uniform")
+                top_down = kernel("top_down_kernel", self._widths[index + 1], _initializers.glorot_uniform())
             bias = self.add_weight(name=f"bias_{number}", shape=(columns,), initializer="zeros")
             self._kernels.append((bottom_up, recurrent, top_down, bias))
         self.temperature_value = self.add_weight(

@@ -44,7 +44,8 @@ def train(recipe, data, out, *, features=None, report=None):
 
     The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
     answers with the mean of the steps' probabilities. A frozen backbone is run once: its features are
-    extracted to disk, and what stands behind it is trained on them.
+    extracted to disk, and what stands behind it is trained on them. Networks over whole clips, such as `gsm`,
+    are trained on the clips.
 
     Args:
         recipe: a `Recipe`.
@@ -69,12 +70,11 @@ def train(recipe, data, out, *, features=None, report=None):
     _seed(recipe.train.seed)
     manifest, parts = read_data(recipe.data, data)
     arguments, names = recipe.model.arguments, manifest.class_names
-    frozen = arguments.get("backbone") is not None and not recipe.train.train_backbone
-    if arguments.get("backbone") is None:
+    if not _sees_clips(recipe) and arguments.get("backbone") is None:
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
-    if frozen and (recipe.clip.flip or recipe.clip.crop == "random"):
+    if not _trains_on_clips(recipe) and (recipe.clip.flip or recipe.clip.crop == "random"):
         raise UserError(
             "a frozen backbone sees every frame once, so nothing can be flipped or cropped at random: "
             "set clip.flip=false and clip.crop='center', or train.train_backbone=true"
@@ -93,8 +93,6 @@ def train(recipe, data, out, *, features=None, report=None):
     _check_classes(indexed["train"], names)
 
     model = _build(recipe, len(names), weights=arguments.get("weights"))
-    if recipe.train.train_backbone:
-        model.get_layer("backbone").trainable = True
     learner, datasets = _learner(recipe, model, indexed, features or out / "features", report)
     history = _fit(recipe, learner, datasets, out, report)
     if learner is not model:
@@ -137,15 +135,32 @@ def read_data(table, data):
 
 def _build(recipe, num_classes, **changes):
     """The model of the recipe; `changes` replace arguments, None leaves one out."""
-    arguments = {**recipe.model.arguments, "masked": recipe.clip.method != "segments"}
-    if arguments.get("backbone") is not None:
-        arguments["input_shape"] = (None, recipe.clip.size, recipe.clip.size, 3)
+    name, size = recipe.model.name, recipe.clip.size
+    arguments = dict(recipe.model.arguments)
+    if recipe.clip.method != "segments":
+        if "masked" not in zoo.arguments_of(name):
+            raise UserError(f"{name} has no mask for short clips: set clip.method='segments'")
+        arguments["masked"] = True
+    frames = recipe.clip.frames if _sees_clips(recipe) else None
+    arguments["input_shape"] = (frames, size, size, 3)
     arguments.update(changes)
     arguments = {key: value for key, value in arguments.items() if value is not None}
     try:
-        return zoo.build(recipe.model.name, num_classes, **arguments)
+        model = zoo.build(name, num_classes, **arguments)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{recipe.model.name} cannot be built as [model] says: {_one_line(error)}") from error
+        raise UserError(f"{name} cannot be built as [model] says: {_one_line(error)}") from error
+    if recipe.train.train_backbone and not _sees_clips(recipe):
+        model.get_layer("backbone").trainable = True
+    return model
+
+
+def _sees_clips(recipe):
+    """Whether the model is one network over clips, without a backbone that could be frozen and run once."""
+    return zoo.arguments_of(recipe.model.name).get("backbone", "") is not None
+
+
+def _trains_on_clips(recipe):
+    return recipe.train.train_backbone or _sees_clips(recipe)
 
 
 def _learner(recipe, model, indexed, features, report):
@@ -158,10 +173,9 @@ def _learner(recipe, model, indexed, features, report):
         "workers": recipe.train.workers,
     }
     datasets = {}
-    if recipe.train.train_backbone:
+    if _trains_on_clips(recipe):
         learner = _build(recipe, model.output_shape[-1], **steps) if steps else model
         if steps:
-            learner.get_layer("backbone").trainable = True
             learner.set_weights(model.get_weights())
         for part, items in indexed.items():
             if items:

@@ -1,7 +1,6 @@
 """Recipes: what is trained, on what, and how, as typed TOML."""
 
 import difflib
-import inspect
 import json
 import tomllib
 from pathlib import Path
@@ -189,11 +188,11 @@ def parse_recipe(values, source="recipe"):
 
 def _check_values(model):
     """Check the arguments' types against the builder's defaults, and that none is what training decides."""
-    parameters = inspect.signature(zoo.builder(model.name)).parameters
+    defaults = zoo.arguments_of(model.name)
     for name, value in model.arguments.items():
         if name in _DECIDED:
             raise UserError(f"{name!r} cannot be set here, {_DECIDED[name]}; leave it out")
-        default = "" if name in ("backbone", "weights") else parameters[name].default
+        default = "" if name in ("backbone", "weights") else defaults[name]
         expected, kinds = _KINDS.get(type(default), ("", ()))
         if kinds and type(value) not in kinds:
             raise UserError(f"{name}: input should be {expected}. Received: {value!r}")

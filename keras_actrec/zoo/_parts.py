@@ -1,10 +1,12 @@
 """What the builders share: inputs, the classifier's end, weights from a file."""
 
+import warnings
 from pathlib import Path
 
 import keras
 
 from keras_actrec import backbones
+from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import Coordinates, FrameDifference, FrameWise
 
@@ -31,18 +33,28 @@ def inputs_of(input_shape, backbone, masked, features_shape=(None, 7, 7, 2048)):
     if backbone is None:
         features = inputs = keras.Input(input_shape or features_shape, name="features")
     else:
-        shape = tuple(input_shape or (None, 224, 224, 3))
-        if len(shape) != 4 or shape[-1] != 3:
-            raise UserError(f"`input_shape` of clips is (T, H, W, 3). Received: input_shape={shape}")
+        inputs = clip_of(input_shape or (None, 224, 224, 3))
         if isinstance(backbone, str):
-            backbone = backbones.build(backbone, input_shape=shape[1:])
-        inputs = keras.Input(shape, name="clip")
+            backbone = backbones.build(backbone, input_shape=inputs.shape[2:])
         frames = FrameWise(backbone, trainable=False, name="backbone")
         features = frames(inputs)
+    inputs, mask = with_mask(inputs, masked)
+    return inputs, features, mask
+
+
+def clip_of(shape):
+    """The input `clip (B, T, H, W, 3)`."""
+    if len(shape) != 4 or shape[-1] != 3:
+        raise UserError(f"`input_shape` of clips is (T, H, W, 3). Received: input_shape={tuple(shape)}")
+    return keras.Input(shape, name="clip")
+
+
+def with_mask(tensor, masked):
+    """The model's inputs, `tensor` alone or in a dict with `mask (B, T)`, and the mask or None."""
     if not masked:
-        return inputs, features, None
+        return tensor, None
     mask = keras.Input((None,), dtype="bool", name="mask")
-    return {inputs.name: inputs, "mask": mask}, features, mask
+    return {tensor.name: tensor, "mask": mask}, mask
 
 
 def motion_of(features):
@@ -80,18 +92,28 @@ def average(steps, mask, name="average"):
 
 
 def load_weights(model, weights):
-    """Load `weights`, a path of a `.weights.h5` or `.keras` file, into `model`; None does nothing."""
+    """Load a `.weights.h5` or `.keras` file, or an official torch checkpoint; None does nothing.
+
+    Of a torch checkpoint what fits by name is loaded; a warning says what was left, such as the classifier of
+    other classes.
+    """
     if weights is None:
         return model
     path = Path(weights)
     if not path.is_file():
         raise UserError(f"`weights`: there is no file {path}")
-    if not path.name.endswith((".weights.h5", ".keras")):
-        raise UserError(f"`weights` must be a .weights.h5 or a .keras file. Received: weights={path}")
-    if path.suffix == ".keras":
-        copy_weights(keras.saving.load_model(path, compile=False), model)
-    else:
+    if path.name.endswith(".weights.h5"):
         model.load_weights(path)
+    elif path.suffix == ".keras":
+        copy_weights(keras.saving.load_model(path, compile=False), model)
+    elif path.suffix in (".pth", ".pt", ".tar"):
+        report = load_torch(model, path)
+        if report.left or report.missing:
+            warnings.warn(str(report), stacklevel=3)
+    else:
+        raise UserError(
+            f"`weights` must be a .weights.h5, .keras, .pth, .pt or .pth.tar file. Received: weights={path}"
+        )
     return model
 
 

@@ -59,8 +59,9 @@ def check_arguments(name, arguments):
 
 
 def arguments_of(name):
-    """Return the names of a model's arguments, without `num_classes`."""
-    return list(inspect.signature(builder(name)).parameters)[1:]
+    """Return the arguments of a model without `num_classes`: a dict from names to defaults."""
+    parameters = inspect.signature(builder(name)).parameters
+    return {key: parameter.default for key, parameter in parameters.items() if key != "num_classes"}
 
 
 def nearest(name, names):

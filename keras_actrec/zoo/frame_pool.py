@@ -19,7 +19,9 @@ def frame_pool(
 ):
     """Build the frame average: the mean feature of all frames -> a linear classifier.
 
-    It cannot see the order of the frames, which makes it the control for every temporal model.
+    It cannot see the order of the frames, which makes it the control for every temporal model. The features
+    of the thesis' blocks 2, 3 and 4 are `backbone="resnet50:conv3_block4_out"`,
+    `"resnet50:conv4_block6_out"` and `"resnet50:conv5_block3_out"`.
 
     Args:
         num_classes: number of classes.

@@ -1,0 +1,76 @@
+"""Count parameters and multiply-adds of every model and write them into the cards, zoo/*/README.md.
+
+    KERAS_BACKEND=torch python benchmarks/cards.py
+
+PyTorch's own counter is used: products of matrices and convolutions of one forward pass of one clip.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from keras_actrec import zoo
+from keras_actrec._files import replacing
+
+# Model -> classes and steps as in its paper, and the variants that its card counts.
+PROFILES = {
+    "cham": (10, 30, [{}]),
+    "conv_attention": (10, 30, [{}]),
+    "eleatt_rnn": (60, 100, [{}, {"num_layers": 2}, {"cell": "lstm"}, {"cell": "rnn"}]),
+    "frame_gru": (101, 25, [{}]),
+    "frame_pool": (101, 25, [{}]),
+    "gsm": (174, 8, [{}, {"backbone": "inception_v3"}]),
+    "hman": (51, 60, [{}, {"boundary": "scalar"}]),
+    "lstm_attention": (51, 30, [{}, {"num_layers": 3}]),
+    "sa_gsm": (174, 8, [{}, {"backbone": "inception_v3"}]),
+    "softmax_regression": (51, 30, [{}]),
+    "stacked_rnn": (60, 100, [{}, {"num_layers": 2}, {"units": 128}, {"num_layers": 2, "units": 128}]),
+    "strn": (101, 2, [{}, {"temporal_context": 3}, {"placement": "conv5_block1", "connection": "linear"}]),
+    "trn": (174, 8, [{}, {"backbone": "inception_v3"}]),
+    "tsm": (174, 8, [{}, {"backbone": "bn_inception"}, {"backbone": "inception_v3"}]),
+    "tsn": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "resnet50_v1_5"}]),
+}
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- profile:begin -->", "<!-- profile:end -->"
+
+
+def row(name, num_classes, steps, arguments):
+    """A line of the table: the call, the size of its input, parameters and multiply-adds."""
+    model = zoo.build(name, num_classes, **arguments)
+    shape = (model.input_shape[1] or steps, *model.input_shape[2:])
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(np.zeros((1, *shape), "float32"), training=False)
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    words = ", ".join([str(num_classes), *(f"{key}={value!r}" for key, value in arguments.items())])
+    call = f"{name}({words})".replace("'", '"')
+    size = " x ".join(map(str, shape))
+    return f"| `{call}` | {size} | {parameters:,} | {counter.get_total_flops() / 2e9:.3f} |"
+
+
+def table(name):
+    """The table of one card."""
+    num_classes, steps, variants = PROFILES[name]
+    lines = ["| call | one clip | trainable parameters | multiply-adds, 10^9 |", "|---|---|---|---|"]
+    for arguments in variants:
+        lines.append(row(name, num_classes, steps, arguments))
+        keras.backend.clear_session()
+    return "\n".join([*lines, "", "Counted by `benchmarks/cards.py`."])
+
+
+def main():
+    """Write all cards."""
+    for name in zoo.list_models():
+        card = ROOT / "zoo" / name / "README.md"
+        before, rest = card.read_text(encoding="utf-8").split(BEGIN)
+        after = rest.split(END)[1]
+        with replacing(card) as beside:
+            beside.write_text(f"{before}{BEGIN}\n{table(name)}\n{END}{after}", encoding="utf-8")
+        print(card.relative_to(ROOT), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What the Inception networks share: convolution units, poolings, and weight files."""
+
+import hashlib
+import os
+import re
+
+import keras
+from keras import layers
+
+from keras_actrec.backbones._weights import load_keras
+from keras_actrec.checkpoints import load_torch
+from keras_actrec.errors import UserError
+from keras_actrec.layers import _initializers
+
+
+class ConvUnits:
+    """Adds convolutions, each with batch normalisation and ReLU, and what callers put around them.
+
+    Args:
+        names: patterns of the names of convolution, normalisation and ReLU, such as `"{}_bn"`.
+        width: factor of every number of filters, which stays a multiple of 8.
+        before, after: dicts from a convolution's name to a function `tensor -> tensor` of its input or of its
+            output, which is then normalised.
+    """
+
+    def __init__(self, names, width, before, after):
+        self.names = names
+        self.width = width
+        self.before = dict(before or {})
+        self.after = dict(after or {})
+
+    def __call__(self, x, name, filters, kernel=1, stride=1, padding="symmetric"):
+        """`padding` is `"symmetric"`, half the kernel on every side as in torch, or `"valid"`."""
+        conv, norm, relu = (pattern.format(name) for pattern in self.names)
+        x = self.before.pop(conv, _unchanged)(x)
+        if padding == "symmetric":
+            padding = "same"  # equal at stride 1
+            if stride > 1:  # where `same` would put less on the left and on top
+                x = layers.ZeroPadding2D(kernel // 2, name=f"{conv}_pad")(x)
+                padding = "valid"
+        x = layers.Conv2D(
+            max(8, round(filters * self.width / 8) * 8),
+            kernel,
+            stride,
+            padding,
+            kernel_initializer=_initializers.he_normal(),
+            name=conv,
+        )(x)
+        x = self.after.pop(conv, _unchanged)(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm)(x)
+        return layers.ReLU(name=relu)(x)
+
+    def check_all_used(self):
+        """Raise a UserError if `before` or `after` named a convolution that was not added."""
+        for name in (*self.before, *self.after):
+            raise UserError(f"there is no convolution {name!r} to put something around")
+
+
+def _unchanged(x):
+    return x
+
+
+def max_pool(x, name):
+    """3 x 3 at stride 2, its last window half outside if need be (torch's `ceil_mode`); `x >= 0`."""
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
+    return layers.MaxPooling2D(3, 2, "valid", name=name)(x)
+
+
+def average_pool(x, name):
+    """3 x 3 at stride 1 that counts the zeros around the map: always a ninth of the sum."""
+    x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+    return layers.AveragePooling2D(3, 1, "valid", name=name)(x)
+
+
+def load_weights(model, weights, address):
+    """Load `weights` into a model of frames: `"imagenet"`, which is at `address`, a path, or None."""
+    if weights is None:
+        return model
+    path = download(address, model.name) if weights == "imagenet" else os.fspath(weights)
+    if path.endswith((".h5", ".keras")):
+        load_keras(model, path)
+    else:
+        load_torch(model, path, complete=True)
+    return model
+
+
+def download(address, name):
+    """The file at `address`, whose own name ends in the first digits of its SHA-256, from Keras's cache."""
+    file = address.rsplit("/", 1)[-1]
+    try:
+        path = keras.utils.get_file(file, address, cache_subdir="models")
+    except Exception as error:
+        if type(error) is not Exception:  # Keras raises the bare class for a failed download only
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{name}'s ImageNet weights could not be downloaded (pass weights=None or a path): {reason}"
+        ) from error
+    with open(path, "rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    expected = re.search(r"-([0-9a-f]+)\.", file)[1]
+    if not found.startswith(expected):
+        os.remove(path)
+        raise UserError(
+            f"{address} gave another file: its SHA-256 starts with {found[: len(expected)]}, not {expected} "
+            "(pass weights=None or a path)"
+        )
+    return path

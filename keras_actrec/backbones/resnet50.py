@@ -1,0 +1,210 @@
+"""ResNet-50 as a graph over frames, with room for what a temporal model puts into it."""
+
+import os
+
+import h5py
+import keras
+from keras import layers
+
+from keras_actrec.backbones._weights import load_keras
+from keras_actrec.backbones.applications import InputScaling, application
+from keras_actrec.checkpoints import load_torch
+from keras_actrec.errors import UserError
+from keras_actrec.layers import _initializers
+
+# Number of the stage, channels of its bottlenecks, blocks, stride of the first block.
+_STAGES = ((2, 64, 3, 1), (3, 128, 4, 2), (4, 256, 6, 2), (5, 512, 3, 2))
+# The names of the residual blocks, in their order. The first of a stage changes the shape, the others do not.
+BLOCKS = [f"conv{stage}_block{n}" for stage, _, blocks, _ in _STAGES for n in range(1, blocks + 1)]
+
+
+def graph(frames, *, version="v1", width=1.0, before=None, after=None, skips=None):
+    """Put ResNet-50 behind frames: a stem and 16 bottlenecks in four stages.
+
+    | version | stride of a stage's first block | bias | batch norm | input scaling |
+    |---|---|---|---|---|
+    | `"v1"` | first 1 x 1 convolution | yes | epsilon 1.001e-5, momentum .99 | caffe |
+    | `"v1_5"` | 3 x 3 convolution, symmetric padding | no | epsilon 1e-5, momentum .9 | torch |
+
+    `"v1"` is `keras.applications.ResNet50`, `"v1_5"` torchvision's; the layers have the names of the former:
+    `conv1_conv`, `conv2_block1_1_conv`, ... and the outputs of the blocks `conv2_block1_out` to
+    `conv5_block3_out`. Without a classifier 23,534,592 and 23,508,032 trainable parameters.
+
+    Args:
+        frames: symbolic `(N, H, W, 3)`, RGB, 0-255; H and W may be unknown.
+        version: see above.
+        width: factor of every number of channels, rounded to a multiple of 8.
+        before: dict from the name of a convolution to a function of its input.
+        after: dict from the name of a convolution to a function of its output.
+        skips: dict from the name of a block, such as `"conv5_block3"`, to a function of the block's input
+            that returns a list of tensors, which the block adds to its sum before its ReLU.
+
+    Returns:
+        The feature map `(N, ceil(H / 32), ceil(W / 32), 2048)`.
+
+    Raises:
+        UserError: for an unknown version, convolution or block.
+
+    Reference: He et al., arXiv 1512.03385.
+    """
+    if version not in ("v1", "v1_5"):
+        raise UserError(f'`version` must be "v1" or "v1_5". Received: version={version!r}')
+    before, after, skips = dict(before or {}), dict(after or {}), dict(skips or {})
+    v1 = version == "v1"
+
+    def conv(x, filters, size, strides, name, relu=True):
+        x = before.pop(f"{name}_conv", _same)(x)
+        if size > 1 and strides > 1:
+            x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+        x = layers.Conv2D(
+            filters,
+            size,
+            strides,
+            padding="valid" if strides > 1 else "same",
+            use_bias=v1,
+            kernel_initializer=_initializers.he_normal(),
+            name=f"{name}_conv",
+        )(x)
+        x = after.pop(f"{name}_conv", _same)(x)
+        x = layers.BatchNormalization(
+            epsilon=1.001e-5 if v1 else 1e-5, momentum=0.99 if v1 else 0.9, name=f"{name}_bn"
+        )(x)
+        return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
+
+    x = InputScaling("caffe" if v1 else "torch", name="input_scaling")(frames)
+    x = conv(x, _channels(64, width), 7, 2, "conv1")
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
+    for stage, channels, blocks, strides in _STAGES:
+        filters = _channels(channels, width)
+        for number in range(1, blocks + 1):
+            name, block_input = f"conv{stage}_block{number}", x
+            step = strides if number == 1 else 1
+            shortcut = x
+            if number == 1:
+                shortcut = conv(x, 4 * filters, 1, step, f"{name}_0", relu=False)
+            x = conv(x, filters, 1, step if v1 else 1, f"{name}_1")
+            x = conv(x, filters, 3, 1 if v1 else step, f"{name}_2")
+            x = conv(x, 4 * filters, 1, 1, f"{name}_3", relu=False)
+            more = skips.pop(name, _nothing)(block_input)
+            x = layers.Add(name=f"{name}_add")([shortcut, x, *more])
+            x = layers.Activation("relu", name=f"{name}_out")(x)
+    for argument, left in (("before", before), ("after", after), ("skips", skips)):
+        if left:
+            name = next(iter(left))
+            raise UserError(f"`{argument}` names what ResNet-50 does not have. Received: {name!r}")
+    return x
+
+
+def block_output(name, width=1.0):
+    """The number of channels that a block gives, and its stride."""
+    stage, number = name.removeprefix("conv").split("_block")
+    _, channels, _, strides = _STAGES[int(stage) - 2]
+    return 4 * _channels(channels, width), strides if number == "1" else 1
+
+
+def resnet50_v1_5(*, weights=None, input_shape=(None, None, 3)):
+    """Build ResNet-50 v1.5 over frames; see `graph`.
+
+    Args:
+        weights: `None` (random), or a path: a torch file with torchvision's names, such as the
+            checkpoints of TSN and TSM, or a file that Keras wrote for this network.
+        input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
+
+    Returns:
+        A `keras.Model` from frames `(B, H, W, 3)` to feature maps `(B, ceil(H / 32), ceil(W / 32), 2048)`.
+
+    Raises:
+        UserError: for weights that are not there or do not fit, and for `"imagenet"`: nothing is downloaded.
+    """
+    if weights == "imagenet":
+        raise UserError(
+            "resnet50_v1_5 has no ImageNet weights to download: pass weights=None or the path of a torch file"
+        )
+    inputs = keras.Input(input_shape, name="frames")
+    model = keras.Model(inputs, graph(inputs, version="v1_5"), name="resnet50_v1_5")
+    if weights is None:
+        return model
+    if os.fspath(weights).endswith((".weights.h5", ".keras", ".h5")):
+        load_keras(model, weights)
+    else:
+        load_torch(model, weights, complete=True)
+    return model
+
+
+def load_applications(model, weights):
+    """Load the weights of `keras.applications.ResNet50` into the layers of `model` that have its names.
+
+    Other layers of `model` stay as they are, and what `model` has no layer for, such as the classifier of
+    ImageNet, is left out.
+
+    Args:
+        model: a `keras.Model` around `graph(version="v1")`.
+        weights: `"imagenet"`, which Keras downloads, or the path of a file: a `.weights.h5`, or a `.h5` of
+            Keras 2, with or without the classifier.
+
+    Raises:
+        UserError: for a failed download, and a file that is not there, cannot be read or does not fit.
+    """
+    if weights == "imagenet":
+        network = application("resnet50")(weights=weights)
+        found = {layer.name: layer.get_weights() for layer in network.layers}
+    else:
+        found = read_layers(weights)
+    names = {layer.name for layer in model.layers if layer.weights} & found.keys()
+    if "conv1_conv" not in names:
+        raise UserError(f"{weights} does not fit {model.name}: it is not of keras.applications.ResNet50")
+    for name in sorted(names):
+        layer = model.get_layer(name)
+        shapes = [[tuple(w.shape) for w in each] for each in (layer.weights, found[name])]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"{weights} does not fit {model.name}: {name} has shapes {shapes[1]}, not {shapes[0]}"
+            )
+    for name in names:
+        model.get_layer(name).set_weights(found[name])
+
+
+def read_layers(path):
+    """The weights of every layer, by its name, in a `.weights.h5` or a `.h5` of Keras 2.
+
+    Raises:
+        UserError: for a file that is not there or that Keras did not write.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise UserError(f"no such weight file: {path} (weights is 'imagenet', None or a path)")
+    try:
+        with h5py.File(path) as file:
+            if "layers" in file:  # Keras 3: the name is an attribute of the layer's weights
+                groups = [group["vars"] for group in file["layers"].values() if "vars" in group]
+                return {
+                    group.attrs["name"]: [group[str(index)][()] for index in range(len(group))]
+                    for group in groups
+                    if len(group)
+                }
+            file = file.get("model_weights", file)
+            names = [_text(name) for name in file.attrs["layer_names"]]
+            return {
+                name: [file[name][_text(weight)][()] for weight in file[name].attrs["weight_names"]]
+                for name in names
+                if len(file[name].attrs["weight_names"])
+            }
+    except (KeyError, OSError) as error:
+        raise UserError(f"{path} is no weight file of Keras: {' '.join(str(error).split())}") from error
+
+
+def _text(name):
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _channels(number, width):
+    return max(8, round(number * width / 8) * 8)
+
+
+def _same(x):
+    return x
+
+
+def _nothing(x):
+    return []

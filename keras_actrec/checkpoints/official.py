@@ -1,0 +1,242 @@
+"""Torch checkpoints of the official codes into Keras models, layer by layer by name."""
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_actrec.checkpoints.torch_file import read_torch
+from keras_actrec.errors import UserError
+from keras_actrec.layers import GateShift, SelfAttention2D
+
+CLASSIFIER = "classifier"
+
+# What the codes put in front of their networks' names: DataParallel and the model of clips.
+_WRAPPERS = re.compile(r"^(module\.)?(base_model\.)?")
+# Which layer here a tensor belongs to, by its name there. The last group is what the tensor is to the layer;
+# the first rule that fits counts. TSM puts `.net` between a convolution's name and its tensors.
+_LAYERS = (
+    (r"(?:new_fc|fc|top_cls_fc)\.(\w+)", lambda: CLASSIFIER),
+    (r"gsm_(.+)\.attn\.(.+)", lambda conv: f"{conv}_attention"),
+    (r"gsm_(.+)\.((?:conv3D|bn)\.\w+)", lambda conv: f"{conv}_gsm"),
+    (r"conv1(?:\.net)?\.(\w+)", lambda: "conv1_conv"),
+    (r"bn1\.(\w+)", lambda: "conv1_bn"),
+    (r"layer(\d)\.(\d+)\.conv(\d)(?:\.net)?\.(\w+)", lambda *at: f"{_block(*at[:2])}_{at[2]}_conv"),
+    (r"layer(\d)\.(\d+)\.bn(\d)\.(\w+)", lambda *at: f"{_block(*at[:2])}_{at[2]}_bn"),
+    (r"layer(\d)\.(\d+)\.downsample\.0\.(\w+)", lambda *at: f"{_block(*at)}_0_conv"),
+    (r"layer(\d)\.(\d+)\.downsample\.1\.(\w+)", lambda *at: f"{_block(*at)}_0_bn"),
+    (r"(\w+)\.(\w+)", lambda name: name),
+)
+# The weight of a layer that takes a tensor, and which axes of the tensor are the weight's.
+_NORM = {
+    "weight": ("gamma", (0,)),
+    "bias": ("beta", (0,)),
+    "running_mean": ("moving_mean", (0,)),
+    "running_var": ("moving_variance", (0,)),
+}
+_WEIGHTS = (
+    (keras.layers.Conv2D, {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))}),
+    (keras.layers.Dense, {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))}),
+    (keras.layers.BatchNormalization, _NORM),
+    (
+        GateShift,
+        {
+            "conv3D.weight": ("gate_kernel", (2, 3, 4, 1, 0)),
+            "conv3D.bias": ("gate_bias", (0,)),
+            **{f"bn.{tensor}": weight for tensor, weight in _NORM.items()},
+        },
+    ),
+    (
+        SelfAttention2D,
+        {
+            "gamma": ("gamma", ()),
+            **{f"{part}_conv.weight": (f"{part}_kernel", (2, 3, 1, 0)) for part in ("query", "key", "value")},
+            **{f"{part}_conv.bias": (f"{part}_bias", (0,)) for part in ("query", "key", "value")},
+        },
+    ),
+)
+
+
+def _block(stage, block):
+    return f"conv{int(stage) + 1}_block{int(block) + 1}"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_torch` did; as a string, a paragraph.
+
+    Attributes:
+        path: the file.
+        model: name of the model.
+        loaded: names of the tensors that were loaded.
+        left: names of the tensors that nothing in the model takes.
+        missing: paths of the model's weights that the file has nothing for; they are as they were.
+        classes: number of classes in the file and in the model where they differ, else None.
+    """
+
+    path: str
+    model: str
+    loaded: tuple
+    left: tuple
+    missing: tuple
+    classes: tuple | None = None
+
+    def __str__(self):
+        text = (
+            f"{self.path} into {self.model}: {len(self.loaded)} tensors loaded; {len(self.left)} left in the "
+            f"file{_some(self.left)}; {len(self.missing)} weights of the model missing in it"
+            f"{_some(self.missing)}."
+        )
+        if self.classes:
+            there, here = self.classes
+            text += f" The classifier is as it was: the file's has {there} classes, the model's {here}."
+        return text
+
+
+def _some(names, most=6):
+    if not names:
+        return ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f" ({', '.join(names[:most])}{more})"
+
+
+def load_torch(model, path, *, complete=False):
+    """Load a torch checkpoint of the official codes into the layers of the same name.
+
+    | code | networks |
+    |---|---|
+    | GSM, SA-GSM | BN-Inception and InceptionV3, plain, gated, and gated with attention |
+    | TSN, TSM | BN-Inception, ResNet-50 |
+    | torchvision | ResNet-50 |
+
+    The gate of the convolution `x` is the layer `x_gsm`, its attention `x_attention`; ResNet-50's layers are
+    called as in `keras.applications`; the head is the layer `classifier`, which is left as it was if the
+    file's has another number of classes. Counters of batches are passed over. Kernels are transposed, and
+    leading axes of length one dropped, as the oldest files need it.
+
+    Args:
+        model: a `keras.Model`; layers inside other models are not looked for.
+        path: the file, see `read_torch`.
+        complete: whether to refuse a file that has nothing for a weight of the model.
+
+    Returns:
+        A `LoadReport`.
+
+    Raises:
+        UserError: for a file that cannot be read, of which nothing fits, or one of whose tensors has another
+            shape than the layer of its name; then nothing is changed.
+    """
+    path = os.fspath(path)
+    state = _without_counters(read_torch(path))
+    targets = {}
+    for layer in model.layers:
+        for kind, weights in _WEIGHTS:
+            if isinstance(layer, kind):
+                targets[layer.name] = weights, {weight.name: weight for weight in layer.weights}
+    values, loaded, left, classes = {}, [], [], None
+    for name, value in state.items():
+        layer, part = _place(name)
+        weights, variables = targets.get(layer, ({}, {}))
+        weight, axes = weights.get(part, (None, ()))
+        if weight not in variables or variables[weight].path in values:
+            left.append(name)
+            continue
+        variable = variables[weight]
+        array = _drop_leading(value, len(axes))
+        if array.ndim == len(axes):
+            array = _drop_leading(np.transpose(array, axes), len(variable.shape))
+        if array.shape == tuple(variable.shape):
+            values[variable.path] = variable, array
+            loaded.append(name)
+        elif layer == CLASSIFIER and array.shape[:-1] == tuple(variable.shape)[:-1]:
+            classes = array.shape[-1], variable.shape[-1]
+            left.append(name)
+        else:
+            raise UserError(
+                f"{path} does not fit {model.name}: tensor {name} of shape {value.shape} gives "
+                f"{array.shape}, {layer}/{weight} is {tuple(variable.shape)}"
+            )
+    missing = [weight.path for weight in model.weights if weight.path not in values]
+    if not loaded:
+        raise UserError(f"{path} does not fit {model.name}: no layer there takes any of its tensors")
+    if complete and missing:
+        raise UserError(f"{path} does not fit {model.name}: it has nothing for {missing[0]}")
+    for variable, array in values.values():
+        variable.assign(array)
+    return LoadReport(path, model.name, tuple(loaded), tuple(left), tuple(missing), classes)
+
+
+def _without_counters(state):
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def _place(name):
+    """The layer that a tensor belongs to, and what it is there."""
+    name = _WRAPPERS.sub("", name)
+    for pattern, layer in _LAYERS:
+        match = re.fullmatch(pattern, name)
+        if match:
+            *groups, part = match.groups()
+            return layer(*groups), part
+    return None, None
+
+
+def _drop_leading(array, dims):
+    while array.ndim > dims and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Which model of the zoo a checkpoint is for: arguments of `zoo.build`."""
+
+    model: str
+    backbone: str
+    num_classes: int
+
+
+def recognise_torch(path):
+    """Tell from the names of its tensors which model a checkpoint of the official codes is for.
+
+    | tensors | |
+    |---|---|
+    | `gsm_x.attn`; `gsm_x`; ResNet-50's convolutions with `.net`; none of these | sa_gsm; gsm; tsm; tsn |
+    | `inception_3a_1x1`; `mixed_conv_Conv2D`; `layer1.0.conv1` | bn_inception; inception_v3; resnet50_v1_5 |
+
+    TSM on BN-Inception shifts without a name in the file: such a file is taken for a tsn.
+
+    Raises:
+        UserError: for a file that cannot be read, is of another network, or has no classifier.
+    """
+    path = os.fspath(path)
+    state = {_WRAPPERS.sub("", name): value for name, value in read_torch(path).items()}
+    head = [value for name, value in state.items() if _place(name) == (CLASSIFIER, "weight")]
+    backbone = _backbone(state)
+    if backbone is None:
+        raise UserError(f"{path} holds none of BN-Inception, InceptionV3 and ResNet-50 of the official codes")
+    if any(name.startswith("consensus.") for name in state):
+        raise UserError(f"{path} has a head over the frames, as TRN has it: only averages are converted")
+    if len(head) != 1:
+        raise UserError(f"{path} has no classifier: give it to backbones.build({backbone!r}) as weights")
+    if any(".attn." in name for name in state):
+        model = "sa_gsm"
+    elif any(name.startswith("gsm_") for name in state):
+        model = "gsm"
+    else:
+        model = "tsm" if any(".net." in name for name in state) else "tsn"
+    return Recognised(model, backbone, _drop_leading(head[0], 2).shape[0])
+
+
+def _backbone(state):
+    if "inception_3a_1x1.weight" in state:
+        return "bn_inception"
+    if "mixed_conv_Conv2D.weight" in state:
+        return "inception_v3"
+    blocks = {match.groups() for match in map(re.compile(r"layer(\d)\.(\d+)\.conv3\.").match, state) if match}
+    if Counter(stage for stage, _ in blocks) == {"1": 3, "2": 4, "3": 6, "4": 3}:
+        return "resnet50_v1_5"
+    return None

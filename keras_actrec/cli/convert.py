@@ -1,0 +1,25 @@
+"""`keras-actrec convert`: from an official torch checkpoint to a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="A torch checkpoint of GSM, SA-GSM, TSM or TSN.")],
+    to: Annotated[Path, typer.Option(help="The model.keras to write.")],
+    frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 8,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the frames in pixels; 229 for InceptionV3, else 224.")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="The classes' names, one a line.")] = None,
+):
+    """Convert a torch checkpoint of the official codes, without torch."""
+    from keras_actrec import artefact
+
+    names = classes and classes.read_text(encoding="utf-8").splitlines()
+    recogniser, report = artefact.from_torch(file, frames=frames, size=size, class_names=names)
+    recogniser.save(to)
+    print(report)
+    print(f"wrote {to}: {recogniser.model.name}, {len(recogniser.class_names)} classes")

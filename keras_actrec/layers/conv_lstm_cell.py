@@ -1,0 +1,124 @@
+"""A convolutional LSTM cell with flat states."""
+
+import keras
+from keras import ops
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers import _initializers
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class ConvLSTMCell(keras.layers.Layer):
+    """An LSTM over feature maps: its products are convolutions, without peepholes.
+
+    With `*` a convolution with `same` padding:
+
+        i, f, o = sigmoid(x * kernel + h_{t-1} * recurrent_kernel + bias), three of its four parts
+        g = tanh(the fourth part)
+        c_t = f c_{t-1} + i g
+        h_t = o tanh(c_t)
+
+    The states are maps laid out as vectors, so that `AttentiveRNN` masks and shows them as those of any
+    cell.
+
+    Args:
+        filters: F, channels of the states.
+        size: `(H, W)` of the maps.
+        kernel_size: side of both kernels.
+
+    Call arguments:
+        inputs: one step, `(B, H, W, D)`, or as a vector `(B, H * W * D)`, as this cell gives it.
+        states: `h (B, H * W * F)` and `c` of the same shape.
+
+    Returns:
+        h, and the states.
+
+    Raises:
+        UserError: for numbers below 1, and for maps of another size.
+
+    Weights: `kernel (k, k, D, 4 F)`, `recurrent_kernel (k, k, F, 4 F)`, `bias (4 F)`, columns in the order
+    i, f, g, o.
+
+    Reference: Shi et al., arXiv 1506.04214, without the terms of c in the gates, as Li et al. released it.
+    """
+
+    def __init__(self, filters, size, kernel_size=3, **kwargs):
+        super().__init__(**kwargs)
+        size = tuple(size)
+        numbers = (("filters", (filters,)), ("size", size), ("kernel_size", (kernel_size,)))
+        for name, values in numbers:
+            if any(value is None or value < 1 or value != int(value) for value in values):
+                raise UserError(
+                    f"`{name}` must be of whole numbers of at least 1. "
+                    f"Received: {name}={values if name == 'size' else values[0]}"
+                )
+        if len(size) != 2:
+            raise UserError(f"`size` must be (height, width). Received: size={size}")
+        self.filters = int(filters)
+        self.size = tuple(int(side) for side in size)
+        self.kernel_size = int(kernel_size)
+
+    def build(self, input_shape):
+        height, width = self.size
+        flat = len(input_shape) == 2 and input_shape[1] % (height * width) == 0
+        if not flat and (len(input_shape) != 4 or tuple(input_shape[1:3]) != self.size):
+            raise UserError(f"`inputs` must be (B, {height}, {width}, D). Received: shape={input_shape}")
+        self.channels = input_shape[1] // (height * width) if flat else input_shape[3]
+
+        def kernel(name, channels):
+            shape = (self.kernel_size, self.kernel_size, channels, 4 * self.filters)
+            return self.add_weight(name=name, shape=shape, initializer=_initializers.glorot_uniform())
+
+        self.kernel = kernel("kernel", self.channels)
+        self.recurrent_kernel = kernel("recurrent_kernel", self.filters)
+        self.bias = self.add_weight(name="bias", shape=(4 * self.filters,), initializer="zeros")
+
+    @property
+    def state_size(self):
+        """Widths of h and c."""
+        return [self.output_size, self.output_size]
+
+    @property
+    def output_size(self):
+        """Width of the output."""
+        return self.size[0] * self.size[1] * self.filters
+
+    def get_initial_state(self, batch_size=None):
+        """Zeros."""
+        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
+
+    def step(self, inputs, states, noise=None, training=False):
+        """One step: output, new states, and an empty trace."""
+        h, c = (self._map(state, self.filters) for state in states)
+        inputs = self._map(inputs, self.channels)
+        total = _conv(inputs, self.kernel) + _conv(h, self.recurrent_kernel) + self.bias
+        i, f, g, o = ops.split(total, 4, axis=-1)
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+        h = ops.sigmoid(o) * ops.tanh(c)
+        h, c = (ops.reshape(state, (-1, self.output_size)) for state in (h, c))
+        return h, [h, c], {}
+
+    def _map(self, x, channels):
+        return ops.reshape(x, (-1, *self.size, channels))
+
+    def call(self, inputs, states, training=False):
+        output, states, _ = self.step(inputs, states, training=training)
+        return output, states
+
+    def compute_output_spec(self, inputs, states, training=False):
+        # Told, because on torch a symbolic call of a bias forgets the policy.
+        shape = (inputs.shape[0], self.output_size)
+        output, h, c = (keras.KerasTensor(shape, dtype=self.compute_dtype) for _ in range(3))
+        return output, [h, c]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "size": list(self.size),
+            "kernel_size": self.kernel_size,
+        }
+
+
+def _conv(x, kernel):
+    return ops.conv(x, kernel, padding="same", data_format="channels_last")

@@ -1,0 +1,142 @@
+"""A recurrent cell that weighs every element of its input."""
+
+import keras
+from keras import ops
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers import _initializers
+from keras_actrec.layers._stepper import stepper
+from keras_actrec.layers.attention_cell import refuse_dropout
+
+ACTIVATIONS = ("sigmoid", "softmax")
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class EleAttCell(keras.layers.Layer):
+    """The element-wise attention gate in front of any Keras cell (EleAttG, eq. 4).
+
+        a_t = activation(x_t attention_kernel + h_{t-1} attention_recurrent_kernel + attention_bias)
+        output, states = cell(a_t * x_t, states)
+
+    with `h_{t-1}` the cell's first state: of an LSTM h, not c. It adds two matrix products a step and
+    `D (D + units + 1)` parameters.
+
+    Args:
+        cell: a Keras cell, or one of this library's that takes `(B, D)`, whose output is its first state.
+        activation: `"sigmoid"`, each element for itself, or `"softmax"` over the D elements, in float32.
+
+    Call arguments:
+        inputs: `(B, D)`.
+        states: list of the cell's states.
+        training: handed to the cell.
+
+    Returns:
+        The cell's output `(B, units)` and new states. `step` also returns the trace `gates (B, D)`, which
+        `AttentiveRNN(..., return_trace=True)` shows.
+
+    Raises:
+        UserError: for another activation, inputs that are not `(B, D)`, or a cell with dropout.
+
+    Weights: `attention_kernel (D, D)`, `attention_recurrent_kernel (units, D)`, `attention_bias (D)` and the
+    cell's.
+
+    Reference: Zhang et al., ECCV 2018, arXiv 1807.04445. Where we differ: the paper does not say how the
+    gate's weights start; here Glorot uniform, orthogonal and zero, as Keras starts a recurrent layer.
+    """
+
+    def __init__(self, cell, activation="sigmoid", **kwargs):
+        super().__init__(**kwargs)
+        refuse_dropout(cell)
+        if activation not in ACTIVATIONS:
+            raise UserError(
+                f"The gate's activation must be one of {', '.join(ACTIVATIONS)}. Received: {activation!r}"
+            )
+        self.cell = cell
+        self.activation = activation
+
+    def build(self, input_shape):
+        if len(input_shape) != 2:
+            raise UserError(
+                f"The element-wise gate takes (B, D) a step. Received: shape {tuple(input_shape)}"
+            )
+        channels, units = input_shape[-1], keras.tree.flatten(self.cell.state_size)[0]
+        self.attention_kernel = self.add_weight(
+            name="attention_kernel", shape=(channels, channels), initializer=_initializers.glorot_uniform()
+        )
+        self.attention_recurrent_kernel = self.add_weight(
+            name="attention_recurrent_kernel", shape=(units, channels), initializer=_initializers.Orthogonal()
+        )
+        self.attention_bias = self.add_weight(name="attention_bias", shape=(channels,), initializer="zeros")
+        if not self.cell.built:  # as it is when a saved model is loaded
+            self.cell.build(input_shape)
+
+    @property
+    def state_size(self):
+        """The cell's."""
+        return self.cell.state_size
+
+    @property
+    def output_size(self):
+        """The cell's."""
+        return self.cell.output_size
+
+    @property
+    def get_initial_state(self):
+        """The cell's; where it has none there is none, and `keras.layers.RNN` starts from zeros."""
+        return self.cell.get_initial_state
+
+    @property
+    def trace_sizes(self):
+        """What a trace of this cell has, and how wide."""
+        return {"gates": self.attention_kernel.shape[0], **getattr(self.cell, "trace_sizes", {})}
+
+    @property
+    def noise_size(self):
+        """The cell's."""
+        return getattr(self.cell, "noise_size", 0)
+
+    def draw_noise(self, shape, seed):
+        """The cell's."""
+        return self.cell.draw_noise(shape, seed)
+
+    def stepper(self, training=False):
+        """The function of one step, made once before the loop."""
+        run = stepper(self.cell, training)
+        kernel, recurrent_kernel, bias = (
+            ops.convert_to_tensor(weight)
+            for weight in (self.attention_kernel, self.attention_recurrent_kernel, self.attention_bias)
+        )
+
+        def step(inputs, states, noise=None):
+            gates = ops.matmul(inputs, kernel) + ops.matmul(states[0], recurrent_kernel) + bias
+            if self.activation == "sigmoid":
+                gates = ops.sigmoid(gates)
+            else:
+                gates = ops.cast(ops.softmax(ops.cast(gates, "float32")), self.compute_dtype)
+            output, states, trace = run(gates * inputs, states, noise)
+            return output, states, {"gates": gates, **trace}
+
+        return step
+
+    def step(self, inputs, states, noise=None, training=False):
+        """One step: output, new states, and the trace `gates (B, D)`."""
+        return self.stepper(training)(inputs, states, noise)
+
+    def call(self, inputs, states, training=False):
+        output, states, _ = self.step(inputs, states, training=training)
+        return output, states
+
+    def compute_output_shape(self, inputs_shape, states_shape):
+        return states_shape[0], list(states_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "cell": keras.saving.serialize_keras_object(self.cell),
+            "activation": self.activation,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
+        return cls(**config)

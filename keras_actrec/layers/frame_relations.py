@@ -1,0 +1,106 @@
+"""Relations among the frames of a clip."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers import _initializers
+
+_MAX_FRAMES = 16  # of which there are 12,870 subsets of eight
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class FrameRelations(keras.layers.Layer):
+    """Class scores from ordered subsets of the frames, at every scale (TRN, eq. 1-3).
+
+    For each scale s = 2..T, `num_subsets` of the C(T, s) ordered subsets of s frames (all, where there are
+    fewer), their features side by side as x_S:
+
+        y = sum_s sum_S relu(relu(x_S) kernel_s + bias_s) classifier_kernel_s + classifier_bias_s
+
+    In training the subsets are drawn anew for every batch, none twice. At test they are always the same,
+    evenly spaced in the lexicographic order of all.
+
+    Args:
+        num_classes: C.
+        units: width of the hidden layer.
+        num_subsets: subsets at each scale.
+        seed: integer for the draw; None draws one.
+
+    Call arguments:
+        features: `(B, T, D)`, T from 2 to 16.
+        training: whether to draw the subsets.
+
+    Returns:
+        Logits `(B, C)`.
+
+    Raises:
+        UserError: for an unknown T, or one out of range.
+
+    Reference: Zhou et al., arXiv 1711.08496. Where we differ: the released code draws at test too, so that
+    its answers vary.
+    """
+
+    def __init__(self, num_classes, units=256, num_subsets=3, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        for name, value in (("num_classes", num_classes), ("units", units), ("num_subsets", num_subsets)):
+            if value < 1:
+                raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
+        self.num_classes = int(num_classes)
+        self.units = int(units)
+        self.num_subsets = int(num_subsets)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, features_shape):
+        _, time, channels = features_shape
+        if time is None or not 2 <= time <= _MAX_FRAMES:
+            raise UserError(f"`features` must have 2 to {_MAX_FRAMES} frames. Received: {features_shape}")
+        self._scales = []
+        for size in range(2, time + 1):
+
+            def weight(name, *shape, size=size):
+                initializer = _initializers.glorot_uniform() if len(shape) == 2 else "zeros"
+                return self.add_weight(name=f"{name}_{size}", shape=shape, initializer=initializer)
+
+            subsets = np.array(list(itertools.combinations(range(time), size)), "int32")
+            hidden = weight("kernel", size * channels, self.units), weight("bias", self.units)
+            output = (
+                weight("classifier_kernel", self.units, self.num_classes),
+                weight("classifier_bias", self.num_classes),
+            )
+            self._scales.append((subsets, hidden, output))
+
+    def call(self, features, training=False):
+        features = ops.relu(features)
+        total = 0
+        for subsets, (kernel, bias), (classifier_kernel, classifier_bias) in self._scales:
+            chosen = self._choose(subsets, training)  # (S, s)
+            x = ops.take(features, chosen, axis=1)  # (B, S, s, D)
+            x = ops.reshape(x, (-1, len(chosen), kernel.shape[0]))
+            x = ops.relu(ops.matmul(x, kernel) + bias)
+            x = ops.matmul(x, classifier_kernel) + classifier_bias  # (B, S, C)
+            total = total + ops.sum(x, axis=1)
+        return total
+
+    def _choose(self, subsets, training):
+        count = min(self.num_subsets, len(subsets))
+        if not training or count == len(subsets):
+            return subsets[np.linspace(0, len(subsets) - 1, count).round().astype(int)]
+        draw = keras.random.uniform((len(subsets),), seed=self.seed_generator)
+        return ops.take(subsets, ops.top_k(draw, count)[1], axis=0)
+
+    def compute_output_shape(self, features_shape):
+        return (features_shape[0], self.num_classes)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "units": self.units,
+            "num_subsets": self.num_subsets,
+            "seed": self.seed,
+        }

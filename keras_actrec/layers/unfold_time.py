@@ -1,0 +1,28 @@
+"""From frames back to clips."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class UnfoldTime(keras.layers.Layer):
+    """Undo `FoldTime`: `(B * T, ...)` -> `(B, T, ...)`, with the T of `clips`.
+
+    Call arguments:
+        inputs: list of frames `(B * T, ...)`, of any dtype, which stays, and clips, any tensor `(B, T, ...)`.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # there is no need to cast the clips
+
+    def call(self, inputs):
+        frames, clips = inputs
+        return ops.reshape(frames, (-1, ops.shape(clips)[1], *ops.shape(frames)[1:]))
+
+    def compute_output_shape(self, inputs_shape):
+        frames_shape, clips_shape = inputs_shape
+        return (*clips_shape[:2], *frames_shape[1:])
+
+    def compute_output_spec(self, inputs):
+        shape = self.compute_output_shape([x.shape for x in inputs])
+        return keras.KerasTensor(shape, inputs[0].dtype)

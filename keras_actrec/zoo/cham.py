@@ -1,0 +1,87 @@
+"""CHAM: Conv-Attention with a second, slower layer."""
+
+import keras
+from keras import ops
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers import AttentiveRNN, ConvLSTMCell
+from keras_actrec.zoo import _parts
+from keras_actrec.zoo._registry import register
+from keras_actrec.zoo.conv_attention import answer, attended
+
+
+@register
+def cham(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone=None,
+    filters=512,
+    step_every=2,
+    dropout=0.7,
+    masked=False,
+    return_sequences=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build CHAM: Conv-Attention under a second convolutional LSTM that runs at a coarser time scale.
+
+    Feature maps -> `ConvAttentionCell` -> `ConvLSTMCell`, which steps at the first frame and then at every
+    `step_every`-th and keeps its state and output in between -> fully connected 1024, tanh -> classes, at
+    every step. The answer is the mean of the steps' probabilities.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, K, K, D)` features, default (None, 7, 7, 2048); with a backbone
+            `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
+        backbone: name of a backbone, or a model of frames, to take clips; frozen.
+        filters: channels of the states of both layers.
+        step_every: frames from one step of the second layer to its next.
+        dropout: rate behind the fully connected layer.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
+        classifier_activation: `"softmax"`, or None for logits.
+        weights: path of a `.weights.h5` or `.keras` file.
+
+    Returns:
+        An uncompiled `keras.Model`; the layer `temporal` shows the attention, `temporal_2` is the second one.
+
+    Raises:
+        UserError: for an argument that does not fit.
+
+    Reference: Yan et al., arXiv 1705.03146. Where we differ: see `conv_attention`; no code was published, and
+    `step_every=2` and zeros as the second layer's first state are our choice.
+    """
+    num_classes = _parts.check_num_classes(num_classes)
+    inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
+    x = attended(features, mask, filters)
+    cell = ConvLSTMCell(filters, features.shape[2:4], name="cell_2")
+    x = SlowRNN(cell, step_every, return_sequences=True, name="temporal_2")(x, mask=mask)
+    x = answer(x, mask, num_classes, dropout, return_sequences, classifier_activation)
+    return _parts.load_weights(keras.Model(inputs, x, name="cham"), weights)
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class SlowRNN(AttentiveRNN):
+    """An `AttentiveRNN` that steps at the first and then at every `every`-th step of its input.
+
+    In between it keeps its states and its output, as at padding.
+    """
+
+    def __init__(self, cell, every=1, **kwargs):
+        super().__init__(cell, **kwargs)
+        if every < 1 or every != int(every):
+            raise UserError(
+                f"`step_every` must be a whole number of at least 1. Received: step_every={every}"
+            )
+        self.every = int(every)
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        batch, time = ops.shape(sequences)[:2]
+        steps = ops.broadcast_to(ops.arange(time) % self.every == 0, (batch, time))
+        if mask is not None:
+            steps = ops.logical_and(steps, mask)
+        return super().call(sequences, initial_state=initial_state, mask=steps, training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "every": self.every}

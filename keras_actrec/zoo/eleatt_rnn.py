@@ -1,0 +1,130 @@
+"""Recurrent networks with element-wise attention gates."""
+
+import functools
+
+import keras
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers import AttentiveRNN, EleAttCell
+from keras_actrec.zoo import _parts
+from keras_actrec.zoo._registry import register
+
+CELLS = {
+    "rnn": keras.layers.SimpleRNNCell,
+    "gru": functools.partial(keras.layers.GRUCell, reset_after=False),
+    "lstm": keras.layers.LSTMCell,
+}
+
+
+@register
+def eleatt_rnn(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone=None,
+    motion=False,
+    cell="gru",
+    units=100,
+    num_layers=3,
+    attention_layers=None,
+    attention_activation="sigmoid",
+    dropout=0.5,
+    masked=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build EleAtt-RNN: stacked recurrent layers that weigh every element of their input.
+
+    Skeletons or features -> `num_layers` recurrent layers, each behind an `EleAttCell` gate and before
+    dropout -> classes at every step. The answer is the softmax of the mean of the steps' logits.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, D)` skeletons or features, default (None, 150), or `(T, K, K, D)` feature maps,
+            which are averaged over the locations; with a backbone `(T, H, W, 3)`, default
+            (None, 224, 224, 3). T may be None.
+        backbone: name of a backbone, or a model of frames, to take clips; frozen.
+        motion: as in `hman`.
+        cell: `"rnn"`, `"gru"` or `"lstm"`.
+        units: width of each recurrent layer.
+        num_layers: recurrent layers.
+        attention_layers: list of the numbers of the layers that have the gate, from 1; None for all.
+        attention_activation: the gate's, `"sigmoid"` or `"softmax"`.
+        dropout: rate behind each recurrent layer.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        classifier_activation: `"softmax"`, or None for logits.
+        weights: path of a `.weights.h5` or `.keras` file.
+
+    Returns:
+        An uncompiled `keras.Model`. The recurrent layers are `temporal`, `temporal_2`, ...; one that has the
+        gate gives the trace of `AttentiveRNN`: `output` and `gates`.
+
+    Raises:
+        UserError: for an argument that does not fit, with the values that do.
+
+    Reference: Zhang et al., ECCV 2018, arXiv 1807.04445. Where we differ: see the card.
+    """
+    return recurrent_classifier(
+        "eleatt_rnn",
+        num_classes,
+        input_shape=input_shape,
+        backbone=backbone,
+        motion=motion,
+        cell=cell,
+        units=units,
+        num_layers=num_layers,
+        attention_layers=attention_layers,
+        attention_activation=attention_activation,
+        dropout=dropout,
+        masked=masked,
+        classifier_activation=classifier_activation,
+        weights=weights,
+    )
+
+
+def recurrent_classifier(
+    name,
+    num_classes,
+    *,
+    input_shape,
+    backbone,
+    motion,
+    cell,
+    units,
+    num_layers,
+    attention_layers,
+    attention_activation,
+    dropout,
+    masked,
+    classifier_activation,
+    weights,
+):
+    """Build `eleatt_rnn`, or `stacked_rnn`, whose `attention_layers` are none."""
+    num_classes = _parts.check_num_classes(num_classes)
+    if cell not in CELLS:
+        raise UserError(f"`cell` must be one of {', '.join(CELLS)}. Received: cell={cell!r}")
+    for argument, value in (("units", units), ("num_layers", num_layers)):
+        if value < 1 or value != int(value):
+            raise UserError(f"`{argument}` must be a positive integer. Received: {argument}={value}")
+    numbers = range(1, int(num_layers) + 1)
+    attention_layers = numbers if attention_layers is None else attention_layers
+    if not isinstance(attention_layers, (list, tuple, range)) or not set(attention_layers) <= set(numbers):
+        raise UserError(
+            f"`attention_layers` must be a list of numbers from 1 to {num_layers}. "
+            f"Received: attention_layers={attention_layers}"
+        )
+    if not 0 <= dropout < 1:
+        raise UserError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
+    inputs, x, mask = _parts.inputs_of(input_shape, backbone, masked, features_shape=(None, 150))
+    x = _parts.pooled(_parts.motion_of(x) if motion else x)
+    for number in numbers:
+        inner, gated = CELLS[cell](int(units), name="cell"), number in attention_layers
+        if gated:
+            inner = EleAttCell(inner, activation=attention_activation, name="gate")
+        layer_name = "temporal" if number == 1 else f"temporal_{number}"
+        x = AttentiveRNN(inner, return_sequences=True, return_trace=gated, name=layer_name)(x, mask=mask)
+        x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x["output"] if gated else x)
+    x = keras.layers.Dense(num_classes, name="classifier", dtype="float32")(x)
+    x = _parts.average(x, mask)
+    x = keras.layers.Activation(classifier_activation, dtype="float32", name="answer")(x)
+    return _parts.load_weights(keras.Model(inputs, x, name=name), weights)

@@ -1,0 +1,57 @@
+"""SA-GSM: gate-shift networks with self-attention."""
+
+import keras
+
+from keras_actrec.layers import GateShift, SelfAttention2D
+from keras_actrec.zoo import _parts, _segments
+from keras_actrec.zoo._registry import register
+
+
+@register
+def sa_gsm(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone="bn_inception",
+    shuffle=True,
+    width=1.0,
+    dropout=0.5,
+    masked=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build SA-GSM: `gsm` with self-attention over the places of each frame behind every gate-shift module.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, H, W, 3)`, default (8, 224, 224, 3), with `"inception_v3"` (8, 229, 229, 3). T, H
+            and W may be None.
+        backbone: `"bn_inception"` or `"inception_v3"`, whole or, as `"name:layer"`, up to that layer.
+        shuffle: whether the modules end with the channel shuffle of the released code, which released
+            weights need. Without it a new module leaves a pretrained network as it is.
+        width: multiplies the number of channels of every layer, for small models.
+        dropout: rate before the classifier.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        classifier_activation: `"softmax"`, applied to the mean of the logits, or None.
+        weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint.
+
+    Returns:
+        An uncompiled `keras.Model`. The layer `features` gives each frame's feature `(B, T, D)`, the layers
+        `..._gsm` and `..._attention` the feature maps `(B, T, H, W, C)` behind them.
+
+    Raises:
+        UserError: for an argument that does not fit.
+
+    Reference: Cappuccio and Paliotta, "SA-GSM". Where we differ: gamma, the share of the attention, is
+    trained; the released code leaves it out of the optimiser, so that its attention stays switched off.
+    """
+    num_classes = _parts.check_num_classes(num_classes)
+    inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked, gated=True)
+
+    def gate(place, x):
+        x = GateShift(shuffle=shuffle, name=f"{place}_gsm")(x, mask=mask)
+        return SelfAttention2D(name=f"{place}_attention")(x)
+
+    features = _segments.features_of(inputs, clip, backbone, width, gate=gate)
+    x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)
+    return _parts.load_weights(keras.Model(inputs, x, name="sa_gsm"), weights)

@@ -1,0 +1,65 @@
+"""Stacked recurrent layers."""
+
+from keras_actrec.zoo._registry import register
+from keras_actrec.zoo.eleatt_rnn import recurrent_classifier
+
+
+@register
+def stacked_rnn(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone=None,
+    motion=False,
+    cell="gru",
+    units=100,
+    num_layers=3,
+    dropout=0.5,
+    masked=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build stacked recurrent layers, EleAttG's baseline: `eleatt_rnn` without the gates.
+
+    Skeletons or features -> `num_layers` recurrent layers, each before dropout -> classes at every step.
+    The answer is the softmax of the mean of the steps' logits.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, D)` skeletons or features, default (None, 150), or `(T, K, K, D)` feature maps,
+            which are averaged over the locations; with a backbone `(T, H, W, 3)`, default
+            (None, 224, 224, 3). T may be None.
+        backbone: name of a backbone, or a model of frames, to take clips; frozen.
+        motion: as in `hman`.
+        cell: `"rnn"`, `"gru"` or `"lstm"`.
+        units: width of each recurrent layer.
+        num_layers: recurrent layers.
+        dropout: rate behind each recurrent layer.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        classifier_activation: `"softmax"`, or None for logits.
+        weights: path of a `.weights.h5` or `.keras` file.
+
+    Returns:
+        An uncompiled `keras.Model`. The recurrent layers are `temporal`, `temporal_2`, ...
+
+    Raises:
+        UserError: for an argument that does not fit, with the values that do.
+
+    Reference: Zhang et al., ECCV 2018, arXiv 1807.04445.
+    """
+    return recurrent_classifier(
+        "stacked_rnn",
+        num_classes,
+        input_shape=input_shape,
+        backbone=backbone,
+        motion=motion,
+        cell=cell,
+        units=units,
+        num_layers=num_layers,
+        attention_layers=(),
+        attention_activation="sigmoid",
+        dropout=dropout,
+        masked=masked,
+        classifier_activation=classifier_activation,
+        weights=weights,
+    )

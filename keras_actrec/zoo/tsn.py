@@ -1,0 +1,51 @@
+"""TSN: temporal segment networks."""
+
+import keras
+
+from keras_actrec.zoo import _parts, _segments
+from keras_actrec.zoo._registry import register
+
+
+@register
+def tsn(
+    num_classes,
+    *,
+    input_shape=None,
+    backbone="bn_inception",
+    width=1.0,
+    dropout=0.8,
+    masked=False,
+    classifier_activation="softmax",
+    weights=None,
+):
+    """Build TSN: each frame's logits, averaged over the clip.
+
+    It cannot see the order of the frames, which makes it the control for `tsm`, `gsm` and `sa_gsm`: they
+    are this network with layers over time inside.
+
+    Args:
+        num_classes: number of classes.
+        input_shape: `(T, H, W, 3)`, default (8, 224, 224, 3), with `"inception_v3"` (8, 229, 229, 3). T, H
+            and W may be None.
+        backbone: `"bn_inception"`, `"inception_v3"` or `"resnet50_v1_5"`, whole or, as `"name:layer"`, up
+            to that layer.
+        width: multiplies the number of channels of every layer, for small models.
+        dropout: rate before the classifier.
+        masked: whether there is a second input `mask (B, T)`, False at padding.
+        classifier_activation: `"softmax"`, applied to the mean of the logits, or None.
+        weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint.
+
+    Returns:
+        An uncompiled `keras.Model`. The layer `features` gives each frame's feature `(B, T, D)`; the layers
+        of the network see the frames as a batch `(B * T, H, W, C)`.
+
+    Raises:
+        UserError: for an argument that does not fit.
+
+    Reference: Wang et al., arXiv 1608.00859.
+    """
+    num_classes = _parts.check_num_classes(num_classes)
+    inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked)
+    features = _segments.features_of(inputs, clip, backbone, width)
+    x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)
+    return _parts.load_weights(keras.Model(inputs, x, name="tsn"), weights)

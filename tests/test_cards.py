@@ -1,0 +1,77 @@
+"""The cards in zoo/: every model has one, and what it counts is so."""
+
+import ast
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_actrec import training, zoo
+
+ROOT = Path(__file__).parents[1]
+ROW = re.compile(r"\| `(\w+\(.*\))` \| ([\dx ]+) \| ([\d,]+) \| ([\d.]+) \|")
+
+
+def card(name):
+    return (ROOT / "zoo" / name / "README.md").read_text(encoding="utf-8")
+
+
+def rows(name):
+    profile = card(name).split("<!-- profile:begin -->")[1].split("<!-- profile:end -->")[0]
+    return ROW.findall(profile)
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_card_says_what_the_model_is_takes_and_cannot(name):
+    text = card(name)
+    assert text.startswith(f"# {name}: ")
+    headings = re.findall(r"^## (.*)$", text, re.M)
+    assert {"Input and output", "Limits"} <= set(headings)
+    assert any(heading.startswith("Where it differs") for heading in headings)
+    assert re.search(r"arXiv|thesis|ECCV|Cappuccio", text)
+    assert rows(name)
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_the_parameters_are_as_many_as_the_card_says(name):
+    for call, _, parameters, _ in rows(name):
+        tree = ast.parse(call, mode="eval").body
+        assert tree.func.id == name
+        arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
+        model = zoo.build(name, ast.literal_eval(tree.args[0]), **arguments)
+        assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == int(
+            parameters.replace(",", "")
+        )
+
+
+# Multiply-adds of 8 frames as counted in the authors' networks, 10^9.
+@pytest.mark.parametrize(
+    "name, backbone, published",
+    [
+        ("tsn", "bn_inception", 16.254),
+        ("gsm", "bn_inception", 16.339),
+        ("sa_gsm", "bn_inception", 18.632),
+        ("tsn", "inception_v3", 26.619),
+        ("gsm", "inception_v3", 26.693),
+        ("sa_gsm", "inception_v3", 28.564),
+    ],
+)
+def test_the_multiply_adds_are_those_of_the_authors_networks(name, backbone, published):
+    default = zoo.arguments_of(name)["backbone"]
+    wanted = f'{name}(174, backbone="{backbone}")' if backbone != default else f"{name}(174)"
+    counted = {call: float(operations) for call, _, _, operations in rows(name)}
+    assert counted[wanted] == pytest.approx(published, rel=0.01)
+
+
+def test_there_are_no_cards_without_a_model():
+    assert {folder.name for folder in (ROOT / "zoo").iterdir() if folder.is_dir()} == set(zoo.list_models())
+
+
+def test_every_recipe_that_a_card_names_is_there():
+    named = {
+        f"{name}/{recipe}"
+        for name in zoo.list_models()
+        for recipe in re.findall(r"\]\((\w+)\.toml\)", card(name))
+    }
+    assert named <= set(training.list_recipes())

@@ -1,4 +1,4 @@
-"""Train recipes over folds and seeds; write results.csv and the tables in zoo/hman/README.md and README.md.
+"""Train recipes over folds and seeds; write zoo/*/results.csv and the tables in README.md and zoo/hman/.
 
     python benchmarks/accuracy.py synthetic
     python benchmarks/accuracy.py fight --data FOLDER
@@ -20,14 +20,19 @@ from keras_actrec import artefact, data, evaluation, training
 from keras_actrec._files import replacing
 
 # For each experiment: rows of the table as (words, recipe, overrides), the folds, and what chance gives.
-DIFFERENCES, FRAMES = "differences of frames", "frames"
+DIFFERENCES, FRAMES, CLIPS = "differences of frames", "frames", "clips, from random weights"
 EXPERIMENTS = {
     "synthetic": {
         "title": "Synthetic set: 10 classes in 5 pairs that differ in the order of their frames only",
         "lines": (
             ("HM-AN", DIFFERENCES, "hman/synthetic", ()),
             ("HM-AN, attention on location alone", DIFFERENCES, "hman/synthetic", ("model.content=false",)),
-            ("frame average", FRAMES, "frame_pool/synthetic", ()),
+            ("EleAtt-GRU", DIFFERENCES, "eleatt_rnn/synthetic", ()),
+            ("GSM", CLIPS, "gsm/synthetic", ()),
+            ("TSM", CLIPS, "tsm/synthetic", ()),
+            ("STRN, context 3", CLIPS, "strn/synthetic", ()),
+            ("TSN, which sees no order", CLIPS, "tsn/synthetic", ()),
+            ("frame average, which sees no order", FRAMES, "frame_pool/synthetic", ()),
         ),
         "folds": (None,),
         "chance": ".10; .50 for a model that sees all but the order",
@@ -48,7 +53,6 @@ EXPERIMENTS = {
 }
 SEEDS = (0, 1, 2)
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "zoo" / "hman" / "results.csv"
 PAGES = (ROOT / "zoo" / "hman" / "README.md", ROOT / "README.md")
 
 
@@ -99,13 +103,16 @@ def table(experiment, rows):
     first = rows[0]
     clips = sum(int(row["videos"]) for row in rows) // (len(about["lines"]) * len(SEEDS))
     error = max(math.sqrt(mean * (1 - mean) / clips) for mean in means)
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
+
+    def listed(column):
+        return "; ".join(sorted({row[column] for row in rows}))
+
     lines += [
         "",
         f"Mean of {len(SEEDS)} seeds, each over {clips} test clips ({first['found']} found), "
         f"so one standard error is at most {error:.3f}; "
         f"chance {about['chance']}. "
-        f"Protocol: {first['protocol']}. {first['backend']}, commit {commits}.",
+        f"Protocols: {listed('protocol')}. {listed('backend')}, commit {listed('commit')}.",
     ]
     return "\n".join(lines)
 
@@ -118,15 +125,18 @@ def pooled(rows):
 
 
 def write(experiment, rows):
-    """Put the rows into results.csv and the table into the pages."""
-    others = []
-    if RESULTS.exists():
-        with open(RESULTS, newline="", encoding="utf-8") as file:
-            others = [row for row in csv.DictReader(file) if row["experiment"] != experiment]
-    with replacing(RESULTS) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*others, *rows])
+    """Put the rows into the results.csv of their models and the table into the pages."""
+    for model in sorted({row["recipe"].split("/")[0] for row in rows}):
+        results = ROOT / "zoo" / model / "results.csv"
+        others = []
+        if results.exists():
+            with open(results, newline="", encoding="utf-8") as file:
+                others = [row for row in csv.DictReader(file) if row["experiment"] != experiment]
+        ours = [row for row in rows if row["recipe"].startswith(f"{model}/")]
+        with replacing(results) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows([*others, *ours])
     begin, end = f"<!-- {experiment}:begin -->", f"<!-- {experiment}:end -->"
     for page in PAGES:
         before, rest = page.read_text(encoding="utf-8").split(begin)

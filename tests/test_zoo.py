@@ -265,6 +265,21 @@ def test_lstm_attention_starts_from_the_mean_of_all_features():
     close(output[:, 0], 0.5 * np.tanh(0.5 * c_0), 1e-5)
 
 
+@pytest.mark.parametrize("name", ["softmax_regression", "eleatt_rnn"])
+def test_padding_stays_out_of_the_statistics_of_the_motion(name):
+    arguments = sized(name, motion=True)
+    inputs = batch_of(name, arguments)
+    model = small(name, motion=True, masked=True)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.train_on_batch(inputs, CLASSES)
+    mean, variance = model.get_layer("motion_scale").get_weights()
+    x = inputs["features"]
+    change = np.diff(x, axis=1, prepend=x[:, :1])
+    seen = np.concatenate([change, np.abs(change)], -1)[inputs["mask"]].reshape(-1, 6)
+    close(mean, 0.1 * seen.mean(0), 1e-5)
+    close(variance, 0.9 + 0.1 * seen.var(0), 1e-5)
+
+
 # --- weights from files
 
 

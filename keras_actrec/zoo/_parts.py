@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import keras
+from keras import ops
 
 from keras_actrec import backbones
 from keras_actrec.checkpoints import load_torch
@@ -57,10 +58,13 @@ def with_mask(tensor, masked):
     return {tensor.name: tensor, "mask": mask}, mask
 
 
-def motion_of(features):
+def motion_of(features, mask):
     """What changed since the frame before, how much, and where: D channels become 2 D + 2."""
     x = FrameDifference(magnitude=True, name="frame_difference")(features)
-    x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="motion_scale")(x)
+    if mask is not None:  # `(B, T, 1, 1)` keeps padding out of the statistics
+        mask = ops.expand_dims(mask, tuple(range(2, len(x.shape) - 1)))
+    scale = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="motion_scale")
+    x = scale(x, mask=mask)
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
 
 

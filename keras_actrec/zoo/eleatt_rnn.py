@@ -116,7 +116,7 @@ def recurrent_classifier(
     if not 0 <= dropout < 1:
         raise UserError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
     inputs, x, mask = _parts.inputs_of(input_shape, backbone, masked, features_shape=(None, 150))
-    x = _parts.pooled(_parts.motion_of(x) if motion else x)
+    x = _parts.pooled(_parts.motion_of(x, mask) if motion else x)
     for number in numbers:
         inner, gated = CELLS[cell](int(units), name="cell"), number in attention_layers
         if gated:

@@ -84,7 +84,7 @@ def hman(
         )
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     if motion:
-        features = _parts.motion_of(features)
+        features = _parts.motion_of(features, mask)
 
     cell = AttentionCell(
         _attention(attention, content, temperature),

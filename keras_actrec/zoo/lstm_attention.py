@@ -56,7 +56,7 @@ def lstm_attention(
     num_classes = _parts.check_num_classes(num_classes)
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     if motion:
-        features = _parts.motion_of(features)
+        features = _parts.motion_of(features, mask)
     x = _parts.locations(features)
 
     mean = _parts.average(_parts.pooled(features), mask, name="mean_features")  # (B, D)

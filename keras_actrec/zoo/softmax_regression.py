@@ -42,7 +42,7 @@ def softmax_regression(
     num_classes = _parts.check_num_classes(num_classes)
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     if motion:
-        features = _parts.motion_of(features)
+        features = _parts.motion_of(features, mask)
     x = _parts.pooled(features)
     x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
         x

@@ -61,11 +61,21 @@ def with_mask(tensor, masked):
 def motion_of(features, mask):
     """What changed since the frame before, how much, and where: D channels become 2 D + 2."""
     x = FrameDifference(magnitude=True, name="frame_difference")(features)
-    if mask is not None:  # `(B, T, 1, 1)` keeps padding out of the statistics
-        mask = ops.expand_dims(mask, tuple(range(2, len(x.shape) - 1)))
-    scale = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="motion_scale")
-    x = scale(x, mask=mask)
+    x = StepNormalization(center=False, scale=False, momentum=0.9, name="motion_scale")(x, mask=mask)
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class StepNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation with the statistics of the steps that a mask `(B, T)` leaves. It hands no mask on."""
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None:
+            mask = ops.expand_dims(mask, tuple(range(2, len(inputs.shape) - 1)))  # (B, T, 1, 1)
+        return super().call(inputs, training=training, mask=mask)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
 
 
 def locations(features):

@@ -67,7 +67,7 @@ def motion_of(features, mask):
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class StepNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation with the statistics of the steps that a mask `(B, T)` leaves. It hands no mask on."""
+    """Batch normalisation by the steps that a mask `(B, T)` leaves. It hands no mask on."""
 
     def call(self, inputs, training=None, mask=None):
         if mask is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from keras_actrec import backbones
 from keras_actrec.backbones import InputScaling, _inception, bn_inception, inception_v3
+from keras_actrec.backbones._weights import IMAGENET
 from keras_actrec.errors import UserError
 
 # NumPy 2 says so of Keras's variables when a model is saved on JAX.
@@ -156,14 +157,14 @@ def test_weights_come_from_a_file(narrow, kind, tmp_path, monkeypatch):
     if kind == "imagenet":
         weights = "imagenet"
         asked = []
-        monkeypatch.setattr(bn_inception, "_IMAGENET", f"https://example.org/models/{file.name}")
+        monkeypatch.setitem(IMAGENET, "bn_inception", f"https://example.org/models/{file.name}")
         monkeypatch.setattr(keras.utils, "get_file", lambda *args, **kwargs: asked.append(args) or str(file))
-    assert same_weights(bn_inception.bn_inception(weights=weights, width=0.125), model)
+    assert same_weights(bn_inception.bn_inception(weights=weights, width=0.125, name="other"), model)
     if kind == "imagenet":
         assert asked == [(file.name, f"https://example.org/models/{file.name}")]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", IMAGENET)
 def test_a_failed_download_is_one_line_with_the_way_out(name, monkeypatch):
     def fail(file, origin, **kwargs):
         raise Exception(f"URL fetch failure on {origin}:\nNone -- unreachable")

@@ -1,11 +1,14 @@
 """tsn, tsm, trn, gsm and sa_gsm: the published sizes, what sees the order of frames, and bad arguments."""
 
+import hashlib
+
 import keras
 import numpy as np
 import pytest
 
 from checks import batch_of, close, numpy, spread
 from keras_actrec import zoo
+from keras_actrec.backbones._weights import IMAGENET
 from keras_actrec.errors import UserError
 
 NAMES = ("gsm", "sa_gsm", "trn", "tsm", "tsn")
@@ -111,9 +114,8 @@ def test_a_bad_argument_is_named_in_one_line(name, arguments, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_torch_checkpoint_of_other_classes_leaves_the_classifier_and_says_so(tmp_path):
-    torch = pytest.importorskip("torch")
-    model = small("tsn")
+def torch_state(model):
+    """The backbone of a model as the official codes name it."""
     state = {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
@@ -125,11 +127,35 @@ def test_a_torch_checkpoint_of_other_classes_leaves_the_classifier_and_says_so(t
                 ("weight", "bias", "running_mean", "running_var"), layer.get_weights(), strict=True
             ):
                 state[f"module.base_model.{layer.name}.{part}"] = value
-    state["module.new_fc.weight"], state["module.new_fc.bias"] = np.zeros((7, 48)), np.zeros(7)
-    path = tmp_path / "tsn.pth.tar"
+    return state
+
+
+def save(state, path):
+    torch = pytest.importorskip("torch", reason="torch is not installed: it writes the file")
     torch.save({"state_dict": {name: torch.tensor(value.copy()) for name, value in state.items()}}, path)
+    return path
+
+
+def test_a_torch_checkpoint_of_other_classes_leaves_the_classifier_and_says_so(tmp_path):
+    model = small("tsn")
+    state = torch_state(model)
+    state["module.new_fc.weight"], state["module.new_fc.bias"] = np.zeros((7, 48)), np.zeros(7)
+    path = save(state, tmp_path / "tsn.pth.tar")
     with pytest.warns(UserWarning, match="classifier is as it was: the file's has 7 classes, the model's 3"):
         loaded = zoo.build("tsn", 3, weights=path, **SMALL)
     loaded.get_layer("classifier").set_weights(model.get_layer("classifier").get_weights())
     clips = batch_of("tsn", SMALL, masked=False)
     close(loaded(clips), model(clips), 1e-6)
+
+
+def test_imagenet_weights_go_into_the_backbone_and_leave_the_gates(tmp_path, monkeypatch):
+    source = small("tsn")
+    path = save(torch_state(source), tmp_path / "file.pth")
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    path = path.rename(tmp_path / f"bn_inception-{digits}.pth")
+    monkeypatch.setitem(IMAGENET, "bn_inception", f"https://example.org/{path.name}")
+    monkeypatch.setattr(keras.utils, "get_file", lambda *args, **kwargs: str(path))
+    model = zoo.build("gsm", 3, weights="imagenet", **SMALL)
+    for name in ("conv1_7x7_s2", "inception_3b_1x1_bn"):
+        close(model.get_layer(name).get_weights(), source.get_layer(name).get_weights(), 0)
+    assert not np.any(model.get_layer("inception_3b_1x1_gsm").gate_kernel)

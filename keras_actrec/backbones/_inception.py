@@ -1,14 +1,7 @@
-"""What the Inception networks share: convolution units, poolings, and weight files."""
+"""What the Inception networks share: convolution units and poolings."""
 
-import hashlib
-import os
-import re
-
-import keras
 from keras import layers
 
-from keras_actrec.backbones._weights import load_keras
-from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -70,39 +63,3 @@ def average_pool(x, name):
     """3 x 3 at stride 1 that counts the zeros around the map: always a ninth of the sum."""
     x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
     return layers.AveragePooling2D(3, 1, "valid", name=name)(x)
-
-
-def load_weights(model, weights, address):
-    """Load `weights` into a model of frames: `"imagenet"`, which is at `address`, a path, or None."""
-    if weights is None:
-        return model
-    path = download(address, model.name) if weights == "imagenet" else os.fspath(weights)
-    if path.endswith((".h5", ".keras")):
-        load_keras(model, path)
-    else:
-        load_torch(model, path, complete=True)
-    return model
-
-
-def download(address, name):
-    """The file at `address`, whose own name ends in the first digits of its SHA-256, from Keras's cache."""
-    file = address.rsplit("/", 1)[-1]
-    try:
-        path = keras.utils.get_file(file, address, cache_subdir="models")
-    except Exception as error:
-        if type(error) is not Exception:  # Keras raises the bare class for a failed download only
-            raise
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{name}'s ImageNet weights could not be downloaded (pass weights=None or a path): {reason}"
-        ) from error
-    with open(path, "rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    expected = re.search(r"-([0-9a-f]+)\.", file)[1]
-    if not found.startswith(expected):
-        os.remove(path)
-        raise UserError(
-            f"{address} gave another file: its SHA-256 starts with {found[: len(expected)]}, not {expected} "
-            "(pass weights=None or a path)"
-        )
-    return path

@@ -1,10 +1,58 @@
-"""Weight files of Keras, with errors that name the file."""
+"""Weight files, of Keras, of torch and from their authors, with errors that name the file."""
 
+import hashlib
 import os
+import re
 import warnings
 import zipfile
 
+import keras
+
+from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
+
+# Torch files with ImageNet weights. A file's name ends in the first digits of its SHA-256.
+IMAGENET = {
+    "bn_inception": "https://yjxiong.blob.core.windows.net/models/bn_inception-9f5701afb96c8044.pth",
+    "inception_v3": "https://yjxiong.blob.core.windows.net/models/inceptionv3-cuhk-0e09b300b493bc74c.pth",
+    "resnet50_v1_5": "https://download.pytorch.org/models/resnet50-19c8e357.pth",
+}
+
+
+def load_weights(model, weights, name):
+    """Load `weights` into the network `name` of `IMAGENET`: `"imagenet"`, a path, or None."""
+    if weights is None:
+        return model
+    path = imagenet_file(name) if weights == "imagenet" else os.fspath(weights)
+    if path.endswith((".h5", ".keras")):
+        load_keras(model, path)
+    else:
+        load_torch(model, path, complete=True)
+    return model
+
+
+def imagenet_file(name):
+    """The torch file of a network's ImageNet weights, downloaded once and kept by Keras."""
+    file = IMAGENET[name].rsplit("/", 1)[-1]
+    try:
+        path = keras.utils.get_file(file, IMAGENET[name], cache_subdir="models")
+    except Exception as error:
+        if type(error) is not Exception:  # Keras raises the bare class for a failed download only
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{name}'s ImageNet weights could not be downloaded (pass weights=None or a path): {reason}"
+        ) from error
+    with open(path, "rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    expected = re.search(r"-([0-9a-f]+)\.", file)[1]
+    if not found.startswith(expected):
+        os.remove(path)
+        raise UserError(
+            f"{IMAGENET[name]} gave another file: its SHA-256 starts with {found[: len(expected)]}, not "
+            f"{expected} (pass weights=None or a path)"
+        )
+    return path
 
 
 def load_keras(model, path):

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_actrec.backbones import _inception
+from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones.applications import InputScaling
 
 # Filters of a block: 1x1; 3x3 reduce, 3x3; double 3x3 reduce, both 3x3; pool projection. The blocks without
@@ -24,7 +25,6 @@ _BLOCKS = {
 GATED = tuple(
     f"inception_{block}_{'1x1' if filters[0] else '3x3_reduce'}" for block, filters in _BLOCKS.items()
 )
-_IMAGENET = "https://yjxiong.blob.core.windows.net/models/bn_inception-9f5701afb96c8044.pth"
 
 
 def bn_inception(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, name="bn_inception"):
@@ -60,7 +60,7 @@ def bn_inception(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, 
     """
     inputs = keras.Input(input_shape, name="frames")
     model = keras.Model(inputs, graph(inputs, width=width), name=name)
-    return _inception.load_weights(model, weights, _IMAGENET)
+    return load_weights(model, weights, "bn_inception")
 
 
 def graph(frames, *, width=1.0, before=None, after=None):

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_actrec.backbones import _inception
+from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones.applications import InputScaling
 
 # The convolutions whose output the gate-shift networks gate; `mixed_6` has none.
@@ -19,7 +20,6 @@ GATED = (
     "mixed_9_conv_Conv2D",
     "mixed_10_conv_Conv2D",
 )
-_IMAGENET = "https://yjxiong.blob.core.windows.net/models/inceptionv3-cuhk-0e09b300b493bc74c.pth"
 
 
 def inception_v3(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, name="inception_v3"):
@@ -56,7 +56,7 @@ def inception_v3(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, 
     """
     inputs = keras.Input(input_shape, name="frames")
     model = keras.Model(inputs, graph(inputs, width=width), name=name)
-    return _inception.load_weights(model, weights, _IMAGENET)
+    return load_weights(model, weights, "inception_v3")
 
 
 def graph(frames, *, width=1.0, before=None, after=None):

@@ -6,9 +6,8 @@ import h5py
 import keras
 from keras import layers
 
-from keras_actrec.backbones._weights import load_keras
+from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones.applications import InputScaling, application
-from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -103,33 +102,24 @@ def block_output(name, width=1.0):
     return 4 * _channels(channels, width), strides if number == "1" else 1
 
 
-def resnet50_v1_5(*, weights=None, input_shape=(None, None, 3)):
+def resnet50_v1_5(*, weights="imagenet", input_shape=(None, None, 3)):
     """Build ResNet-50 v1.5 over frames; see `graph`.
 
     Args:
-        weights: `None` (random), or a path: a torch file with torchvision's names, such as the
-            checkpoints of TSN and TSM, or a file that Keras wrote for this network.
+        weights: `"imagenet"` (torchvision's first ones, downloaded and kept by Keras), `None` (random), or a
+            path: a torch file with torchvision's names, such as the checkpoints of TSN and TSM, or a file
+            that Keras wrote for this network.
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
 
     Returns:
         A `keras.Model` from frames `(B, H, W, 3)` to feature maps `(B, ceil(H / 32), ceil(W / 32), 2048)`.
 
     Raises:
-        UserError: for weights that are not there or do not fit, and for `"imagenet"`: nothing is downloaded.
+        UserError: for weights that are not there or do not fit.
     """
-    if weights == "imagenet":
-        raise UserError(
-            "resnet50_v1_5 has no ImageNet weights to download: pass weights=None or the path of a torch file"
-        )
     inputs = keras.Input(input_shape, name="frames")
     model = keras.Model(inputs, graph(inputs, version="v1_5"), name="resnet50_v1_5")
-    if weights is None:
-        return model
-    if os.fspath(weights).endswith((".weights.h5", ".keras", ".h5")):
-        load_keras(model, weights)
-    else:
-        load_torch(model, weights, complete=True)
-    return model
+    return load_weights(model, weights, "resnet50_v1_5")
 
 
 def load_applications(model, weights):

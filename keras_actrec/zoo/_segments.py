@@ -4,12 +4,14 @@ import functools
 
 import keras
 
+from keras_actrec.backbones._weights import imagenet_file
 from keras_actrec.backbones.bn_inception import GATED as BN_INCEPTION_GATED
 from keras_actrec.backbones.bn_inception import graph as bn_inception
 from keras_actrec.backbones.inception_v3 import GATED as INCEPTION_V3_GATED
 from keras_actrec.backbones.inception_v3 import graph as inception_v3
 from keras_actrec.backbones.resnet50 import BLOCKS
 from keras_actrec.backbones.resnet50 import graph as resnet50
+from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FoldTime, UnfoldTime
 from keras_actrec.zoo import _parts
@@ -90,3 +92,11 @@ def consensus(features, num_classes, dropout, mask, activation):
     )(x)
     x = _parts.average(x, mask)
     return keras.layers.Activation(activation or "linear", name="answer", dtype="float32")(x)
+
+
+def load_weights(model, backbone, weights):
+    """As `_parts.load_weights`, and `"imagenet"`, which leaves all but the backbone's layers as they are."""
+    if weights != "imagenet":
+        return _parts.load_weights(model, weights)
+    load_torch(model, imagenet_file(backbone.partition(":")[0]))
+    return model

@@ -33,7 +33,8 @@ def sa_gsm(
         dropout: rate before the classifier.
         masked: whether there is a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, applied to the mean of the logits, or None.
-        weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint.
+        weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint; or
+            `"imagenet"`, which Keras downloads for the backbone.
 
     Returns:
         An uncompiled `keras.Model`. The layer `features` gives each frame's feature `(B, T, D)`, the layers
@@ -54,4 +55,4 @@ def sa_gsm(
 
     features = _segments.features_of(inputs, clip, backbone, width, gate=gate)
     x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)
-    return _parts.load_weights(keras.Model(inputs, x, name="sa_gsm"), weights)
+    return _segments.load_weights(keras.Model(inputs, x, name="sa_gsm"), backbone, weights)

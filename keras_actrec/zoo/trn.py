@@ -34,7 +34,8 @@ def trn(
         units: width of a frame's feature and of the relations.
         dropout: rate before the linear layer.
         classifier_activation: `"softmax"`, applied to the sum of the relations' logits, or None.
-        weights: path of a `.weights.h5` or `.keras` file.
+        weights: path of a `.weights.h5` or `.keras` file; or `"imagenet"`, which Keras downloads for the
+            backbone.
 
     Returns:
         An uncompiled `keras.Model`. The layer `features` gives each frame's feature `(B, T, D)`.
@@ -54,4 +55,4 @@ def trn(
     x = keras.layers.Dense(units, name="frame_embedding")(x)
     x = FrameRelations(num_classes, units, name="classifier", dtype="float32")(x)
     x = keras.layers.Activation(classifier_activation or "linear", name="answer", dtype="float32")(x)
-    return _parts.load_weights(keras.Model(inputs, x, name="trn"), weights)
+    return _segments.load_weights(keras.Model(inputs, x, name="trn"), backbone, weights)

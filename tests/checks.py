@@ -91,6 +91,19 @@ def _tensorflow_gradients(loss, inputs, weights):
 GRADIENTS = {"jax": _jax_gradients, "torch": _torch_gradients, "tensorflow": _tensorflow_gradients}
 
 
+def slopes(function, value, step=1e-5):
+    """Gradient of a scalar function by central differences."""
+    value, found = np.array(value, "float64"), np.zeros(np.shape(value))
+    for index in np.ndindex(value.shape):
+        kept = value[index]
+        value[index] = kept + step
+        above = function(value)
+        value[index] = kept - step
+        found[index] = (above - function(value)) / (2 * step)
+        value[index] = kept
+    return found
+
+
 def check_layer(make, inputs, tmp_path, *, weights, bad=None, time=False, pick=None, unmoved=()):
     """Asserts what every layer must do.
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from checks import check_layer, close, gradients, numpy, randomize
+from checks import check_layer, close, gradients, numpy, randomize, slopes
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift
 
@@ -58,19 +58,6 @@ def reference(x, weights, training=False, shuffle=True):
     for group, k, j in np.ndindex(2, channels // 4, 2):
         shuffled[..., group * half + 2 * k + j] = y[..., group * half + j * channels // 4 + k]
     return shuffled
-
-
-def slopes(function, value, step=1e-5):
-    """Gradient of a scalar function by central differences."""
-    value, found = np.array(value, "float64"), np.zeros(np.shape(value))
-    for index in np.ndindex(value.shape):
-        kept = value[index]
-        value[index] = kept + step
-        above = function(value)
-        value[index] = kept - step
-        found[index] = (above - function(value)) / (2 * step)
-        value[index] = kept
-    return found
 
 
 def test_gate_shift_does_what_every_layer_must(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from checks import check_layer, close, gradients, numpy, randomize
+from checks import check_layer, close, gradients, numpy, randomize, slopes
 from keras_actrec.errors import UserError
 from keras_actrec.layers import SelfAttention2D
 
@@ -37,19 +37,6 @@ def reference(x, weights):
         attended = (energy[..., None] * value[b, t]).sum((0, 1)) / energy.sum()
         y[b, t, h, w] = x[b, t, h, w] + weights["gamma"] * attended
     return y
-
-
-def slopes(function, value, step=1e-5):
-    """Gradient of a scalar function by central differences."""
-    value, found = np.array(value, "float64"), np.zeros(np.shape(value))
-    for index in np.ndindex(value.shape):
-        kept = value[index]
-        value[index] = kept + step
-        above = function(value)
-        value[index] = kept - step
-        found[index] = (above - function(value)) / (2 * step)
-        value[index] = kept
-    return found
 
 
 @pytest.mark.parametrize("time", [False, True])

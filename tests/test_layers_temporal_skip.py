@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from checks import check_layer, close, gradients, randomize
+from checks import check_layer, close, gradients, randomize, slopes
 from keras_actrec.errors import UserError
 from keras_actrec.layers import TemporalSkip
 
@@ -22,20 +22,6 @@ def reference(x, kernel, connection, delay, strides):
             for j, column in enumerate(columns):
                 y[:, t, i, j] = x[:, t - delay, row, column] @ kernel
     return np.maximum(y, 0) if connection == "nonlinear" else y
-
-
-def slopes(function, x, step=1e-5):
-    """The gradient of a scalar function by finite differences."""
-    x = np.array(x, "float64")
-    found = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        ends = []
-        for sign in (1, -1):
-            moved = x.copy()
-            moved[index] += sign * step
-            ends.append(function(moved))
-        found[index] = (ends[0] - ends[1]) / (2 * step)
-    return found
 
 
 def test_it_does_what_every_layer_must(tmp_path):

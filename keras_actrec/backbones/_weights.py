@@ -1,5 +1,6 @@
 """Weight files, of Keras, of torch and from their authors, with errors that name the file."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -34,15 +35,8 @@ def load_weights(model, weights, name):
 def imagenet_file(name):
     """The torch file of a network's ImageNet weights, downloaded once and kept by Keras."""
     file = IMAGENET[name].rsplit("/", 1)[-1]
-    try:
+    with downloading(name):
         path = keras.utils.get_file(file, IMAGENET[name], cache_subdir="models")
-    except Exception as error:
-        if type(error) is not Exception:  # Keras raises the bare class for a failed download only
-            raise
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{name}'s ImageNet weights could not be downloaded (pass weights=None or a path): {reason}"
-        ) from error
     with open(path, "rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     expected = re.search(r"-([0-9a-f]+)\.", file)[1]
@@ -53,6 +47,20 @@ def imagenet_file(name):
             f"{expected} (pass weights=None or a path)"
         )
     return path
+
+
+@contextlib.contextmanager
+def downloading(name):
+    """Turns Keras's error for a failed download of ImageNet weights into one line."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception:  # Keras raises the bare class for a failed download only
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{name}'s ImageNet weights could not be downloaded (pass weights=None or a path): {reason}"
+        ) from error
 
 
 def load_keras(model, path):

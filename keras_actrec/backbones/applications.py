@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_actrec.backbones._weights import load_keras
+from keras_actrec.backbones._weights import downloading, load_keras
 from keras_actrec.errors import UserError
 
 # Name -> (class in keras.applications, input scaling). Left out: EfficientNet B0 to B7, whose graph scales
@@ -95,20 +95,13 @@ def application(name):
         inputs = keras.Input(input_shape, name="frames")
         scaled = InputScaling(mode, name="input_scaling")(inputs)
         from_hub = weights == "imagenet"
-        try:
+        with downloading(name):
             x = network(
                 include_top=False,
                 weights="imagenet" if from_hub else None,
                 input_tensor=scaled,
                 input_shape=input_shape,
             ).output
-        except Exception as error:
-            if type(error) is not Exception:  # Keras raises the bare class for a failed download only
-                raise
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"{name}'s ImageNet weights could not be downloaded (pass weights=None or a path): {reason}"
-            ) from error
         model = keras.Model(inputs, x, name=name)
         if weights is not None and not from_hub:
             load_keras(model, weights)

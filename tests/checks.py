@@ -278,6 +278,9 @@ def check_model(name, arguments, tmp_path):
         assert every.shape == (4, 4, 3)
         close(answer, (every * mask[..., None]).sum(1) / mask.sum(1, keepdims=True), 1e-5)
 
+    features = keras.Model(model.input, model.get_layer("classifier").input)
+    assert np.isfinite(features.predict_on_batch(inputs)).all()
+
     model.save(tmp_path / "model.keras")
     close(keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(inputs), answer, 1e-6)
 

@@ -47,6 +47,9 @@ def write(path, value, frames=6, codec="mp4v", suffix=None):
     return made.rename(path)
 
 
+SKIP = ["--on-error", "skip", "--max-skipped", 1]
+
+
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
     """Three dark and three light videos, the last of each for testing; `recipe.toml` and `model.keras`."""
@@ -204,7 +207,7 @@ def test_a_bad_video_in_evaluation_and_extraction(work, bad):
 
 def test_a_bad_video_that_is_skipped_in_evaluation(work, bad):
     path, reason = bad
-    options = ["--split", "train", "--on-error", "skip", "--json", work / "scores.json"]
+    options = ["--split", "train", *SKIP, "--json", work / "scores.json"]
     result = CliRunner().invoke(app, [str(argument) for argument in evaluate(work, *options)])
     assert result.exit_code == 0, result.output
     assert f"skipped: {path}: " in result.stdout and reason in result.stdout
@@ -219,7 +222,7 @@ def test_bad_videos_that_are_skipped_in_training_and_extraction(work):
     for number, make in enumerate((zero_bytes, truncated)):
         make(work / "set" / CLASSES[number] / "0.mp4")
     first, second = (work / "set" / label / "0.mp4" for label in CLASSES)
-    result = CliRunner().invoke(app, [str(each) for each in train(work, "--on-error", "skip")])
+    result = CliRunner().invoke(app, [str(each) for each in train(work, *SKIP)])
     assert result.exit_code == 0, result.output
     skipped = [line for line in result.stdout.splitlines() if line.startswith("skipped: ")]
     assert [line.split(": ")[1] for line in skipped] == [str(first), str(second)]
@@ -227,7 +230,7 @@ def test_bad_videos_that_are_skipped_in_training_and_extraction(work):
     assert [f"skipped: {line}" for line in record["skipped"]] == skipped
     assert (record["found"], record["parts"]) == (6, {"train": 4, "validation": 0, "test": 2})
 
-    options = ["--backbone", "efficientnet_lite0:stem", "--size", 32, "--on-error", "skip"]
+    options = ["--backbone", "efficientnet_lite0:stem", "--size", 32, *SKIP]
     arguments = [*DATA_COMMANDS["extract"](work), *options]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
@@ -238,9 +241,54 @@ def test_bad_videos_that_are_skipped_in_training_and_extraction(work):
 def test_nothing_but_bad_videos(work):
     for path in (work / "set").rglob("*.mp4"):
         zero_bytes(path)
-    assert "there is no video to train on" in fails(*train(work, "--on-error", "skip"))
-    message = fails(*evaluate(work, "--on-error", "skip"))
+    assert "there is no video to train on" in fails(*train(work, *SKIP))
+    message = fails(*evaluate(work, *SKIP))
     assert message == "split 'test' has no video that can be scored (2 skipped)"
+
+
+def test_more_bad_videos_than_may_be_skipped(work, command):
+    for label in CLASSES:
+        zero_bytes(work / "set" / label / "0.mp4")
+        zero_bytes(work / "set" / label / "2.mp4")
+    name, *rest = command(work)
+    bad, total, share = {"train": (2, 4, "0.5"), "evaluate": (2, 2, "1"), "extract": (4, 6, "0.667")}[name]
+    message = fails(name, *rest, "--on-error", "skip", "--max-skipped", 0.3)
+    assert message.startswith(
+        f"{bad} of {total} videos cannot be used, and `max_skipped` allows a share of 0.3"
+    )
+    assert f"pass `--max-skipped {share}`" in message and "zero bytes" in message
+
+
+def test_the_audit_is_taken_and_what_it_skips_is_named(work, command, monkeypatch):
+    bad = work / "set" / "dark" / "1.mp4", work / "set" / "dark" / "2.mp4"
+    zero_bytes(bad[0])
+    truncated(bad[1])
+    audit = ["audit", "--data", work / "set", "--json", work / "audit.json"]
+    result = CliRunner().invoke(app, [str(argument) for argument in audit])
+    assert result.exit_code == 0, result.output
+    assert f"unreadable: {bad[0]}: the file has zero bytes" in result.stdout
+    assert "6 videos found; 6 files: 4 ok, 1 truncated, 1 unreadable, 0 empty" in result.stdout
+
+    probed = []
+    monkeypatch.setattr("keras_actrec.data.decode.probe", lambda file: probed.append(file))
+    name, *rest = command(work)
+    if name == "extract":
+        rest += ["--backbone", "efficientnet_lite0:stem", "--size", 32]
+    arguments = [name, *rest, "--audit", work / "audit.json", *SKIP]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert probed == []
+    skipped = [line for line in result.stdout.splitlines() if line.startswith("skipped: ")]
+    expected = {"train": bad[:1], "evaluate": bad[1:], "extract": bad}[name]
+    assert [line.split(": ")[1] for line in skipped] == [str(path) for path in expected]
+    assert all("zero bytes" in line or " of 40 claimed frames decode" in line for line in skipped)
+
+
+def test_an_audit_that_is_none(work, command):
+    message = fails(*command(work), "--audit", work / "no.json")
+    assert message.startswith(f"{work / 'no.json'}: not found; write it with keras-actrec audit --json ")
+    message = fails(*command(work), "--audit", work / "recipe.toml")
+    assert message.startswith(f"{work / 'recipe.toml'}: not an audit; write it with keras-actrec audit ")
 
 
 def test_an_on_error_that_is_neither(work):

@@ -2,38 +2,12 @@ import pickle
 import wave
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
+from hostile import HEIGHT, WIDTH, barcode, noise, numbers, write
 from keras_actrec.data import Record, VideoError, VideoInfo, index_videos, iter_frames, probe, read_frames
 from keras_actrec.errors import UserError
-
-HEIGHT, WIDTH = 48, 64
-
-
-def barcode(number):
-    """A frame with its number in it: eight columns, black or white, most significant bit first."""
-    bits = [255 * (number >> bit & 1) for bit in reversed(range(8))]
-    return np.broadcast_to(np.repeat(bits, WIDTH // 8)[None, :, None], (HEIGHT, WIDTH, 3)).astype("uint8")
-
-
-def numbers(frames):
-    columns = frames.mean(axis=(1, 3)).reshape(len(frames), 8, WIDTH // 8).mean(axis=-1) > 127
-    return (columns @ (1 << np.arange(8)[::-1])).tolist()
-
-
-def write(path, frames, codec="mp4v"):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10, (WIDTH, HEIGHT))
-    assert writer.isOpened()
-    for frame in frames:
-        writer.write(np.ascontiguousarray(frame[..., ::-1]))
-    writer.release()
-    return path
-
-
-def noise(count):
-    return np.random.default_rng(0).integers(0, 256, (count, HEIGHT, WIDTH, 3), dtype="uint8")
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +150,9 @@ def records(tmp_path):
 @pytest.mark.parametrize("workers", [1, 4])
 def test_bad_files_are_skipped_and_the_order_is_kept(records, workers):
     seen = []
-    good, bad = index_videos(records, on_error="skip", workers=workers, progress=lambda *p: seen.append(p))
+    good, bad = index_videos(
+        records, on_error="skip", max_skipped=0.4, workers=workers, progress=lambda *p: seen.append(p)
+    )
     assert [(record.path, info.frames) for record, info in good] == [("a.mp4", 3), ("b.mp4", 5), ("d.mp4", 4)]
     assert [(error.path.name, error.status) for error in bad] == [
         ("c.mp4", "unreadable"),

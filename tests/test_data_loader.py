@@ -12,8 +12,10 @@ from keras_actrec.data import (
     Record,
     Sampling,
     VideoError,
+    ViewDataset,
     clip_rng,
     index_videos,
+    read_frames,
 )
 from keras_actrec.errors import UserError
 
@@ -141,6 +143,46 @@ def test_without_training_every_epoch_is_the_same(videos):
     dataset = ClipDataset(videos, Sampling(4), DRAWN, batch_size=4, workers=2)
     batches = epochs(dataset, 2)
     assert_same(batches[:3], batches[3:])
+
+
+def test_a_mirrored_clip_has_the_swapped_label(videos):
+    # the left columns are lighter; video 0 and 1, 2 and 3, ... swap
+    swap = tuple((label, label + 1) for label in range(0, 10, 2))
+    transform = ClipTransform(24, crop="none", flip=True, swap=swap)
+    dataset = ClipDataset(videos, Sampling(2), transform, batch_size=1, training=True)
+    plain = ClipDataset(videos, Sampling(2), ClipTransform(24, crop="none"), batch_size=1, training=True)
+    seen = []
+    for (x, (label,)), (_, (true,)) in zip(epochs(dataset, 2), epochs(plain, 2), strict=True):
+        mirrored = x[..., -1, :].mean() > x[..., 12, :].mean() + 1
+        assert label == (true if true == 10 or not mirrored else true ^ 1)
+        seen.append(mirrored)
+    assert 4 < sum(seen) < 18
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_batch_of_views_has_all_clips_and_crops_of_one_video(videos, masked):
+    sampling, transform = Sampling(8, "sequences", short="mask"), ClipTransform(16, num_crops=3)
+    views = ViewDataset(videos, sampling, transform, masked=masked)
+    assert len(views) == COUNT
+    x, y = views[3]
+    clips = x["clip"] if masked else x
+    assert clips.shape == (6, 8, 16, 16, 3) and y.tolist() == [3] * 6 and y.dtype == np.int32
+    frames = read_frames(videos[3][0].file)
+    for clip, start in enumerate((0, 8)):  # 20 frames hold two sequences of 8
+        np.testing.assert_array_equal(
+            clips[3 * clip : 3 * clip + 3], transform.crops(frames[start : start + 8])
+        )
+    if masked:
+        x, _ = ViewDataset(videos, Sampling(30, "sequences"), transform, masked=True)[0]
+        assert x["mask"].shape == (3, 30) and x["mask"].sum(axis=1).tolist() == [20] * 3
+
+
+def test_threads_change_no_views(videos):
+    def views(workers):
+        sampling, transform = Sampling(4, "dense", 2, num_clips=3), ClipTransform(16, num_crops=10)
+        return epochs(ViewDataset(videos, sampling, transform, workers=workers), 1)
+
+    assert_same(views(0), views(2))
 
 
 def linear(features):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -200,7 +201,9 @@ def test_results_and_skipped_videos_add_up_to_the_part(data):
     (data.parent / "test/blue_2.mp4").write_bytes(b"no video" * 999)
     with pytest.raises(VideoError, match="red_3.mp4: the file has zero bytes.*--on-error skip"):
         evaluate(model, data)
-    result = evaluate(model, data, on_error="skip")
+    with pytest.raises(UserError, match="2 of 5 videos cannot be used, .* `--max-skipped 0.4`"):
+        evaluate(model, data, on_error="skip")
+    result = evaluate(model, data, on_error="skip", max_skipped=0.4)
     part = [record for record in read_manifest(data).records if record.split == "test"]
     assert result.videos + len(result.skipped) == len(part) == 5
     assert [Path(line.split(": ")[0]).name for line in result.skipped] == ["red_3.mp4", "blue_2.mp4"]
@@ -212,7 +215,7 @@ def test_a_part_of_which_nothing_can_be_read_is_refused(data):
     for path in (data.parent / "test").iterdir():
         path.write_bytes(b"")
     with pytest.raises(UserError, match=r"split 'test' has no video that can be scored \(5 skipped\)"):
-        evaluate(recogniser(about=trained_on(data)), data, on_error="skip")
+        evaluate(recogniser(about=trained_on(data)), data, on_error="skip", max_skipped=1)
 
 
 def test_padding_is_masked_where_the_model_takes_a_mask(tmp_path):
@@ -225,6 +228,50 @@ def test_padding_is_masked_where_the_model_takes_a_mask(tmp_path):
     )
     assert [classes[label] for label in masked.predicted] == ["red", "blue"]
     assert [classes[label] for label in plain.predicted] == ["green", "blue"]
+
+
+def test_all_clips_of_a_video_are_averaged(tmp_path):
+    # sequences of 2: red red, red blue, blue blue, and a rest; the middle one alone is red and blue
+    write(tmp_path / "red/clip.mp4", *["red"] * 3, *["blue"] * 4)
+    write(tmp_path / "blue/clip.mp4", *["blue"] * 9)
+    for batch_size in (2, 8):
+        result = evaluate(
+            recogniser(("blue", "red", "green"), masked=True, sampling=Sampling(2, "sequences")),
+            tmp_path,
+            split="all",
+            batch_size=batch_size,
+        )
+        expected = np.mean([answer("red"), answer("red", "blue"), answer("blue")], axis=0)
+        np.testing.assert_allclose(result.scores[1], expected, atol=0.02)
+        np.testing.assert_allclose(result.scores[0], answer("blue"), atol=0.02)
+    assert result.protocol == (
+        "all clips of 2 frames (sequences), whole frame 32, mean of the views' probabilities"
+    )
+
+
+def answer(*colours):
+    """What the model with the classes blue, red, green gives for frames of these colours."""
+    red, green, blue = np.mean([COLOURS[name] for name in colours], axis=0) / 25.5
+    return np.exp([blue, red, green]) / np.exp([blue, red, green]).sum()
+
+
+def test_all_crops_of_a_video_are_averaged(tmp_path):
+    for name, row in (("red", [*["red"] * 3, "blue"]), ("blue", ["blue"] * 4)):
+        (tmp_path / name).mkdir()
+        picture = np.repeat([[COLOURS[colour][::-1] for colour in row]], SIZE, axis=1)  # (1, 4 * SIZE, 3)
+        picture = np.repeat(picture, SIZE, axis=0).astype("uint8")
+        file = str(tmp_path / name / "clip.mp4")
+        writer = cv2.VideoWriter(file, cv2.VideoWriter_fourcc(*"mp4v"), 10, (4 * SIZE, SIZE))
+        for _ in range(4):
+            writer.write(picture)
+        writer.release()
+    model = recogniser(("blue", "red", "green"), sampling=Sampling(2, num_clips=2))
+    model = replace(model, transform=ClipTransform(SIZE, SIZE, num_crops=3))
+    result = evaluate(model, tmp_path, split="all")
+    # left and centre are red, the right end is blue
+    expected = np.mean([answer("red"), answer("red"), answer("blue")], axis=0)
+    np.testing.assert_allclose(result.scores[1], expected, atol=0.02)
+    assert result.protocol == ("2 clips of 2 frames (segments), 3 crops 32, mean of the views' probabilities")
 
 
 def test_each_part_of_data_with_splits_can_be_scored(data):

@@ -1,5 +1,6 @@
 """Recipes: what TOML means, what is refused and with which words."""
 
+import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -59,6 +60,30 @@ def test_the_clip_table_becomes_a_sampling_and_a_transform():
     assert clip.transform == ClipTransform(64, 72, "random", True)
 
 
+def test_every_argument_of_a_sampling_and_a_transform_is_a_key_of_the_clip_table():
+    sampling = {"frames": 8, "method": "sequences", "stride": 2, "every": 3, "short": "loop", "hop": 4}
+    transform = {
+        "size": 64,
+        "short_side": 72,
+        "crop": "multiscale",
+        "flip": True,
+        "swap": [[86, 87], [93, 94]],
+    }
+    transform |= {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "num_crops": 3}
+    clip = parse_recipe({"model": {"name": "hman"}, "clip": sampling | transform}).clip
+    assert clip.sampling == Sampling(**sampling)
+    assert clip.transform == ClipTransform(**transform)
+    clip = parse_recipe({"model": {"name": "hman"}, "clip": {"method": "dense", "num_clips": 10}}).clip
+    assert clip.sampling == Sampling(method="dense", num_clips=10)
+    fields = dataclasses.fields(Sampling) + dataclasses.fields(ClipTransform)
+    assert {field.name for field in fields} == set(type(clip).model_fields)
+
+
+def test_a_recipe_with_pairs_of_classes_is_the_same_when_it_is_written_and_read():
+    recipe = parse_recipe({"model": {"name": "hman"}, "clip": {"flip": True, "swap": [[0, 1], [4, 3]]}})
+    assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
+
+
 def test_every_key_of_the_model_table_but_the_name_is_an_argument(file):
     recipe = read_recipe(file)
     assert recipe.model.name == "hman"
@@ -81,7 +106,9 @@ def test_what_to_toml_writes_is_read_back_as_the_same_recipe(tmp_path):
 
 def test_to_toml_spells_out_every_default():
     values = tomllib.loads(parse_recipe({"model": {"name": "hman"}}).to_toml())
-    unset = {("data", "manifest"), ("data", "test_fold"), ("clip", "short_side"), ("train", "clipnorm")}
+    unset = {("data", "manifest"), ("data", "test_fold"), ("train", "clipnorm")}
+    unset |= {("data", "dataset"), ("data", "split")}
+    unset |= {("clip", "short_side"), ("clip", "short"), ("clip", "hop")}
     written = {(table, key) for table, keys in values.items() for key in keys}
     tables = {name: field.annotation.model_fields for name, field in Recipe.model_fields.items()}
     assert written == {(table, key) for table, keys in tables.items() for key in keys} - unset
@@ -191,6 +218,10 @@ def test_a_recipe_without_a_model_is_refused(values, name):
         ("clip", "method", "middle"),
         ("clip", "crop", "left"),
         ("clip", "flip", 1),
+        ("clip", "short", "pad"),
+        ("clip", "num_clips", 2.5),
+        ("clip", "brightness", "0.4"),
+        ("clip", "swap", 3),
     ],
 )
 def test_a_wrong_type_or_range_is_one_line_that_names_key_and_value(table, key, value):
@@ -205,6 +236,11 @@ def test_a_wrong_type_or_range_is_one_line_that_names_key_and_value(table, key, 
         ({"frames": 0}, "`frames` must be at least 1. Received: frames=0"),
         ({"stride": 2}, '`stride` must be 1 with method="segments"'),
         ({"every": 0}, "`every` must be at least 1. Received: every=0"),
+        ({"num_clips": 2, "method": "stride"}, '`num_clips` must be 1 with method="stride"'),
+        ({"hop": 3}, '`hop` goes with method="sequences"'),
+        ({"contrast": 2}, "`contrast` must be from 0 to 1. Received: contrast=2.0"),
+        ({"swap": [[1, 1]]}, "`swap` must be pairs of class ids, each of which stands once."),
+        ({"num_crops": 2}, "`num_crops` must be 1, 3 or 10. Received: num_crops=2"),
         ({"size": 0}, "`size` must be at least 1. Received: size=0"),
         ({"short_side": 100}, "`short_side` must be at least `size`, 224. Received: short_side=100"),
         (

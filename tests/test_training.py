@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 
 import keras_actrec
-from keras_actrec import backbones, training
+from keras_actrec import backbones, evaluation, training
 from keras_actrec.data import (
     VideoError,
     extract_features,
@@ -361,7 +361,8 @@ def test_a_bad_video_stops_the_run_before_anything_is_built(few, tmp_path, monke
 
 def test_a_skipped_video_is_named_and_counted(few, tmp_path):
     (few.parent / "shrink" / "shrink_001.mp4").write_bytes(b"")
-    result = training.train(recipe(data={"on_error": "skip"}), few, tmp_path / "run")
+    skip = {"on_error": "skip", "max_skipped": 0.25}
+    result = training.train(recipe(data=skip), few, tmp_path / "run")
     (line,) = result.record["data"]["skipped"]
     assert "shrink_001.mp4: the file has zero bytes" in line
     assert (result.record["data"]["found"], result.record["data"]["parts"]["train"]) == (6, 4)
@@ -371,19 +372,22 @@ def test_a_skipped_video_is_named_and_counted(few, tmp_path):
 def test_a_class_of_which_every_video_was_skipped_is_named(few, tmp_path):
     for number in (0, 1):
         (few.parent / "shrink" / f"shrink_00{number}.mp4").write_bytes(b"")
+    skip = {"on_error": "skip", "max_skipped": 1}
     with pytest.raises(UserError, match="no video of class 'shrink' is left to train on"):
-        training.train(recipe(data={"on_error": "skip"}), few, tmp_path / "run")
+        training.train(recipe(data=skip), few, tmp_path / "run")
     for number in (0, 1):
         (few.parent / "grow" / f"grow_00{number}.mp4").write_bytes(b"")
     with pytest.raises(UserError, match="there is no video to train on: all of them were skipped"):
-        training.train(recipe(data={"on_error": "skip"}), few, tmp_path / "run2")
+        training.train(recipe(data=skip), few, tmp_path / "run2")
 
 
 @pytest.mark.parametrize(
     "values, message",
     [
         ({"clip": {"flip": True}}, "a frozen backbone sees every frame once"),
-        ({"clip": {"crop": "random"}}, "set clip.flip=false and clip.crop='center'"),
+        ({"clip": {"crop": "random"}}, "set clip.flip=false, clip.crop='center' and no colours"),
+        ({"clip": {"contrast": 0.2}}, "set clip.flip=false, clip.crop='center' and no colours"),
+        ({"clip": {"swap": [[0, 12]]}}, "clip.swap names class 12, but there are"),
         ({"model": {"backbone": "efficientnet_lite"}}, "did you mean 'efficientnet_lite0'?"),
         ({"model": {"backbone": "efficientnet_lite0:block9_output"}}, "efficientnet_lite0 has no layer"),
         ({"model": {"weights": "no.weights.h5"}}, "`weights`: there is no file no.weights.h5"),
@@ -458,5 +462,30 @@ def test_a_network_over_clips_is_trained_on_the_clips(data, tmp_path):
 
 def test_a_model_of_exactly_as_many_frames_is_not_trained_with_masks(few, tmp_path):
     values = recipe(model={**TSN, "name": "trn"})
-    with pytest.raises(UserError, match="^trn has no mask for short clips: set clip.method='segments'$"):
+    with pytest.raises(UserError, match="^trn has no mask for short clips: set clip.short='stretch'$"):
         training.train(values, few, tmp_path / "run")
+
+
+def test_a_dataset_in_its_official_layout_is_trained_on_and_counted(data, features, tmp_path):
+    root, classes = tmp_path / "UCF-101", ("Grow", "Shrink")
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    (lists / "classInd.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(classes, 1)))
+    parts = {"train": [], "test": []}
+    for name in classes:
+        (root / name).mkdir()
+        for group, part in ((1, "test"), (2, "train"), (3, "train")):
+            clip = f"v_{name}_g{group:02}_c01"
+            source = next((data.parent / "of_8").glob(f"**/{name.lower()}*{group}*.mp4"))
+            (root / name / f"{clip}.mp4").write_bytes(source.read_bytes())
+            parts[part].append(f"{name}/{clip}.avi")
+    for part, lines in parts.items():
+        (lists / f"{part}list01.txt").write_text("\n".join(lines) + "\n")
+
+    values = recipe(data={"dataset": "ucf101", "split": 1})
+    run = training.train(values, root, tmp_path / "run")
+    assert run.recogniser.class_names == classes  # in the order of the official file
+    assert run.record["data"]["parts"] == {"train": 4, "validation": 0, "test": 2}
+    assert (run.record["data"]["found"], run.record["data"]["official"]) == (6, 9537 + 3783)
+    result = evaluation.evaluate(run.recogniser, root)
+    assert (result.videos, result.to_json()["official"]) == (2, 3783)

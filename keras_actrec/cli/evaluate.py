@@ -15,6 +15,8 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Write the scores here.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write a CSV row for every video here.")] = None,
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
+    max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
+    audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
 ):
     """Score a model: top-1, top-5, mean class accuracy, confusion matrix."""
     from keras_actrec import artefact, evaluation
@@ -22,7 +24,15 @@ def evaluate(
 
     recogniser = artefact.load(model)
     with progress() as report:
-        result = evaluation.evaluate(recogniser, data, split=split, on_error=on_error, report=report)
+        result = evaluation.evaluate(
+            recogniser,
+            data,
+            split=split,
+            on_error=on_error,
+            max_skipped=max_skipped,
+            audit=audit,
+            report=report,
+        )
     if json is not None:
         result.write_json(json)
     if predictions is not None:

@@ -7,6 +7,7 @@ import sys
 import typer
 
 import keras_actrec
+from keras_actrec.cli.audit import audit
 from keras_actrec.cli.convert import convert
 from keras_actrec.cli.demo import demo
 from keras_actrec.cli.doctor import doctor
@@ -26,6 +27,7 @@ COMMANDS = (
     (demo, True),
     (models, True),
     (synth, True),
+    (audit, True),
     (extract, True),
     (train, True),
     (evaluate, True),

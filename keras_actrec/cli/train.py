@@ -17,15 +17,19 @@ def train(
     on_error: Annotated[
         str | None, typer.Option(help="raise or skip, for videos that cannot be read.")
     ] = None,
+    max_skipped: Annotated[float | None, typer.Option(help="Largest share of the videos to skip.")] = None,
+    audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
 ):
     """Train a model."""
     from keras_actrec import training
     from keras_actrec.cli._progress import progress
 
     overrides = [*(set_ or []), *([f"data.on_error={on_error}"] if on_error else [])]
+    if max_skipped is not None:
+        overrides.append(f"data.max_skipped={max_skipped}")
     values = training.read_recipe(recipe, overrides)
     with progress() as report:
-        run = training.train(values, data, out, features=features, report=report)
+        run = training.train(values, data, out, features=features, audit=audit, report=report)
     for line in run.record["data"]["skipped"]:
         print(f"skipped: {line}")
     last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())

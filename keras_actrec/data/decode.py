@@ -1,36 +1,14 @@
 """Frames out of video files, and a clear word on files that have none."""
 
-import functools
-import os
+import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keras_actrec.data._readers import VideoError, open_video
+from keras_actrec.data._readers import opencv as _opencv
 from keras_actrec.errors import UserError
-
-# OpenCV's FFmpeg reads this once, when the process opens its first video. Bad files are reported by us.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-_WAY_OUT = "re-encode it with ffmpeg or remove it"
-
-
-class VideoError(UserError):
-    """A video that cannot be used.
-
-    Attributes:
-        path: path of the file.
-        status: `unreadable` (cannot be opened), `empty` (opens, but no frame decodes) or `truncated` (fewer
-            than 9 in 10 of the frames that its header claims decode).
-    """
-
-    def __init__(self, path, status, reason):
-        super().__init__(path, status, reason)  # all three, so that the error survives pickling
-        self.path, self.status, self.reason = Path(path), status, reason
-
-    def __str__(self):
-        return f"{self.path}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -39,8 +17,9 @@ class VideoInfo:
 
     Attributes:
         frames: number of frames that decode.
-        claimed_frames: number that the file's header claims, 0 where it claims none.
-        fps: frames a second by the header.
+        claimed_frames: number that the file's header claims, 0 where it claims none. A hint: formats without
+            a count give length times rate, and an mp4 counts what its edit list hides.
+        fps: frames a second by the header, 0 where it says nothing.
         width: width of a frame as it is shown, in pixels.
         height: height of a frame as it is shown, in pixels.
     """
@@ -52,13 +31,17 @@ class VideoInfo:
     height: int
 
 
-def probe(path):
-    """Reads through a video file and counts its frames.
+def probe(path, *, decoder="opencv"):
+    """Reads through a video and counts its frames.
 
-    The count is of frames that decode: a header's count is often wrong (cut files, edit lists).
+    The count is of frames that decode: a header's count is often wrong (cut files, edit lists, rates that
+    vary).
 
     Args:
-        path: path of the file.
+        path: path of a video file, or of a folder of frames: images (`.jpg`, `.jpeg`, `.png`) whose names end
+            with a number. They are in the order of the numbers, which may begin anywhere and have gaps;
+            other files are passed over.
+        decoder: `"opencv"` or `"pyav"` (extra `pyav`); for files, images are always read by OpenCV.
 
     Returns:
         A `VideoInfo`.
@@ -66,64 +49,76 @@ def probe(path):
     Raises:
         VideoError: see its `status`.
     """
-    capture = _open(path)
+    reader = open_video(path, decoder)
     frames, shape = 0, None
-    while capture.grab():
-        if shape is None:  # a header's size is that before rotation; a frame's is what everyone sees
-            found, frame = capture.retrieve()
-            if not found:
+    while reader.grab():
+        if shape is None or reader.lazy:  # a header's size is that before rotation; a frame's is what is seen
+            frame = reader.retrieve()
+            if frame is None:
                 break
-            shape = frame.shape
+            shape = shape or frame.shape
         frames += 1
-    claimed, fps = _claimed_frames(capture), float(_property(capture, "FPS"))
-    _check_count(path, frames, claimed)
-    return VideoInfo(frames, claimed, fps, width=shape[1], height=shape[0])
+    _check_count(path, frames, reader)
+    return VideoInfo(frames, reader.claimed, reader.fps, width=shape[1], height=shape[0])
 
 
-def read_frames(path, indices=None):
-    """Decodes frames of a video file.
+def read_frames(path, indices=None, *, start=None, stop=None, decoder="opencv"):
+    """Decodes frames of a video.
 
     The file is read in order up to the last frame that is needed: seeking is slower and, for many files,
-    gives wrong frames. Frames that are not needed are not converted.
+    gives wrong frames. Frames that are not needed are not converted. Where the size changes within a file,
+    all are resized to that of the first in `indices`.
 
     Args:
-        path: path of the file.
-        indices: which frames, 0-based, in any order and with repeats; `None` is all of them.
+        path: path of a video file or of a folder of frames, see `probe`.
+        indices: which frames, 0-based and from `start` on, in any order and with repeats; `None` is all.
+        start: first frame of the sequence that is read; `None` is the first of the file.
+        stop: frame behind the last of the sequence; `None` is the end of the file.
+        decoder: see `probe`.
 
     Returns:
         uint8 array `(N, H, W, 3)`, RGB, in the order of `indices`.
 
     Raises:
         VideoError: the file cannot be used (see its `status`) or ends before the last of `indices`.
-        UserError: `indices` is empty or holds a negative number.
+        UserError: `indices` is empty or holds a number out of range, or `stop` is not behind `start`.
     """
     if indices is None:
-        return np.stack(list(iter_frames(path)))
+        return _stack(list(iter_frames(path, start=start, stop=stop, decoder=decoder)))
+    first = _first(start, stop)
     indices = [int(index) for index in indices]
     if not indices or min(indices) < 0:
         raise UserError(f"`indices` must be frame numbers from 0, one or more. Received: indices={indices}")
-    capture = _open(path)
-    wanted, last, found = set(indices), max(indices), {}
-    for index in range(last + 1):
-        if not capture.grab():
+    if stop is not None and max(indices) >= stop - first:
+        raise UserError(
+            f"`indices` must be below {stop - first}, the length of the sequence from {first} to {stop}. "
+            f"Received: indices={indices}"
+        )
+    reader = open_video(path, decoder)
+    wanted, last, found = {first + index for index in indices}, first + max(indices), {}
+    for place in range(last + 1):
+        if not reader.grab():
             break
-        if index in wanted:
-            frame = _retrieve(capture)
+        if place in wanted:
+            frame = reader.retrieve()
             if frame is None:
                 break
-            found[index] = frame
+            found[place] = frame
     if last not in found:
-        _check_count(path, index, _claimed_frames(capture))
-        raise VideoError(path, "truncated", f"frame {last} was asked for, {index} decode; index it again")
-    return np.stack([found[index] for index in indices])
+        _check_count(path, place, reader)
+        raise VideoError(path, "truncated", f"frame {last} was asked for, {place} decode; index it again")
+    return _stack([found[first + index] for index in indices])
 
 
-def iter_frames(path, stride=1):
-    """Decodes a video file frame by frame, so that a long one does not have to fit into memory.
+def iter_frames(path, stride=1, *, start=None, stop=None, decoder="opencv"):
+    """Decodes a video frame by frame, so that a long one does not have to fit into memory.
 
     Args:
-        path: path of the file.
+        path: path of a video file or of a folder of frames, see `probe`.
         stride: every `stride`-th frame is given, from the first on.
+        start: first frame of the sequence that is read; `None` is the first of the file.
+        stop: frame behind the last of the sequence; `None` is the end of the file.
+        decoder: see `probe`.
 
     Yields:
         uint8 arrays `(H, W, 3)`, RGB.
@@ -132,98 +127,124 @@ def iter_frames(path, stride=1):
         VideoError: the file cannot be used (see its `status`); `empty` and `truncated` can only be known, and
             are raised, at the end.
     """
-    capture = _open(path)
+    first = _first(start, stop)
+    reader = open_video(path, decoder)
     frames = 0
-    while capture.grab():
-        if frames % stride == 0:
-            frame = _retrieve(capture)
+    while frames != stop and reader.grab():
+        if frames >= first and (frames - first) % stride == 0:
+            frame = reader.retrieve()
             if frame is None:
                 break
             yield frame
         frames += 1
-    _check_count(path, frames, _claimed_frames(capture))
+    if frames != stop:
+        _check_count(path, frames, reader)
+        _frames_between(path, frames, start, stop)
 
 
-def index_videos(records, *, on_error="raise", workers=2, progress=None):
+def index_videos(records, *, on_error="raise", max_skipped=0.1, workers=2, audit=None, progress=None):
     """Reads through videos, in threads, to know how many frames each one really has.
+
+    Records that are sequences of one file (`start`, `stop`) have the frames of their sequence counted; the
+    file is read once.
 
     Args:
         records: `Record`s.
         on_error: `"raise"` stops at the first file, in the order of `records`, that cannot be used; `"skip"`
             leaves such files out and tells which they are.
+        max_skipped: largest share of the records that `"skip"` may leave out.
         workers: number of threads.
-        progress: called as `progress(done, total)` after every file.
+        audit: an `Audit`, whose word is taken for files that have not changed since.
+        progress: called as `progress(done, total)` after every record.
 
     Returns:
         Two lists: pairs `(Record, VideoInfo)` of the good files in the order of `records`, and the
-        `VideoError`s of the bad ones.
+        `VideoError`s of the bad ones. Together they are as many as `records`.
 
     Raises:
         VideoError: with `on_error="raise"`, the first bad file.
-        UserError: an argument out of range.
+        UserError: an argument out of range, or more than `max_skipped` left out.
     """
     if on_error not in ("raise", "skip"):
         raise UserError(f'`on_error` must be "raise" or "skip". Received: on_error={on_error!r}')
     if workers < 1:
         raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
+    if not 0 <= max_skipped <= 1:
+        raise UserError(f"`max_skipped` must be between 0 and 1. Received: max_skipped={max_skipped}")
     records = list(records)
     good, bad = [], []
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(probe, record.file) for record in records]
+        futures = {}
+        for record in records:
+            if record.file not in futures:
+                futures[record.file] = pool.submit(_examine, record, audit)
         try:
-            for done, (record, future) in enumerate(zip(records, futures, strict=True), start=1):
+            for done, record in enumerate(records, start=1):
                 try:
-                    good.append((record, future.result()))
+                    good.append((record, _sequence(record, futures[record.file].result())))
                 except VideoError as error:
                     if on_error == "raise":
                         reason = f"{error.reason}, or pass `--on-error skip`"
-                        raise VideoError(error.path, error.status, reason) from error
+                        raise VideoError(error.path, error.status, reason, error.counts) from error
                     bad.append(error)
                 if progress is not None:
                     progress(done, len(records))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+    if len(bad) > max_skipped * len(records):
+        needed = math.ceil(1000 * len(bad) / len(records)) / 1000
+        raise UserError(
+            f"{len(bad)} of {len(records)} videos cannot be used, and `max_skipped` allows a share of "
+            f"{max_skipped:g}: mend them, or pass `--max-skipped {needed:g}`; the first is {bad[0]}"
+        )
     return good, bad
 
 
-@functools.cache
-def _opencv():
-    """OpenCV, loaded when first needed and without its own messages about bad files."""
-    import cv2
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2
+def _examine(record, audit):
+    info = audit.look_up(record) if audit is not None else None
+    return info or probe(record.file)
 
 
-def _open(path):
-    path = Path(path)
-    if not path.is_file():
-        raise VideoError(path, "unreadable", "file not found; check the path")
-    if path.stat().st_size == 0:
-        raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
-    capture = _opencv().VideoCapture(str(path))
-    if not capture.isOpened():
-        reason = "OpenCV cannot open it (damaged, no video track, or not a video)"
-        raise VideoError(path, "unreadable", f"{reason}; {_WAY_OUT}")
-    return capture
+def _sequence(record, info):
+    """What the whole file holds, cut to the record's sequence."""
+    if record.start is None and record.stop is None:
+        return info
+    frames = _frames_between(record.file, info.frames, record.start, record.stop)
+    end = info.claimed_frames if record.stop is None else record.stop
+    return replace(info, frames=frames, claimed_frames=max(0, end - (record.start or 0)))
 
 
-def _check_count(path, frames, claimed):
-    if not frames:
-        raise VideoError(path, "empty", f"the file opens but no frame decodes; {_WAY_OUT}")
-    if 10 * frames < 9 * claimed:
-        reason = f"only {frames} of {claimed} claimed frames decode; {_WAY_OUT}"
+def _first(start, stop):
+    first = 0 if start is None else start
+    if first < 0 or (stop is not None and stop <= first):
+        raise UserError(f"`start` must be from 0 and below `stop`. Received: start={start}, stop={stop}")
+    return first
+
+
+def _frames_between(path, frames, start, stop):
+    """How many of a file's frames stand between `start` and `stop`; enough of them, or it is an error."""
+    first = _first(start, stop)
+    inside = min(frames, stop if stop is not None else frames) - first
+    if inside < 1 or (stop is not None and 10 * inside < 9 * (stop - first)):
+        sequence = f"frame {first} to {'the end' if stop is None else stop}"
+        reason = f"{frames} frames decode, the sequence is from {sequence}; mend the list or the file"
         raise VideoError(path, "truncated", reason)
+    return inside
 
 
-def _retrieve(capture):
-    found, frame = capture.retrieve()
-    return _opencv().cvtColor(frame, _opencv().COLOR_BGR2RGB) if found else None
+def _check_count(path, frames, reader):
+    if not frames:
+        raise VideoError(path, "empty", f"the file opens but no frame decodes; {reader.way_out}")
+    if 10 * frames < 9 * reader.claimed and not reader.complete(frames):
+        reason = f"only {frames} of {reader.claimed} claimed frames decode; {reader.way_out}"
+        raise VideoError(path, "truncated", reason, (frames, reader.claimed))
 
 
-def _claimed_frames(capture):
-    return max(0, int(_property(capture, "FRAME_COUNT")))  # streams without a count give a negative number
-
-
-def _property(capture, name):
-    return capture.get(getattr(_opencv(), f"CAP_PROP_{name}"))
+def _stack(frames):
+    """One array of frames that may differ in size."""
+    height, width = frames[0].shape[:2]
+    sized = [
+        frame if frame.shape[:2] == (height, width) else _opencv().resize(frame, (width, height))
+        for frame in frames
+    ]
+    return np.stack(sized)

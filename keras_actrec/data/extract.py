@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec.data._readers import stamp
 from keras_actrec.data.decode import iter_frames
 from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
@@ -71,7 +72,8 @@ def extract_features(indexed, backbone, *, transform, out, stride=1, batch_size=
 
     def frames():
         for place in todo:
-            for frame in iter_frames(indexed[place][0].file, stride):
+            record = indexed[place][0]
+            for frame in iter_frames(record.file, stride, start=record.start, stop=record.stop):
                 yield place, transform(frame[None])[0]
 
     def report():
@@ -121,6 +123,8 @@ def _file_of(folder, record):
     path = PurePosixPath(record.path)
     if path.is_absolute() or ".." in path.parts:  # the file may lie anywhere, its features lie below `folder`
         path = PurePosixPath(hashlib.sha256(record.path.encode()).hexdigest()[:16]) / path.name
+    if record.start is not None or record.stop is not None:  # one of several sequences of the file
+        path = f"{path}.{record.start or 0}-{'' if record.stop is None else record.stop}"
     return folder / f"{path}.npy"
 
 
@@ -133,5 +137,5 @@ def _stamp_file(file):
 
 
 def _stamp(record):
-    about = record.file.stat()
-    return json.dumps({"size": about.st_size, "mtime_ns": about.st_mtime_ns})
+    size, changed = stamp(record.file)
+    return json.dumps({"size": size, "mtime_ns": changed})

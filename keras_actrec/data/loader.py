@@ -92,8 +92,9 @@ class ClipDataset(_Dataset):
 
     A batch is `(x, y)`: `x` uint8 `(B, T, size, size, 3)`, RGB, or, with `masked`, a dict of `clip` and
     `mask` `(B, T)`, bool; `y` int32 `(B,)`. The last batch may be smaller. With `training` the order is
-    shuffled and frames, crops and flips are drawn anew in each epoch; all of it depends on (seed, `epoch`,
-    place of the item in `items`) only, never on `workers` or on the backend.
+    shuffled and frames, crops, flips and colours are drawn anew in each epoch; all of it depends on (seed,
+    `epoch`, place of the item in `items`) only, never on `workers` or on the backend. A mirrored clip has the
+    label that `transform.swap` gives it.
 
     `on_epoch_end` adds 1 to `epoch`. Pass `shuffle=False` to `fit`, which otherwise changes the order of the
     batches in a way that cannot be repeated, and the callback `FollowEpoch(dataset)`, so that epoch 5 draws
@@ -133,8 +134,49 @@ class ClipDataset(_Dataset):
     def _load(self, item, rng):
         record, info = item
         indices, mask = self.sampling.indices(info.frames, rng)
-        clip = self.transform(read_frames(record.file, indices), rng)
-        return clip, mask, record.label
+        frames = read_frames(record.file, indices, start=record.start, stop=record.stop)
+        clip, label = self.transform.labelled(frames, record.label, rng)
+        return clip, mask, label
+
+
+class ViewDataset(_Dataset):
+    """All clips and crops of a video, video by video, for a test that averages over them.
+
+    A batch is `(x, y)` as in `ClipDataset`, where B is the number of views of one video: each clip of
+    `sampling.clips`, and of each all of `transform.crops`; `y` repeats the video's label. Nothing is drawn.
+
+    Args:
+        items: pairs `(Record, VideoInfo)` from `index_videos`.
+        sampling: a `Sampling`.
+        transform: a `ClipTransform`.
+        masked: whether to add the mask.
+        workers: number of threads that decode ahead; 0 decodes when asked.
+
+    Raises:
+        UserError: no items, or an argument out of range.
+        VideoError: on access, a file that does not decode (any more).
+    """
+
+    _input_name = "clip"
+
+    def __init__(self, items, sampling, transform, *, masked=False, workers=0):
+        super().__init__(
+            items, sampling, batch_size=1, seed=0, training=False, masked=masked, workers=workers
+        )
+        self.transform = transform
+
+    def _load(self, item, rng):
+        record, info = item
+        indices, masks = self.sampling.clips(info.frames)
+        needed, place = np.unique(indices, return_inverse=True)  # each frame is decoded once
+        frames = read_frames(record.file, needed, start=record.start, stop=record.stop)
+        views = [self.transform.crops(frames[clip]) for clip in place.reshape(indices.shape)]
+        return np.concatenate(views), np.repeat(masks, self.transform.num_crops, axis=0), record.label
+
+    def _collate(self, samples):
+        x, y = super()._collate(samples)
+        x = {name: value[0] for name, value in x.items()} if self.masked else x[0]
+        return x, np.repeat(y, len(x["mask"] if self.masked else x))
 
 
 class FeatureDataset(_Dataset):
@@ -178,6 +220,49 @@ class FeatureDataset(_Dataset):
         return features[indices].astype("float32"), mask, item.record.label
 
 
+class SkeletonDataset(_Dataset):
+    """Skeleton sequences, batch by batch.
+
+    As `ClipDataset`, with `x` float32 `(B, T, D)`, named `features` when `masked`.
+
+    Args:
+        items: pairs of a `Record` and a function that gives its joints, `(N, bodies, joints, 3)`, when it is
+            called with the record.
+        transform: a `SkeletonTransform`.
+        batch_size: sequences a batch.
+        seed: seed of everything drawn, at least 0.
+        training: whether to shuffle and draw; else order and sequences are always the same.
+        masked: whether to add the mask.
+        workers: number of threads that read ahead; 0 reads when asked.
+
+    Raises:
+        UserError: no items, an argument out of range, or, on access, joints that `transform` refuses.
+    """
+
+    _input_name = "features"
+
+    def __init__(self, items, transform, *, batch_size=8, seed=0, training=False, masked=False, workers=0):
+        super().__init__(
+            items,
+            None,
+            batch_size=batch_size,
+            seed=seed,
+            training=training,
+            masked=masked,
+            workers=workers,
+        )
+        self.transform = transform
+
+    def _load(self, item, rng):
+        record, read = item
+        joints = read(record)
+        try:
+            sequence, mask = self.transform(joints, rng)
+        except UserError as error:
+            raise UserError(f"{record.file}: {error}") from error
+        return sequence, mask, record.label
+
+
 class FollowEpoch(keras.callbacks.Callback):
     """Keeps the epoch of a dataset equal to that of `fit`.
 
@@ -185,7 +270,7 @@ class FollowEpoch(keras.callbacks.Callback):
     `initial_epoch`. With this callback the n-th epoch draws the same clips in every run.
 
     Args:
-        dataset: a `ClipDataset` or `FeatureDataset`.
+        dataset: a `ClipDataset`, `FeatureDataset` or `SkeletonDataset`.
     """
 
     def __init__(self, dataset):

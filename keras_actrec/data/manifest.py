@@ -4,12 +4,13 @@ import csv
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_actrec.errors import UserError
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv")
 
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 _COLUMNS = ("path", "label", "split", "group", "fold")
@@ -26,6 +27,8 @@ class Record:
         split: `train`, `validation`, `test` or empty.
         group: what must stay together in one part (a person, a scene, a source video), or empty.
         fold: name of the fold whose test part the video is, or empty.
+        start: first frame of the sequence where a set cuts several out of one file, 0-based, else `None`.
+        stop: the frame after its last one, else `None`.
     """
 
     file: Path
@@ -34,6 +37,8 @@ class Record:
     split: str = ""
     group: str = ""
     fold: str = ""
+    start: int | None = None
+    stop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,42 @@ class Manifest:
 
     Attributes:
         records: tuple of `Record`, in the order of the CSV file or sorted by path.
-        class_names: tuple of class names, sorted; a label is a place in it.
+        class_names: tuple of class names, sorted or in the order of the set's own class file; a label is a
+            place in it.
         root: folder that the paths are relative to.
+        official: dict of split (empty for a set without splits) to the number of records that the set should
+            have there; empty where that is not known. Compare with `found`.
+        dataset: name of the reader that made it, see `list_datasets`, or empty.
     """
 
     records: tuple
     class_names: tuple
     root: Path
+    official: dict = field(default_factory=dict)
+    dataset: str = ""
+
+    @property
+    def found(self):
+        """Dict of split (empty for a set without splits) to the number of records that are there."""
+        return dict(Counter(record.split for record in self.records))
 
     @property
     def sha256(self):
-        """Hash of the sorted rows (path, class name, split, group, fold): the same set, the same hash."""
-        rows = sorted((r.path, self.class_names[r.label], r.split, r.group, r.fold) for r in self.records)
+        """Hash of the sorted rows (path, class name, split, group, fold): the same set, the same hash.
+
+        Where a record is a part of a file, its first and last frame belong to the row.
+        """
+        rows = sorted(
+            (r.path, self.class_names[r.label], r.split, r.group, r.fold, *_part(r)) for r in self.records
+        )
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def read_manifest(data, *, manifest=None):
+def _part(record):
+    return () if record.start is None and record.stop is None else (record.start, record.stop)
+
+
+def read_manifest(data, *, manifest=None, suffixes=VIDEO_SUFFIXES):
     """Reads a set of videos from a CSV file or from a folder.
 
     A CSV file has the columns `path,label` and optionally `split,group,fold`; other columns are ignored,
@@ -72,6 +97,7 @@ def read_manifest(data, *, manifest=None):
     Args:
         data: path of a CSV file or a folder.
         manifest: name of the CSV file inside the folder `data`.
+        suffixes: what the names of files end with that are taken from a folder without a CSV file.
 
     Returns:
         A `Manifest`.
@@ -85,7 +111,7 @@ def read_manifest(data, *, manifest=None):
         table = data / (manifest or "manifest.csv")
         if manifest is not None and not table.is_file():
             raise UserError(f"{table}: not found; `manifest` names a CSV file inside {data}")
-        rows = _rows_of_csv(table) if table.is_file() else _rows_of_folder(data)
+        rows = _rows_of_csv(table) if table.is_file() else _rows_of_folder(data, suffixes)
         root = table.parent
     elif data.is_file():
         if manifest is not None:
@@ -108,7 +134,7 @@ def _manifest(data, rows, root):
         if place in seen:
             raise UserError(f"{data}: the path {row['path']!r} stands twice; remove one of the rows")
         seen.add(place)
-        if not file.is_file():
+        if not os.path.lexists(file):  # what is there and cannot be read is named when it is read
             missing.append(row["path"])
         records.append(
             Record(file, row["path"], labels[row["label"]], row["split"], row["group"], row["fold"])
@@ -122,6 +148,11 @@ def _manifest(data, rows, root):
         blank = [record.path for record in records if not getattr(record, column)]
         if blank and len(blank) < len(records):
             raise UserError(f"{data}: `{column}` is blank for {blank[0]!r}; fill it in everywhere or nowhere")
+    _check_groups(data, records)
+    return Manifest(tuple(records), class_names, root)
+
+
+def _check_groups(data, records):
     splits = {}
     for record in records:
         if record.group and splits.setdefault(record.group, record.split) != record.split:
@@ -129,7 +160,6 @@ def _manifest(data, rows, root):
                 f"{data}: the group {record.group!r} stands in the splits {splits[record.group]!r} and "
                 f"{record.split!r}; a group must stay in one"
             )
-    return Manifest(tuple(records), class_names, root)
 
 
 def _rows_of_csv(file):
@@ -163,16 +193,24 @@ def _rows_of_csv(file):
     return rows
 
 
-def _rows_of_folder(root):
-    files = []
+def _rows_of_folder(root, suffixes):
+    files, above = [], {str(root): {os.path.realpath(root)}}
     for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        # a folder in place of a file is named when it is read
+        names += [name for name in folders if name.lower().endswith(suffixes)]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in names]
+        for name in tuple(folders):
+            inside = os.path.join(folder, name)
+            above[inside] = above[folder] | {os.path.realpath(inside)}
+            if len(above[inside]) == len(above[folder]):  # a link to a folder that it stands in
+                folders.remove(name)
         for name in names:
-            if not name.startswith(".") and name.lower().endswith(VIDEO_SUFFIXES):
+            if not name.startswith(".") and name.lower().endswith(suffixes):
                 files.append((Path(folder) / name).relative_to(root).parts)
     files.sort()
     if not files:
-        raise UserError(f"{root}: no videos found (looked for {' '.join(VIDEO_SUFFIXES)} in its folders)")
+        what = "videos" if suffixes == VIDEO_SUFFIXES else "files"
+        raise UserError(f"{root}: no {what} found (looked for {' '.join(suffixes)} in its folders)")
     split_level = all(parts[0] in _SPLITS for parts in files)
     rows = []
     for parts in files:

@@ -6,101 +6,223 @@ import numpy as np
 
 from keras_actrec.errors import UserError
 
-_METHODS = ("segments", "contiguous", "stride")
+# Each method and what it does with a video that is too short unless `short` says otherwise.
+_METHODS = {
+    "segments": "stretch",
+    "tsn": "stretch",
+    "contiguous": "mask",
+    "dense": "loop",
+    "stride": "mask",
+    "sequences": "mask",
+}
+_SHORT = ("stretch", "first", "repeat", "loop", "mask")
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """A rule that picks `frames` frames of a video of any length.
+    """A rule that picks `frames` frames of a video of any length, once or several times.
 
-    With a video of `n` frames, T = `frames` and s = `stride`:
+    With a video of `n` frames, T = `frames` and s = `stride`, one clip (`indices`) is:
 
     - `segments`: the video is cut into T segments, the i-th from floor(i n / T) up to floor((i + 1) n / T);
-      one frame is drawn from each, or, without `rng`, its middle floor((2 i + 1) n / (2 T)) taken (as TSN
-      does). A video of fewer than T frames is stretched: frames repeat. Nothing is masked.
+      one frame is drawn from each, or, without `rng`, its middle floor((2 i + 1) n / (2 T)) taken.
+    - `tsn`: as `segments`, but drawn as TSN, TSM and GSM do in training: all segments have floor(n / T)
+      frames and the rest at the end is left out.
     - `contiguous`: T frames every s frames. The start is drawn evenly from all that fit, or, without `rng`,
-      centred. A shorter video gives what fits, then the last of these again, masked.
-    - `stride`: as `contiguous`, but from the first frame; `rng` moves the start by less than s.
+      centred.
+    - `dense`: as `contiguous`, but T s frames must fit (TSM and I3D on Kinetics: 64 frames, s = 64 / T).
+    - `stride`: every s-th frame from the first on; `rng` moves the start by less than s.
+    - `sequences`: T frames every s frames that start at frame 0, h, 2 h, ... as long as they fit; h is `hop`.
+      One of them is drawn, or, without `rng`, the middle one taken.
+
+    For testing, `clips` gives M = `num_clips` of them. With `segments` and `tsn`, M = 1 takes the middles and
+    M > 1 the j-th of M parts of each segment, floor((i + j / M) n / T), so that M = 2 is TSM's and GSM's
+    "twice". With `contiguous` and `dense` the starts go in even steps from the first to the last that fits.
+    `sequences` gives all there are: by default, h = T s, they lie end to end and a rest is left out (STRN);
+    with a smaller h they are sliding windows (h = 1 for the attention LSTM).
+
+    `short` says what becomes of a video that is too short for T frames (every s frames):
+
+    - `stretch`: the whole video is cut as in `segments`, and frames repeat.
+    - `first`: a drawn clip is the first frame T times, as TSN, TSM and GSM train; others are stretched, as
+      they test.
+    - `repeat`: what there is, then its last frame again (the attention LSTM).
+    - `loop`: what there is, then the video from its start again: frame (start + i s) mod n (TSM, I3D).
+    - `mask`: as `repeat`, but what was added is masked.
 
     With `every` = e, all of this applies to the frames 0, e, 2e, ... of the video, as if it had no others.
 
     Attributes:
         frames: T, number of frames of a clip.
-        method: `"segments"`, `"contiguous"` or `"stride"`.
-        stride: s, step in frames; 1 for `"segments"`, which spans the whole video.
+        method: one of the six above.
+        stride: s, step in frames; 1 for `"segments"` and `"tsn"`, which span the whole video.
         every: e, use only every e-th frame of the video.
+        short: one of the five above; by default `"stretch"` for `"segments"` and `"tsn"`, `"loop"` for
+            `"dense"`, else `"mask"`.
+        num_clips: M, number of clips that `clips` gives; 1 for `"stride"` and `"sequences"`.
+        hop: h, frames from one sequence's start to the next one's; for `"sequences"` only.
 
     Raises:
-        UserError: an argument out of range.
+        UserError: an argument out of range, or one that the method does not have.
 
     Reference:
-        [Wang et al., 2016](https://arxiv.org/abs/1608.00859) for `segments`. There the segments of a training
-        clip have equal length and the remainder at the end is left out; here the whole video is covered.
+        [Wang et al., 2016](https://arxiv.org/abs/1608.00859) for `tsn`,
+        [Lin et al., 2019](https://arxiv.org/abs/1811.08383) for `dense`. Their code also validates on the
+        first frame of a short video, never draws the last start of `dense`, and rounds in floating point.
     """
 
     frames: int = 16
     method: str = "segments"
     stride: int = 1
     every: int = 1
+    short: str | None = None
+    num_clips: int = 1
+    hop: int | None = None
 
     def __post_init__(self):
         if self.frames < 1:
             raise UserError(f"`frames` must be at least 1. Received: frames={self.frames}")
-        if self.method not in _METHODS:
+        for name, known in (("method", _METHODS), ("short", (*_SHORT, None))):
+            if getattr(self, name) not in known:
+                names = ", ".join(filter(None, known))
+                raise UserError(f"`{name}` must be one of {names}. Received: {name}={getattr(self, name)!r}")
+        for name in ("stride", "every", "num_clips", "hop"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
+        if self.method in ("segments", "tsn") and self.stride != 1:
             raise UserError(
-                f"`method` must be one of {', '.join(_METHODS)}. Received: method={self.method!r}"
-            )
-        for name in ("stride", "every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}")
-        if self.method == "segments" and self.stride != 1:
-            raise UserError(
-                f'`stride` must be 1 with method="segments", which spans the whole video. '
+                f'`stride` must be 1 with method="{self.method}", which spans the whole video. '
                 f"Received: stride={self.stride}"
             )
+        if self.method in ("stride", "sequences") and self.num_clips != 1:
+            raise UserError(
+                f'`num_clips` must be 1 with method="{self.method}", which settles it. '
+                f"Received: num_clips={self.num_clips}"
+            )
+        if self.method != "sequences" and self.hop is not None:
+            raise UserError(f'`hop` goes with method="sequences". Received: hop={self.hop}')
+
+    @property
+    def masks(self):
+        """Whether frames of a short video can be masked."""
+        return self._rule == "mask"
 
     def indices(self, num_frames, rng=None):
-        """Picks the frames.
+        """Picks the frames of one clip.
 
         Args:
             num_frames: number of frames of the video.
             rng: `np.random.Generator` for training; `None` picks the same frames every time.
 
         Returns:
-            int64 array `(frames,)`, 0-based and never falling, and bool array `(frames,)`, true where the
-            frame counts and false where it only fills up.
+            int64 array `(frames,)`, 0-based, which falls with `short="loop"` only, and bool array
+            `(frames,)`, true where the frame counts and false where it only fills up.
 
         Raises:
             UserError: `num_frames` is below 1.
         """
-        if num_frames < 1:
-            raise UserError(f"`num_frames` must be at least 1. Received: num_frames={num_frames}")
-        if self.every > 1:
-            indices, mask = self.of_kept().indices(_ceil_div(num_frames, self.every), rng)
-            return self.every * indices, mask
-        if self.method == "segments":
-            return self._segments(num_frames, rng), np.ones(self.frames, bool)
-        if self.method == "stride":
-            start = 0 if rng is None else rng.integers(min(self.stride, num_frames))
-            count = min(self.frames, _ceil_div(num_frames - start, self.stride))
+        number = self._kept(num_frames)
+        if self._spreads(number):
+            indices, mask = self._middles(number, 1, 2) if rng is None else self._drawn(number, rng)
         else:
-            count = min(self.frames, _ceil_div(num_frames, self.stride))
-            slack = num_frames - 1 - (count - 1) * self.stride
-            start = slack // 2 if rng is None else rng.integers(slack + 1)
-        step = np.arange(self.frames)
-        return start + self.stride * np.minimum(step, count - 1), step < count
+            indices, mask = self._from(self._start(number, rng), number)
+        return self.every * indices, mask
+
+    def clips(self, num_frames):
+        """Picks the frames of all clips of a video that a test averages over. Nothing is drawn.
+
+        Args:
+            num_frames: number of frames of the video.
+
+        Returns:
+            int64 array `(M, frames)` and bool array `(M, frames)`, as for `indices`.
+
+        Raises:
+            UserError: `num_frames` is below 1.
+        """
+        number, count = self._kept(num_frames), self.num_clips
+        if self._spreads(number):
+            parts = [(1, 2)] if count == 1 else [(part, count) for part in range(count)]
+            clips = [self._middles(number, *part) for part in parts]
+        else:
+            clips = [self._from(start, number) for start in self._starts(number)]
+        indices, masks = zip(*clips, strict=True)
+        return self.every * np.stack(indices), np.stack(masks)
 
     def of_kept(self):
         """The same rule for a list of only the frames 0, e, 2e, ..., such as their features."""
         return replace(self, every=1)
 
-    def _segments(self, num_frames, rng):
-        segment = np.arange(self.frames)
-        if rng is None:
-            return (2 * segment + 1) * num_frames // (2 * self.frames)
-        low = segment * num_frames // self.frames
-        high = (segment + 1) * num_frames // self.frames
-        return rng.integers(low, np.maximum(high, low + 1))
+    @property
+    def _rule(self):
+        return self.short or _METHODS[self.method]
+
+    def _kept(self, num_frames):
+        if num_frames < 1:
+            raise UserError(f"`num_frames` must be at least 1. Received: num_frames={num_frames}")
+        return _ceil_div(num_frames, self.every)
+
+    @property
+    def _span(self):
+        """Frames from the first to the last of a clip."""
+        return (self.frames - 1) * self.stride + 1
+
+    def _spreads(self, number):
+        """Whether the clip is spread over the whole video, whatever its length."""
+        if number < self._span:
+            return self._rule in ("stretch", "first")
+        return self.method in ("segments", "tsn")
+
+    def _middles(self, number, part, parts):
+        """The frame at `part / parts` of each segment."""
+        at = np.arange(self.frames) * parts + part
+        return at * number // (self.frames * parts), np.ones(self.frames, bool)
+
+    def _drawn(self, number, rng):
+        """A frame of each segment."""
+        segment, everywhere = np.arange(self.frames), np.ones(self.frames, bool)
+        if number < self._span and self._rule == "first":
+            return np.zeros(self.frames, "int64"), everywhere
+        if self.method == "tsn" and number >= self.frames:
+            length = number // self.frames
+            return rng.integers(segment * length, (segment + 1) * length), everywhere
+        low = segment * number // self.frames
+        high = (segment + 1) * number // self.frames
+        return rng.integers(low, np.maximum(high, low + 1)), everywhere
+
+    def _from(self, start, number):
+        """T frames every s frames from `start` on, short of frames as the rule says."""
+        step, count = np.arange(self.frames), _ceil_div(number - start, self.stride)
+        if self._rule == "loop":
+            return (start + self.stride * step) % number, np.ones(self.frames, bool)
+        indices = start + self.stride * np.minimum(step, count - 1)
+        return indices, step < count if self.masks else np.ones(self.frames, bool)
+
+    def _room(self, number):
+        """The last start that fits."""
+        if self.method == "dense":
+            return max(number - self.frames * self.stride, 0)
+        fit = min(self.frames, _ceil_div(number, self.stride))
+        return number - 1 - (fit - 1) * self.stride
+
+    def _start(self, number, rng):
+        if self.method == "stride":
+            return 0 if rng is None else rng.integers(min(self.stride, number))
+        if self.method == "sequences":
+            starts = self._starts(number)
+            return starts[(len(starts) - 1) // 2 if rng is None else rng.integers(len(starts))]
+        room = self._room(number)
+        return room // 2 if rng is None else rng.integers(room + 1)
+
+    def _starts(self, number):
+        if self.method == "sequences":
+            hop = self.hop or self.frames * self.stride
+            return range(0, max(number - self._span, 0) + 1, hop)
+        if self.num_clips == 1:
+            return [self._start(number, None)]
+        room = self._room(number)
+        return [clip * room // (self.num_clips - 1) for clip in range(self.num_clips)]
 
 
 def clip_rng(seed, epoch, index):

@@ -1,5 +1,6 @@
 """From frames of any size to square frames of one size."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,31 +8,70 @@ import numpy as np
 from keras_actrec.data.decode import _opencv
 from keras_actrec.errors import UserError
 
-_CROPS = ("center", "random", "none")
+_CROPS = ("center", "random", "multiscale", "resized", "none")
+_JITTERS = ("brightness", "contrast", "saturation")
+
+# Multi-scale crops: sides in thousandths of the short side, and (row, column) of the 13 places in quarter
+# steps of the room that the crop leaves: corners and centre, middles of the edges, quarters.
+_SCALES = (1000, 875, 750, 660)
+_CORNERS_AND_CENTRE = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
+_PLACES = (*_CORNERS_AND_CENTRE, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+
+_GREY = np.array([0.299, 0.587, 0.114])  # of RGB
 
 
 @dataclass(frozen=True)
 class ClipTransform:
-    """Resizes, crops and flips all frames of a clip in the same way.
+    """Resizes, crops, mirrors and recolours all frames of a clip in the same way.
 
-    The frames are resized so that the short side is `short_side`, then a square of `size` is cut out of them.
-    Sizes are in pixels. Normalisation is not done here: it is inside the models.
+    Sizes are in pixels, the result is a square of `size`. Normalisation is not done here: it is inside the
+    models. Where a generator is given, `crop` does this:
+
+    - `center`: the frames are resized so that the short side is `short_side`; the middle is cut out.
+    - `random`: the same, with a place drawn evenly.
+    - `multiscale`: TSN's GroupMultiScaleCrop. From the frames as they are, height and width are drawn from
+      1, .875, .75 and .66 of the short side, at most one step apart (10 pairs), and one of 13 fixed places;
+      what is cut out is resized. A side within 2 of `size` becomes `size`.
+    - `resized`: .08 to 1 of the area with an aspect of 3/4 to 4/3, anywhere; what is cut out is resized.
+    - `none`: the frames are resized straight to the square, without regard to their aspect.
+
+    Without a generator nothing is drawn: all but `none` are `center`, nothing is mirrored or recoloured.
+    Resizing is bilinear; where it shrinks, areas are averaged.
+
+    Colours are changed by factors drawn from 1 - v to 1 + v: brightness times the pixel, contrast about the
+    clip's mean grey, saturation about the pixel's own grey, in this order.
 
     Attributes:
         size: height and width of the result.
-        short_side: short side before the crop, at least `size`; by default `size * 256 // 224`.
-        crop: `"center"`; `"random"`, drawn evenly where a generator is given, else centred; or `"none"`,
-            which resizes the frames straight to the square, without regard to their aspect.
+        short_side: short side before a centred or random crop, at least `size`; by default
+            `size * 256 // 224`.
+        crop: one of the five above.
         flip: whether to mirror left and right with probability 1/2 where a generator is given.
+        swap: pairs of class ids that a mirrored clip changes, such as "left to right" and "right to left";
+            for Something-Something V1 `((86, 87), (93, 94), (166, 167))`.
+        brightness: v of the brightness, 0 to 1.
+        contrast: v of the contrast, 0 to 1.
+        saturation: v of the saturation, 0 to 1.
+        num_crops: number of crops that `crops` gives: 1, 3 or 10.
 
     Raises:
-        UserError: an argument out of range.
+        UserError: an argument out of range, or two that do not go together.
+
+    Reference:
+        [Wang et al., 2016](https://arxiv.org/abs/1608.00859) for `multiscale`. In their code a side also
+        becomes `size` where the frame is smaller, and the crop reaches over its edge.
+        [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842) for `resized`.
     """
 
     size: int = 224
     short_side: int | None = None
     crop: str = "center"
     flip: bool = False
+    swap: tuple = ()
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    num_crops: int = 1
 
     def __post_init__(self):
         if self.size < 1:
@@ -47,6 +87,36 @@ class ClipTransform:
             raise UserError(
                 f"`short_side` must be at least `size`, {self.size}. Received: short_side={self.short_side}"
             )
+        for name in _JITTERS:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"`{name}` must be from 0 to 1. Received: {name}={getattr(self, name)}")
+        object.__setattr__(self, "swap", tuple(tuple(pair) for pair in self.swap))  # JSON and TOML have lists
+        labels = [label for pair in self.swap for label in pair]
+        if (
+            any(len(pair) != 2 for pair in self.swap)
+            or len(set(labels)) < len(labels)
+            or min(labels, default=0) < 0
+        ):
+            raise UserError(
+                f"`swap` must be pairs of class ids, each of which stands once. Received: swap={self.swap}"
+            )
+        if self.num_crops not in (1, 3, 10):
+            raise UserError(f"`num_crops` must be 1, 3 or 10. Received: num_crops={self.num_crops}")
+        if self.num_crops > 1 and self.crop == "none":
+            raise UserError(
+                f'`num_crops` must be 1 with crop="none", which keeps the whole frame. '
+                f"Received: num_crops={self.num_crops}"
+            )
+        if self.num_crops == 10 and self.swap:
+            raise UserError(
+                "`num_crops` must be 1 or 3 with `swap`: of ten crops five are mirrored and show another "
+                "class. Received: num_crops=10"
+            )
+
+    @property
+    def draws(self):
+        """Whether the result depends on the generator."""
+        return self.flip or self.crop not in ("center", "none") or any(getattr(self, v) for v in _JITTERS)
 
     def __call__(self, frames, rng=None):
         """Transforms a clip.
@@ -61,32 +131,134 @@ class ClipTransform:
         Raises:
             UserError: `frames` has another type or shape.
         """
-        frames = np.asarray(frames)
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-            raise UserError(
-                f"`frames` must be a uint8 array (T, H, W, 3). Received: {frames.dtype} {frames.shape}"
-            )
-        height, width = frames.shape[1:3]
+        return self.labelled(frames, None, rng)[0]
+
+    def labelled(self, frames, label, rng=None):
+        """Transforms a clip and its class id, which a mirrored clip swaps.
+
+        Args:
+            frames: uint8 array `(T, H, W, 3)`.
+            label: class id.
+            rng: as for a call.
+
+        Returns:
+            uint8 array `(T, size, size, 3)` and the class id.
+
+        Raises:
+            UserError: `frames` has another type or shape.
+        """
+        frames = _checked(frames)
         if self.crop == "none":
             frames = _resize(frames, self.size, self.size)
+        elif self.crop == "multiscale" and rng is not None:
+            frames = _resize(_cut(frames, *_multi_scale_box(*frames.shape[1:3], self.size, rng)), self.size)
+        elif self.crop == "resized" and rng is not None:
+            frames = _resize(_cut(frames, *_resized_box(*frames.shape[1:3], rng)), self.size)
         else:
-            short, target = min(height, width), self.short_side or self.size * 256 // 224
-            frames = _resize(frames, round(height * target / short), round(width * target / short))
-            room = frames.shape[1] - self.size, frames.shape[2] - self.size
+            frames, room = self._scaled(frames)
             if self.crop == "random" and rng is not None:
                 top, left = rng.integers(room[0] + 1), rng.integers(room[1] + 1)
             else:
                 top, left = room[0] // 2, room[1] // 2
-            frames = frames[:, top : top + self.size, left : left + self.size]
+            frames = _cut(frames, top, left, self.size, self.size)
         if self.flip and rng is not None and rng.random() < 0.5:
             frames = frames[:, :, ::-1]
-        return np.ascontiguousarray(frames)
+            swapped = {**dict(self.swap), **{second: first for first, second in self.swap}}
+            label = swapped.get(label, label)
+        frames = np.ascontiguousarray(frames)
+        if rng is not None and any(getattr(self, name) for name in _JITTERS):
+            factors = [rng.uniform(1 - getattr(self, name), 1 + getattr(self, name)) for name in _JITTERS]
+            frames = _recolour(frames, *factors)
+        return frames, label
+
+    def crops(self, frames):
+        """Cuts out all crops of a clip that a test averages over. Nothing is drawn.
+
+        The frames are resized so that the short side is `short_side`. Three crops lie at both ends and in the
+        middle of the long side; with `short_side=size` they show everything that a 3:1 frame has. Ten crops
+        are the corners and the centre, then the same mirrored.
+
+        Args:
+            frames: uint8 array `(T, H, W, 3)`.
+
+        Returns:
+            uint8 array `(num_crops, T, size, size, 3)`.
+
+        Raises:
+            UserError: `frames` has another type or shape.
+        """
+        if self.num_crops == 1:
+            return self(frames)[None]
+        frames, (down, across) = self._scaled(_checked(frames))
+        if self.num_crops == 10:
+            steps = down // 4, across // 4
+            places = [(row * steps[0], column * steps[1]) for row, column in _CORNERS_AND_CENTRE]
+        elif frames.shape[1] > frames.shape[2]:
+            places = [(top, across // 2) for top in (0, down // 2, down)]
+        else:
+            places = [(down // 2, left) for left in (0, across // 2, across)]
+        crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in places])
+        return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.num_crops == 10 else crops
+
+    def _scaled(self, frames):
+        """The frames with the short side before the crop, and the rooms that the crop leaves."""
+        height, width = frames.shape[1:3]
+        short, target = min(height, width), self.short_side or self.size * 256 // 224
+        frames = _resize(frames, round(height * target / short), round(width * target / short))
+        return frames, (frames.shape[1] - self.size, frames.shape[2] - self.size)
 
 
-def _resize(frames, height, width):
+def _checked(frames):
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise UserError(
+            f"`frames` must be a uint8 array (T, H, W, 3). Received: {frames.dtype} {frames.shape}"
+        )
+    return frames
+
+
+def _multi_scale_box(height, width, size, rng):
+    """Top, left, height and width."""
+    short = min(height, width)
+    sides = [max(short * scale // 1000, 1) for scale in _SCALES]
+    sides = [size if abs(side - size) < 3 and size <= short else side for side in sides]
+    pairs = [(high, wide) for i, high in enumerate(sides) for j, wide in enumerate(sides) if abs(i - j) <= 1]
+    high, wide = pairs[rng.integers(len(pairs))]
+    row, column = _PLACES[rng.integers(len(_PLACES))]
+    return row * ((height - high) // 4), column * ((width - wide) // 4), high, wide
+
+
+def _resized_box(height, width, rng):
+    """Top, left, height and width. After ten misses, the largest middle with an aspect in range."""
+    for _ in range(10):
+        area = height * width * rng.uniform(0.08, 1)
+        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        high, wide = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+        if 1 <= high <= height and 1 <= wide <= width:
+            return rng.integers(height - high + 1), rng.integers(width - wide + 1), high, wide
+    high, wide = min(height, max(width * 4 // 3, 1)), min(width, max(height * 4 // 3, 1))
+    return (height - high) // 2, (width - wide) // 2, high, wide
+
+
+def _cut(frames, top, left, height, width):
+    return frames[:, top : top + height, left : left + width]
+
+
+def _resize(frames, height, width=None):
+    width = height if width is None else width
     if frames.shape[1:3] == (height, width):
         return frames
     cv2 = _opencv()
     shrinks = height * width < frames.shape[1] * frames.shape[2]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames])
+
+
+def _recolour(frames, brightness, contrast, saturation):
+    """All three factors are one linear map of the three colours."""
+    grey = brightness * (frames.mean(axis=(0, 1, 2)) @ _GREY)
+    mix = saturation * np.eye(3) + (1 - saturation) * _GREY
+    offset = np.full((3, 1), (1 - contrast) * grey)
+    table = np.hstack([brightness * contrast * mix, offset])
+    flat = frames.reshape(-1, *frames.shape[2:])  # OpenCV knows no time: (T H, W, 3)
+    return _opencv().transform(flat, table).reshape(frames.shape)

@@ -3,12 +3,18 @@
 import csv
 import json
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from keras_actrec._files import replacing
-from keras_actrec.data import ClipDataset, index_videos, read_manifest, split_manifest
+from keras_actrec.data import (
+    ClipDataset,
+    ViewDataset,
+    index_videos,
+    read_audit,
+    read_set,
+    split_manifest,
+)
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
 
@@ -26,6 +32,7 @@ class Evaluation:
         skipped: one line for every video that could not be read.
         protocol: in words: frames, views, how their answers become one.
         split: the part of the data.
+        official: number of videos that the part should have, `None` where that is not known.
         extra: further columns of a report, name to text.
     """
 
@@ -37,6 +44,7 @@ class Evaluation:
     skipped: tuple
     protocol: str
     split: str
+    official: int | None = None
     extra: dict = field(default_factory=dict)
 
     @property
@@ -79,7 +87,7 @@ class Evaluation:
             "mean_class": self.mean_class,
             "videos": self.videos,
             "skipped": list(self.skipped),
-            "official": None,
+            "official": self.official,
             "protocol": self.protocol,
             "class_names": list(self.class_names),
             "confusion": self.confusion.tolist(),
@@ -102,17 +110,33 @@ class Evaluation:
                 writer.writerow((record.path, *names, f"{scores[predicted]:.6f}"))
 
 
-def evaluate(recogniser, data, *, split="test", on_error="raise", batch_size=8, workers=2, report=None):
-    """Score a recogniser on one part of a set of videos, each of which is looked at once.
+def evaluate(
+    recogniser,
+    data,
+    *,
+    split="test",
+    on_error="raise",
+    max_skipped=0.1,
+    audit=None,
+    batch_size=8,
+    workers=2,
+    report=None,
+):
+    """Score a recogniser on one part of a set of videos.
+
+    A video is looked at as `sampling.clips` and `transform.crops` of the recogniser say, and the
+    probabilities of what they give are averaged: one clip and one crop unless they ask for more.
 
     The parts are those of the recipe that the model was trained with, so `"test"` never holds a video it was
     trained on.
 
     Args:
         recogniser: a `Recogniser`.
-        data: a CSV file or a folder, see `read_manifest`.
+        data: a CSV file or a folder, see `read_set`.
         split: `"train"`, `"validation"`, `"test"` or `"all"`.
         on_error: `"raise"`, or `"skip"` to count videos that cannot be read and leave them out.
+        max_skipped: largest share of the part's videos that may be left out.
+        audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         batch_size: clips at a time.
         workers: threads that decode.
         report: called as `report(stage, done, total, text)`: stages `videos` and `batches`.
@@ -127,28 +151,27 @@ def evaluate(recogniser, data, *, split="test", on_error="raise", batch_size=8, 
     """
     report = report or (lambda stage, done, total, text="": None)
     table = recogniser.about.get("recipe", {}).get("data", {})
-    manifest = read_manifest(data, manifest=table.get("manifest") if Path(data).is_dir() else None)
+    manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest")})
     records = _with_labels_of(recogniser, manifest, _part(recogniser, manifest, table, split))
     indexed, broken = index_videos(
         records,
         on_error=on_error,
+        max_skipped=max_skipped,
+        audit=audit and read_audit(audit),
         workers=max(workers, 1),
         progress=lambda done, total: report("videos", done, total, split),
     )
     if not indexed:
         raise UserError(f"split {split!r} has no video that can be scored ({len(broken)} skipped)")
-    dataset = ClipDataset(
-        indexed,
-        recogniser.sampling,
-        recogniser.transform,
-        batch_size=batch_size,
-        masked=recogniser.masked,
-        workers=workers,
-    )
+    how = indexed, recogniser.sampling, recogniser.transform
+    options = {"masked": recogniser.masked, "workers": workers}
+    several = _has_views(recogniser)
+    dataset = ViewDataset(*how, **options) if several else ClipDataset(*how, batch_size=batch_size, **options)
     scores = []
     for index in range(len(dataset)):
         clips, labels = dataset[index]
-        scores.append(_predict(recogniser.model, clips, len(labels), batch_size))
+        found = _predict(recogniser.model, clips, len(labels), batch_size)
+        scores.append(found.mean(axis=0, keepdims=True) if several else found)
         report("batches", index + 1, len(dataset), split)
     records = tuple(record for record, _ in indexed)
     return Evaluation(
@@ -160,17 +183,30 @@ def evaluate(recogniser, data, *, split="test", on_error="raise", batch_size=8, 
         skipped=tuple(str(error) for error in broken),
         protocol=_protocol(recogniser),
         split=split,
+        official=manifest.official.get(split),
     )
 
 
+def _has_views(recogniser):
+    """Whether a video is looked at more than once."""
+    sampling, transform = recogniser.sampling, recogniser.transform
+    return sampling.method == "sequences" or sampling.num_clips > 1 or transform.num_crops > 1
+
+
 def _predict(model, clips, count, batch_size):
-    """Probabilities of a batch, filled up to `batch_size` so that nothing is compiled twice."""
+    """Probabilities of clips, in batches filled up to `batch_size` so that nothing is compiled twice."""
 
-    def fill(array):
-        return np.concatenate([array, np.repeat(array[-1:], batch_size - count, axis=0)])
+    def part(array, start):
+        array = array[start : start + batch_size]
+        return np.concatenate([array, np.repeat(array[-1:], batch_size - len(array), axis=0)])
 
-    filled = {key: fill(value) for key, value in clips.items()} if isinstance(clips, dict) else fill(clips)
-    return np.asarray(model.predict_on_batch(filled))[:count]
+    def batch(start):
+        if isinstance(clips, dict):
+            return {key: part(value, start) for key, value in clips.items()}
+        return part(clips, start)
+
+    scores = [np.asarray(model.predict_on_batch(batch(start))) for start in range(0, count, batch_size)]
+    return np.concatenate(scores)[:count]
 
 
 def _part(recogniser, manifest, table, split):
@@ -222,9 +258,14 @@ def _protocol(recogniser):
     sampling, transform = recogniser.sampling, recogniser.transform
     step = f", stride {sampling.stride}" if sampling.stride > 1 else ""
     every = f", 1 frame in {sampling.every}" if sampling.every > 1 else ""
+    clips = "1 clip" if sampling.num_clips == 1 else f"{sampling.num_clips} clips"
+    clips = "all clips" if sampling.method == "sequences" else clips
     crop = "whole frame" if transform.crop == "none" else "centre crop"
+    crop = crop if transform.num_crops == 1 else f"{transform.num_crops} crops"
     # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
     steps = ", mean of the steps' probabilities" if recogniser.model.layers[-1].name == "average" else ""
+    views = ", mean of the views' probabilities" if _has_views(recogniser) else ""
     return (
-        f"1 clip of {sampling.frames} frames ({sampling.method}{step}{every}), {crop} {transform.size}{steps}"
+        f"{clips} of {sampling.frames} frames ({sampling.method}{step}{every}), "
+        f"{crop} {transform.size}{steps}{views}"
     )

@@ -24,7 +24,8 @@ from keras_actrec.data import (
     FollowEpoch,
     extract_features,
     index_videos,
-    read_manifest,
+    read_audit,
+    read_set,
     split_manifest,
 )
 from keras_actrec.errors import UserError
@@ -39,7 +40,7 @@ class Run:
     record: dict
 
 
-def train(recipe, data, out, *, features=None, report=None):
+def train(recipe, data, out, *, features=None, audit=None, report=None):
     """Train a model as a recipe says.
 
     The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
@@ -49,10 +50,11 @@ def train(recipe, data, out, *, features=None, report=None):
 
     Args:
         recipe: a `Recipe`.
-        data: a CSV file or a folder, see `read_manifest`.
+        data: a CSV file or a folder, see `read_set`.
         out: the run directory: `recipe.toml`, `run.json`, `history.csv` and, when the run has ended,
             `model.keras`.
         features: folder for extracted features, default `out/features`; runs that share it share the work.
+        audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         report: called as `report(stage, done, total, text)` while it works: stages `videos`, `features`
             and `epochs`.
 
@@ -74,11 +76,15 @@ def train(recipe, data, out, *, features=None, report=None):
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
-    if not _trains_on_clips(recipe) and (recipe.clip.flip or recipe.clip.crop == "random"):
+    if not _trains_on_clips(recipe) and recipe.clip.transform.draws:
         raise UserError(
-            "a frozen backbone sees every frame once, so nothing can be flipped or cropped at random: "
-            "set clip.flip=false and clip.crop='center', or train.train_backbone=true"
+            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recoloured at "
+            "random: set clip.flip=false, clip.crop='center' and no colours, or train.train_backbone=true"
         )
+    foreign = [label for pair in recipe.clip.swap for label in pair if label >= len(names)]
+    if foreign:
+        raise UserError(f"clip.swap names class {foreign[0]}, but there are {len(names)}, from 0 on")
+    audited = audit and read_audit(audit)
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "recipe.toml", recipe.to_toml())
 
@@ -87,6 +93,8 @@ def train(recipe, data, out, *, features=None, report=None):
         indexed[part], broken = index_videos(
             parts[part],
             on_error=recipe.data.on_error,
+            max_skipped=recipe.data.max_skipped,
+            audit=audited,
             progress=lambda done, total, part=part: report("videos", done, total, part),
         )
         skipped += broken
@@ -103,7 +111,7 @@ def train(recipe, data, out, *, features=None, report=None):
         "data": {
             "sha256": manifest.sha256,
             "found": len(manifest.records),
-            "official": None,
+            "official": sum(manifest.official.values()) or None,
             "parts": {part: len(records) for part, records in parts.items()},
             "skipped": [str(error) for error in skipped],
         },
@@ -122,7 +130,7 @@ def train(recipe, data, out, *, features=None, report=None):
 
 def read_data(table, data):
     """Read and split the data as `[data]` of a recipe says: the manifest and its parts."""
-    manifest = read_manifest(data, manifest=table.manifest if Path(data).is_dir() else None)
+    manifest = read_set(data, dataset=table.dataset, split=table.split, manifest=table.manifest)
     parts = split_manifest(
         manifest,
         test_fold=table.test_fold,
@@ -137,9 +145,9 @@ def _build(recipe, num_classes, **changes):
     """The model of the recipe; `changes` replace arguments, None leaves one out."""
     name, size = recipe.model.name, recipe.clip.size
     arguments = dict(recipe.model.arguments)
-    if recipe.clip.method != "segments":
+    if recipe.clip.sampling.masks:
         if "masked" not in zoo.arguments_of(name):
-            raise UserError(f"{name} has no mask for short clips: set clip.method='segments'")
+            raise UserError(f"{name} has no mask for short clips: set clip.short='stretch'")
         arguments["masked"] = True
     frames = recipe.clip.frames if _sees_clips(recipe) else None
     arguments["input_shape"] = (frames, size, size, 3)
@@ -169,7 +177,7 @@ def _learner(recipe, model, indexed, features, report):
     options = {
         "batch_size": recipe.train.batch_size,
         "seed": recipe.train.seed,
-        "masked": recipe.clip.method != "segments",
+        "masked": recipe.clip.sampling.masks,
         "workers": recipe.train.workers,
     }
     datasets = {}

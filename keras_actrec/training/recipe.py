@@ -1,5 +1,6 @@
 """Recipes: what is trained, on what, and how, as typed TOML."""
 
+import dataclasses
 import difflib
 import json
 import tomllib
@@ -16,7 +17,7 @@ from keras_actrec.errors import UserError
 # Arguments of a builder that `train` gives, and why.
 _DECIDED = {
     "input_shape": "it follows from clip.size",
-    "masked": "it follows from clip.method",
+    "masked": "it follows from clip.method and clip.short",
     "return_sequences": "the model is trained at every step and saved with their mean",
     "classifier_activation": "the model answers with probabilities",
 }
@@ -46,37 +47,51 @@ class ModelTable(pydantic.BaseModel):
 
 
 class DataTable(_Table):
-    """`[data]`: how the videos are found and split. See `read_manifest` and `split_manifest`."""
+    """`[data]`: how the videos are found and split. See `read_set` and `split_manifest`."""
 
+    dataset: str | None = None
+    split: str | int | None = None
     manifest: str | None = None
     test_fold: int | str | None = None
     test_share: float = pydantic.Field(0.25, gt=0, lt=1)
     validation_share: float = pydantic.Field(0.0, ge=0, lt=1)
     split_seed: int = pydantic.Field(0, ge=0)
     on_error: Literal["raise", "skip"] = "raise"
+    max_skipped: float = pydantic.Field(0.1, ge=0, le=1)
 
 
 class ClipTable(_Table):
     """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`."""
 
     frames: int = 16
-    method: Literal["segments", "contiguous", "stride"] = "segments"
+    method: Literal["segments", "tsn", "contiguous", "dense", "stride", "sequences"] = "segments"
     stride: int = 1
     every: int = 1
+    short: Literal["stretch", "first", "repeat", "loop", "mask"] | None = None
+    num_clips: int = 1
+    hop: int | None = None
     size: int = 224
     short_side: int | None = None
-    crop: Literal["center", "random", "none"] = "center"
+    crop: Literal["center", "random", "multiscale", "resized", "none"] = "center"
     flip: bool = False
+    swap: list[list[int]] = []
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    num_crops: int = 1
 
     @property
     def sampling(self):
         """The `Sampling`."""
-        return Sampling(self.frames, self.method, self.stride, self.every)
+        return Sampling(**self._only(Sampling))
 
     @property
     def transform(self):
         """The `ClipTransform`."""
-        return ClipTransform(self.size, self.short_side, self.crop, self.flip)
+        return ClipTransform(**self._only(ClipTransform))
+
+    def _only(self, kind):
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(kind)}
 
 
 class TrainTable(_Table):

@@ -1,0 +1,37 @@
+"""`keras-actrec audit`: what the files of a set hold."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def audit(
+    data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
+    json: Annotated[
+        Path | None, typer.Option(help="Write what was found here; an earlier audit there is gone on with.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
+    split: Annotated[str | None, typer.Option(help="Which of the set's official splits.")] = None,
+    manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
+    workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
+):
+    """Read every video once: which are damaged, how many frames they have."""
+    from keras_actrec.cli._progress import progress
+    from keras_actrec.data import audit_videos, read_set
+
+    videos = read_set(data, dataset=dataset, split=split, manifest=manifest)
+    with progress() as report:
+        result = audit_videos(
+            videos,
+            out=json,
+            workers=workers,
+            progress=lambda done, total: report("videos", done, total),
+        )
+    for error in result.problems(videos):
+        print(f"{error.status}: {error}")
+    official = "" if result.official is None else f" of {result.official}"
+    counts = ", ".join(f"{count} {status}" for status, count in result.counts.items())
+    print(f"{result.found}{official} videos found; {len(result.files)} files: {counts}")
+    if json is not None:
+        print(f"wrote {json}")

@@ -1,0 +1,248 @@
+"""One interface to what frames come out of: a video by OpenCV or PyAV, a `.seq` file, a folder of images.
+
+A reader has `grab()`, which goes on to the next frame and tells whether there is one, and `retrieve()`,
+which gives that frame as uint8 `(H, W, 3)`, RGB, or `None` where it does not decode. `claimed` is the number
+of frames by the header, 0 where it says nothing, and `fps` the rate. `lazy` readers have not decoded a frame
+that they have grabbed. After the last frame, `complete(frames)` tells whether fewer frames than claimed are
+all that there should be. `way_out` is what to do about a damaged one.
+"""
+
+import functools
+import math
+import os
+import re
+import stat
+from pathlib import Path
+
+import numpy as np
+
+from keras_actrec.data._mp4 import shown_share
+from keras_actrec.errors import UserError
+
+# OpenCV's FFmpeg reads this once, when the process opens its first video. Bad files are reported by us.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+_FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class VideoError(UserError):
+    """A video that cannot be used.
+
+    Attributes:
+        path: path of the file.
+        status: `unreadable` (cannot be opened), `empty` (opens, but no frame decodes) or `truncated` (fewer
+            than 9 in 10 of the frames that its header claims decode).
+        reason: what is wrong and what to do, without the path.
+        counts: of a truncated file, the frames that decode and those that its header claims; else `None`.
+    """
+
+    def __init__(self, path, status, reason, counts=None):
+        super().__init__(path, status, reason, counts)  # all of them, so that the error survives pickling
+        self.path, self.status, self.reason, self.counts = Path(path), status, reason, counts
+
+    def __str__(self):
+        return f"{_printable(self.path)}: {self.reason}"
+
+
+def open_video(path, decoder):
+    """The reader for a file or a folder of frames; `VideoError` where there is nothing to read."""
+    if decoder not in _DECODERS:
+        raise UserError(f"`decoder` must be one of {', '.join(_DECODERS)}. Received: decoder={decoder!r}")
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return _FrameFolder(path)
+        if not stat.S_ISREG(mode):
+            raise VideoError(path, "unreadable", "neither a file nor a folder; remove it")
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
+    except FileNotFoundError as error:
+        reason = "a link to a file that is not there" if path.is_symlink() else "file not found"
+        raise VideoError(path, "unreadable", f"{reason}; check the path") from error
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror}); mend that or remove it"
+        raise VideoError(path, "unreadable", reason) from error
+    if path.suffix.lower() == ".seq":
+        from keras_actrec.data._seq import SeqReader  # which needs this module
+
+        return SeqReader(path)
+    return _DECODERS[decoder](path)
+
+
+class _Video:
+    lazy = False
+    way_out = "re-encode it with ffmpeg or remove it"
+
+    def complete(self, frames):
+        """Whether the header's count is wrong, not the file.
+
+        An mp4 counts the frames that its edit list hides. Matroska, MPEG-TS and the like have no count, and
+        AVI counts pauses: there `claimed` is length times rate, and the time of the last frame decides.
+        """
+        share = shown_share(self.path)
+        if share is not None:
+            return 10 * frames >= 9 * self.claimed * share
+        return 10 * self.seconds * self.fps >= 9 * self.claimed
+
+    def _refuse(self, program):
+        reason = f"{program} cannot open it (damaged, no video track, or not a video); {self.way_out}"
+        raise VideoError(self.path, "unreadable", reason)
+
+
+class _OpenCV(_Video):
+    def __init__(self, path):
+        cv2 = opencv()
+        self.path, self.seconds = path, 0.0
+        self._capture = cv2.VideoCapture(_plain_name(path), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            self._refuse("OpenCV")
+        # streams without a count give a negative number
+        self.claimed = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.fps = _finite(self._capture.get(cv2.CAP_PROP_FPS))
+
+    def grab(self):
+        if not self._capture.grab():
+            return False
+        self.seconds = max(self.seconds, self._capture.get(opencv().CAP_PROP_POS_MSEC) / 1000)
+        return True
+
+    def retrieve(self):
+        found, frame = self._capture.retrieve()
+        return opencv().cvtColor(frame, opencv().COLOR_BGR2RGB) if found else None
+
+
+class _PyAV(_Video):
+    def __init__(self, path):
+        try:
+            import av
+        except ImportError as error:
+            raise UserError(
+                "decoder='pyav' needs the extra `pyav`: pip install 'keras_actrec[pyav]'"
+            ) from error
+        self.path, self.seconds = path, 0.0
+        try:
+            container = av.open(_plain_name(path), metadata_errors="ignore")
+        except av.error.FFmpegError:
+            self._refuse("PyAV")
+        if not container.streams.video:
+            self._refuse("PyAV")
+        stream = container.streams.video[0]
+        self.fps = _finite(stream.average_rate or stream.guessed_rate or 0)
+        self.claimed = max(0, stream.frames)
+        if not self.claimed and container.duration:  # as OpenCV does it
+            self.claimed = max(0, math.floor(container.duration / av.time_base * self.fps + 0.5))
+        self._begin = (stream.start_time or 0) * stream.time_base
+        self._error = av.error.FFmpegError
+        self._frames = self._decode(container, stream, self._error)
+
+    @staticmethod
+    def _decode(container, stream, error):
+        try:
+            for packet in container.demux(stream):
+                try:
+                    yield from packet.decode()
+                except error:  # of one damaged packet: what follows may be whole
+                    continue
+        except error:
+            return
+
+    def grab(self):
+        self._frame = next(self._frames, None)
+        if self._frame is None:
+            return False
+        if self._frame.time is not None:
+            self.seconds = max(self.seconds, float(self._frame.time - self._begin))
+        return True
+
+    def retrieve(self):
+        try:
+            frame = self._frame.to_ndarray(format="rgb24")
+        except (self._error, ValueError):
+            return None
+        return np.ascontiguousarray(np.rot90(frame, self._frame.rotation // 90))
+
+
+class _FrameFolder:
+    lazy = True
+    fps = 0.0
+    way_out = "extract its frames again or remove it"
+
+    def __init__(self, path):
+        self.files = frame_files(path)
+        if not self.files:
+            reason = f"the folder has no numbered images ({', '.join(_FRAME_SUFFIXES)}); remove it"
+            raise VideoError(path, "empty", reason)
+        self.claimed = len(self.files)
+        self._place = -1
+
+    def grab(self):
+        self._place += 1
+        return self._place < len(self.files)
+
+    def retrieve(self):
+        cv2 = opencv()
+        try:
+            data = np.fromfile(self.files[self._place], "uint8")
+            frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        except (OSError, cv2.error):  # cv2.error: more pixels than OpenCV reads
+            return None
+        return None if frame is None else cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+    def complete(self, frames):
+        return False
+
+
+_DECODERS = {"opencv": _OpenCV, "pyav": _PyAV}
+
+
+def frame_files(folder):
+    """The numbered images of a folder in the order of their numbers; everything else in it is passed over."""
+    numbered = {}
+    for path in sorted(Path(folder).iterdir()):
+        match = re.search(r"(\d+)$", path.stem)
+        if match and path.suffix.lower() in _FRAME_SUFFIXES and not path.name.startswith("."):
+            twin = numbered.setdefault(int(match[1]), path)
+            if twin != path:
+                reason = f"{_printable(twin.name)} and {_printable(path.name)} have the same number"
+                raise VideoError(folder, "unreadable", f"{reason}; keep the images of one video only")
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def stamp(path):
+    """Size in bytes and time of change in ns of a file, or of a folder of frames as a whole."""
+    path = Path(path)
+    files = frame_files(path) if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    changed = max(about.st_mtime_ns for about in [path.stat(), *stats])  # a folder's tells that a frame went
+    return sum(about.st_size for about in stats), changed
+
+
+@functools.cache
+def opencv():
+    """OpenCV, loaded when first needed and without its own messages about bad files."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2
+
+
+def _plain_name(path):
+    """The name for FFmpeg, which takes `a` in `a:b` for a protocol, but not in `/folder/a:b`."""
+    name = os.path.abspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:  # OpenCV 5.0 would crash, and the process with it
+        raise VideoError(path, "unreadable", "its name is not UTF-8; rename it") from error
+    return name
+
+
+def _finite(rate):
+    rate = float(rate)
+    return rate if math.isfinite(rate) and rate > 0 else 0.0
+
+
+def _printable(name):
+    """A name on one line and in characters that every terminal and file takes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))

@@ -1,0 +1,238 @@
+"""Every video of a set read once: what each file holds, and which are damaged."""
+
+import hashlib
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from keras_actrec._files import replacing
+from keras_actrec.data._readers import VideoError, frame_files, stamp
+from keras_actrec.data.decode import VideoInfo, probe
+from keras_actrec.errors import UserError
+
+_ENTRY = ("path", "status", "frames", "claimed_frames", "fps", "width", "height", "sha256")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in the files of a set.
+
+    Attributes:
+        found: number of records in the manifest.
+        official: number that the set should have, `None` where that is not known.
+        files: dict of path, as the manifest has it, to a dict of `path`; `status`: `ok`, `truncated`,
+            `unreadable` or `empty`; `frames` that decode, `claimed_frames` by the header, `fps`, `width` and
+            `height`, all 0 where the file cannot be used (a truncated one has both counts); `sha256`, `None`
+            where the file cannot be read.
+        details: dict of path to a dict of `bytes` and `changed` (time in ns), by which a file is known again,
+            `None` where it is not there, and `reason`, empty where the status is `ok`.
+    """
+
+    found: int
+    official: int | None
+    files: dict
+    details: dict
+
+    @property
+    def counts(self):
+        """Dict of status to number of files."""
+        statuses = [entry["status"] for entry in self.files.values()]
+        return {status: statuses.count(status) for status in ("ok", "truncated", "unreadable", "empty")}
+
+    def problems(self, manifest):
+        """The `VideoError`s of a manifest's files, in its order."""
+        return [
+            VideoError(record.file, self.files[record.path]["status"], self.details[record.path]["reason"])
+            for record in {record.path: record for record in manifest.records}.values()
+            if self.files[record.path]["status"] != "ok"
+        ]
+
+    def look_up(self, record):
+        """What the audit says of a record's file.
+
+        Returns:
+            A `VideoInfo`, or `None` where the file is not in the audit or has changed since.
+
+        Raises:
+            VideoError: for a file that cannot be used.
+        """
+        entry = self.files.get(record.path)
+        if entry is None or not _is_current(record, {**entry, **self.details[record.path]}):
+            return None
+        if entry["status"] != "ok":
+            raise VideoError(record.file, entry["status"], self.details[record.path]["reason"])
+        return VideoInfo(**{name: entry[name] for name in VideoInfo.__dataclass_fields__})
+
+    def write(self, path):
+        """Writes the audit as JSON."""
+        about = {**asdict(self), "files": list(self.files.values())}
+        with replacing(path) as beside:
+            beside.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def audit_videos(manifest, *, out=None, workers=2, progress=None):
+    """Reads every video of a set through and hashes it.
+
+    With `out` the work is kept: what an interrupted call has done, also one that was killed, is not done
+    again, and a later call reads only files whose size or time of change differ. The file's bytes depend on
+    the set alone.
+
+    Args:
+        manifest: a `Manifest`.
+        out: JSON file to write, see `Audit`; until it is complete, `.journal-<name>` beside it holds a line a
+            file.
+        workers: number of threads.
+        progress: called as `progress(done, total)` at the start, with what was known, and after every file.
+
+    Returns:
+        An `Audit`.
+
+    Raises:
+        UserError: an argument out of range, or a file `out` that is not an audit.
+    """
+    if workers < 1:
+        raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
+    records = {record.path: record for record in manifest.records}  # several may be sequences of one file
+    known = _known(out)
+    rows = {
+        path: known[path]
+        for path, record in records.items()
+        if path in known and _is_current(record, known[path])  # what could not be read is tried again
+    }
+
+    def report():
+        if progress is not None:
+            progress(len(rows), len(records))
+
+    report()
+    todo = [record for path, record in records.items() if path not in rows]
+    journal = _Journal(out)
+    with journal, ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(lambda record: journal.add(_examine(record)), record) for record in todo]
+        try:
+            for future in as_completed(futures):
+                row = future.result()
+                rows[row["path"]] = row
+                report()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    audit = Audit(
+        found=len(manifest.records),
+        official=sum(manifest.official.values()) or None,
+        files={path: {name: rows[path][name] for name in _ENTRY} for path in records},
+        details={path: {n: v for n, v in rows[path].items() if n not in _ENTRY} for path in records},
+    )
+    if out is not None:
+        audit.write(out)
+        journal.path.unlink()
+    return audit
+
+
+def read_audit(path):
+    """Reads what `audit_videos` wrote.
+
+    Returns:
+        An `Audit`, for `index_videos` and the like.
+
+    Raises:
+        UserError: the file is missing or is not an audit.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        files = {entry["path"]: {name: entry[name] for name in _ENTRY} for entry in values["files"]}
+        details = {path: values["details"][path] for path in files}
+        return Audit(values["found"], values["official"], files, details)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; write it with keras-actrec audit --json {path}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not an audit; write it with keras-actrec audit --json {path}") from error
+
+
+class _Journal:
+    """A line a file as they are done; the system has it when it is flushed, so killing us loses none."""
+
+    def __init__(self, out):
+        self.path = None if out is None else _journal_of(out)
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a", encoding="utf-8")
+            self._file.write("\n")  # behind a line that was cut off
+
+    def __exit__(self, *error):
+        if self.path is not None:
+            self._file.close()
+
+    def add(self, row):
+        if self.path is not None:
+            with self._lock:
+                self._file.write(json.dumps(row) + "\n")
+                self._file.flush()
+        return row
+
+
+def _journal_of(out):
+    return Path(out).with_name(f".journal-{Path(out).name}")
+
+
+def _known(out):
+    """Rows of an earlier audit and of the journal of one that was interrupted."""
+    rows = {}
+    if out is not None and Path(out).exists():
+        audit = read_audit(out)
+        rows = {path: {**entry, **audit.details[path]} for path, entry in audit.files.items()}
+    if out is not None and _journal_of(out).exists():
+        for line in _journal_of(out).read_bytes().splitlines():
+            try:
+                row = json.loads(line)
+                rows[row["path"]] = row
+            except ValueError:  # empty, or cut off when we were killed
+                continue
+    return rows
+
+
+def _examine(record):
+    """One file: the entry and the details in one dict."""
+    row = {"path": record.path, "status": "ok", "frames": 0, "claimed_frames": 0, "fps": 0.0}
+    row |= {"width": 0, "height": 0, "sha256": None, **_details(record), "reason": ""}
+    try:
+        row["sha256"] = _sha256(record.file)
+        row |= asdict(probe(record.file))
+    except VideoError as error:
+        row |= {"status": error.status, "reason": error.reason}
+        if error.counts is not None:
+            row["frames"], row["claimed_frames"] = error.counts
+    return row
+
+
+def _details(record):
+    try:
+        size, changed = stamp(record.file)
+    except (OSError, VideoError):
+        size = changed = None
+    return {"bytes": size, "changed": changed}
+
+
+def _is_current(record, row):
+    return row["sha256"] is not None and _details(record).items() <= row.items()
+
+
+def _sha256(path):
+    """Hash of a file's bytes; of a folder's frames, of their names and bytes."""
+    path = Path(path)
+    try:
+        if path.is_file():
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        if path.is_dir():
+            key = hashlib.sha256()
+            for frame in frame_files(path):
+                key.update(repr(frame.name).encode() + hashlib.sha256(frame.read_bytes()).digest())
+            return key.hexdigest()
+    except (OSError, VideoError):  # `probe` says why
+        return None
+    return None

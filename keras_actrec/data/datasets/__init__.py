@@ -1,0 +1,116 @@
+"""Readers of datasets in their official layouts, one a file."""
+
+import difflib
+import importlib
+import inspect
+from pathlib import Path
+
+from keras_actrec.data.manifest import read_manifest
+from keras_actrec.errors import UserError
+
+# A reader is a file with a function of its name (and `read_skeleton`, if it has joints) and a line here.
+_READERS = (
+    "csv",
+    "diving48",
+    "folder",
+    "hmdb51",
+    "jhmdb",
+    "kinetics",
+    "msr_action3d",
+    "northwestern_ucla",
+    "ntu_rgbd",
+    "olympic_sports",
+    "poses",
+    "something_something_v1",
+    "something_something_v2",
+    "sysu_3d_hoi",
+    "ucf101",
+    "ucf_sports",
+    "utkinect",
+)
+
+
+def list_datasets():
+    """Names for `read_dataset`, sorted.
+
+    Returns:
+        A tuple of names.
+    """
+    return _READERS
+
+
+def read_dataset(name, root, **options):
+    """Reads a set in its official layout: which records there are, their labels, splits and groups.
+
+    The docstring of the reader, `keras_actrec.data.datasets.<name>.<name>`, says which files it looks for,
+    which splits there are and how many records they should have.
+
+    Args:
+        name: one of `list_datasets()`.
+        root: folder of the set.
+        **options: options of the reader, such as `split`.
+
+    Returns:
+        A `Manifest`: compare its `found` with its `official`.
+
+    Raises:
+        UserError: an unknown name or option, or what the reader raises.
+    """
+    reader = getattr(_module("name", name, _READERS), name)
+    known = [option for option in inspect.signature(reader).parameters if option != "root"]
+    for option, value in options.items():
+        if option not in known:
+            there = f"its options are {', '.join(known)}" if known else "it has none"
+            raise UserError(f"{name} has no option `{option}`; {there}. Received: {option}={value!r}")
+    return reader(root, **options)
+
+
+def read_set(data, *, dataset=None, split=None, manifest=None):
+    """Reads a set as `[data]` of a recipe names it: by its reader, or as a CSV file or folder of one's own.
+
+    Args:
+        data: folder of the set, or path of a CSV file.
+        dataset: one of `list_datasets()`, or `None` for `read_manifest`.
+        split: the reader's option of that name, `None` for its default.
+        manifest: name of the CSV file in a folder of one's own.
+
+    Returns:
+        A `Manifest`.
+
+    Raises:
+        UserError: what the readers raise, or `split` without a `dataset`.
+    """
+    if dataset is not None:
+        return read_dataset(dataset, data, **({} if split is None else {"split": split}))
+    if split is not None:
+        raise UserError(f"`split` goes with a `dataset`. Received: split={split!r}")
+    return read_manifest(data, manifest=manifest if Path(data).is_dir() else None)
+
+
+def read_skeleton(dataset, record):
+    """Reads the joints of a record of a skeleton set.
+
+    Args:
+        dataset: name of the set, such as `Manifest.dataset`.
+        record: a `Record` of it.
+
+    Returns:
+        float32 array `(T, bodies, joints, 3)` in the set's own unit: metres for all but `jhmdb` (pixels)
+        and `poses` (the estimator's). Bodies that are missing are zeros.
+
+    Raises:
+        UserError: a set without joints.
+        VideoError: a file that cannot be used; see its `status`.
+    """
+    names = [name for name in _READERS if hasattr(_module("dataset", name, _READERS), "read_skeleton")]
+    return _module("dataset", dataset, names).read_skeleton(record)
+
+
+def _module(argument, name, names):
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(
+            f"`{argument}` must be one of {', '.join(names)}. {hint}Received: {argument}={name!r}"
+        )
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,169 @@
+"""What the readers share: find files, check options, check the finished list."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_actrec.data.decode import VideoError
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, _check_groups
+from keras_actrec.errors import UserError
+
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+def look_for(root, dataset, *patterns):
+    """The first path below `root` that matches one of the glob patterns, or an error that names them."""
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; give the folder that holds {dataset}")
+    for pattern in patterns:
+        found = sorted(path for path in root.glob(pattern) if not path.name.startswith("."))
+        if found:
+            return found[0]
+    raise UserError(f"{root}: not the layout of {dataset}; looked for {' or '.join(patterns)} in it")
+
+
+def choose(name, value, allowed):
+    """The one of `allowed` that `value` is or spells, or an error that lists them."""
+    for item in allowed:
+        if str(item) == str(value):
+            return item
+    raise UserError(f"`{name}` must be one of {', '.join(map(str, allowed))}. Received: {name}={value!r}")
+
+
+def walk(root):
+    """Yields (folder, names of its files) below `root`, sorted, hidden ones and loops of links left out."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+
+
+def index(root, *, suffixes=VIDEO_SUFFIXES, parents=0):
+    """Files below `root` by name: the last `parents` folders and the name without suffix."""
+    found = {}
+    for folder, names in walk(root):
+        above = folder.parts[len(folder.parts) - parents :]
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in suffixes:
+                continue
+            key = "/".join((*above, stem))
+            if key in found:
+                raise UserError(f"{folder / name}: also found as {found[key]}; keep one copy below {root}")
+            found[key] = folder / name
+    return found
+
+
+def read_text(path):
+    """The text of a file in UTF-8."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text in UTF-8 ({_short(error)})") from error
+
+
+def read_lines(path):
+    """The lines of a text file that are not blank, without the space around them."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+
+
+def read_json(path, kind):
+    """What a JSON file holds, a `list` or a `dict` as `kind` says."""
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: not a JSON file ({_short(error)})") from error
+    if not isinstance(content, kind):
+        raise UserError(f"{path}: must hold a JSON {'list' if kind is list else 'object'}")
+    return content
+
+
+def read_mat(path, name):
+    """The array `name` of a MATLAB file."""
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise UserError("MATLAB files are read with SciPy: pip install 'keras_actrec[skeletons]'") from error
+    path = readable(path)
+    try:
+        content = loadmat(path, variable_names=[name])
+    except Exception as error:  # a damaged file ends in whatever SciPy met first
+        raise VideoError(
+            path, "unreadable", f"not a MATLAB file up to version 7 ({_short(error)})"
+        ) from error
+    if name not in content:
+        raise VideoError(path, "unreadable", f"the MATLAB file has no variable `{name}`; get it again")
+    return content[name]
+
+
+def readable(path):
+    """The path, if there is a file with something in it."""
+    path = Path(path)
+    if not path.is_file():
+        raise VideoError(path, "unreadable", "file not found; check the path")
+    if not path.stat().st_size:
+        raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
+    return path
+
+
+def read_numbers(path):
+    """The lines of a text file of numbers, split at the space between them."""
+    path = readable(path)
+    try:
+        return [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise VideoError(path, "unreadable", f"not a text file of joints ({_short(error)})") from error
+
+
+def checked_joints(path, joints, shape):
+    """Joints as float32, if they have the shape `(T, *shape)`, T at least 1, and are finite."""
+    try:
+        joints = np.asarray(joints, "float32")
+    except (TypeError, ValueError) as error:
+        raise VideoError(path, "unreadable", f"the joints are not numbers ({_short(error)})") from error
+    if joints.ndim != len(shape) + 1 or joints.shape[1:] != shape:
+        expected = ", ".join(map(str, ("T", *shape)))
+        raise VideoError(path, "unreadable", f"the joints must be ({expected}), and are {joints.shape}")
+    if not len(joints):
+        raise VideoError(path, "empty", "there are no frames in it; get it again or remove it")
+    if not np.isfinite(joints).all():
+        bad = np.count_nonzero(~np.isfinite(joints))
+        raise VideoError(
+            path, "unreadable", f"{bad} coordinates are not finite; set them to zero or remove it"
+        )
+    return joints
+
+
+def relative(file, root):
+    """The path of `file` as the manifest has it."""
+    return Path(file).relative_to(root).as_posix()
+
+
+def finish(dataset, root, class_names, records, official):
+    """The manifest, if it has records, no record twice and no group in two splits."""
+    root = Path(root)
+    if not records:
+        raise UserError(f"{root}: none of the files that {dataset} lists were found below it")
+    splits = {}
+    for record in records:
+        if record.path in splits:
+            first, second = (split or "the list" for split in (splits[record.path], record.split))
+            where = f"twice in {first}" if first == second else f"in {first} and in {second}"
+            raise UserError(f"{root}: {record.path!r} stands {where}; the lists of {dataset} are damaged")
+        splits[record.path] = record.split
+    _check_groups(root, records)
+    return Manifest(tuple(records), tuple(class_names), root, dict(official), dataset)
+
+
+def _short(error):
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,38 @@
+"""Joints from any pose estimator, listed in a CSV file or sorted into class folders."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from keras_actrec.data.manifest import read_manifest
+from keras_actrec.data.poses import POSE_SUFFIXES, read_pose
+from keras_actrec.errors import UserError
+
+
+def poses(root, *, manifest=None):
+    """Sequences of joints from any pose estimator, one `.npz` or `.json` file each.
+
+    The files are listed or sorted into folders as videos are, see `read_manifest`; what is in them, see
+    `Pose`; to write them, see `write_pose`.
+
+    Args:
+        root: a CSV file or a folder.
+        manifest: name of the CSV file inside the folder `root`.
+
+    Returns:
+        A `Manifest`.
+
+    Raises:
+        UserError: as `read_manifest`, or a listed file with another suffix.
+    """
+    found = read_manifest(root, manifest=manifest, suffixes=POSE_SUFFIXES)
+    for record in found.records:
+        if record.file.suffix.lower() not in POSE_SUFFIXES:
+            raise UserError(f"{record.file}: joints are read from {' and '.join(POSE_SUFFIXES)} files")
+    return replace(found, dataset="poses")
+
+
+def read_skeleton(record):
+    """Joints `(T, bodies, joints, 3)` as the file has them; of joints in two dimensions the third is 0."""
+    joints = read_pose(record.file).joints
+    return np.pad(joints, [(0, 0)] * 3 + [(0, 3 - joints.shape[3])])

@@ -1,0 +1,119 @@
+"""Joints from any pose estimator: one file a sequence, `.npz` or `.json`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_actrec._files import replacing
+from keras_actrec.data.decode import VideoError
+from keras_actrec.errors import UserError
+
+POSE_SUFFIXES = (".json", ".npz")
+
+
+@dataclass(frozen=True)
+class Pose:
+    """The joints of one sequence.
+
+    A `.npz` file holds these as arrays of the same names (no pickled objects), a `.json` file as one object
+    with the same keys, arrays as nested lists; only `joints` is needed. A body or joint that was not seen
+    is zeros (and its score 0): numbers that are not finite are refused.
+
+    Attributes:
+        joints: float32 array `(T, bodies, joints, 2 or 3)`, in metres or pixels as the estimator has them.
+        scores: float32 array `(T, bodies, joints)`, the estimator's confidence, or `None`.
+        fps: frames a second, or `None`.
+        names: tuple of the joints' names, or `None`.
+    """
+
+    joints: np.ndarray
+    scores: np.ndarray | None = None
+    fps: float | None = None
+    names: tuple | None = None
+
+
+def read_pose(path):
+    """Reads the joints of a sequence from a `.npz` or `.json` file, see `Pose`.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        A `Pose`.
+
+    Raises:
+        VideoError: not such a file, a pickled object in it, or shapes that do not fit together.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise VideoError(path, "unreadable", "file not found; check the path")
+    if not path.stat().st_size:
+        raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
+    try:
+        if path.suffix.lower() == ".npz":
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                content = {name: file[name] for name in ("joints", "scores", "fps", "names") if name in file}
+        else:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError("must hold an object")
+    except Exception as error:  # a damaged archive ends in whatever zip, zlib or NumPy met first
+        reason = " ".join(str(error).split())[:200]
+        raise VideoError(path, "unreadable", f"not a file of joints ({reason}); see `Pose`") from error
+    try:
+        return _checked(content)
+    except (UserError, TypeError, ValueError, OverflowError) as error:
+        raise VideoError(path, "unreadable", " ".join(str(error).split())[:300]) from error
+
+
+def write_pose(path, joints, *, scores=None, fps=None, names=None):
+    """Writes the joints of a sequence to a `.npz` or `.json` file, see `Pose`.
+
+    Args:
+        path: path of the file; its suffix says which.
+        joints: array `(T, bodies, joints, 2 or 3)`.
+        scores: array `(T, bodies, joints)`, or `None`.
+        fps: frames a second, or `None`.
+        names: names of the joints, or `None`.
+
+    Raises:
+        UserError: another suffix, shapes that do not fit together, or numbers that are not finite.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in POSE_SUFFIXES:
+        raise UserError(f"{path}: the file must end with {' or '.join(POSE_SUFFIXES)}")
+    pose = _checked({"joints": joints, "scores": scores, "fps": fps, "names": names})
+    content = {name: value for name, value in vars(pose).items() if value is not None}
+    with replacing(path) as beside:
+        if path.suffix.lower() == ".npz":
+            np.savez_compressed(beside, **content)
+        else:
+            content = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in content.items()}
+            beside.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _checked(content):
+    if content.get("joints") is None:
+        raise UserError("`joints` is missing; it must be (T, bodies, joints, 2 or 3)")
+    joints = np.asarray(content["joints"], "float32")
+    if joints.ndim != 4 or joints.shape[3] not in (2, 3) or not joints.size:
+        raise UserError(f"`joints` must be (T, bodies, joints, 2 or 3). Received: {joints.shape}")
+    scores, fps, names = (content.get(name) for name in ("scores", "fps", "names"))
+    if scores is not None:
+        scores = np.asarray(scores, "float32")
+        if scores.shape != joints.shape[:3]:
+            raise UserError(f"`scores` must be {joints.shape[:3]}, as `joints`. Received: {scores.shape}")
+    for name, array in (("joints", joints), ("scores", scores)):
+        if array is not None and not np.isfinite(array).all():
+            raise UserError(f"`{name}` has numbers that are not finite; write zeros for what was not seen")
+    if fps is not None:
+        fps = float(fps)
+        if not 0 < fps < np.inf:
+            raise UserError(f"`fps` must be above 0. Received: fps={fps}")
+    if names is not None:
+        names = tuple(map(str, names))
+        if len(names) != joints.shape[2]:
+            raise UserError(f"`names` must name {joints.shape[2]} joints. Received: {len(names)} names")
+    return Pose(joints, scores, fps, names)

@@ -1,0 +1,173 @@
+"""From joints of any length to sequences of one length."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_actrec.data.sampling import Sampling
+from keras_actrec.errors import UserError
+
+_LENGTHS = ("pad", "resample")
+
+
+@dataclass(frozen=True)
+class SkeletonTransform:
+    """Places, turns and scales a skeleton sequence and gives it a fixed length.
+
+    The whole sequence, with all its bodies, is moved as one, in this order:
+
+    1. `center`: a joint becomes the origin where the first frame has it.
+    2. `align`: a turn about the vertical axis, y, after which the line from one joint of the first frame to
+       another points along x, whichever way it dips.
+    3. `rotation`, with a generator: R = Rz Ry Rx about the origin, each angle drawn from -`rotation` to
+       `rotation`.
+    4. `scale`, with a generator: a factor drawn from 1 - `scale` to 1 + `scale`.
+    5. `length`: `"pad"` adds frames of zeros that the mask leaves out; of a longer sequence it takes a window
+       that is drawn with a generator, else centred. `"resample"` takes `frames` points in even steps from the
+       first frame to the last, linear between frames.
+    6. `velocity`: the step from the frame before, 0 in the first, is added as three more channels.
+
+    A joint at exactly (0, 0, 0) is missing, such as all joints of a body that is not there: it stays zero,
+    nothing is interpolated between it and a frame that has it (the nearer of the two is taken), and steps to
+    and from it are 0. "The first frame" is the first one in which body 0 has the joints in question, or, if
+    none does, the next body; without one, nothing is moved.
+
+    Attributes:
+        frames: T, length of the result.
+        length: `"pad"` or `"resample"`.
+        center: joint, or `None` to leave the origin where it is; 1, the middle of the spine, is that of
+            EleAttG on NTU RGB+D.
+        align: two joints, such as the right and the left hip, or `None`.
+        rotation: largest angle in degrees about each axis, 0 to 180; EleAttG draws up to 35.
+        scale: largest relative change of size, 0 or more and below 1.
+        velocity: whether to add the steps.
+
+    Raises:
+        UserError: an argument out of range.
+
+    Reference:
+        [Zhang et al., 2018](https://arxiv.org/abs/1807.04445).
+    """
+
+    frames: int = 300
+    length: str = "pad"
+    center: int | None = 1
+    align: tuple | None = None
+    rotation: float = 0.0
+    scale: float = 0.0
+    velocity: bool = False
+
+    def __post_init__(self):
+        if self.frames < 1:
+            raise UserError(f"`frames` must be at least 1. Received: frames={self.frames}")
+        if self.length not in _LENGTHS:
+            raise UserError(
+                f"`length` must be one of {', '.join(_LENGTHS)}. Received: length={self.length!r}"
+            )
+        if self.center is not None and self.center < 0:
+            raise UserError(f"`center` must be a joint, 0 or more. Received: center={self.center}")
+        if self.align is not None:
+            object.__setattr__(self, "align", tuple(self.align))  # JSON and TOML have lists
+            if len(self.align) != 2 or self.align[0] == self.align[1] or min(self.align) < 0:
+                raise UserError(f"`align` must be two joints. Received: align={self.align}")
+        if not 0 <= self.rotation <= 180:
+            raise UserError(f"`rotation` must be from 0 to 180. Received: rotation={self.rotation}")
+        if not 0 <= self.scale < 1:
+            raise UserError(f"`scale` must be at least 0 and below 1. Received: scale={self.scale}")
+
+    def __call__(self, joints, rng=None):
+        """Transforms a sequence.
+
+        Args:
+            joints: float array `(N, bodies, joints, 3)`, N at least 1.
+            rng: `np.random.Generator` for training; `None` gives the same result every time.
+
+        Returns:
+            float32 array `(frames, D)` with D = bodies x joints x 3, or x 6 with `velocity`, and bool array
+            `(frames,)`, true where the frame counts.
+
+        Raises:
+            UserError: `joints` has another shape, holds what is not a number, or lacks a joint that `center`
+                or `align` names.
+        """
+        joints = self._checked(joints)
+        there = joints.any(axis=-1)  # (N, bodies, joints)
+        joints = np.where(there[..., None], self._placed(joints, there, rng), 0)
+        if self.length == "resample":
+            joints, there = _resample(joints, there, self.frames)
+            mask = np.ones(self.frames, bool)
+        else:
+            indices, mask = Sampling(self.frames, "contiguous").indices(len(joints), rng)
+            joints, there = joints[indices], there[indices]
+        if self.velocity:
+            both = (there[1:] & there[:-1])[..., None]
+            steps = np.zeros_like(joints)
+            steps[1:] = np.where(both, np.diff(joints, axis=0), 0)
+            joints = np.concatenate([joints, steps], axis=-1)
+        joints = np.where(mask[:, None, None, None], joints, 0)
+        return joints.reshape(self.frames, -1).astype("float32"), mask
+
+    def _checked(self, joints):
+        joints = np.asarray(joints, "float64")
+        if joints.ndim != 4 or joints.shape[-1] != 3 or not joints.size:
+            raise UserError(f"`joints` must have the shape (N, bodies, joints, 3). Received: {joints.shape}")
+        if not np.isfinite(joints).all():
+            frame = int(np.argwhere(~np.isfinite(joints))[0, 0])
+            raise UserError(f"`joints` must be numbers; a missing joint is zero. Frame {frame} has others")
+        for name, value in (("center", self.center), ("align", max(self.align or (0,)))):
+            if (value or 0) >= joints.shape[2]:
+                raise UserError(f"`{name}` names joint {value}, but there are {joints.shape[2]}, from 0 on")
+        return joints
+
+    def _placed(self, joints, there, rng):
+        origin, turn = np.zeros(3), np.eye(3)
+        if self.center is not None:
+            origin = _first(joints, there, (self.center,))[0]
+        if self.align is not None:
+            start, end = _first(joints, there, self.align)
+            line = end - start
+            turn = _rotation_y(math.atan2(line[2], line[0]))
+        if rng is not None and self.rotation:
+            x, y, z = np.radians(rng.uniform(-self.rotation, self.rotation, 3))
+            turn = _rotation_z(z) @ _rotation_y(y) @ _rotation_x(x) @ turn
+        if rng is not None and self.scale:
+            turn = turn * rng.uniform(1 - self.scale, 1 + self.scale)
+        return (joints - origin) @ turn.T
+
+
+def _first(joints, there, names):
+    """The named joints in the first frame of the first body that has them all, else zeros."""
+    shown = there[:, :, list(names)].all(axis=-1)  # (N, bodies)
+    body = int(shown.any(axis=0).argmax())
+    frame = int(shown[:, body].argmax())
+    return joints[frame, body, list(names)] * shown[frame, body]
+
+
+def _resample(joints, there, frames):
+    """`frames` points in even steps from the first frame to the last; a single one is the middle."""
+    last, steps = len(joints) - 1, max(frames - 1, 1)
+    place = np.arange(frames) * last if frames > 1 else np.array([last // 2])
+    before = place // steps
+    after = np.minimum(before + 1, last)
+    share = ((place % steps) / steps)[:, None, None]  # (frames, 1, 1)
+    # A missing joint has no place to interpolate from: the nearer frame counts alone.
+    share = np.where(there[before] & there[after], share, share >= 0.5)  # (frames, bodies, joints)
+    there = np.where(share < 1, there[before], there[after])
+    share = share[..., None]
+    return (1 - share) * joints[before] + share * joints[after], there
+
+
+def _rotation_x(angle):
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+
+def _rotation_y(angle):
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
+def _rotation_z(angle):
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+
+from keras_actrec.data import VideoError, read_dataset, read_pose, read_skeleton, write_pose
+from keras_actrec.errors import UserError
+
+JOINTS = np.arange(4 * 2 * 3 * 2, dtype="float32").reshape(4, 2, 3, 2) / 4
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+def test_a_pose_comes_back_as_it_was_written(suffix, tmp_path):
+    file = tmp_path / f"deep/a{suffix}"
+    scores = JOINTS[..., 0] / 100
+    write_pose(file, JOINTS, scores=scores, fps=12.5, names=["hip", "knee", "ankle é"])
+    pose = read_pose(file)
+    np.testing.assert_array_equal(pose.joints, JOINTS)
+    np.testing.assert_array_equal(pose.scores, scores)
+    assert pose.joints.dtype == pose.scores.dtype == np.float32
+    assert (pose.fps, pose.names) == (12.5, ("hip", "knee", "ankle é"))
+    write_pose(file, JOINTS)
+    assert read_pose(file).scores is read_pose(file).fps is read_pose(file).names is None
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_the_layout_is_that_of_the_documentation(tmp_path):
+    np.savez(tmp_path / "a.npz", joints=JOINTS, scores=JOINTS[..., 0], fps=np.array(30), extra=1)
+    (tmp_path / "a.json").write_text(json.dumps({"joints": [[[[1, 2, 3]]]], "names": ["nose"], "extra": {}}))
+    assert read_pose(tmp_path / "a.npz").fps == 30
+    assert read_pose(tmp_path / "a.json").joints.tolist() == [[[[1, 2, 3]]]]
+    assert read_pose(tmp_path / "a.json").names == ("nose",)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({}, "`joints` is missing"),
+        ({"joints": [[[1, 2]]]}, r"`joints` must be \(T, bodies, joints, 2 or 3\)"),
+        ({"joints": [[[[1]]]]}, r"`joints` must be \(T, bodies, joints, 2 or 3\)"),
+        ({"joints": []}, r"`joints` must be \(T, bodies, joints, 2 or 3\)"),
+        ({"joints": [[[[1, 2]], [[1]]]]}, "inhomogeneous"),
+        ({"joints": [[[["a", 2]]]]}, "could not convert"),
+        ({"joints": [[[[float("nan"), 2]]]]}, "`joints` has numbers that are not finite; write zeros"),
+        ({"joints": [[[[1, 2]]]], "scores": [[[float("inf")]]]}, "`scores` has numbers that are not finite"),
+        ({"joints": [[[[1, 2]]]], "scores": [[1]]}, r"`scores` must be \(1, 1, 1\)"),
+        ({"joints": [[[[1, 2]]]], "fps": 0}, "`fps` must be above 0"),
+        ({"joints": [[[[1, 2]]]], "names": ["a", "b"]}, "`names` must name 1 joints"),
+        ([], "must hold an object"),
+    ],
+)
+def test_a_pose_that_does_not_fit_together_is_refused(content, message, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(VideoError, match=message) as error:
+        read_pose(tmp_path / "a.json")
+    assert error.value.status == "unreadable"
+    assert "\n" not in str(error.value)
+
+
+def test_a_pickled_object_is_never_loaded(tmp_path):
+    np.savez(tmp_path / "a.npz", joints=np.array([[1], [2, 3]], dtype=object))
+    with pytest.raises(VideoError, match="allow_pickle=False"):
+        read_pose(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\x00\xff" * 50, b"PK\x03\x04" + b"\x00" * 60, b"[" * 100_000]
+)
+def test_what_is_no_pose_file_is_unreadable(suffix, content, tmp_path):
+    file = tmp_path / f"a{suffix}"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(VideoError) as error:
+        read_pose(file)
+    assert error.value.status == "unreadable" and str(file) in str(error.value)
+
+
+def test_a_pose_file_cut_in_half_is_unreadable(tmp_path):
+    write_pose(tmp_path / "a.npz", JOINTS)
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(VideoError):
+        read_pose(tmp_path / "a.npz")
+
+
+def test_writing_refuses_another_suffix_and_wrong_shapes(tmp_path):
+    with pytest.raises(UserError, match="must end with .json or .npz"):
+        write_pose(tmp_path / "a.npy", JOINTS)
+    with pytest.raises(UserError, match="`scores` must be"):
+        write_pose(tmp_path / "a.npz", JOINTS, scores=JOINTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_poses_are_read_from_class_folders_and_from_a_table(tmp_path):
+    write_pose(tmp_path / "wave/1.npz", JOINTS)
+    write_pose(tmp_path / "run/2.json", np.pad(JOINTS, [(0, 0)] * 3 + [(0, 1)], constant_values=5))
+    manifest = read_dataset("poses", tmp_path)
+    assert [(r.path, r.label) for r in manifest.records] == [("run/2.json", 0), ("wave/1.npz", 1)]
+    flat, deep = (read_skeleton(manifest.dataset, record) for record in manifest.records[::-1])
+    assert flat.shape == (4, 2, 3, 3)
+    np.testing.assert_array_equal(flat[..., :2], JOINTS)
+    assert not flat[..., 2].any() and (deep[..., 2] == 5).all()
+    (tmp_path / "list.csv").write_text(
+        "path,label,split,group\nwave/1.npz,b,train,g1\nrun/2.json,a,test,g2\n"
+    )
+    manifest = read_dataset("poses", tmp_path, manifest="list.csv")
+    assert [(r.path, r.split, r.group) for r in manifest.records] == [
+        ("wave/1.npz", "train", "g1"),
+        ("run/2.json", "test", "g2"),
+    ]
+
+
+def test_a_table_of_poses_that_lists_another_file_is_refused(tmp_path):
+    write_pose(tmp_path / "1.npz", JOINTS)
+    (tmp_path / "2.mp4").write_bytes(b"x")
+    (tmp_path / "list.csv").write_text("path,label\n1.npz,a\n2.mp4,b\n")
+    with pytest.raises(UserError, match="2.mp4: joints are read from .json and .npz files"):
+        read_dataset("poses", tmp_path / "list.csv")

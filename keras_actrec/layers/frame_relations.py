@@ -80,7 +80,7 @@ class FrameRelations(keras.layers.Layer):
         for subsets, (kernel, bias), (classifier_kernel, classifier_bias) in self._scales:
             chosen = self._choose(subsets, training)  # (S, s)
             x = ops.take(features, chosen, axis=1)  # (B, S, s, D)
-            x = ops.reshape(x, (-1, len(chosen), kernel.shape[0]))
+            x = ops.reshape(x, (-1, chosen.shape[0], kernel.shape[0]))
             x = ops.relu(ops.matmul(x, kernel) + bias)
             x = ops.matmul(x, classifier_kernel) + classifier_bias  # (B, S, C)
             total = total + ops.sum(x, axis=1)

@@ -2,6 +2,7 @@
 
 from keras import layers
 
+from keras_actrec.backbones._width import scaled
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -32,7 +33,7 @@ class ConvUnits:
                 x = layers.ZeroPadding2D(kernel // 2, name=f"{conv}_pad")(x)
                 padding = "valid"
         x = layers.Conv2D(
-            max(8, round(filters * self.width / 8) * 8),
+            scaled(filters, self.width),
             kernel,
             stride,
             padding,

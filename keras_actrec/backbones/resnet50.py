@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from keras_actrec.backbones._weights import load_weights
+from keras_actrec.backbones._width import scaled
 from keras_actrec.backbones.applications import InputScaling, application
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
@@ -71,11 +72,11 @@ def graph(frames, *, version="v1", width=1.0, before=None, after=None, skips=Non
         return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
 
     x = InputScaling("caffe" if v1 else "torch", name="input_scaling")(frames)
-    x = conv(x, _channels(64, width), 7, 2, "conv1")
+    x = conv(x, scaled(64, width), 7, 2, "conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
     for stage, channels, blocks, strides in _STAGES:
-        filters = _channels(channels, width)
+        filters = scaled(channels, width)
         for number in range(1, blocks + 1):
             name, block_input = f"conv{stage}_block{number}", x
             step = strides if number == 1 else 1
@@ -99,7 +100,7 @@ def block_output(name, width=1.0):
     """The number of channels that a block gives, and its stride."""
     stage, number = name.removeprefix("conv").split("_block")
     _, channels, _, strides = _STAGES[int(stage) - 2]
-    return 4 * _channels(channels, width), strides if number == "1" else 1
+    return 4 * scaled(channels, width), strides if number == "1" else 1
 
 
 def resnet50_v1_5(*, weights="imagenet", input_shape=(None, None, 3)):
@@ -186,10 +187,6 @@ def read_layers(path):
 
 def _text(name):
     return name.decode() if isinstance(name, bytes) else name
-
-
-def _channels(number, width):
-    return max(8, round(number * width / 8) * 8)
 
 
 def _same(x):

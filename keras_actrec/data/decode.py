@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_actrec.data._readers import VideoError, open_video
-from keras_actrec.data._readers import opencv as _opencv
+from keras_actrec.data._readers import VideoError, open_video, opencv
 from keras_actrec.errors import UserError
 
 
@@ -244,7 +243,7 @@ def _stack(frames):
     """One array of frames that may differ in size."""
     height, width = frames[0].shape[:2]
     sized = [
-        frame if frame.shape[:2] == (height, width) else _opencv().resize(frame, (width, height))
+        frame if frame.shape[:2] == (height, width) else opencv().resize(frame, (width, height))
         for frame in frames
     ]
     return np.stack(sized)

@@ -6,11 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_actrec.data.decode import _opencv, read_frames
+from keras_actrec.data._readers import opencv
+from keras_actrec.data.decode import read_frames
 from keras_actrec.data.sampling import clip_rng
 from keras_actrec.errors import UserError
 
 _AHEAD = 2  # batches that threads prepare while one is used
+# One header at a time: NumPy parses it with `ast`, which has failed (SystemError, Python 3.11) with four
+# threads in it. The features themselves are read outside.
+_HEADER = threading.Lock()
 
 
 class _Dataset(keras.utils.PyDataset):
@@ -40,7 +44,7 @@ class _Dataset(keras.utils.PyDataset):
         self._pending = {}
         self._pool = None
         if workers:
-            _opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
+            opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
             self._pool = ThreadPoolExecutor(workers)
 
     def __len__(self):
@@ -214,7 +218,8 @@ class FeatureDataset(_Dataset):
     def _load(self, item, rng):
         indices, mask = self.sampling.indices(item.frames, rng)
         try:
-            features = np.load(item.file, mmap_mode="r", allow_pickle=False)
+            with _HEADER:
+                features = np.load(item.file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise UserError(f"{item.file}: not a feature file ({error}); extract it again") from error
         return features[indices].astype("float32"), mask, item.record.label

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._files import replacing
-from keras_actrec.data.decode import _opencv
+from keras_actrec.data._readers import opencv
 from keras_actrec.errors import UserError
 
 SYNTHETIC_PAIRS = (
@@ -146,7 +146,7 @@ def write_synthetic(
 
 
 def _write_mp4(path, clip, fps):
-    cv2 = _opencv()
+    cv2 = opencv()
     height, width = clip.shape[1:3]
     with replacing(path) as beside:
         writer = cv2.VideoWriter(str(beside), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
@@ -159,7 +159,7 @@ def _write_mp4(path, clip, fps):
 
 def _look(outline, size, rng):
     """Sprite `(S, S, 4)` with premultiplied alpha and background `(size, size, 3)`, float32 in 0-255."""
-    cv2 = _opencv()
+    cv2 = opencv()
     dark_background = rng.random() < 0.5
     dark, light = rng.uniform(20, 90, (2, 3)), rng.uniform(145, 235, (2, 3))
     behind, front = (dark, light) if dark_background else (light, dark)
@@ -230,7 +230,7 @@ def _poses(pair, frames, rng):
 
 def _compose(sprite, background, x, y, diameter, angle):
     """One uint8 frame: the sprite warped at twice the resolution, averaged down, laid over the background."""
-    cv2 = _opencv()
+    cv2 = opencv()
     side, size = len(sprite), len(background)
     fine = size * _SUPERSAMPLING
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), -angle, diameter * fine / side)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_actrec.data.decode import _opencv
+from keras_actrec.data._readers import opencv
 from keras_actrec.errors import UserError
 
 _CROPS = ("center", "random", "multiscale", "resized", "none")
@@ -248,7 +248,7 @@ def _resize(frames, height, width=None):
     width = height if width is None else width
     if frames.shape[1:3] == (height, width):
         return frames
-    cv2 = _opencv()
+    cv2 = opencv()
     shrinks = height * width < frames.shape[1] * frames.shape[2]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames])
@@ -261,4 +261,4 @@ def _recolour(frames, brightness, contrast, saturation):
     offset = np.full((3, 1), (1 - contrast) * grey)
     table = np.hstack([brightness * contrast * mix, offset])
     flat = frames.reshape(-1, *frames.shape[2:])  # OpenCV knows no time: (T H, W, 3)
-    return _opencv().transform(flat, table).reshape(frames.shape)
+    return opencv().transform(flat, table).reshape(frames.shape)

@@ -1,4 +1,4 @@
-"""One `.keras` file in and out: the model, its class names, and how to sample and size a clip."""
+"""One `.keras` file in and out: the model, its class names, and how it looks at a file."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ import numpy as np
 from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
 from keras_actrec._files import replacing
 from keras_actrec.checkpoints import load_torch, recognise_torch
-from keras_actrec.data import ClipTransform, Sampling, probe, read_frames
+from keras_actrec.data import ClipInput, ClipTransform, Sampling, SkeletonInput, input_of
 from keras_actrec.errors import UserError
 
 _ENTRY = "keras_actrec.json"  # beside Keras' own entries in the archive, which ignore it
@@ -24,17 +24,16 @@ class Recogniser:
     """A model that knows its classes and how to look at a video.
 
     Attributes:
-        model: `keras.Model`, clips `(B, T, H, W, 3)`, RGB, 0-255, to probabilities `(B, C)`.
+        model: `keras.Model`, clips `(B, T, H, W, 3)`, RGB, 0-255, or sequences `(B, T, D)`, to probabilities
+            `(B, C)`.
         class_names: name of every class id.
-        sampling: which frames of a video the model sees.
-        transform: how frames are sized.
+        input: a `ClipInput` or a `SkeletonInput`: what of a file the model sees, and in which form.
         about: what else the file says: the recipe, versions, the training data's hash.
     """
 
     model: keras.Model
     class_names: tuple
-    sampling: Sampling
-    transform: ClipTransform
+    input: ClipInput | SkeletonInput
     about: dict = field(default_factory=dict)
 
     @property
@@ -43,37 +42,31 @@ class Recogniser:
         return isinstance(self.model.input, dict)
 
     def read(self, path):
-        """Read a video as the model wants it: frames uint8 `(T, H, W, 3)` and mask bool `(T,)`.
+        """Read a file as the model wants it: frames uint8 `(T, H, W, 3)`, or steps, and mask bool `(T,)`.
 
         Raises:
-            VideoError: a video that does not decode.
+            VideoError: a file that cannot be used.
         """
-        indices, mask = self.sampling.indices(probe(path).frames)
-        return self.transform(read_frames(path, indices)), mask
+        return self.input.read(path)
 
-    def batch(self, frames, mask=None):
-        """Model inputs from frames `(T, H, W, 3)` of one clip, which must be of the model's size.
+    def batch(self, steps, mask=None):
+        """Model inputs from the frames `(T, H, W, 3)` or steps `(T, D)` of one clip, as `read` gives them.
 
         Raises:
             UserError: for frames of another size.
         """
-        frames = np.asarray(frames)
-        size = self.transform.size
-        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
-            raise UserError(
-                f"this model takes frames of {size} x {size} pixels in RGB, (T, {size}, {size}, 3). "
-                f"Received: shape {frames.shape}; `read(path)` sizes them"
-            )
+        steps = np.asarray(steps)
+        self.input.check(steps)
         if not self.masked:
-            return frames[None]
-        mask = np.ones(len(frames), bool) if mask is None else np.asarray(mask)
-        return {"clip": frames[None], "mask": mask[None]}
+            return steps[None]
+        mask = np.ones(len(steps), bool) if mask is None else np.asarray(mask)
+        return {self.input.name: steps[None], "mask": mask[None]}
 
     def predict_video(self, path, top=None):
         """Name what a video shows.
 
         Args:
-            path: video file.
+            path: video file, or the file of a skeleton sequence.
             top: how many classes to return, default all.
 
         Returns:
@@ -94,8 +87,7 @@ class Recogniser:
         about = {
             "format": _FORMAT,
             "class_names": list(self.class_names),
-            "sampling": asdict(self.sampling),
-            "transform": asdict(self.transform),
+            "input": self.input.to_json(),
             "about": self.about,
         }
         with replacing(path) as beside:
@@ -142,8 +134,7 @@ def load(path):
     return Recogniser(
         model=model,
         class_names=tuple(about["class_names"]),
-        sampling=Sampling(**about["sampling"]),
-        transform=ClipTransform(**about["transform"]),
+        input=input_of(about["input"]),
         about=about["about"],
     )
 
@@ -170,7 +161,7 @@ def from_torch(path, *, frames=8, size=None, class_names=None):
         size = 229 if found.backbone == "inception_v3" else 224
     if class_names is None:
         class_names = [f"class {label}" for label in range(found.num_classes)]
-    sampling, transform, names = Sampling(frames), ClipTransform(size), tuple(class_names)
+    names = tuple(class_names)
     if len(names) != found.num_classes:
         raise UserError(f"{path} has {found.num_classes} classes, but {len(names)} names were given")
     model = zoo.build(
@@ -180,4 +171,4 @@ def from_torch(path, *, frames=8, size=None, class_names=None):
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     about = {"checkpoint": {**asdict(found), "file": path.name, "sha256": sha256, "left": list(report.left)}}
-    return Recogniser(model, names, sampling, transform, about), report
+    return Recogniser(model, names, ClipInput(Sampling(frames), ClipTransform(size)), about), report

@@ -13,12 +13,21 @@ import pytest
 import keras_actrec
 from keras_actrec import artefact, zoo
 from keras_actrec.artefact import Recogniser
-from keras_actrec.data import ClipTransform, Sampling, VideoError, probe, read_frames, write_synthetic
+from keras_actrec.data import (
+    ClipInput,
+    ClipTransform,
+    Sampling,
+    VideoError,
+    probe,
+    read_frames,
+    write_synthetic,
+)
 from keras_actrec.errors import UserError
 
 CLASSES = ("grow", "shrink", "Füße")
 SAMPLING = Sampling(6, "contiguous", 1, 2)
 TRANSFORM = ClipTransform(32, crop="none")
+INPUT = ClipInput(SAMPLING, TRANSFORM)
 ABOUT = {"recipe": {"data": {"test_share": 0.5}}, "data": {"sha256": "abc"}, "seconds": 1.5}
 OTHERS = sorted({"jax", "torch", "tensorflow"} - {keras.backend.backend()})
 
@@ -61,7 +70,7 @@ def hman():
         weight.assign(rng.normal(0, 0.5, weight.shape))
     for weight in model.get_layer("motion_scale").weights:  # the moving mean and variance
         weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-    return Recogniser(model, CLASSES, SAMPLING, TRANSFORM, ABOUT)
+    return Recogniser(model, CLASSES, INPUT, ABOUT)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +86,7 @@ def small():
     clip = keras.Input((None, 32, 32, 3), name="clip")
     x = keras.layers.GlobalAveragePooling3D()(keras.layers.Rescaling(1 / 255)(clip))
     x = keras.layers.Dense(3, activation="softmax")(x)
-    return Recogniser(keras.Model(clip, x, name="small"), CLASSES, Sampling(4), TRANSFORM, ABOUT)
+    return Recogniser(keras.Model(clip, x, name="small"), CLASSES, ClipInput(Sampling(4), TRANSFORM), ABOUT)
 
 
 def inputs(recogniser, videos):
@@ -108,8 +117,7 @@ def test_a_file_gives_the_same_probabilities_in_a_fresh_process_on_another_backe
 def test_names_sampling_transform_and_record_travel(file):
     loaded = keras_actrec.load(file)
     assert loaded.class_names == CLASSES
-    assert loaded.sampling == SAMPLING
-    assert loaded.transform == TRANSFORM
+    assert loaded.input == INPUT
     assert loaded.about == ABOUT
     assert loaded.masked
 

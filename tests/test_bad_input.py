@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from keras_actrec.artefact import Recogniser
 from keras_actrec.cli.main import app
-from keras_actrec.data import ClipTransform, Sampling
+from keras_actrec.data import ClipInput, ClipTransform, Sampling
 
 PROGRAM = Path(sys.executable).with_name("keras-actrec")
 CLASSES = ("dark", "light")
@@ -66,7 +66,9 @@ def good(tmp_path_factory):
     dense = keras.layers.Dense(2, activation="softmax")
     model = keras.Model(clip, dense(x), name="brightness")
     dense.set_weights([np.array([[-5, 5]] * 3, "float32"), np.array([7.5, -7.5], "float32")])
-    Recogniser(model, CLASSES, Sampling(4), ClipTransform(SIZE, crop="none")).save(folder / "model.keras")
+    Recogniser(model, CLASSES, ClipInput(Sampling(4), ClipTransform(SIZE, crop="none"))).save(
+        folder / "model.keras"
+    )
     return folder
 
 

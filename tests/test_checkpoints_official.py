@@ -271,7 +271,7 @@ def test_a_converted_checkpoint_gives_the_logits_of_torch(name, tmp_path):
         assert words in stdout and f"gsm, {CLASSES} classes" in stdout
         recogniser = keras_actrec.load(tmp_path / "model.keras")
         assert recogniser.class_names == tuple(f"Heben {i}" for i in range(CLASSES))
-        assert (recogniser.sampling.frames, recogniser.transform.size) == (FRAMES, side)
+        assert (recogniser.input.sampling.frames, recogniser.input.transform.size) == (FRAMES, side)
         assert recogniser.about["checkpoint"]["backbone"] == name
         found = np.log(recogniser.model.predict_on_batch(clips))
         expected = expected - np.log(np.exp(expected).sum())

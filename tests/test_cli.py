@@ -13,7 +13,7 @@ import keras_actrec
 from keras_actrec import backbones, training, zoo
 from keras_actrec.artefact import Recogniser
 from keras_actrec.cli.main import app
-from keras_actrec.data import SYNTHETIC_PAIRS, ClipTransform, Sampling, read_frames
+from keras_actrec.data import SYNTHETIC_PAIRS, ClipInput, ClipTransform, Sampling, read_frames
 
 PROGRAM = Path(sys.executable).with_name("keras-actrec")
 BACKBONE = "efficientnet_lite0:block1_output"
@@ -194,7 +194,7 @@ def attentive(tmp_path_factory):
         "lstm_attention", len(KINDS), backbone=BACKBONE, input_shape=(None, 32, 32, 3), units=4
     )
     path = tmp_path_factory.mktemp("attentive") / "model.keras"
-    Recogniser(network, tuple(KINDS), Sampling(4), ClipTransform(32, crop="none")).save(path)
+    Recogniser(network, tuple(KINDS), ClipInput(Sampling(4), ClipTransform(32, crop="none"))).save(path)
     return path
 
 

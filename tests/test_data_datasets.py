@@ -35,7 +35,9 @@ def test_the_sets_are_listed_sorted():
 
 
 def test_an_unknown_set_is_refused_with_the_nearest_name(tmp_path):
-    with pytest.raises(UserError, match=r"`name` must be one of csv, .* did you mean ucf101\? .*'ucf11'"):
+    with pytest.raises(
+        UserError, match=r"`name` must be one of basic_motions, .* did you mean ucf101\? .*'ucf11'"
+    ):
         read_dataset("ucf11", tmp_path)
 
 

@@ -27,7 +27,7 @@ def status_of(dataset, file, **record):
 
 
 def test_a_set_without_joints_is_refused_with_those_that_have_them(tmp_path):
-    with pytest.raises(UserError, match="`dataset` must be one of jhmdb, msr_action3d, .*'ucf101'"):
+    with pytest.raises(UserError, match="`dataset` must be one of basic_motions, jhmdb, .*'ucf101'"):
         read_skeleton("ucf101", Record(tmp_path / "a.avi", "a.avi", 0))
 
 
@@ -231,6 +231,15 @@ def test_northwestern_ucla_refuses_view_2_files_with_the_content_of_view_3(north
     dropped = read_dataset("northwestern_ucla", northwestern, duplicates="drop")
     assert dropped.found == {"train": 3, "test": 1}
     assert read_dataset("northwestern_ucla", northwestern, duplicates="keep").found == {"train": 4, "test": 1}
+
+
+def test_northwestern_ucla_folds_hold_two_subjects_each(tmp_path):
+    for subject in (1, 2, 3, 10):
+        ucla(tmp_path, f"a01_s{subject:02}_e00_v01")
+        ucla(tmp_path, f"a02_s{subject:02}_e00_v02")
+    records = read_dataset("northwestern_ucla", tmp_path, split="five_folds").records
+    assert {(r.group, r.fold) for r in records} == {("s01", "0"), ("s02", "0"), ("s03", "1"), ("s10", "4")}
+    assert {r.split for r in records} == {""} and len(records) == 8
 
 
 def test_northwestern_ucla_refuses_an_action_that_it_does_not_have(northwestern):

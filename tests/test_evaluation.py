@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 
 from keras_actrec.artefact import Recogniser
-from keras_actrec.data import ClipTransform, Sampling, VideoError, read_manifest, split_manifest
+from keras_actrec.data import ClipInput, ClipTransform, Sampling, VideoError, read_manifest, split_manifest
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import (
     Evaluation,
@@ -102,7 +102,10 @@ def recogniser(classes=CLASSES, masked=False, about=None, sampling=None):
             kernel[CLASSES.index(name), place] = 10
     dense.set_weights([kernel])
     return Recogniser(
-        model, tuple(classes), sampling or Sampling(4), ClipTransform(SIZE, crop="none"), about or {}
+        model,
+        tuple(classes),
+        ClipInput(sampling or Sampling(4), ClipTransform(SIZE, crop="none")),
+        about or {},
     )
 
 
@@ -266,7 +269,7 @@ def test_all_crops_of_a_video_are_averaged(tmp_path):
             writer.write(picture)
         writer.release()
     model = recogniser(("blue", "red", "green"), sampling=Sampling(2, num_clips=2))
-    model = replace(model, transform=ClipTransform(SIZE, SIZE, num_crops=3))
+    model = replace(model, input=replace(model.input, transform=ClipTransform(SIZE, SIZE, num_crops=3)))
     result = evaluate(model, tmp_path, split="all")
     # left and centre are red, the right end is blue
     expected = np.mean([answer("red"), answer("red"), answer("blue")], axis=0)
@@ -367,7 +370,7 @@ def test_the_protocol_says_which_frames_and_how_answers_become_one(
     else:
         x = keras.layers.GlobalAveragePooling1D(name="average")(x)
         x = keras.layers.Dense(3, activation="softmax", name="classifier")(x)
-    model = Recogniser(keras.Model(clip, x), CLASSES, sampling, transform, trained_on(data))
+    model = Recogniser(keras.Model(clip, x), CLASSES, ClipInput(sampling, transform), trained_on(data))
     ending = ", mean of the steps' probabilities" if steps else ""
     assert evaluate(model, data, split="train").protocol == f"1 clip of {protocol}{ending}"
 

@@ -180,7 +180,7 @@ def test_the_file_of_the_model_carries_the_record_and_names_in_the_order_of_the_
     loaded = keras_actrec.load(run.folder / "model.keras")
     assert loaded.about == run.record
     assert loaded.class_names == CLASSES == read_manifest(data).class_names
-    assert loaded.sampling == recipe().clip.sampling and loaded.transform == recipe().clip.transform
+    assert loaded.input == recipe().input
     assert loaded.masked
 
 
@@ -462,7 +462,7 @@ def test_a_network_over_clips_is_trained_on_the_clips(data, tmp_path):
 
 def test_a_model_of_exactly_as_many_frames_is_not_trained_with_masks(few, tmp_path):
     values = recipe(model={**TSN, "name": "trn"})
-    with pytest.raises(UserError, match="^trn has no mask for short clips: set clip.short='stretch'$"):
+    with pytest.raises(UserError, match="^trn has no mask for padding: set clip.short='stretch'$"):
         training.train(values, few, tmp_path / "run")
 
 

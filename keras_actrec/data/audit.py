@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_actrec._files import replacing
 from keras_actrec.data._readers import VideoError, frame_files, stamp
+from keras_actrec.data.datasets import holds_skeletons, read_skeleton
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.errors import UserError
 
@@ -73,7 +74,7 @@ class Audit:
 
 
 def audit_videos(manifest, *, out=None, workers=2, progress=None):
-    """Reads every video of a set through and hashes it.
+    """Reads every video or skeleton sequence of a set through and hashes its file.
 
     With `out` the work is kept: what an interrupted call has done, also one that was killed, is not done
     again, and a later call reads only files whose size or time of change differ. The file's bytes depend on
@@ -110,7 +111,10 @@ def audit_videos(manifest, *, out=None, workers=2, progress=None):
     todo = [record for path, record in records.items() if path not in rows]
     journal = _Journal(out)
     with journal, ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(lambda record: journal.add(_examine(record)), record) for record in todo]
+        futures = [
+            pool.submit(lambda record: journal.add(_examine(record, manifest.dataset)), record)
+            for record in todo
+        ]
         try:
             for future in as_completed(futures):
                 row = future.result()
@@ -195,13 +199,16 @@ def _known(out):
     return rows
 
 
-def _examine(record):
+def _examine(record, dataset):
     """One file: the entry and the details in one dict."""
     row = {"path": record.path, "status": "ok", "frames": 0, "claimed_frames": 0, "fps": 0.0}
     row |= {"width": 0, "height": 0, "sha256": None, **_details(record), "reason": ""}
     try:
         row["sha256"] = _sha256(record.file)
-        row |= asdict(probe(record.file))
+        if holds_skeletons(dataset):
+            row["frames"] = len(read_skeleton(dataset, record))
+        else:
+            row |= asdict(probe(record.file))
     except VideoError as error:
         row |= {"status": error.status, "reason": error.reason}
         if error.counts is not None:

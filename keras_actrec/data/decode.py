@@ -164,6 +164,24 @@ def index_videos(records, *, on_error="raise", max_skipped=0.1, workers=2, audit
         VideoError: with `on_error="raise"`, the first bad file.
         UserError: an argument out of range, or more than `max_skipped` left out.
     """
+    return index_records(
+        records,
+        lambda record: _examine(record, audit),
+        key=lambda record: record.file,  # which several may be sequences of
+        finish=_sequence,
+        on_error=on_error,
+        max_skipped=max_skipped,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def index_records(records, examine, *, key, finish, on_error, max_skipped, workers, progress):
+    """What `index_videos` does, for any kind of file.
+
+    `examine(record)` is called in a thread, once for all records of one `key(record)`; of what it found,
+    `finish(record, found)` makes the second member of the record's pair.
+    """
     if on_error not in ("raise", "skip"):
         raise UserError(f'`on_error` must be "raise" or "skip". Received: on_error={on_error!r}')
     if workers < 1:
@@ -175,12 +193,12 @@ def index_videos(records, *, on_error="raise", max_skipped=0.1, workers=2, audit
     with ThreadPoolExecutor(workers) as pool:
         futures = {}
         for record in records:
-            if record.file not in futures:
-                futures[record.file] = pool.submit(_examine, record, audit)
+            if key(record) not in futures:
+                futures[key(record)] = pool.submit(examine, record)
         try:
             for done, record in enumerate(records, start=1):
                 try:
-                    good.append((record, _sequence(record, futures[record.file].result())))
+                    good.append((record, finish(record, futures[key(record)].result())))
                 except VideoError as error:
                     if on_error == "raise":
                         reason = f"{error.reason}, or pass `--on-error skip`"

@@ -8,9 +8,6 @@ import numpy as np
 
 from keras_actrec._files import replacing
 from keras_actrec.data import (
-    ClipDataset,
-    ViewDataset,
-    index_videos,
     read_audit,
     read_set,
     split_manifest,
@@ -124,7 +121,7 @@ def evaluate(
 ):
     """Score a recogniser on one part of a set of videos.
 
-    A video is looked at as `sampling.clips` and `transform.crops` of the recogniser say, and the
+    A video is looked at as `sampling.clips` and `transform.crops` of the recogniser's input say, and the
     probabilities of what they give are averaged: one clip and one crop unless they ask for more.
 
     The parts are those of the recipe that the model was trained with, so `"test"` never holds a video it was
@@ -153,7 +150,7 @@ def evaluate(
     table = recogniser.about.get("recipe", {}).get("data", {})
     manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest")})
     records = _with_labels_of(recogniser, manifest, _part(recogniser, manifest, table, split))
-    indexed, broken = index_videos(
+    indexed, broken = recogniser.input.index(
         records,
         on_error=on_error,
         max_skipped=max_skipped,
@@ -163,10 +160,12 @@ def evaluate(
     )
     if not indexed:
         raise UserError(f"split {split!r} has no video that can be scored ({len(broken)} skipped)")
-    how = indexed, recogniser.sampling, recogniser.transform
     options = {"masked": recogniser.masked, "workers": workers}
-    several = _has_views(recogniser)
-    dataset = ViewDataset(*how, **options) if several else ClipDataset(*how, batch_size=batch_size, **options)
+    several = recogniser.input.has_views
+    if several:
+        dataset = recogniser.input.views(indexed, **options)
+    else:
+        dataset = recogniser.input.batches(indexed, batch_size=batch_size, **options)
     scores = []
     for index in range(len(dataset)):
         clips, labels = dataset[index]
@@ -185,12 +184,6 @@ def evaluate(
         split=split,
         official=manifest.official.get(split),
     )
-
-
-def _has_views(recogniser):
-    """Whether a video is looked at more than once."""
-    sampling, transform = recogniser.sampling, recogniser.transform
-    return sampling.method == "sequences" or sampling.num_clips > 1 or transform.num_crops > 1
 
 
 def _predict(model, clips, count, batch_size):
@@ -255,17 +248,7 @@ def _with_labels_of(recogniser, manifest, records):
 
 
 def _protocol(recogniser):
-    sampling, transform = recogniser.sampling, recogniser.transform
-    step = f", stride {sampling.stride}" if sampling.stride > 1 else ""
-    every = f", 1 frame in {sampling.every}" if sampling.every > 1 else ""
-    clips = "1 clip" if sampling.num_clips == 1 else f"{sampling.num_clips} clips"
-    clips = "all clips" if sampling.method == "sequences" else clips
-    crop = "whole frame" if transform.crop == "none" else "centre crop"
-    crop = crop if transform.num_crops == 1 else f"{transform.num_crops} crops"
     # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
     steps = ", mean of the steps' probabilities" if recogniser.model.layers[-1].name == "average" else ""
-    views = ", mean of the views' probabilities" if _has_views(recogniser) else ""
-    return (
-        f"{clips} of {sampling.frames} frames ({sampling.method}{step}{every}), "
-        f"{crop} {transform.size}{steps}{views}"
-    )
+    views = ", mean of the views' probabilities" if recogniser.input.has_views else ""
+    return f"{recogniser.input.protocol}{steps}{views}"

@@ -19,11 +19,9 @@ from keras_actrec import _backend, backbones, zoo
 from keras_actrec._files import replacing
 from keras_actrec.artefact import Recogniser
 from keras_actrec.data import (
-    ClipDataset,
     FeatureDataset,
     FollowEpoch,
     extract_features,
-    index_videos,
     read_audit,
     read_set,
     split_manifest,
@@ -71,26 +69,15 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
         raise UserError(f"{out} holds a finished run: choose another --out, or remove it")
     _seed(recipe.train.seed)
     manifest, parts = read_data(recipe.data, data)
-    arguments, names = recipe.model.arguments, manifest.class_names
-    if not _sees_clips(recipe) and arguments.get("backbone") is None:
-        raise UserError(
-            f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
-        )
-    if not _trains_on_clips(recipe) and recipe.clip.transform.draws:
-        raise UserError(
-            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recoloured at "
-            "random: set clip.flip=false, clip.crop='center' and no colours, or train.train_backbone=true"
-        )
-    foreign = [label for pair in recipe.clip.swap for label in pair if label >= len(names)]
-    if foreign:
-        raise UserError(f"clip.swap names class {foreign[0]}, but there are {len(names)}, from 0 on")
+    names = manifest.class_names
+    _check_input(recipe, names)
     audited = audit and read_audit(audit)
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "recipe.toml", recipe.to_toml())
 
     indexed, skipped = {}, []
     for part in ("train", "validation"):
-        indexed[part], broken = index_videos(
+        indexed[part], broken = recipe.input.index(
             parts[part],
             on_error=recipe.data.on_error,
             max_skipped=recipe.data.max_skipped,
@@ -100,8 +87,9 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
         skipped += broken
     _check_classes(indexed["train"], names)
 
-    model = _build(recipe, len(names), weights=arguments.get("weights"))
-    learner, datasets = _learner(recipe, model, indexed, features or out / "features", report)
+    shape = _shape(recipe, indexed["train"])
+    model = _build(recipe, len(names), shape)
+    learner, datasets = _learner(recipe, model, shape, indexed, features or out / "features", report)
     history = _fit(recipe, learner, datasets, out, report)
     if learner is not model:
         zoo.copy_weights(learner, model)
@@ -122,7 +110,7 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
         "seconds": round(time.perf_counter() - started, 1),
         "last_epoch": history,
     }
-    recogniser = Recogniser(model, names, recipe.clip.sampling, recipe.clip.transform, record)
+    recogniser = Recogniser(model, names, recipe.input, record)
     _write(out / "run.json", json.dumps(record, indent=2) + "\n")
     recogniser.save(out / "model.keras")
     return Run(out, recogniser, record)
@@ -141,25 +129,22 @@ def read_data(table, data):
     return manifest, parts
 
 
-def _build(recipe, num_classes, **changes):
-    """The model of the recipe; `changes` replace arguments, None leaves one out."""
-    name, size = recipe.model.name, recipe.clip.size
-    arguments = dict(recipe.model.arguments)
-    if recipe.clip.sampling.masks:
-        if "masked" not in zoo.arguments_of(name):
-            raise UserError(f"{name} has no mask for short clips: set clip.short='stretch'")
-        arguments["masked"] = True
-    frames = recipe.clip.frames if _sees_clips(recipe) else None
-    arguments["input_shape"] = (frames, size, size, 3)
-    arguments.update(changes)
-    arguments = {key: value for key, value in arguments.items() if value is not None}
-    try:
-        model = zoo.build(name, num_classes, **arguments)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} cannot be built as [model] says: {_one_line(error)}") from error
-    if recipe.train.train_backbone and not _sees_clips(recipe):
-        model.get_layer("backbone").trainable = True
-    return model
+def _check_input(recipe, names):
+    """Refuse what does not go together in `[model]` and `[clip]`."""
+    if recipe.skeleton is not None:
+        return
+    if not _sees_clips(recipe) and recipe.model.arguments.get("backbone") is None:
+        raise UserError(
+            f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
+        )
+    if not _trains_on_clips(recipe) and recipe.clip.transform.draws:
+        raise UserError(
+            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recoloured at "
+            "random: set clip.flip=false, clip.crop='center' and no colours, or train.train_backbone=true"
+        )
+    foreign = [label for pair in recipe.clip.swap for label in pair if label >= len(names)]
+    if foreign:
+        raise UserError(f"clip.swap names class {foreign[0]}, but there are {len(names)}, from 0 on")
 
 
 def _sees_clips(recipe):
@@ -171,33 +156,68 @@ def _trains_on_clips(recipe):
     return recipe.train.train_backbone or _sees_clips(recipe)
 
 
-def _learner(recipe, model, indexed, features, report):
+def _shape(recipe, indexed):
+    """Shape of what the model sees of a file, without the batch."""
+    if recipe.skeleton is not None:
+        joints = indexed[0][1]
+        return None, recipe.input.transform(joints)[0].shape[1]
+    return (recipe.clip.frames if _sees_clips(recipe) else None, recipe.clip.size, recipe.clip.size, 3)
+
+
+def _build(recipe, num_classes, shape, **changes):
+    """The model of the recipe; `changes` replace arguments, None leaves one out."""
+    name = recipe.model.name
+    arguments = {**recipe.model.arguments, "input_shape": shape}
+    if recipe.input.masks:
+        if "masked" not in zoo.arguments_of(name):
+            whole = "clip.short='stretch'" if recipe.skeleton is None else "skeleton.length='resample'"
+            raise UserError(f"{name} has no mask for padding: set {whole}")
+        arguments["masked"] = True
+    arguments.update(changes)
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    try:
+        model = zoo.build(name, num_classes, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} cannot be built as [model] says: {_one_line(error)}") from error
+    if recipe.train.train_backbone and not _sees_clips(recipe):
+        model.get_layer("backbone").trainable = True
+    return model
+
+
+def _learner(recipe, model, shape, indexed, features, report):
     """The model that is trained, which answers at every step where it can, and its data."""
+    num_classes = model.output_shape[-1]
     steps = {"return_sequences": True} if _has_steps(recipe) else {}
     options = {
         "batch_size": recipe.train.batch_size,
         "seed": recipe.train.seed,
-        "masked": recipe.clip.sampling.masks,
+        "masked": recipe.input.masks,
         "workers": recipe.train.workers,
     }
-    datasets = {}
-    if _trains_on_clips(recipe):
-        learner = _build(recipe, model.output_shape[-1], **steps) if steps else model
-        if steps:
-            learner.set_weights(model.get_weights())
-        for part, items in indexed.items():
-            if items:
-                datasets[part] = ClipDataset(
-                    items, recipe.clip.sampling, recipe.clip.transform, training=part == "train", **options
-                )
-        return learner, datasets
-    backbone = model.get_layer("backbone").network
+    if recipe.skeleton is None and not _trains_on_clips(recipe):
+        return _on_features(recipe, model, indexed, steps, features, report, options)
+    learner = model
+    if steps:
+        learner = _build(recipe, num_classes, shape, weights=None, **steps)
+        learner.set_weights(model.get_weights())
+    datasets = {
+        part: recipe.input.batches(items, training=part == "train", **options)
+        for part, items in indexed.items()
+        if items
+    }
+    return learner, datasets
+
+
+def _on_features(recipe, model, indexed, steps, features, report, options):
+    """What stands behind the frozen backbone of `model`, and the features that it is trained on."""
+    backbone = model.get_layer("backbone")
     sampling = recipe.clip.sampling
+    datasets = {}
     for part, items in indexed.items():
         if items:
             extracted = extract_features(
                 items,
-                backbone,
+                backbone.network,
                 transform=recipe.clip.transform,
                 out=features,
                 stride=sampling.every,
@@ -206,8 +226,8 @@ def _learner(recipe, model, indexed, features, report):
             datasets[part] = FeatureDataset(
                 extracted, sampling.of_kept(), training=part == "train", **options
             )
-    shape = model.get_layer("backbone").output.shape[1:]
-    learner = _build(recipe, model.output_shape[-1], backbone=None, input_shape=shape, **steps)
+    shape = backbone.output.shape[1:]
+    learner = _build(recipe, model.output_shape[-1], shape, backbone=None, weights=None, **steps)
     zoo.copy_weights(model, learner)
     return learner, datasets
 
@@ -226,7 +246,7 @@ def _fit(recipe, learner, datasets, out, report):
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
     if _has_steps(recipe):
-        datasets = {part: _PerStep(dataset, recipe.clip.frames) for part, dataset in datasets.items()}
+        datasets = {part: _PerStep(dataset, recipe.frames) for part, dataset in datasets.items()}
     log = keras.callbacks.CSVLogger(str(out / "history.csv"))
     try:
         history = learner.fit(

@@ -11,13 +11,20 @@ import pydantic
 
 import keras_actrec
 from keras_actrec import zoo
-from keras_actrec.data import ClipTransform, Sampling
+from keras_actrec.data import (
+    ClipInput,
+    ClipTransform,
+    Sampling,
+    SkeletonInput,
+    SkeletonTransform,
+    holds_skeletons,
+)
 from keras_actrec.errors import UserError
 
 # Arguments of a builder that `train` gives, and why.
 _DECIDED = {
-    "input_shape": "it follows from clip.size",
-    "masked": "it follows from clip.method and clip.short",
+    "input_shape": "it follows from clip.size, or from the joints",
+    "masked": "it follows from clip.method and clip.short, or from skeleton.length",
     "return_sequences": "the model is trained at every step and saved with their mean",
     "classifier_activation": "the model answers with probabilities",
 }
@@ -83,15 +90,34 @@ class ClipTable(_Table):
     @property
     def sampling(self):
         """The `Sampling`."""
-        return Sampling(**self._only(Sampling))
+        return _only(Sampling, self)
 
     @property
     def transform(self):
         """The `ClipTransform`."""
-        return ClipTransform(**self._only(ClipTransform))
+        return _only(ClipTransform, self)
 
-    def _only(self, kind):
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(kind)}
+
+class SkeletonTable(_Table):
+    """`[skeleton]`, in place of `[clip]` for sets of joints. See `SkeletonTransform`."""
+
+    frames: int = 300
+    length: Literal["pad", "resample"] = "pad"
+    center: int | None = 1
+    align: list[int] | None = None
+    rotation: float = 0.0
+    scale: float = 0.0
+    velocity: bool = False
+
+    @property
+    def transform(self):
+        """The `SkeletonTransform`."""
+        return _only(SkeletonTransform, self)
+
+
+def _only(kind, table):
+    """An object of a dataclass from the values of a table that has them all."""
+    return kind(**{field.name: getattr(table, field.name) for field in dataclasses.fields(kind)})
 
 
 class TrainTable(_Table):
@@ -112,12 +138,30 @@ class TrainTable(_Table):
 
 
 class Recipe(_Table):
-    """A training run, as `[model]`, `[data]`, `[clip]` and `[train]` of a TOML file say it."""
+    """A training run, as `[model]`, `[data]`, `[clip]` or `[skeleton]`, and `[train]` of a TOML file say."""
 
     model: ModelTable
     data: DataTable = DataTable()
-    clip: ClipTable = ClipTable()
+    clip: ClipTable | None = None
+    skeleton: SkeletonTable | None = None
     train: TrainTable = TrainTable()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _with_clip(cls, values):
+        return values if "skeleton" in values else {"clip": {}, **values}
+
+    @property
+    def input(self):
+        """How the model looks at a file: a `ClipInput` or a `SkeletonInput`."""
+        if self.skeleton is not None:
+            return SkeletonInput(self.data.dataset, self.skeleton.transform)
+        return ClipInput(self.clip.sampling, self.clip.transform)
+
+    @property
+    def frames(self):
+        """T, the steps of a sample."""
+        return (self.skeleton or self.clip).frames
 
     def to_toml(self):
         """The recipe as TOML, every value spelled out."""
@@ -128,6 +172,15 @@ class Recipe(_Table):
             lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
             lines.append("")
         return "\n".join(lines)
+
+
+_TABLES = {
+    "model": ModelTable,
+    "data": DataTable,
+    "clip": ClipTable,
+    "skeleton": SkeletonTable,
+    "train": TrainTable,
+}
 
 
 def find_recipe(name):
@@ -188,17 +241,31 @@ def parse_recipe(values, source="recipe"):
     """Check nested dicts and return the `Recipe`. `source` names them in errors."""
     try:
         recipe = Recipe.model_validate(values)
-        recipe.clip.sampling, recipe.clip.transform  # noqa: B018  (both check their arguments)
     except pydantic.ValidationError as error:
         raise UserError(f"{source}: {_first_problem(error)}") from error
+    table = "clip" if recipe.skeleton is None else "skeleton"
+    if table == "skeleton" and recipe.clip is not None:
+        raise UserError(f"{source}: [clip] and [skeleton] exclude each other; leave one out")
+    if holds_skeletons(recipe.data.dataset) != (table == "skeleton"):
+        raise UserError(f"{source}: {_other_table(recipe.data.dataset, table)}")
+    try:
+        recipe.input  # noqa: B018  (which checks its arguments)
     except UserError as error:
-        raise UserError(f"{source}: [clip] {error}") from error
+        raise UserError(f"{source}: [{table}] {error}") from error
     try:
         zoo.check_arguments(recipe.model.name, recipe.model.arguments)
         _check_values(recipe.model)
     except UserError as error:
         raise UserError(f"{source}: [model] {error}") from error
     return recipe
+
+
+def _other_table(dataset, table):
+    if table == "clip":
+        return f"{dataset} holds skeletons: put [skeleton] in the place of [clip]"
+    if dataset is None:
+        return "[skeleton] needs the name of the set: set data.dataset"
+    return f"{dataset} holds no skeletons alone: put [clip] in the place of [skeleton]"
 
 
 def _check_values(model):
@@ -230,9 +297,7 @@ def _first_problem(error):
     *tables, key = (str(part) for part in problem["loc"][:2])  # below the key stand the members of a union
     name = ".".join([*tables, key])
     if problem["type"] == "extra_forbidden":
-        known = Recipe.model_fields
-        for table in tables:
-            known = known[table].annotation.model_fields
+        known = (_TABLES[tables[0]] if tables else Recipe).model_fields
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {'.'.join([*tables, near[0]])!r}?" if near else f"there are: {', '.join(known)}"
         return f"unknown key {name!r}; {hint}"

@@ -5,11 +5,13 @@ import importlib
 import inspect
 from pathlib import Path
 
+from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import read_manifest
 from keras_actrec.errors import UserError
 
 # A reader is a file with a function of its name (and `read_skeleton`, if it has joints) and a line here.
 _READERS = (
+    "basic_motions",
     "csv",
     "diving48",
     "folder",
@@ -104,6 +106,46 @@ def read_skeleton(dataset, record):
     """
     names = [name for name in _READERS if hasattr(_module("dataset", name, _READERS), "read_skeleton")]
     return _module("dataset", dataset, names).read_skeleton(record)
+
+
+def index_skeletons(records, dataset, *, on_error="raise", max_skipped=0.1, workers=1, progress=None):
+    """Reads the joints of a set, which stay in memory: all of Northwestern-UCLA are 12 MB.
+
+    Args:
+        records: `Record`s.
+        dataset: name of the set, see `read_skeleton`.
+        on_error: as in `index_videos`.
+        max_skipped: as in `index_videos`.
+        workers: number of threads; more than one helps where disks are slow.
+        progress: called as `progress(done, total)` after every record.
+
+    Returns:
+        Two lists: pairs of a `Record` and its joints, `(T, bodies, joints, 3)`, in the order of `records`,
+        and the `VideoError`s of the files that cannot be used. Together they are as many as `records`.
+
+    Raises:
+        VideoError: with `on_error="raise"`, the first bad file.
+        UserError: a set without joints, an argument out of range, or more than `max_skipped` left out.
+    """
+    return index_records(
+        records,
+        lambda record: read_skeleton(dataset, record),
+        key=lambda record: record.path,
+        finish=lambda record, joints: joints,
+        on_error=on_error,
+        max_skipped=max_skipped,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def holds_skeletons(dataset):
+    """Whether the files of a set are joints and no videos; `jhmdb` has both, as videos with joints beside."""
+    return (
+        dataset != "jhmdb"
+        and dataset in _READERS
+        and hasattr(_module("", dataset, _READERS), "read_skeleton")
+    )
 
 
 def _module(argument, name, names):

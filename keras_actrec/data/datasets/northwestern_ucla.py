@@ -34,6 +34,7 @@ _OFFICIAL = {
     "cross_view": {"train": 1020, "test": 464},
     "view1_view2": {"train": 516, "test": 504},
     "subject": {"": 1484},
+    "five_folds": {"": 1484},
 }
 
 
@@ -46,9 +47,9 @@ def northwestern_ucla(root, *, split="cross_view", duplicates="refuse"):
     names of the classes.
 
     The splits are `"cross_view"`: views 1 and 2 train, view 3 tests, the official protocol;
-    `"view1_view2"`: view 1 trains, view 2 tests; and `"subject"`: all views there are, every subject is a
-    fold and a group, to be chosen by `test_fold`. In the first two the same people act in both parts, by
-    design.
+    `"view1_view2"`: view 1 trains, view 2 tests; `"subject"`: all views there are, every subject is a fold
+    and a group, to be chosen by `test_fold`; and `"five_folds"`, ours: the same with subjects 1 and 2 as fold
+    0, 3 and 4 as fold 1, and so on. In the first two the same people act in both parts, by design.
 
     In known copies of this layout the view 2 files of actions 2 and 3 are those of view 3, so that the test
     part is trained on. Files are compared by content; `duplicates` says what to do when a test file is in
@@ -70,15 +71,13 @@ def northwestern_ucla(root, *, split="cross_view", duplicates="refuse"):
     choose("duplicates", duplicates, ("refuse", "drop", "keep"))
     pattern = "a[0-9][0-9]_s[0-9][0-9]_e[0-9][0-9]_v[0-9][0-9].json"
     look_for(root, "Northwestern-UCLA", pattern, f"*/{pattern}", f"*/*/{pattern}")
-    train, test = {"cross_view": ((1, 2), (3,)), "view1_view2": ((1,), (2,)), "subject": ((1, 2, 3), ())}[
-        split
-    ]
+    train, test = {"cross_view": ((1, 2), (3,)), "view1_view2": ((1,), (2,))}.get(split, ((1, 2, 3), ()))
     labels, records = {action: label for label, action in enumerate(_CLASSES)}, []
     for stem, file in index(root, suffixes=(".json",)).items():
         match = _NAME.fullmatch(stem)
         if match is None:
             continue
-        action, _, _, view = map(int, match.groups())
+        action, subject, _, view = map(int, match.groups())
         if action not in labels:
             raise UserError(
                 f"{file}: action {action} is none of {', '.join(map(str, labels))}; remove the file"
@@ -86,8 +85,9 @@ def northwestern_ucla(root, *, split="cross_view", duplicates="refuse"):
         if view not in train + test:
             continue
         part, group, fold = "train" if view in train else "test", "", ""
-        if split == "subject":
-            part, group, fold = "", f"s{match[2]}", f"s{match[2]}"
+        if not test:
+            part, group = "", f"s{match[2]}"
+            fold = group if split == "subject" else str((subject - 1) // 2)
         records.append(Record(file, relative(file, root), labels[action], part, group, fold))
     if test:
         for part, views in (("train", train), ("test", test)):

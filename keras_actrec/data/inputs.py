@@ -1,0 +1,140 @@
+"""How a model looks at a file: which part of it, and in which form."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from keras_actrec.data.datasets import index_skeletons, read_skeleton
+from keras_actrec.data.decode import index_videos, probe, read_frames
+from keras_actrec.data.loader import ClipDataset, SkeletonDataset, ViewDataset
+from keras_actrec.data.manifest import Record
+from keras_actrec.data.sampling import Sampling
+from keras_actrec.data.skeletons import SkeletonTransform
+from keras_actrec.data.transforms import ClipTransform
+from keras_actrec.errors import UserError
+
+
+@dataclass(frozen=True)
+class ClipInput:
+    """Clips of a video, for models with the input `clip (B, T, H, W, 3)`.
+
+    Attributes:
+        sampling: a `Sampling`, which frames of the video.
+        transform: a `ClipTransform`, how they are sized.
+    """
+
+    sampling: Sampling
+    transform: ClipTransform
+
+    name = "clip"
+
+    @property
+    def masks(self):
+        """Whether steps can be padding, so that the model needs a mask."""
+        return self.sampling.masks
+
+    @property
+    def has_views(self):
+        """Whether a video is looked at more than once."""
+        return (
+            self.sampling.method == "sequences" or self.sampling.num_clips > 1 or self.transform.num_crops > 1
+        )
+
+    @property
+    def protocol(self):
+        """What is seen of a video, in words."""
+        sampling, transform = self.sampling, self.transform
+        step = f", stride {sampling.stride}" if sampling.stride > 1 else ""
+        every = f", 1 frame in {sampling.every}" if sampling.every > 1 else ""
+        clips = "1 clip" if sampling.num_clips == 1 else f"{sampling.num_clips} clips"
+        clips = "all clips" if sampling.method == "sequences" else clips
+        crop = "whole frame" if transform.crop == "none" else "centre crop"
+        crop = crop if transform.num_crops == 1 else f"{transform.num_crops} crops"
+        return (
+            f"{clips} of {sampling.frames} frames ({sampling.method}{step}{every}), {crop} {transform.size}"
+        )
+
+    def read(self, path):
+        """Read a video: frames uint8 `(T, H, W, 3)` and mask bool `(T,)`. Else a `VideoError`."""
+        indices, mask = self.sampling.indices(probe(path).frames)
+        return self.transform(read_frames(path, indices)), mask
+
+    def check(self, frames):
+        """Refuse frames of one clip that are not of the model's size."""
+        size = self.transform.size
+        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
+            raise UserError(
+                f"this model takes frames of {size} x {size} pixels in RGB, (T, {size}, {size}, 3). "
+                f"Received: shape {frames.shape}; `read(path)` sizes them"
+            )
+
+    def index(self, records, **options):
+        """`index_videos`."""
+        return index_videos(records, **options)
+
+    def batches(self, indexed, **options):
+        """A `ClipDataset` of what `index` found."""
+        return ClipDataset(indexed, self.sampling, self.transform, **options)
+
+    def views(self, indexed, **options):
+        """A `ViewDataset` of what `index` found."""
+        return ViewDataset(indexed, self.sampling, self.transform, **options)
+
+    def to_json(self):
+        """Plain values, for `input_of`."""
+        return {"sampling": asdict(self.sampling), "transform": asdict(self.transform)}
+
+
+@dataclass(frozen=True)
+class SkeletonInput:
+    """A skeleton sequence, for models with the input `features (B, T, D)`.
+
+    Attributes:
+        dataset: name of the set in whose form files are, see `list_datasets`.
+        transform: a `SkeletonTransform`.
+    """
+
+    dataset: str
+    transform: SkeletonTransform
+
+    name = "features"
+    has_views = False
+
+    @property
+    def masks(self):
+        """Whether steps can be padding, so that the model needs a mask."""
+        return self.transform.length == "pad"
+
+    @property
+    def protocol(self):
+        """What is seen of a sequence, in words."""
+        how = {"pad": "in the middle, shorter ones padded", "resample": "from the first frame to the last"}
+        return f"{self.transform.frames} steps {how[self.transform.length]}"
+
+    def read(self, path):
+        """Read a file that holds one sequence: float32 `(T, D)` and mask bool `(T,)`. Else a `VideoError`."""
+        return self.transform(read_skeleton(self.dataset, Record(Path(path), str(path), 0)))
+
+    def check(self, sequence):
+        """Refuse what is not one sequence."""
+        if sequence.ndim != 2:
+            raise UserError(f"this model takes sequences (T, D). Received: shape {sequence.shape}")
+
+    def index(self, records, *, audit=None, **options):
+        """`index_skeletons`; it reads every file anyway, so an audit does not shorten it."""
+        return index_skeletons(records, self.dataset, **options)
+
+    def batches(self, indexed, **options):
+        """A `SkeletonDataset` of what `index` found."""
+        items = [(record, lambda record, joints=joints: joints) for record, joints in indexed]
+        return SkeletonDataset(items, self.transform, **options)
+
+    def to_json(self):
+        """Plain values, for `input_of`."""
+        return {"dataset": self.dataset, "transform": asdict(self.transform)}
+
+
+def input_of(values):
+    """The input that `to_json` wrote."""
+    if "sampling" in values:
+        return ClipInput(Sampling(**values["sampling"]), ClipTransform(**values["transform"]))
+    return SkeletonInput(values["dataset"], SkeletonTransform(**values["transform"]))

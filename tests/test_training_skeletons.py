@@ -1,0 +1,199 @@
+"""Skeleton sets from a recipe to a model: trained, audited, scored and asked about one file."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import keras_actrec
+from keras_actrec import evaluation, training
+from keras_actrec.data import (
+    SkeletonInput,
+    SkeletonTransform,
+    audit_videos,
+    index_skeletons,
+    read_dataset,
+    read_skeleton,
+)
+from keras_actrec.errors import UserError
+
+ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # the numbers of the set's ten
+SUBJECTS = 4
+JOINTS = 20
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Northwestern-UCLA's layout: in each action another joint moves; 10 to 13 frames, by subject."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "all_sqe").mkdir()
+    rng = np.random.default_rng(0)
+    for action in ACTIONS:
+        for subject in range(1, SUBJECTS + 1):
+            for episode in range(2):
+                for view in (1, 2):
+                    joints = rng.normal(0, 0.1, (1, JOINTS, 3)) + np.zeros((9 + subject, 1, 1))
+                    joints[:, action, action % 3] += np.linspace(0, 5, len(joints))
+                    name = f"a{action:02}_s{subject:02}_e{episode:02}_v{view:02}"
+                    file = root / "all_sqe" / f"{name}.json"
+                    file.write_text(json.dumps({"file_name": name, "skeletons": joints.tolist()}))
+    return root
+
+
+def recipe(model=None, data=None, skeleton=None, train=None, **tables):
+    return training.parse_recipe(
+        {
+            "model": model or {"name": "stacked_rnn", "units": 16, "num_layers": 1, "dropout": 0.0},
+            "data": {"dataset": "northwestern_ucla", "split": "view1_view2"} | (data or {}),
+            "skeleton": {"frames": 16, "velocity": True} | (skeleton or {}),
+            "train": {"epochs": 40, "batch_size": 10, "learning_rate": 0.01, "workers": 0} | (train or {}),
+            **tables,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return training.train(recipe(), data, tmp_path_factory.mktemp("run"))
+
+
+def test_a_network_learns_which_joint_moves(run, data, tmp_path):
+    result = evaluation.evaluate(run.recogniser, data)
+    assert (result.videos, result.official) == (80, 504) and result.top1 > 0.9  # chance .1
+    assert result.protocol == "16 steps in the middle, shorter ones padded"
+    result.write_predictions(tmp_path / "p.csv")
+    with open(tmp_path / "p.csv", newline="") as file:
+        assert len({row["predicted"] for row in csv.DictReader(file)}) == 10
+
+
+def test_the_file_reads_a_sequence_as_it_was_trained(run, data):
+    loaded = keras_actrec.load(run.folder / "model.keras")
+    assert loaded.input == SkeletonInput("northwestern_ucla", SkeletonTransform(16, velocity=True))
+    file = data / "all_sqe" / "a02_s03_e00_v01.json"
+    steps, mask = loaded.read(file)
+    record = next(
+        r for r in read_dataset("northwestern_ucla", data, split="view1_view2").records if r.file == file
+    )
+    np.testing.assert_array_equal(
+        steps, SkeletonTransform(16, velocity=True)(read_skeleton("northwestern_ucla", record))[0]
+    )
+    assert mask.sum() == 12  # of subject 3
+    names, scores = zip(*loaded.predict_video(file), strict=True)
+    assert names[0] == "pick up with two hands" and abs(sum(scores) - 1) < 1e-5
+
+
+def test_the_record_says_what_was_found(run):
+    found = run.record["data"]
+    assert (found["found"], found["official"]) == (160, 1020)
+    assert found["parts"] == {"train": 80, "validation": 0, "test": 80}
+    assert 'dataset = "northwestern_ucla"' in (run.folder / "recipe.toml").read_text()
+
+
+def test_resampled_sequences_need_no_mask(data, tmp_path):
+    run = training.train(
+        recipe(skeleton={"length": "resample", "frames": 6}, train={"epochs": 1}), data, tmp_path / "run"
+    )
+    assert not run.recogniser.masked
+    assert run.recogniser.model.input_shape == (None, None, JOINTS * 3 * 2)
+
+
+def test_damaged_files_are_skipped_and_named(data, tmp_path):
+    root = tmp_path / "data"
+    (root / "all_sqe").mkdir(parents=True)
+    for file in (data / "all_sqe").iterdir():
+        (root / "all_sqe" / file.name).write_bytes(file.read_bytes())
+    (root / "all_sqe" / "a01_s01_e00_v01.json").write_text("{")
+    short = {"train": {"epochs": 1}}
+    with pytest.raises(UserError, match=r"a01_s01_e00_v01.json: .*--on-error skip"):
+        training.train(recipe(**short), root, tmp_path / "one")
+    run = training.train(recipe(data={"on_error": "skip"}, **short), root, tmp_path / "two")
+    (skipped,) = run.record["data"]["skipped"]
+    assert "a01_s01_e00_v01.json" in skipped
+
+
+def test_an_audit_reads_sequences(data, tmp_path):
+    manifest = read_dataset("northwestern_ucla", data, split="view1_view2")
+    found = audit_videos(manifest, out=tmp_path / "audit.json")
+    assert found.counts == {"ok": 160, "truncated": 0, "unreadable": 0, "empty": 0}
+    assert found.files["all_sqe/a01_s04_e00_v01.json"]["frames"] == 13
+    assert len(found.files["all_sqe/a01_s04_e00_v01.json"]["sha256"]) == 64
+
+
+def test_joints_are_read_in_the_order_of_the_records(data):
+    records = read_dataset("northwestern_ucla", data, split="view1_view2").records
+    good, bad = index_skeletons(records, "northwestern_ucla", workers=3)
+    assert not bad and [record for record, _ in good] == list(records)
+    assert all(len(joints) == 9 + int(record.file.stem.split("_")[1][1:]) for record, joints in good)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"clip": {}}, r"\[clip\] and \[skeleton\] exclude each other"),
+        ({"data": {"dataset": "ucf101", "split": 1}}, r"ucf101 holds no skeletons alone: put \[clip\]"),
+        ({"skeleton": {"frames": 0}}, r"\[skeleton\] `frames` must be at least 1"),
+        ({"skeleton": {"velocty": True}}, "unknown key 'skeleton.velocty'; did you mean 'skeleton.velocity'"),
+        (
+            {"model": {"name": "stacked_rnn", "input_shape": [3]}},
+            "'input_shape' cannot be set here, it follows from clip.size, or from",
+        ),
+    ],
+)
+def test_recipes_that_do_not_fit_are_refused(values, message):
+    with pytest.raises(UserError, match=message):
+        recipe(**values)
+
+
+def test_a_skeleton_set_without_its_table_is_refused():
+    values = {"model": {"name": "stacked_rnn"}, "data": {"dataset": "utkinect"}}
+    with pytest.raises(
+        UserError, match=r"utkinect holds skeletons: put \[skeleton\] in the place of \[clip\]"
+    ):
+        training.parse_recipe(values)
+    with pytest.raises(UserError, match=r"\[skeleton\] needs the name of the set: set data.dataset"):
+        training.parse_recipe({"model": {"name": "stacked_rnn"}, "skeleton": {}})
+
+
+def test_a_model_of_clips_says_that_it_takes_none(data, tmp_path):
+    with pytest.raises(UserError, match="gsm cannot be built as .model. says: .* of clips is"):
+        training.train(recipe(model={"name": "gsm"}), data, tmp_path)
+
+
+BASIC = {"X_train": (8, 5, 6), "X_test": (4, 5, 6)}
+
+
+def basic_motions(root, **changes):
+    rng = np.random.default_rng(1)
+    arrays = {name: rng.normal(size=shape).astype("float32") for name, shape in BASIC.items()}
+    arrays |= {"y_train": np.arange(8) % 4, "y_test": np.arange(4)}
+    arrays |= {"class_names": np.array(["Badminton", "Running", "Standing", "Walking"])} | changes
+    np.savez(root / "basic_motions.npz", **{k: v for k, v in arrays.items() if v is not None})
+    return arrays
+
+
+def test_basic_motions_are_two_sensors_of_three_axes(tmp_path):
+    arrays = basic_motions(tmp_path)
+    manifest = read_dataset("basic_motions", tmp_path)
+    assert (manifest.found, manifest.official) == ({"train": 8, "test": 4}, {"train": 40, "test": 40})
+    assert manifest.class_names == ("Badminton", "Running", "Standing", "Walking")
+    record = manifest.records[9]
+    assert (record.path, record.label, record.split) == ("basic_motions.npz#test-1", 1, "test")
+    np.testing.assert_array_equal(
+        read_skeleton("basic_motions", record), arrays["X_test"][1].reshape(5, 1, 2, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"y_test": None}, "not the arrays X_train, y_train"),
+        ({"y_test": np.array([0, 1, 2, 4])}, r"y_test class ids \(N,\)"),
+        ({"X_train": np.zeros((8, 5, 3))}, r"X_train must be \(N, T, 6\)"),
+        ({"class_names": np.array([{}], dtype=object)}, "not the arrays"),
+    ],
+)
+def test_another_file_is_not_taken_for_basic_motions(changes, message, tmp_path):
+    basic_motions(tmp_path, **changes)
+    with pytest.raises(UserError, match=message):
+        read_dataset("basic_motions", tmp_path)

@@ -1,12 +1,12 @@
 """Skeleton sets from a recipe to a model: trained, audited, scored and asked about one file."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
 
 import keras_actrec
+import trees
 from keras_actrec import evaluation, training
 from keras_actrec.data import (
     SkeletonInput,
@@ -18,27 +18,12 @@ from keras_actrec.data import (
 )
 from keras_actrec.errors import UserError
 
-ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # the numbers of the set's ten
-SUBJECTS = 4
 JOINTS = 20
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Northwestern-UCLA's layout: in each action another joint moves; 10 to 13 frames, by subject."""
-    root = tmp_path_factory.mktemp("data")
-    (root / "all_sqe").mkdir()
-    rng = np.random.default_rng(0)
-    for action in ACTIONS:
-        for subject in range(1, SUBJECTS + 1):
-            for episode in range(2):
-                for view in (1, 2):
-                    joints = rng.normal(0, 0.1, (1, JOINTS, 3)) + np.zeros((9 + subject, 1, 1))
-                    joints[:, action, action % 3] += np.linspace(0, 5, len(joints))
-                    name = f"a{action:02}_s{subject:02}_e{episode:02}_v{view:02}"
-                    file = root / "all_sqe" / f"{name}.json"
-                    file.write_text(json.dumps({"file_name": name, "skeletons": joints.tolist()}))
-    return root
+    return trees.northwestern_ucla(tmp_path_factory.mktemp("data"))
 
 
 def recipe(model=None, data=None, skeleton=None, train=None, **tables):

@@ -27,6 +27,7 @@ from keras_actrec.data import (
     split_manifest,
 )
 from keras_actrec.errors import UserError
+from keras_actrec.training.resume import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
     shape = _shape(recipe, indexed["train"])
     model = _build(recipe, len(names), shape)
     learner, datasets = _learner(recipe, model, shape, indexed, features or out / "features", report)
-    history = _fit(recipe, learner, datasets, out, report)
+    last = _fit(recipe, learner, datasets, manifest.sha256, out, report)
     if learner is not model:
         zoo.copy_weights(learner, model)
 
@@ -108,7 +109,7 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
         "machine": _machine(),
         "commit": _commit(),
         "seconds": round(time.perf_counter() - started, 1),
-        "last_epoch": history,
+        "last_epoch": last,
     }
     recogniser = Recogniser(model, names, recipe.input, record)
     _write(out / "run.json", json.dumps(record, indent=2) + "\n")
@@ -232,7 +233,7 @@ def _on_features(recipe, model, indexed, steps, features, report, options):
     return learner, datasets
 
 
-def _fit(recipe, learner, datasets, out, report):
+def _fit(recipe, learner, datasets, sha256, out, report):
     """Fit; the last epoch's values."""
     table = recipe.train
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
@@ -247,20 +248,22 @@ def _fit(recipe, learner, datasets, out, report):
     )
     if _has_steps(recipe):
         datasets = {part: _PerStep(dataset, recipe.frames) for part, dataset in datasets.items()}
-    log = keras.callbacks.CSVLogger(str(out / "history.csv"))
-    try:
-        history = learner.fit(
-            datasets["train"],
-            validation_data=datasets.get("validation"),
-            epochs=table.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[FollowEpoch(datasets["train"]), log, _Progress(table.epochs, report)],
-        ).history
-    finally:
-        if log.csv_file:  # Keras leaves it open where a run is stopped
-            log.csv_file.close()
-    return {key: float(values[-1]) for key, values in history.items()}
+    checkpoint = Checkpoint(out, table.seed, {"recipe": recipe.to_toml(), "data": sha256})
+    learner.fit(
+        datasets["train"],
+        validation_data=datasets.get("validation"),
+        initial_epoch=checkpoint.restore(learner),
+        epochs=table.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            FollowEpoch(datasets["train"]),
+            _FiniteLoss(),
+            checkpoint,
+            _Progress(table.epochs, report),  # behind the checkpoint: what is reported as done is kept
+        ],
+    )
+    return {name: value for name, value in checkpoint.rows[-1].items() if name != "epoch"}
 
 
 def _has_steps(recipe):
@@ -292,6 +295,15 @@ class _PerStep(keras.utils.PyDataset):
         self.dataset.epoch = epoch
 
 
+class _FiniteLoss(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"the loss is not a number after epoch {epoch + 1}: "
+                "lower train.learning_rate, or set train.clipnorm=1"
+            )
+
+
 class _Progress(keras.callbacks.Callback):
     def __init__(self, epochs, report):
         super().__init__()
@@ -299,11 +311,6 @@ class _Progress(keras.callbacks.Callback):
         self.report = report
 
     def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise UserError(
-                f"the loss is not a number after epoch {epoch + 1}: "
-                "lower train.learning_rate, or set train.clipnorm=1"
-            )
         names = {
             "loss": "loss",
             "accuracy": "accuracy",

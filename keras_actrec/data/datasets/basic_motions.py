@@ -54,7 +54,7 @@ def read_skeleton(record):
 
 def _arrays(file):
     try:
-        with np.load(readable(file), allow_pickle=False) as content:
+        with open(readable(file), "rb") as raw, np.load(raw, allow_pickle=False) as content:
             arrays = {name: content[name] for name in _NAMES}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = f"not the arrays {', '.join(_NAMES)} ({type(error).__name__}); get it again"

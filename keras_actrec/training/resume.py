@@ -1,0 +1,105 @@
+"""What a run has to remember, so that one that was stopped goes on as if it had not been."""
+
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_actrec import _backend
+from keras_actrec._files import replacing
+from keras_actrec.errors import UserError
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the state of a run after every epoch, and its history as a table.
+
+    The state is all that the next epoch depends on: weights, the optimizer's variables (schedules follow its
+    step count), the states of all random generators, and what callbacks with `get_state()` and
+    `set_state(state)` remember. Clips, order and augmentation depend on (seed, epoch, index) alone. On the
+    same backend and CPU a run that was stopped, also by `kill -9`, and called again ends with the same bits
+    as one that was not; what is lost is the epoch it was in. (`keras.callbacks.BackupAndRestore` does not
+    keep generators.)
+
+    Args:
+        folder: the run directory: `checkpoint.npz`, and `history.csv` with a row an epoch.
+        seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
+        about: dict of strings that a run must share with the one it goes on with, such as the recipe.
+        remember: callbacks with `get_state` and `set_state`.
+    """
+
+    def __init__(self, folder, seed, about, remember=()):
+        super().__init__()
+        self.file = Path(folder) / "checkpoint.npz"
+        self.table = Path(folder) / "history.csv"
+        self.seed = seed
+        self.about = {"backend": _backend.name, **about}
+        self.remember = list(remember)
+        self.rows = []
+
+    def restore(self, model):
+        """Take the state of an earlier run up, where there is one.
+
+        Args:
+            model: the compiled model.
+
+        Returns:
+            The number of epochs that are done.
+
+        Raises:
+            UserError: a file that cannot be read or belongs to another run.
+        """
+        model.optimizer.build(model.trainable_variables)
+        if not self.file.exists():
+            return 0
+        try:
+            # Opened here: of a damaged file NumPy would leave it open.
+            with open(self.file, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                state = json.loads(str(archive["state"]))
+                values = [archive[str(place)] for place in range(len(archive.files) - 1)]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{self.file}: not a checkpoint; remove it to start the run again") from error
+        for name, value in self.about.items():
+            if state["about"].get(name) != value:
+                raise UserError(
+                    f"{self.file.parent} holds a run with another {name}: choose another --out, or remove it"
+                )
+        variables = _variables(model)
+        if [list(value.shape) for value in values] != [list(variable.shape) for variable in variables]:
+            raise UserError(f"{self.file}: the model is another; choose another --out, or remove it")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        for callback, remembered in zip(self.remember, state["remembered"], strict=True):
+            callback.set_state(remembered)
+        self.rows = state["history"]
+        return len(self.rows)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Seeds what has no state that could be kept."""
+        _backend.seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the row and the state; a run that is stopped here has both or neither."""
+        self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
+        state = {
+            "about": self.about,
+            "history": self.rows,
+            "remembered": [callback.get_state() for callback in self.remember],
+        }
+        values = [keras.ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
+        with replacing(self.file) as beside, open(beside, "wb") as file:
+            np.savez(file, state=json.dumps(state), **{str(n): value for n, value in enumerate(values)})
+        with replacing(self.table) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def _variables(model):
+    """Weights, random generators and the optimizer's variables, in an order that the model settles."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    optimizer = model.optimizer.variables
+    known = metrics | {id(variable) for variable in optimizer}
+    return [*(v for v in model.variables if id(v) not in known), *optimizer]

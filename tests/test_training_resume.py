@@ -1,0 +1,142 @@
+"""A run that was stopped, at any point, ends with the same bits as one that was not."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import trees
+from keras_actrec import training
+from keras_actrec.data import write_synthetic
+from keras_actrec.errors import UserError
+
+EPOCHS = 4
+TRAIN = {
+    "epochs": EPOCHS,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "final_learning_rate": 0.001,
+    "drop_after": 7,
+    "workers": 2,
+}
+# Dropout, Gumbel noise, shuffled clips, threads, sequences that are turned, and a rate that drops.
+RECIPES = {
+    "videos": {
+        "model": {
+            "name": "hman",
+            "backbone": "efficientnet_lite0:block1_output",
+            "content": True,
+            "units": 4,
+            "num_layers": 1,
+            "dropout": 0.5,
+        },
+        "data": {"manifest": "manifest.csv", "validation_share": 0.25},
+        "clip": {"frames": 3, "size": 32, "crop": "none"},
+        "train": TRAIN,
+    },
+    "skeletons": {
+        "model": {"name": "eleatt_rnn", "units": 4, "num_layers": 1, "dropout": 0.5},
+        "data": {"dataset": "northwestern_ucla", "split": "view1_view2"},
+        "skeleton": {"frames": 6, "rotation": 30.0},
+        "train": TRAIN,
+    },
+}
+PROGRAM = """
+import json, sys
+from keras_actrec import training
+recipe, data, out = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+training.train(training.parse_recipe(recipe), data, out,
+               report=lambda *about: print(*about[:2], flush=True))
+"""
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder for each recipe."""
+    root = tmp_path_factory.mktemp("data")
+    write_synthetic(root / "videos", clips_per_class=3, size=32, frames=8, test_share=0.34)
+    (root / "skeletons").mkdir()
+    trees.northwestern_ucla(root / "skeletons", subjects=1, episodes=2)
+    return root
+
+
+def train(kind, data, folder, report=None):
+    return training.train(training.parse_recipe(RECIPES[kind]), data / kind, folder, report=report)
+
+
+def stopping(after):
+    def report(stage, done, total, text=""):
+        if stage == "epochs" and done == after:
+            raise Stop
+
+    return report
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """Uninterrupted runs."""
+    return {kind: train(kind, data, tmp_path_factory.mktemp(kind)) for kind in RECIPES}
+
+
+def check_equal(run, whole):
+    for found, expected in zip(run.recogniser.model.weights, whole.recogniser.model.weights, strict=True):
+        np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(w.value) for w in (found, expected)))
+    histories = [(r.folder / "history.csv").read_text() for r in (run, whole)]
+    assert histories[0] == histories[1] and histories[0].count("\n") == EPOCHS + 1
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_an_interrupted_run_ends_with_the_same_bits(kind, data, whole, tmp_path):
+    for after in (1, 3, EPOCHS):
+        with pytest.raises(Stop):
+            train(kind, data, tmp_path, stopping(after))
+    check_equal(train(kind, data, tmp_path), whole[kind])
+
+
+def test_a_killed_run_ends_with_the_same_bits(data, whole, tmp_path):
+    arguments = [json.dumps(RECIPES["skeletons"]), str(data / "skeletons"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(training.__file__).parents[2])}
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout:
+            if line == "epochs 2\n":
+                time.sleep(0.01)  # into the next epoch or the writing of its state
+                process.kill()
+                break
+        process.stdout.read()
+    assert process.returncode < 0
+    assert not (tmp_path / "model.keras").exists() and (tmp_path / "checkpoint.npz").exists()
+    check_equal(train("skeletons", data, tmp_path), whole["skeletons"])
+
+
+@pytest.fixture(scope="module")
+def started(data, tmp_path_factory):
+    """The folder of a run that was stopped behind its first epoch."""
+    folder = tmp_path_factory.mktemp("started")
+    with pytest.raises(Stop):
+        train("skeletons", data, folder, stopping(1))
+    return folder
+
+
+def test_a_run_does_not_go_on_with_another_recipe(started, data):
+    recipe = {**RECIPES["skeletons"], "train": {**TRAIN, "seed": 1}}
+    with pytest.raises(UserError, match="holds a run with another recipe: choose another --out"):
+        training.train(training.parse_recipe(recipe), data / "skeletons", started)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])
+def test_a_damaged_checkpoint_is_named(started, data, content, tmp_path):
+    whole = (started / "checkpoint.npz").read_bytes()
+    (tmp_path / "checkpoint.npz").write_bytes(whole[:-1000] if content is None else content)
+    with pytest.raises(UserError, match="checkpoint.npz: not a checkpoint; remove it to start the run again"):
+        train("skeletons", data, tmp_path)

@@ -42,7 +42,7 @@ $(VENV)/.demo: $(RULES) | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.all: $(RULES) | $(BIN)/pip
-	$(INSTALL) --editable ".[jax,torch,tensorflow,pretrained,pyav,tune,viz,dev]"
+	$(INSTALL) --editable ".[jax,torch,tensorflow,pretrained,pyav,grain,tune,viz,dev]"
 	@$(CHECK_OPENCV)
 	@touch $@
 

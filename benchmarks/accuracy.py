@@ -62,7 +62,7 @@ def run_one(experiment, folder, out, line, fold, seed):
     overrides = (*changes, *([] if fold is None else [f"data.test_fold={fold}"]), f"train.seed={seed}")
     run = out / "-".join([recipe.replace("/", "-"), *(change.replace("=", "_") for change in overrides)])
     if not (run / "model.keras").exists():
-        training.train(training.read_recipe(recipe, overrides), folder, run, features=out / "features")
+        training.train(training.read_recipe(recipe, overrides), folder, run, cache=out / "cache")
     if not (run / "test.json").exists():
         evaluation.evaluate(artefact.load(run / "model.keras"), folder).write_json(run / "test.json")
     keras.backend.clear_session()

@@ -55,7 +55,7 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(work):
     """What `train` printed; the model is in `run/model.keras`."""
-    options = ["--set", "train.epochs=2", "--set", "train.learning_rate=0.1", "--features", work / "features"]
+    options = ["--set", "train.epochs=2", "--set", "train.learning_rate=0.1", "--cache", work / "cache"]
     return succeeds("train", work / "recipe.toml", "--data", work / "set", "--out", work / "run", *options)
 
 
@@ -112,6 +112,7 @@ def test_extract_writes_the_features_of_every_video(work):
 
 def test_train_writes_the_run_directory_and_says_how_it_ended(work, trained):
     assert sorted(path.name for path in (work / "run").iterdir()) == [
+        "checkpoint.npz",
         "history.csv",
         "model.keras",
         "recipe.toml",
@@ -130,13 +131,13 @@ def test_what_is_set_on_the_command_line_wins_over_the_recipe(work, trained):
 
 
 def test_features_go_where_the_command_line_says(work, trained):
-    assert len(list((work / "features").rglob("*.npy"))) == 20
-    assert not (work / "run" / "features").exists()
+    assert len(list((work / "cache").rglob("*.npy"))) == 20
+    assert not (work / "run" / "cache").exists()
 
 
 def test_train_reports_its_progress_line_by_line_where_there_is_no_terminal(work, tmp_path):
     arguments = ["train", work / "recipe.toml", "--data", work / "set", "--out", tmp_path / "run"]
-    arguments += ["--features", work / "features", "--set", "train.epochs=2"]
+    arguments += ["--cache", work / "cache", "--set", "train.epochs=2"]
     lines = CliRunner().invoke(app, [str(argument) for argument in arguments]).stderr.splitlines()
     assert lines[-2].startswith("training 1/2  loss ") and lines[-1].startswith("training 2/2  loss ")
     assert "reading videos 20/20  train" in lines and "extracting features 20/20  train" in lines

@@ -1,3 +1,6 @@
+import traceback
+from dataclasses import replace
+
 import cv2
 import keras
 import numpy as np
@@ -7,16 +10,20 @@ from keras_actrec.data import (
     ClipDataset,
     ClipTransform,
     FeatureDataset,
-    FeatureItem,
     FollowEpoch,
     Record,
     Sampling,
+    SkeletonDataset,
+    SkeletonTransform,
     VideoError,
+    VideoInfo,
     ViewDataset,
     clip_rng,
     index_videos,
+    raising_failures,
     read_frames,
 )
+from keras_actrec.data.cache import fill
 from keras_actrec.errors import UserError
 
 COUNT = 11
@@ -43,14 +50,19 @@ def videos(tmp_path_factory):
 def features(tmp_path_factory):
     """Feature files of 5 to 15 steps; a value is 100 times the number of the file plus that of the step."""
     folder = tmp_path_factory.mktemp("features")
-    items = []
+    indexed = []
     for number in range(COUNT):
-        steps = 5 + number
-        values = np.broadcast_to((100 * number + np.arange(steps))[:, None, None, None], (steps, 2, 2, 3))
-        np.save(folder / f"{number}.npy", values.astype("float16"))
+        (folder / f"{number}.avi").write_text(str(number))
         record = Record(folder / f"{number}.avi", f"{number}.avi", number % 4)
-        items.append(FeatureItem(record, folder / f"{number}.npy", steps))
-    return items
+        indexed.append((record, VideoInfo(5 + number, 5 + number, 10, 32, 24)))
+
+    def make(record, info):
+        values = 100 * int(record.file.stem) + np.arange(info.frames)
+        steps = np.broadcast_to(values[:, None, None, None], (info.frames, 2, 2, 3))
+        return np.ascontiguousarray(steps, "float16"), [0.0] * info.frames
+
+    options = {"audit": None, "workers": 1, "index": None, "progress": None}
+    return fill(indexed, make, out=folder / "out", name="features", about=(), **options)
 
 
 def epochs(dataset, count=3):
@@ -88,24 +100,42 @@ def test_a_masked_batch_is_named_as_the_models_name_their_inputs(videos, feature
     assert list(x) == ["features", "mask"]
     assert x["mask"].dtype == bool and x["mask"].sum(axis=1).tolist() == [5, 6]
     assert x["features"][1, :, 0, 0, 0].tolist() == [100, 101, 102, 103, 104, 105] + [105] * 6
-    assert x["features"].dtype == np.float32 and x["features"].shape == (2, 12, 2, 2, 3)
+    assert x["features"].dtype == np.float16 and x["features"].shape == (2, 12, 2, 2, 3)
     assert y.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_threads_change_no_batch(videos, features, workers):
-    def clips(workers):
-        sampling = Sampling(4)
-        return epochs(
-            ClipDataset(videos, sampling, DRAWN, batch_size=2, seed=3, training=True, workers=workers)
+WORKERS = [{"workers": 0}, {"workers": 1}, {"workers": 4}, {"workers": 2, "processes": True}]
+
+
+@pytest.mark.parametrize("workers", WORKERS[1:])
+def test_workers_change_no_batch(videos, features, workers):
+    options = {"batch_size": 2, "seed": 3, "training": True}
+
+    def clips(**workers):
+        return epochs(ClipDataset(videos, Sampling(4), DRAWN, **options, **workers))
+
+    assert_same(clips(), clips(**workers))
+
+    def steps(**workers):
+        return epochs(FeatureDataset(features, Sampling(4), **options, **workers))
+
+    assert_same(steps(), steps(**workers))
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_the_same_bytes_reach_a_network_whatever_the_workers(videos, workers):
+    options = {"batch_size": 2, "seed": 3, "training": True}
+    inputs = keras.Input((4, 16, 16, 3), dtype="uint8")
+    network = keras.Model(inputs, keras.ops.cast(inputs, "int32"))  # gives what it gets
+    dataset = ClipDataset(videos, Sampling(4), DRAWN, **options, **workers)
+    plain = ClipDataset(videos, Sampling(4), DRAWN, **options)
+    for epoch in range(3):
+        expected = np.concatenate([x for x, _ in epochs(plain, 1)])
+        begin = keras.callbacks.LambdaCallback(
+            on_predict_begin=lambda logs, epoch=epoch: setattr(dataset, "epoch", epoch)
         )
-
-    assert_same(clips(0), clips(workers))
-
-    def steps(workers):
-        return epochs(FeatureDataset(features, Sampling(4), batch_size=2, training=True, workers=workers))
-
-    assert_same(steps(0), steps(workers))
+        found = network.predict(dataset, verbose=0, callbacks=[begin])
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("workers", [0, 4])
@@ -197,15 +227,15 @@ def weights(model):
     return [keras.ops.convert_to_numpy(weight.value) for weight in model.weights]
 
 
-@pytest.mark.parametrize("workers", [0, 1, 4])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_fit_trains_on_the_batches_of_epochs_0_1_and_2_in_order(features, workers):
-    arguments = {"batch_size": 2, "seed": 2, "training": True, "workers": workers}
+    arguments = {"batch_size": 2, "seed": 2, "training": True}
     fitted = linear(features)
-    dataset = FeatureDataset(features, Sampling(4), **arguments)
+    dataset = FeatureDataset(features, Sampling(4), **arguments, **workers)
     fitted.fit(dataset, epochs=3, shuffle=False, verbose=0, callbacks=[FollowEpoch(dataset)])
 
     by_hand = linear(features)
-    for x, y in epochs(FeatureDataset(features, Sampling(4), **{**arguments, "workers": 0})):
+    for x, y in epochs(FeatureDataset(features, Sampling(4), **arguments)):
         by_hand.train_on_batch(x, y)
     assert np.abs(weights(fitted)[0]).max() > 1e-3
     for weight, expected in zip(weights(fitted), weights(by_hand), strict=True):
@@ -236,20 +266,100 @@ def test_a_file_that_fails_is_named(videos, tmp_path, workers):
         dataset[2]
 
 
-def test_a_file_that_fails_is_named_through_fit(videos, tmp_path):
+@pytest.fixture
+def failing(videos, tmp_path):
+    """A dataset whose last batch is a file that does not decode, and a network for it."""
     bad = tmp_path / "bad.avi"
     bad.write_bytes(b"x" * 1000)
-    items = [(Record(bad, "bad.avi", 0), videos[0][1])] * 4
+    items = [*videos[:5], (Record(bad, "bad.avi", 0), videos[0][1])]
     dataset = ClipDataset(items, Sampling(4), ClipTransform(16), batch_size=1, workers=2)
     inputs = keras.Input((4, 16, 16, 3))
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling3D()(inputs))
-    with pytest.raises(Exception, match="bad.avi: OpenCV cannot open it"):
-        model.predict(dataset, verbose=0)
+    model = keras.Model(inputs, keras.layers.Dense(8)(keras.layers.GlobalAveragePooling3D()(inputs)))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return dataset, model
+
+
+def chain_of(error):
+    return "".join(traceback.format_exception(error))
+
+
+def test_a_file_that_fails_in_fit_is_named_logged_and_kept(failing, caplog):
+    dataset, model = failing
+    assert dataset.failure is None
+    with pytest.raises(Exception) as caught:  # noqa: B017  (each backend raises its own)
+        model.fit(dataset, shuffle=False, verbose=0)
+    assert "bad.avi: OpenCV cannot open it" in chain_of(caught.value)
+    assert isinstance(dataset.failure, VideoError) and dataset.failure.path.name == "bad.avi"
+    (line,) = [line for line in caplog.records if line.name == "keras_actrec"]
+    assert line.levelname == "ERROR" and line.getMessage() == str(dataset.failure)
+
+
+def test_fit_raises_the_failure_itself_where_that_is_asked_for(failing):
+    dataset, model = failing
+    with pytest.raises(VideoError, match="bad.avi: OpenCV cannot open it") as caught:
+        with raising_failures(dataset):
+            model.fit(dataset, shuffle=False, verbose=0)
+    assert caught.value is dataset.failure and "UnknownError" not in chain_of(caught.value)
+
+
+def test_raising_failures_lets_other_errors_and_older_failures_be(failing):
+    dataset, _ = failing
+    with pytest.raises(VideoError):
+        dataset[5]
+    error = RuntimeError("another")
+    with pytest.raises(RuntimeError) as caught, raising_failures(dataset):
+        raise error
+    assert caught.value is error and dataset.failure is None
+    with raising_failures(dataset):
+        dataset[0]
+
+
+def reading(error):
+    """A dataset of one skeleton whose reader raises."""
+
+    def read(record):
+        raise error
+
+    return SkeletonDataset([(Record("/made/up", "up", 0), read)], SkeletonTransform())
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (PermissionError(13, "denied"), r"^/made/up: PermissionError: \[Errno 13\] denied$"),
+        (KeyError("two\nlines"), r"^/made/up: KeyError: .*two.*lines.*$"),
+        (cv2.error("no"), "^/made/up: error: no$"),
+        (UserError("`joints` are wrong"), "^/made/up: `joints` are wrong$"),
+    ],
+)
+def test_any_error_over_an_item_becomes_one_line_that_names_its_file(error, message):
+    dataset = reading(error)
+    with pytest.raises(UserError, match=message) as caught:
+        dataset[0]
+    assert "\n" not in str(caught.value)
+    assert dataset.failure is caught.value and caught.value.__cause__ is error
+
+
+def test_an_error_that_names_the_file_already_stays_as_it_is():
+    error = UserError("/made/up: wrong")
+    with pytest.raises(UserError) as caught:
+        reading(error)[0]
+    assert caught.value is error
+
+
+def test_items_of_other_shapes_are_named(tmp_path):
+    def read(record):
+        return np.ones((4, 1 + record.label, 3, 3))
+
+    items = [(Record(f"/made/{label}", str(label), label), read) for label in (0, 0, 1)]
+    with pytest.raises(UserError, match=r"^/made/1: its shape is \(5, 18\), that of /made/0 is \(5, 9\)"):
+        SkeletonDataset(items, SkeletonTransform(5))[0]
 
 
 def test_a_missing_feature_file_is_named(features, tmp_path):
-    dataset = FeatureDataset([FeatureItem(features[0].record, tmp_path / "gone.npy", 5)], Sampling(4))
-    with pytest.raises(UserError, match="gone.npy: not a feature file .* extract it again"):
+    record, video = features[0]
+    dataset = FeatureDataset([(record, replace(video, file=tmp_path / "gone.npy"))], Sampling(4))
+    with pytest.raises(UserError, match="gone.npy .of 0.avi.: it cannot be read .*; mend that and run again"):
         dataset[0]
 
 

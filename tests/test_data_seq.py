@@ -6,6 +6,7 @@ import pytest
 
 from keras_actrec.data import VideoError, probe, read_frames
 from keras_actrec.data._seq import SeqReader
+from keras_actrec.data.decode import iter_timed
 from keras_actrec.errors import UserError
 
 HEIGHT, WIDTH = 24, 32
@@ -52,6 +53,11 @@ FILES = {
 def seq(request, tmp_path):
     (tmp_path / "a.seq").write_bytes(FILES[request.param])
     return tmp_path / "a.seq"
+
+
+def test_times_follow_from_the_rate(seq):
+    seconds = [second for second, _ in iter_timed(seq, 2, start=1)]
+    np.testing.assert_allclose(seconds, [1 / 25, 3 / 25])
 
 
 def test_all_frames_come_in_order_as_rgb(seq):

@@ -288,6 +288,11 @@ def test_one_crop_is_what_a_call_gives(crop):
         ({"swap": [[1, 2, 3]]}, "`swap` must be pairs of class ids, each of which stands once."),
         ({"swap": [[1, 2], [2, 3]]}, "`swap` must be pairs of class ids, each of which stands once."),
         ({"swap": [[-1, 2]]}, "`swap` must be pairs of class ids, each of which stands once."),
+        (
+            {"size": 64, "shrink": 72},
+            "`shrink` must be at least the side that the frames are resized to, 73. Received: shrink=72",
+        ),
+        ({"size": 64, "crop": "none", "shrink": 63}, "resized to, 64. Received: shrink=63"),
         ({"num_crops": 5}, "`num_crops` must be 1, 3 or 10. Received: num_crops=5"),
         ({"num_crops": 3, "crop": "none"}, '`num_crops` must be 1 with crop="none"'),
         ({"num_crops": 10, "swap": [[1, 2]]}, "`num_crops` must be 1 or 3 with `swap`"),
@@ -302,3 +307,54 @@ def test_a_bad_argument_is_named(arguments, message):
 def test_bad_frames_are_refused(frames):
     with pytest.raises(UserError, match=r"`frames` must be a uint8 array \(T, H, W, 3\)"):
         ClipTransform(4)(frames)
+
+
+@pytest.mark.parametrize("crop", ["center", "random", "multiscale", "resized", "none"])
+@pytest.mark.parametrize("shrink", [None, 18, 25])
+@pytest.mark.parametrize(("height", "width"), [(20, 31), (60, 41), (17, 17)])
+def test_prepared_frames_may_stand_in_for_the_frames(crop, shrink, height, width):
+    transform = ClipTransform(16, None, crop, True, ((0, 1),), 0.3, 0.3, 0.3, shrink=shrink)
+    frames = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), "uint8")
+    prepared = transform.prepare(frames)
+    np.testing.assert_array_equal(transform.prepare(prepared), prepared)
+    for frame, alone in zip(prepared, frames, strict=True):
+        np.testing.assert_array_equal(transform.prepare(alone[None])[0], frame)
+    for seed in range(10):
+        clip, label = transform.labelled(frames, 1, np.random.default_rng(seed))
+        again, same = transform.labelled(prepared, 1, np.random.default_rng(seed))
+        np.testing.assert_array_equal(clip, again)
+        assert label == same
+    np.testing.assert_array_equal(transform(frames), transform(prepared))
+    np.testing.assert_array_equal(transform.still(frames), transform(frames))
+    for num_crops in (1,) if crop == "none" else (1, 3, 10):
+        views = ClipTransform(16, crop=crop, shrink=shrink, num_crops=num_crops)
+        np.testing.assert_array_equal(views.crops(frames), views.crops(prepared))
+
+
+def test_frames_are_prepared_as_the_crop_says():
+    for arguments, shape, words in (
+        ({"short_side": 24}, (24, 48), "short side 24"),
+        ({"crop": "random"}, (18, 36), "short side 18"),
+        ({"crop": "none"}, (16, 16), "square 16"),
+        ({"crop": "multiscale"}, (40, 80), "as decoded"),
+        ({"crop": "resized", "shrink": 30}, (30, 60), "shrunk to 30, as decoded"),
+        ({"shrink": 30}, (18, 36), "shrunk to 30, short side 18"),
+    ):
+        transform = ClipTransform(16, **arguments)
+        assert transform.prepare(ramp(40, 80)).shape == (2, *shape, 3)
+        assert transform.preparation == words
+
+
+def test_shrink_averages_over_areas_and_leaves_smaller_frames_alone():
+    transform = ClipTransform(4, short_side=4, crop="multiscale", shrink=4)
+    frames = np.zeros((1, 16, 32, 3), "uint8")
+    frames[:, ::4, ::4] = 160  # one pixel in every 4 x 4
+    np.testing.assert_array_equal(transform.prepare(frames), np.full((1, 4, 8, 3), 10))
+    np.testing.assert_array_equal(transform.prepare(ramp(3, 9)), ramp(3, 9))
+
+
+def test_a_multi_scale_crop_is_cut_from_the_shrunk_frames():
+    rng = Given(0, 0)  # the whole short side, at the top left
+    clip = ClipTransform(16, crop="multiscale", shrink=22)(ramp(44, 88), rng)
+    assert clip.shape == (2, 16, 16, 3)
+    np.testing.assert_allclose(clip[0, ..., 1].mean(), (44 - 1) / 2, atol=0.6)  # 22 of 44 columns

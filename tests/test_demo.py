@@ -32,7 +32,7 @@ def made(tmp_path_factory):
 
 def test_the_demo_leaves_videos_features_two_runs_and_a_page(made):
     out, (page, _), _ = made
-    assert {path.name for path in out.iterdir()} == {"videos", "features", *MODELS, "demo.html"}
+    assert {path.name for path in out.iterdir()} == {"videos", "cache", *MODELS, "demo.html"}
     assert page == out / "demo.html"
     assert len(list((out / "videos").rglob("*.mp4"))) == 10 * CLIPS
     assert not [path for path in out.rglob(".*")]
@@ -53,7 +53,7 @@ def test_both_models_saw_the_same_videos_and_are_scored_on_those_they_did_not_se
 
 def test_the_features_are_extracted_once_for_both(made):
     out, _, seen = made
-    assert len(list((out / "features").rglob("*.npy"))) == 20
+    assert len(list((out / "cache").rglob("*.npy"))) == 20
     counts = {name: [step[1] for step in seen if step[0] == f"{name}: features"] for name in MODELS}
     assert counts["hman"][-1] == 20
     assert counts["frame_pool"] == [20]  # all there at the start

@@ -70,6 +70,7 @@ def test_every_argument_of_a_sampling_and_a_transform_is_a_key_of_the_clip_table
         "swap": [[86, 87], [93, 94]],
     }
     transform |= {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "num_crops": 3}
+    transform |= {"shrink": 80}
     clip = parse_recipe({"model": {"name": "hman"}, "clip": sampling | transform}).clip
     assert clip.sampling == Sampling(**sampling)
     assert clip.transform == ClipTransform(**transform)
@@ -107,9 +108,13 @@ def test_what_to_toml_writes_is_read_back_as_the_same_recipe(tmp_path):
 def test_to_toml_spells_out_every_default():
     recipe = parse_recipe({"model": {"name": "hman"}})
     values = tomllib.loads(recipe.to_toml())
-    unset = {("data", "manifest"), ("data", "test_fold"), ("train", "clipnorm")}
-    unset |= {("data", "dataset"), ("data", "split")}
-    unset |= {("clip", "short_side"), ("clip", "short"), ("clip", "hop")}
+    unset = {("data", key) for key in ("manifest", "test_fold", "dataset", "split")}
+    unset |= {("clip", key) for key in ("short_side", "short", "hop", "shrink")}
+    # Off, or keys of other optimizers and schedules than Adam in two steps.
+    unset |= {("train", name) for name in ("clipnorm", "global_clipnorm", "clipvalue", "ema", "early_stop")}
+    unset |= {("train", name) for name in ("weight_decay", "decay", "momentum", "nesterov", "monitor")}
+    unset |= {("train", name) for name in ("warmup_epochs", "restart_after", "restart_factor", "milestones")}
+    unset |= {("train", name) for name in ("factor", "patience", "cooldown", "buckets")}
     written = {(table, key) for table, keys in values.items() for key in keys}
     tables = {name: type(getattr(recipe, name)).model_fields for name in ("model", "data", "clip", "train")}
     assert written == {(table, key) for table, keys in tables.items() for key in keys} - unset
@@ -204,6 +209,27 @@ def test_a_recipe_without_a_model_is_refused(values, name):
         ("train", "final_learning_rate", -1e-3),
         ("train", "drop_after", 0),
         ("train", "clipnorm", 0.0),
+        ("train", "global_clipnorm", 0.0),
+        ("train", "clipvalue", -1),
+        ("train", "optimizer", "adagrad"),
+        ("train", "optimizer", ["adam"]),
+        ("train", "schedule", "linear"),
+        ("train", "schedule", 3),
+        ("train", "momentum", 1.0),
+        ("train", "factor", 1.0),
+        ("train", "restart_factor", 0.5),
+        ("train", "milestones", 30),
+        ("train", "warmup_epochs", -1),
+        ("train", "early_stop", 0),
+        ("train", "monitor", "val_top5"),
+        ("train", "accumulate", 0),
+        ("train", "accumulate", "1%"),
+        ("train", "accumulate", True),
+        ("train", "weight_decay", 0.0),
+        ("train", "decay", "biases"),
+        ("train", "ema", 1.0),
+        ("train", "mixed_precision", "float16"),
+        ("train", "partial_bn", 1),
         ("train", "train_backbone", "yes"),
         ("train", "seed", -1),
         ("train", "workers", -1),
@@ -229,6 +255,68 @@ def test_a_wrong_type_or_range_is_one_line_that_names_key_and_value(table, key, 
     message = refusal({"model": {"name": "hman"}, table: {key: value}})
     assert message.startswith(f"small.toml: {table}.{key}: input should be ")
     assert message.endswith(f"Received: {value!r}")
+
+
+@pytest.mark.parametrize(
+    "train, filled",
+    [
+        ({}, {"optimizer": "adam", "schedule": "step", "final_learning_rate": 1e-5, "drop_after": 10_000}),
+        ({"optimizer": "sgd"}, {"momentum": 0.9, "nesterov": False, "schedule": "step"}),
+        ({"optimizer": "sgd", "momentum": 0}, {"momentum": 0.0}),
+        ({"optimizer": "rprop"}, {"schedule": "constant", "drop_after": None, "final_learning_rate": None}),
+        ({"optimizer": "adamw"}, {"weight_decay": 0.004, "decay": "all"}),
+        ({"weight_decay": 1e-5}, {"decay": "all"}),
+        ({"schedule": "constant"}, {"drop_after": None, "final_learning_rate": None}),
+        ({"schedule": "warmup_cosine"}, {"warmup_epochs": 10, "drop_after": None}),
+        ({"schedule": "cosine_restarts"}, {"restart_after": 10, "restart_factor": 2.0}),
+        ({"schedule": "multistep"}, {"milestones": [30, 60], "factor": 0.1, "patience": None}),
+        ({"schedule": "multistep", "milestones": [3]}, {"milestones": [3], "factor": 0.1}),
+        (
+            {"schedule": "plateau", "patience": 7},
+            {"factor": 0.1, "patience": 7, "cooldown": 3, "monitor": "accuracy"},
+        ),
+        ({"early_stop": 15}, {"monitor": "accuracy", "patience": None}),
+        ({"accumulate": 4}, {"accumulate": 4}),
+        ({"accumulate": 0.01}, {"accumulate": 0.01}),
+    ],
+)
+def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(train, filled):
+    recipe = parse_recipe({"model": {"name": "hman"}, "train": train})
+    assert {name: getattr(recipe.train, name) for name in filled} == filled
+    assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
+
+
+@pytest.mark.parametrize(
+    "train, message",
+    [
+        ({"momentum": 0.9}, "train.momentum: goes with optimizer='sgd'. Received: 0.9"),
+        ({"optimizer": "rmsprop", "nesterov": True}, "train.nesterov: goes with optimizer='sgd'."),
+        ({"warmup_epochs": 5}, "train.warmup_epochs: goes with schedule='warmup_cosine'. Received: 5"),
+        ({"schedule": "constant", "drop_after": 5}, "train.drop_after: goes with schedule='step'."),
+        ({"schedule": "plateau", "final_learning_rate": 1e-5}, "train.final_learning_rate: goes with"),
+        ({"factor": 0.5}, "train.factor: goes with schedule='multistep' or schedule='plateau'."),
+        ({"schedule": "multistep", "patience": 5}, "train.patience: goes with schedule='plateau'."),
+        ({"monitor": "val_loss"}, "train.monitor: goes with schedule='plateau' or early_stop."),
+        ({"decay": "kernels"}, "train.decay: goes with weight_decay. Received: 'kernels'"),
+        (
+            {"optimizer": "rprop", "schedule": "step"},
+            "train.schedule: must be left out with optimizer='rprop'",
+        ),
+        ({"optimizer": "rprop", "clipnorm": 1.0}, "train.clipnorm: must be left out with optimizer='rprop'"),
+        ({"optimizer": "rprop", "weight_decay": 0.1}, "train.weight_decay: must be left out"),
+        (
+            {"clipnorm": 1.0, "clipvalue": 0.5},
+            "train.clipvalue: only one of clipnorm, global_clipnorm, clipvalue can be set. Received: 0.5",
+        ),
+        ({"accumulate": 1.5}, "train.accumulate: input should be a number of batches or a share of the data"),
+        ({"schedule": "multistep", "milestones": []}, "train.milestones: input should be rising epochs"),
+        ({"schedule": "multistep", "milestones": [0, 5]}, "train.milestones: input should be rising epochs"),
+        ({"schedule": "multistep", "milestones": [6, 5]}, "from 1 on. Received: [6, 5]"),
+        ({"schedule": "multistep", "milestones": [5, 5]}, "from 1 on. Received: [5, 5]"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused_in_one_line(train, message):
+    assert message in refusal({"model": {"name": "hman"}, "train": train})
 
 
 @pytest.mark.parametrize(

@@ -83,14 +83,14 @@ def recipe(model=None, data=None, clip=None, train=None):
 @pytest.fixture(scope="module")
 def run(data, features, tmp_path_factory):
     """HM-AN, trained for four epochs, with a validation part."""
-    return training.train(recipe(**HMAN), data, tmp_path_factory.mktemp("run"), features=features)
+    return training.train(recipe(**HMAN), data, tmp_path_factory.mktemp("run"), cache=features)
 
 
 @pytest.fixture(scope="module")
 def still(data, features, tmp_path_factory):
     """A softmax regression after one epoch that moved nothing: its loss is that of the weights it has."""
     return training.train(
-        recipe(train={"learning_rate": NOTHING}), data, tmp_path_factory.mktemp("still"), features=features
+        recipe(train={"learning_rate": NOTHING}), data, tmp_path_factory.mktemp("still"), cache=features
     )
 
 
@@ -116,14 +116,15 @@ def stored(data, features, part, **split):
     """Features of a part in float32 `(N, T, K, K, D)`, which steps count `(N, T)`, and labels."""
     records = split_manifest(read_manifest(data), **split)[part]
     network = backbones.build(BACKBONE, input_shape=(32, 32, 3))
-    items = extract_features(
+    pairs = extract_features(
         index_videos(records)[0], network, transform=recipe().clip.transform, out=features, stride=2
     )
     padded = [
-        np.load(item.file)[np.minimum(np.arange(STEPS), item.frames - 1)].astype("float32") for item in items
+        np.load(video.file)[np.minimum(np.arange(STEPS), video.frames - 1)].astype("float32")
+        for _, video in pairs
     ]
-    counts = np.array([np.arange(STEPS) < item.frames for item in items])
-    return np.stack(padded), counts, np.array([item.record.label for item in items])
+    counts = np.array([np.arange(STEPS) < video.frames for _, video in pairs])
+    return np.stack(padded), counts, np.array([record.label for record, _ in pairs])
 
 
 def loss_and_accuracy(steps, counts, labels):
@@ -189,7 +190,8 @@ def test_the_history_has_a_row_an_epoch_with_the_validation_part(run):
     rows = history(run)
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     for row in rows:
-        assert set(row) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+        measured = {"loss", "accuracy", "val_loss", "val_accuracy"}
+        assert set(row) == {"epoch", "learning_rate", "temperature", *measured}
         assert all(np.isfinite(float(value)) for value in row.values())
     assert run.record["last_epoch"] == pytest.approx(
         {key: float(value) for key, value in rows[-1].items() if key != "epoch"}
@@ -262,18 +264,18 @@ def test_the_same_seed_gives_the_same_weights_whoever_decodes(run, data, tmp_pat
     again = training.train(recipe(**values), data, tmp_path / "again")
     same(run, again)
     assert history(run) == history(again)
-    assert any((tmp_path / "again" / "features").rglob("*.npy"))  # where features go that are not shared
+    assert any((tmp_path / "again" / "cache").rglob("*.npy"))  # where features go that are not shared
 
 
 def test_another_seed_gives_other_weights(still, data, features, tmp_path):
     values = {"train": {"learning_rate": NOTHING, "seed": 1}}
-    assert differ(still, training.train(recipe(**values), data, tmp_path / "other", features=features))
+    assert differ(still, training.train(recipe(**values), data, tmp_path / "other", cache=features))
 
 
 def test_the_learning_rate_drops_after_as_many_steps_as_the_recipe_says(still, data, features, tmp_path):
     def trained(name, **train):
         table = {"learning_rate": 1e-3, "final_learning_rate": NOTHING, **train}  # an epoch is one step
-        return training.train(recipe(train=table), data, tmp_path / name, features=features)
+        return training.train(recipe(train=table), data, tmp_path / name, cache=features)
 
     one = trained("one", epochs=1, drop_after=1)
     moved = [np.abs(a - b).max() for a, b in zip(weights(one), weights(still), strict=True)]
@@ -284,7 +286,7 @@ def test_the_learning_rate_drops_after_as_many_steps_as_the_recipe_says(still, d
 
 def test_clipnorm_shortens_the_gradient(still, data, features, tmp_path):
     table = {"learning_rate": 1e-3, "clipnorm": 1e-12}  # far below Adam's epsilon, 1e-7
-    clipped = training.train(recipe(train=table), data, tmp_path / "clipped", features=features)
+    clipped = training.train(recipe(train=table), data, tmp_path / "clipped", cache=features)
     same(still, clipped, atol=1e-6)
 
 
@@ -302,7 +304,7 @@ def test_a_backbone_is_trained_where_the_recipe_says_so(data, tmp_path):
     ]
     assert all(moved > 0 for name, moved in pairs if name in ("kernel", "depthwise_kernel", "beta"))
     assert all(moved > 0 for name, moved in pairs if name.startswith("moving"))
-    assert not (tmp_path / "run" / "features").exists()
+    assert not (tmp_path / "run" / "cache").exists()
 
 
 def test_progress_is_reported_to_the_end_of_every_stage(data, features, tmp_path):
@@ -311,7 +313,7 @@ def test_progress_is_reported_to_the_end_of_every_stage(data, features, tmp_path
         recipe(train={"epochs": 2}),
         data,
         tmp_path / "run",
-        features=features,
+        cache=features,
         report=lambda *a: seen.append(a),
     )
     assert [step[:3] for step in seen if step[0] == "epochs"] == [("epochs", 1, 2), ("epochs", 2, 2)]
@@ -332,12 +334,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_not_gone_on_with(data, fe
     with pytest.raises(
         UserError, match="the loss is not a number after epoch [2-5]: lower train.learning_rate"
     ):
-        training.train(broken, data, tmp_path / "run", features=features)
+        training.train(broken, data, tmp_path / "run", cache=features)
     assert not (tmp_path / "run" / "model.keras").exists()
     done = history(fit.Run(tmp_path / "run", None, None))
     assert 1 <= len(done) < 5 and all(np.isfinite(float(row["loss"])) for row in done)
     with pytest.raises(UserError, match="holds a run with another recipe: choose another --out"):
-        training.train(recipe(), data, tmp_path / "run", features=features)
+        training.train(recipe(), data, tmp_path / "run", cache=features)
 
 
 @pytest.fixture
@@ -356,7 +358,7 @@ def few(tmp_path):
 
 def test_a_bad_video_stops_the_run_before_anything_is_built(few, tmp_path, monkeypatch):
     (few.parent / "shrink" / "shrink_001.mp4").write_bytes(b"")
-    monkeypatch.setattr(fit, "_build", None)
+    monkeypatch.setattr(fit, "build_model", None)
     with pytest.raises(VideoError, match="shrink_001.mp4: the file has zero bytes"):
         training.train(recipe(), few, tmp_path / "run")
 
@@ -368,7 +370,7 @@ def test_a_skipped_video_is_named_and_counted(few, tmp_path):
     (line,) = result.record["data"]["skipped"]
     assert "shrink_001.mp4: the file has zero bytes" in line
     assert (result.record["data"]["found"], result.record["data"]["parts"]["train"]) == (6, 4)
-    assert len(list((tmp_path / "run" / "features").rglob("*.npy"))) == 3
+    assert len(list((tmp_path / "run" / "cache").rglob("*.npy"))) == 3
 
 
 def test_a_class_of_which_every_video_was_skipped_is_named(few, tmp_path):

@@ -15,6 +15,7 @@ from rich.progress import (
 _WORDS = {
     "videos": "reading videos",
     "features": "extracting features",
+    "cache": "filling the cache",
     "epochs": "training",
     "batches": "scoring",
 }

@@ -17,6 +17,7 @@ def evaluate(
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
 ):
     """Score a model: top-1, top-5, mean class accuracy, confusion matrix."""
     from keras_actrec import artefact, evaluation
@@ -31,6 +32,7 @@ def evaluate(
             on_error=on_error,
             max_skipped=max_skipped,
             audit=audit,
+            cache=cache,
             report=report,
         )
     if json is not None:

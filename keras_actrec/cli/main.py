@@ -1,6 +1,7 @@
 """The command `keras-actrec`: registers the commands and turns what went wrong into one line."""
 
 import functools
+import logging
 import os
 import sys
 
@@ -8,6 +9,7 @@ import typer
 
 import keras_actrec
 from keras_actrec.cli.audit import audit
+from keras_actrec.cli.bench import bench
 from keras_actrec.cli.convert import convert
 from keras_actrec.cli.demo import demo
 from keras_actrec.cli.doctor import doctor
@@ -34,6 +36,7 @@ COMMANDS = (
     (predict, True),
     (explain, True),
     (convert, True),
+    (bench, True),
 )
 
 app = typer.Typer(
@@ -80,4 +83,5 @@ def main():
     `Interrupted.` and 130; wrong usage exits with 2. Anything else is our mistake and keeps its traceback.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("keras_actrec").addHandler(logging.NullHandler())  # errors are printed below, once
     app()

@@ -11,8 +11,8 @@ def train(
     data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
     out: Annotated[Path, typer.Option(help="The run directory, which is made.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a value: train.epochs=6.")] = None,
-    features: Annotated[
-        Path | None, typer.Option(help="Folder for extracted features that runs share.")
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that runs share: extracted features, decoded frames.")
     ] = None,
     on_error: Annotated[
         str | None, typer.Option(help="raise or skip, for videos that cannot be read.")
@@ -29,7 +29,7 @@ def train(
         overrides.append(f"data.max_skipped={max_skipped}")
     values = training.read_recipe(recipe, overrides)
     with progress() as report:
-        run = training.train(values, data, out, features=features, audit=audit, report=report)
+        run = training.train(values, data, out, cache=cache, audit=audit, report=report)
     for line in run.record["data"]["skipped"]:
         print(f"skipped: {line}")
     last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())

@@ -1,6 +1,9 @@
 """Videos in: which there are, their frames, clips of them, batches for Keras."""
 
+import importlib
+
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
+from keras_actrec.data.cache import CachedVideo, cache_frames, shard
 from keras_actrec.data.datasets import (
     holds_skeletons,
     index_skeletons,
@@ -10,9 +13,6 @@ from keras_actrec.data.datasets import (
     read_skeleton,
 )
 from keras_actrec.data.decode import VideoError, VideoInfo, index_videos, iter_frames, probe, read_frames
-from keras_actrec.data.extract import FeatureItem, extract_features
-from keras_actrec.data.inputs import ClipInput, SkeletonInput, input_of
-from keras_actrec.data.loader import ClipDataset, FeatureDataset, FollowEpoch, SkeletonDataset, ViewDataset
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
 from keras_actrec.data.poses import POSE_SUFFIXES, Pose, read_pose, write_pose
 from keras_actrec.data.sampling import Sampling, clip_rng
@@ -21,34 +21,41 @@ from keras_actrec.data.splits import split_manifest
 from keras_actrec.data.synthetic import SYNTHETIC_PAIRS, synthetic_clip, write_synthetic
 from keras_actrec.data.transforms import ClipTransform
 
+# The modules that need Keras are loaded when they are first used: a worker process has no use for them.
+_LAZY = {
+    "ClipDataset": "loader",
+    "ClipInput": "inputs",
+    "FeatureDataset": "loader",
+    "FollowEpoch": "loader",
+    "SkeletonDataset": "loader",
+    "SkeletonInput": "inputs",
+    "ViewDataset": "loader",
+    "extract_features": "extract",
+    "input_of": "inputs",
+    "raising_failures": "loader",
+}
+
 __all__ = [
+    *_LAZY,
     "Audit",
-    "ClipDataset",
-    "ClipInput",
+    "CachedVideo",
     "ClipTransform",
-    "FeatureDataset",
-    "FeatureItem",
-    "FollowEpoch",
     "Manifest",
     "POSE_SUFFIXES",
     "Pose",
     "Record",
     "SYNTHETIC_PAIRS",
     "Sampling",
-    "SkeletonDataset",
-    "SkeletonInput",
     "SkeletonTransform",
     "VIDEO_SUFFIXES",
     "VideoError",
     "VideoInfo",
-    "ViewDataset",
     "audit_videos",
+    "cache_frames",
     "clip_rng",
-    "extract_features",
     "holds_skeletons",
     "index_skeletons",
     "index_videos",
-    "input_of",
     "iter_frames",
     "list_datasets",
     "probe",
@@ -59,8 +66,19 @@ __all__ = [
     "read_pose",
     "read_set",
     "read_skeleton",
+    "shard",
     "split_manifest",
     "synthetic_clip",
     "write_pose",
     "write_synthetic",
 ]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -2,12 +2,14 @@
 
 A reader has `grab()`, which goes on to the next frame and tells whether there is one, and `retrieve()`,
 which gives that frame as uint8 `(H, W, 3)`, RGB, or `None` where it does not decode. `claimed` is the number
-of frames by the header, 0 where it says nothing, and `fps` the rate. `lazy` readers have not decoded a frame
-that they have grabbed. After the last frame, `complete(frames)` tells whether fewer frames than claimed are
-all that there should be. `way_out` is what to do about a damaged one.
+of frames by the header, 0 where it says nothing, and `fps` the rate. `time` is the time stamp of the grabbed
+frame in seconds, `None` where there are none. `lazy` readers have not decoded a frame that they have grabbed.
+After the last frame, `complete(frames)` tells whether fewer frames than claimed are all that there should be.
+`way_out` is what to do about a damaged one.
 """
 
 import functools
+import hashlib
 import math
 import os
 import re
@@ -74,6 +76,7 @@ def open_video(path, decoder):
 class _Video:
     lazy = False
     way_out = "re-encode it with ffmpeg or remove it"
+    time = seconds = 0.0  # of the last frame, and of the latest so far
 
     def complete(self, frames):
         """Whether the header's count is wrong, not the file.
@@ -86,6 +89,9 @@ class _Video:
             return 10 * frames >= 9 * self.claimed * share
         return 10 * self.seconds * self.fps >= 9 * self.claimed
 
+    def _note(self, time):
+        self.time, self.seconds = time, max(self.seconds, time)
+
     def _refuse(self, program):
         reason = f"{program} cannot open it (damaged, no video track, or not a video); {self.way_out}"
         raise VideoError(self.path, "unreadable", reason)
@@ -94,7 +100,7 @@ class _Video:
 class _OpenCV(_Video):
     def __init__(self, path):
         cv2 = opencv()
-        self.path, self.seconds = path, 0.0
+        self.path = path
         self._capture = cv2.VideoCapture(_plain_name(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self._refuse("OpenCV")
@@ -105,7 +111,7 @@ class _OpenCV(_Video):
     def grab(self):
         if not self._capture.grab():
             return False
-        self.seconds = max(self.seconds, self._capture.get(opencv().CAP_PROP_POS_MSEC) / 1000)
+        self._note(self._capture.get(opencv().CAP_PROP_POS_MSEC) / 1000)
         return True
 
     def retrieve(self):
@@ -121,7 +127,7 @@ class _PyAV(_Video):
             raise UserError(
                 "decoder='pyav' needs the extra `pyav`: pip install 'keras_actrec[pyav]'"
             ) from error
-        self.path, self.seconds = path, 0.0
+        self.path = path
         try:
             container = av.open(_plain_name(path), metadata_errors="ignore")
         except av.error.FFmpegError:
@@ -153,7 +159,7 @@ class _PyAV(_Video):
         if self._frame is None:
             return False
         if self._frame.time is not None:
-            self.seconds = max(self.seconds, float(self._frame.time - self._begin))
+            self._note(float(self._frame.time - self._begin))
         return True
 
     def retrieve(self):
@@ -166,7 +172,7 @@ class _PyAV(_Video):
 
 class _FrameFolder:
     lazy = True
-    fps = 0.0
+    fps, time = 0.0, None
     way_out = "extract its frames again or remove it"
 
     def __init__(self, path):
@@ -217,6 +223,25 @@ def stamp(path):
     stats = [file.stat() for file in files]
     changed = max(about.st_mtime_ns for about in [path.stat(), *stats])  # a folder's tells that a frame went
     return sum(about.st_size for about in stats), changed
+
+
+def content_hash(path):
+    """SHA-256 of a file's bytes; of a folder's frames, of their names and bytes.
+
+    Raises:
+        OSError: for what cannot be read.
+        VideoError: for what is neither a file nor a folder of frames.
+    """
+    path = Path(path)
+    if path.is_dir():
+        key = hashlib.sha256()
+        for frame in frame_files(path):
+            key.update(repr(frame.name).encode() + hashlib.sha256(frame.read_bytes()).digest())
+        return key.hexdigest()
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise VideoError(path, "unreadable", "neither a file nor a folder; remove it")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @functools.cache

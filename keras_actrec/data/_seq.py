@@ -18,7 +18,7 @@ _RAW, _COMPRESSED = (100, 200), (102, 201, 1, 2)  # grey and colour: uncompresse
 class SeqReader:
     """A `.seq` file frame by frame, with the methods of the readers of videos (see `_readers`)."""
 
-    lazy = True
+    lazy, time = True, None
     way_out = "get it again or convert it"
 
     def __init__(self, path):

@@ -1,6 +1,5 @@
 """Every video of a set read once: what each file holds, and which are damaged."""
 
-import hashlib
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -8,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from keras_actrec._files import replacing
-from keras_actrec.data._readers import VideoError, frame_files, stamp
+from keras_actrec.data._readers import VideoError, content_hash, stamp
 from keras_actrec.data.datasets import holds_skeletons, read_skeleton
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.errors import UserError
@@ -59,12 +58,24 @@ class Audit:
         Raises:
             VideoError: for a file that cannot be used.
         """
-        entry = self.files.get(record.path)
-        if entry is None or not _is_current(record, {**entry, **self.details[record.path]}):
+        entry = self._current(record)
+        if entry is None:
             return None
         if entry["status"] != "ok":
-            raise VideoError(record.file, entry["status"], self.details[record.path]["reason"])
+            raise VideoError(record.file, entry["status"], entry["reason"])
         return VideoInfo(**{name: entry[name] for name in VideoInfo.__dataclass_fields__})
+
+    def hash_of(self, record):
+        """The SHA-256 of a record's file, or `None` where it is not in the audit or has changed since."""
+        entry = self._current(record)
+        return entry and entry["sha256"]
+
+    def _current(self, record):
+        """The entry and the details of a record's file, or `None`."""
+        if record.path not in self.files:
+            return None
+        entry = {**self.files[record.path], **self.details[record.path]}
+        return entry if _is_current(record, entry) else None
 
     def write(self, path):
         """Writes the audit as JSON."""
@@ -204,7 +215,7 @@ def _examine(record, dataset):
     row = {"path": record.path, "status": "ok", "frames": 0, "claimed_frames": 0, "fps": 0.0}
     row |= {"width": 0, "height": 0, "sha256": None, **_details(record), "reason": ""}
     try:
-        row["sha256"] = _sha256(record.file)
+        row["sha256"] = _hash(record)
         if holds_skeletons(dataset):
             row["frames"] = len(read_skeleton(dataset, record))
         else:
@@ -228,18 +239,8 @@ def _is_current(record, row):
     return row["sha256"] is not None and _details(record).items() <= row.items()
 
 
-def _sha256(path):
-    """Hash of a file's bytes; of a folder's frames, of their names and bytes."""
-    path = Path(path)
+def _hash(record):
     try:
-        if path.is_file():
-            with open(path, "rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        if path.is_dir():
-            key = hashlib.sha256()
-            for frame in frame_files(path):
-                key.update(repr(frame.name).encode() + hashlib.sha256(frame.read_bytes()).digest())
-            return key.hexdigest()
+        return content_hash(record.file)
     except (OSError, VideoError):  # `probe` says why
         return None
-    return None

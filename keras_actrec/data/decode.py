@@ -61,18 +61,19 @@ def probe(path, *, decoder="opencv"):
     return VideoInfo(frames, reader.claimed, reader.fps, width=shape[1], height=shape[0])
 
 
-def read_frames(path, indices=None, *, start=None, stop=None, decoder="opencv"):
+def read_frames(path, indices=None, *, start=None, stop=None, size=None, decoder="opencv"):
     """Decodes frames of a video.
 
     The file is read in order up to the last frame that is needed: seeking is slower and, for many files,
     gives wrong frames. Frames that are not needed are not converted. Where the size changes within a file,
-    all are resized to that of the first in `indices`.
+    all are resized to `size`.
 
     Args:
         path: path of a video file or of a folder of frames, see `probe`.
         indices: which frames, 0-based and from `start` on, in any order and with repeats; `None` is all.
         start: first frame of the sequence that is read; `None` is the first of the file.
         stop: frame behind the last of the sequence; `None` is the end of the file.
+        size: height and width of the result; `None` is those of the first frame in `indices`.
         decoder: see `probe`.
 
     Returns:
@@ -83,7 +84,7 @@ def read_frames(path, indices=None, *, start=None, stop=None, decoder="opencv"):
         UserError: `indices` is empty or holds a number out of range, or `stop` is not behind `start`.
     """
     if indices is None:
-        return _stack(list(iter_frames(path, start=start, stop=stop, decoder=decoder)))
+        return _stack(list(iter_frames(path, start=start, stop=stop, decoder=decoder)), size)
     first = _first(start, stop)
     indices = [int(index) for index in indices]
     if not indices or min(indices) < 0:
@@ -106,7 +107,7 @@ def read_frames(path, indices=None, *, start=None, stop=None, decoder="opencv"):
     if last not in found:
         _check_count(path, place, reader)
         raise VideoError(path, "truncated", f"frame {last} was asked for, {place} decode; index it again")
-    return _stack([found[first + index] for index in indices])
+    return _stack([found[first + index] for index in indices], size)
 
 
 def iter_frames(path, stride=1, *, start=None, stop=None, decoder="opencv"):
@@ -126,15 +127,30 @@ def iter_frames(path, stride=1, *, start=None, stop=None, decoder="opencv"):
         VideoError: the file cannot be used (see its `status`); `empty` and `truncated` can only be known, and
             are raised, at the end.
     """
+    for _, frame in iter_timed(path, stride, start=start, stop=stop, decoder=decoder):
+        yield frame
+
+
+def iter_timed(path, stride=1, *, start=None, stop=None, decoder="opencv"):
+    """As `iter_frames`, in pairs: the seconds from the file's first frame on, and the frame.
+
+    Where the file has no time stamps they follow from its rate, and are `None` where it has none either.
+    """
     first = _first(start, stop)
     reader = open_video(path, decoder)
     frames = 0
     while frames != stop and reader.grab():
+        if frames == 0:
+            begin = reader.time
         if frames >= first and (frames - first) % stride == 0:
             frame = reader.retrieve()
             if frame is None:
                 break
-            yield frame
+            if reader.time is not None:
+                seconds = reader.time - begin
+            else:
+                seconds = frames / reader.fps if reader.fps else None
+            yield seconds, frame
         frames += 1
     if frames != stop:
         _check_count(path, frames, reader)
@@ -257,11 +273,12 @@ def _check_count(path, frames, reader):
         raise VideoError(path, "truncated", reason, (frames, reader.claimed))
 
 
-def _stack(frames):
+def sized(frame, size):
+    """The frame with this height and width."""
+    return frame if frame.shape[:2] == tuple(size) else opencv().resize(frame, size[::-1])
+
+
+def _stack(frames, size):
     """One array of frames that may differ in size."""
-    height, width = frames[0].shape[:2]
-    sized = [
-        frame if frame.shape[:2] == (height, width) else opencv().resize(frame, (width, height))
-        for frame in frames
-    ]
-    return np.stack(sized)
+    size = frames[0].shape[:2] if size is None else size
+    return np.stack([sized(frame, size) for frame in frames])

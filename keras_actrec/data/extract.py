@@ -2,43 +2,41 @@
 
 import hashlib
 import itertools
-import json
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
 import keras
 import numpy as np
 
-from keras_actrec._files import replacing
-from keras_actrec.data._readers import stamp
-from keras_actrec.data.decode import iter_frames
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.cache import decoded, fill
 from keras_actrec.errors import UserError
 
 
-@dataclass(frozen=True)
-class FeatureItem:
-    """The features of one video.
-
-    Attributes:
-        record: the video's `Record`.
-        file: path of a `.npy` file, float16 `(frames, K, K, D)` or `(frames, D)`.
-        frames: number of steps in the file.
-    """
-
-    record: Record
-    file: Path
-    frames: int
-
-
-def extract_features(indexed, backbone, *, transform, out, stride=1, batch_size=32, progress=None):
+def extract_features(
+    indexed,
+    backbone,
+    *,
+    transform,
+    out,
+    stride=1,
+    batch_size=32,
+    audit=None,
+    workers=2,
+    index="index.csv",
+    progress=None,
+):
     """Runs a frozen network over the frames of videos and stores what it gives.
 
-    Writes one float16 file a video, `out/<key>/<path of the video>.npy`, where the key stands for the network
-    (name, shapes, precision, weights), the transform and the stride. A file that is there is used again while
-    size and time of change of its video are what they were. Batches are filled across videos and all have the
-    same size, so the network is compiled once and computes nothing in vain but the rest of the last batch. An
-    interrupted call leaves only finished files behind; the next one goes on from there.
+    Writes two files a video below `out/<name>-<key>`: `<hash>.npy`, float16 with a step a frame, and
+    `<hash>.json`, with the time in seconds and the checksum of every step. The hash is that of the video's
+    bytes, the key that of the network (name, shapes, precision, weights), of how frames are prepared and of
+    the stride: what they do not match is not read. `index.csv` beside them, `path,label,file,steps`, tells
+    which file belongs to which video. The hashes of videos are kept in `out/sources` while size and time of
+    change of the files stay what they were.
+
+    A video's features depend on these and on nothing else: batches do not cross videos. The last one of a
+    video is filled up to a quarter, a half, three quarters or all of `batch_size`, so that the network is
+    compiled for four shapes at most. An interrupted call, also one that was killed, leaves only whole entries
+    behind (and maybe a `.part-` file, which can be removed); the next one goes on from there and ends with
+    the same bytes. Several processes may write into the same folder.
 
     Args:
         indexed: pairs `(Record, VideoInfo)` from `index_videos`.
@@ -46,12 +44,16 @@ def extract_features(indexed, backbone, *, transform, out, stride=1, batch_size=
         transform: a `ClipTransform`; nothing is drawn, so a random crop is a centred one.
         out: folder to write into; made if missing.
         stride: every `stride`-th frame is used, from the first on.
-        batch_size: frames a batch.
+        batch_size: frames a batch. Of features that are there it changes nothing; those that are computed
+            may differ by rounding.
+        audit: an `Audit`, whose hashes are taken for files that have not changed since.
+        workers: number of threads that hash videos.
+        index: name of the list; `None` writes none.
         progress: called as `progress(done, total)` at the start, with what is there already, and after every
             video.
 
     Returns:
-        list of `FeatureItem` in the order of `indexed`.
+        list of pairs `(Record, CachedVideo)` in the order of `indexed`, for `FeatureDataset`.
 
     Raises:
         UserError: an argument out of range, or features that do not fit into float16.
@@ -60,82 +62,52 @@ def extract_features(indexed, backbone, *, transform, out, stride=1, batch_size=
     for name, value in (("stride", stride), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
-    folder = Path(out) / _key(backbone, transform, stride)
-    indexed = list(indexed)
-    files = [_file_of(folder, record) for record, _ in indexed]
-    items = {
-        place: FeatureItem(record, file, len(np.load(file, mmap_mode="r", allow_pickle=False)))
-        for place, ((record, _), file) in enumerate(zip(indexed, files, strict=True))
-        if _is_current(file, record)
-    }
-    todo = [place for place in range(len(indexed)) if place not in items]
+    still = transform.still
 
-    def frames():
-        for place in todo:
-            record = indexed[place][0]
-            for frame in iter_frames(record.file, stride, start=record.start, stop=record.stop):
-                yield place, transform(frame[None])[0]
-
-    def report():
-        if progress is not None:
-            progress(len(items), len(indexed))
-
-    report()
-    for place, steps in itertools.groupby(_run(backbone, frames(), batch_size), key=lambda step: step[0]):
-        record, file = indexed[place][0], files[place]
-        with np.errstate(over="ignore"):  # an overflow is refused below
-            features = np.stack([feature for _, feature in steps]).astype("float16")
+    def make(record, info):
+        seconds, features = [], []
+        steps = decoded(record, info, stride)
+        while batch := list(itertools.islice(steps, batch_size)):
+            times, frames = zip(*batch, strict=True)
+            seconds += times
+            with np.errstate(over="ignore"):  # an overflow is refused below
+                features.append(_run(backbone, still(np.stack(frames)), batch_size).astype("float16"))
+        features = np.concatenate(features)
         if not np.isfinite(features).all():
             raise UserError(f"{record.file}: {backbone.name} gives features beyond float16; scale them")
-        with replacing(file) as beside:
-            np.save(beside, features, allow_pickle=False)
-        with replacing(_stamp_file(file)) as beside:
-            beside.write_text(_stamp(record))
-        items[place] = FeatureItem(record, file, len(features))
-        report()
-    return [items[place] for place in range(len(indexed))]
+        return features, seconds
+
+    return fill(
+        indexed,
+        make,
+        out=out,
+        name=backbone.name,
+        about=(*_about(backbone), still.size, still.preparation, stride),
+        audit=audit,
+        workers=workers,
+        index=index,
+        progress=progress,
+        in_threads=False,  # Keras keeps settings, such as the distribution, a thread
+    )
 
 
 def _run(backbone, frames, batch_size):
-    """Turns pairs (place, frame) into pairs (place, feature), in batches of one size."""
-    while batch := list(itertools.islice(frames, batch_size)):
-        places, images = zip(*batch, strict=True)
-        filled = images + images[-1:] * (batch_size - len(images))
-        yield from zip(places, backbone.predict_on_batch(np.stack(filled)), strict=False)
+    """The network on at most `batch_size` frames, of one of at most four shapes."""
+    quarter = -(-batch_size // 4)
+    fill_up = min(-(-len(frames) // quarter) * quarter, batch_size) - len(frames)
+    filled = np.concatenate([frames, np.repeat(frames[-1:], fill_up, axis=0)])
+    return np.asarray(backbone.predict_on_batch(filled))[: len(frames)]
 
 
-def _key(backbone, transform, stride):
-    """Names what the features depend on, so that another network or size cannot be taken for this one.
+def _about(backbone):
+    """What the features depend on, so that another network cannot be taken for this one.
 
     Weights go in by value and in order, without their names: those count up within a session.
     """
-    key = hashlib.sha256()
-    about = [backbone.name, backbone.input_shape, backbone.output_shape, backbone.dtype_policy.name]
-    key.update(repr([*about, transform, stride]).encode())
+    weights = hashlib.sha256()
     for weight in backbone.weights:
         value = keras.ops.convert_to_numpy(weight.value)
-        key.update(repr((value.shape, str(value.dtype))).encode())
-        key.update(np.ascontiguousarray(value).tobytes())
-    return f"{backbone.name}-{key.hexdigest()[:16]}"
-
-
-def _file_of(folder, record):
-    path = PurePosixPath(record.path)
-    if path.is_absolute() or ".." in path.parts:  # the file may lie anywhere, its features lie below `folder`
-        path = PurePosixPath(hashlib.sha256(record.path.encode()).hexdigest()[:16]) / path.name
-    if record.start is not None or record.stop is not None:  # one of several sequences of the file
-        path = f"{path}.{record.start or 0}-{'' if record.stop is None else record.stop}"
-    return folder / f"{path}.npy"
-
-
-def _is_current(file, record):
-    return file.is_file() and _stamp_file(file).is_file() and _stamp_file(file).read_text() == _stamp(record)
-
-
-def _stamp_file(file):
-    return file.with_suffix(".json")
-
-
-def _stamp(record):
-    size, changed = stamp(record.file)
-    return json.dumps({"size": size, "mtime_ns": changed})
+        weights.update(repr((value.shape, str(value.dtype))).encode())
+        weights.update(np.ascontiguousarray(value).tobytes())
+    shapes = backbone.input_shape, backbone.output_shape
+    return backbone.name, *shapes, backbone.dtype_policy.name, weights.hexdigest()

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import index_skeletons, read_skeleton
 from keras_actrec.data.decode import index_videos, probe, read_frames
 from keras_actrec.data.loader import ClipDataset, SkeletonDataset, ViewDataset
@@ -71,13 +72,21 @@ class ClipInput:
         """`index_videos`."""
         return index_videos(records, **options)
 
+    def cached(self, indexed, out, **options):
+        """What `index` found, with the frames in a cache below `out`: see `cache_frames`."""
+        return cache_frames(indexed, self.transform, out, every=self.sampling.every, **options)
+
     def batches(self, indexed, **options):
-        """A `ClipDataset` of what `index` found."""
-        return ClipDataset(indexed, self.sampling, self.transform, **options)
+        """A `ClipDataset` of what `index` found, or of the same in a cache of frames."""
+        return ClipDataset(indexed, self._sampling(indexed), self.transform, **options)
 
     def views(self, indexed, **options):
-        """A `ViewDataset` of what `index` found."""
-        return ViewDataset(indexed, self.sampling, self.transform, **options)
+        """A `ViewDataset` of what `index` found, or of the same in a cache of frames."""
+        return ViewDataset(indexed, self._sampling(indexed), self.transform, **options)
+
+    def _sampling(self, indexed):
+        """The cache has left out what `every` passes over."""
+        return self.sampling.of_kept() if isinstance(indexed[0][1], CachedVideo) else self.sampling
 
     def to_json(self):
         """Plain values, for `input_of`."""
@@ -125,8 +134,7 @@ class SkeletonInput:
 
     def batches(self, indexed, **options):
         """A `SkeletonDataset` of what `index` found."""
-        items = [(record, lambda record, joints=joints: joints) for record, joints in indexed]
-        return SkeletonDataset(items, self.transform, **options)
+        return SkeletonDataset(indexed, self.transform, **options)
 
     def to_json(self):
         """Plain values, for `input_of`."""

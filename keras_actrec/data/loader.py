@@ -1,61 +1,147 @@
 """Batches of clips or features for `fit`, `evaluate` and `predict`."""
 
+import itertools
+import logging
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import keras
-import numpy as np
 
+from keras_actrec.data._batches import (
+    Batches,
+    Clips,
+    Epochs,
+    Features,
+    Skeletons,
+    ViewBatches,
+    Views,
+    length_of,
+    load_item,
+)
+from keras_actrec.data._processes import Processes
 from keras_actrec.data._readers import opencv
-from keras_actrec.data.decode import read_frames
-from keras_actrec.data.sampling import clip_rng
 from keras_actrec.errors import UserError
 
-_AHEAD = 2  # batches that threads prepare while one is used
-# One header at a time: NumPy parses it with `ast`, which has failed (SystemError, Python 3.11) with four
-# threads in it. The features themselves are read outside.
-_HEADER = threading.Lock()
+_AHEAD = 2  # batches that workers prepare while one is used
+_LOG = logging.getLogger("keras_actrec")
 
 
 class _Dataset(keras.utils.PyDataset):
     """Batches as a pure function of (seed, epoch, batch number): order, frames and augmentation.
 
-    Keras's own worker threads are not used: they keep batches that were prepared ahead for the next epoch, in
+    Keras's own workers are not used: they keep batches that were prepared ahead for the next epoch, in
     which they come first and in the wrong order (3.15, whenever an epoch is left early, as `fit` does on its
     first call to build a model). Here a batch that is prepared ahead belongs to its epoch and number and is
     dropped when they do not come up.
     """
 
-    def __init__(self, items, sampling, *, batch_size, seed, training, masked, workers):
+    def __init__(
+        self,
+        items,
+        source,
+        *,
+        batch_size,
+        seed,
+        training,
+        masked,
+        buckets,
+        workers,
+        processes,
+        batches=Batches,
+    ):
         super().__init__(workers=0)
+        items = list(items)
         if not items:
             raise UserError("`items` must hold at least one video. Received: none")
         for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0), ("workers", workers, 0)):
             if value < least:
                 raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
-        self.items = list(items)
-        self.sampling = sampling
-        self.batch_size = batch_size
-        self.seed = seed
-        self.training = training
-        self.masked = masked
+        if processes and not workers:
+            raise UserError("`processes` needs `workers` of at least 1, their number. Received: workers=0")
         self.epoch = 0
+        self.failure = None
         self._lock = threading.Lock()
         self._pending = {}
-        self._pool = None
+        self._pool = self._processes = None
         if workers:
-            opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
-            self._pool = ThreadPoolExecutor(workers)
+            self._pool = ThreadPoolExecutor(workers)  # with `processes`, each thread waits for a process
+            if processes:
+                self._processes = Processes()
+            else:
+                opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
+            weakref.finalize(self, _close, self._pool, self._processes)
+        lengths = None
+        if buckets is not None:
+            buckets = _checked_buckets(buckets)
+            calls = [(source, item) for item in items]
+            if self._pool is None:
+                lengths = [length_of(*call) for call in calls]
+            else:
+                lengths = [future.result() for future in self._submit(length_of, calls)]
+        self._batches = batches(
+            items,
+            source,
+            batch_size=batch_size,
+            seed=seed,
+            training=training,
+            masked=masked,
+            buckets=buckets,
+            lengths=lengths,
+        )
 
     def __len__(self):
-        return -(-len(self.items) // self.batch_size)
+        return len(self._batches)
 
     def __getitem__(self, index):
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches. Received: index={index}")
-        epoch = self.epoch
+        try:
+            return self._batch(index)
+        except Exception as error:
+            self.failure = error
+            _LOG.error("%s", error)
+            raise
+
+    def on_epoch_end(self):
+        """Goes on to the next epoch. Note that `fit` calls this once before its first epoch too."""
+        self.epoch += 1
+
+    def places(self, index):
+        """Places in `items` of the items of a batch, in this epoch."""
+        return self._batches.places(self.epoch, index)
+
+    def to_grain(self, epochs):
+        """The batches of some epochs, one epoch after the other, as a `grain.MapDataset` (extra `grain`).
+
+        Element i is batch i mod n of epoch i // n, where n is `len(dataset)`, whatever Grain reads it with:
+        its threads, its worker processes (`to_iter_dataset().mp_prefetch(...)`, which wants absl's flags
+        parsed) or neither. `fit` must be told n, or it takes all of them for one epoch:
+
+            model.fit(dataset.to_grain(3), steps_per_epoch=len(dataset), epochs=3, shuffle=False)
+
+        A run that is resumed at epoch e takes `[e * len(dataset) :]` of it. `epoch`, `failure`, `workers` and
+        `FollowEpoch` have no part in it.
+
+        Args:
+            epochs: number of epochs, from epoch 0 on.
+
+        Raises:
+            UserError: Grain is not installed, or `epochs` is below 1.
+        """
+        if epochs < 1:
+            raise UserError(f"`epochs` must be at least 1. Received: epochs={epochs}")
+        try:
+            import grain
+        except ImportError as error:
+            raise UserError("`to_grain` needs Grain: pip install 'keras_actrec[grain]'") from error
+        return grain.MapDataset.source(Epochs(self._batches, epochs))
+
+    def _batch(self, index):
+        batches, epoch = self._batches, self.epoch
         if self._pool is None:
-            return self._collate([self._sample(epoch, place) for place in self._places(epoch, index)])
+            return batches.batch(epoch, index)
         with self._lock:
             wanted = [(epoch, ahead) for ahead in range(index, min(index + 1 + _AHEAD, len(self)))]
             for stale in self._pending.keys() - set(wanted):
@@ -63,32 +149,30 @@ class _Dataset(keras.utils.PyDataset):
                     future.cancel()
             for key in wanted:
                 if key not in self._pending:
-                    places = self._places(*key)
-                    self._pending[key] = [self._pool.submit(self._sample, epoch, place) for place in places]
+                    self._pending[key] = self._submit(load_item, batches.calls(*key))
             futures = self._pending.pop(wanted[0])
-        return self._collate([future.result() for future in futures])
+        return batches.collate([future.result() for future in futures], batches.calls(epoch, index))
 
-    def on_epoch_end(self):
-        """Goes on to the next epoch. Note that `fit` calls this once before its first epoch too."""
-        self.epoch += 1
+    def _submit(self, function, calls):
+        """The futures of `function(*call)` for each of `calls`, in a thread or a process."""
+        first = (function,) if self._processes is None else (self._processes.call, function)
+        return [self._pool.submit(*first, *call) for call in calls]
 
-    def _places(self, epoch, index):
-        """Places in `items` of the items of one batch."""
-        count = len(self.items)
-        # The stream after the last item's: SeedSequence takes [seed, epoch] for the same as [seed, epoch, 0].
-        order = clip_rng(self.seed, epoch, count).permutation(count) if self.training else np.arange(count)
-        return order[index * self.batch_size : (index + 1) * self.batch_size].tolist()
 
-    def _sample(self, epoch, place):
-        rng = clip_rng(self.seed, epoch, place) if self.training else None
-        return self._load(self.items[place], rng)
+def _close(pool, processes):
+    # Called by the garbage collector, in whatever thread, or when Python ends: it waits for no thread.
+    pool.shutdown(wait=False, cancel_futures=True)
+    if processes is not None:
+        processes.close()
 
-    def _collate(self, samples):
-        arrays, masks, labels = zip(*samples, strict=True)
-        x = np.stack(arrays)
-        if self.masked:
-            x = {self._input_name: x, "mask": np.stack(masks)}
-        return x, np.array(labels, "int32")
+
+def _checked_buckets(buckets):
+    buckets = list(buckets)
+    if not buckets or buckets[0] < 1 or any(a >= b for a, b in itertools.pairwise(buckets)):
+        raise UserError(
+            f"`buckets` must be numbers of steps from 1 on, ascending. Received: buckets={buckets}"
+        )
+    return buckets
 
 
 class ClipDataset(_Dataset):
@@ -104,43 +188,60 @@ class ClipDataset(_Dataset):
     batches in a way that cannot be repeated, and the callback `FollowEpoch(dataset)`, so that epoch 5 draws
     the same in a run that was resumed.
 
+    With `buckets`, all clips of a batch have the length T of one of them, in place of `sampling.frames`: a
+    video goes where all its frames (every `every`-th, every `stride`-th) just fit, or, if it fits nowhere,
+    into the largest. The last batch of each bucket may be smaller, so an epoch has at most as many T as there
+    are buckets and at most twice as many shapes. With `training` the batches of all buckets are shuffled;
+    else they come bucket by bucket. The second batch is always of another bucket than the first, because
+    Keras on TensorFlow takes from these two what varies. `places(index)` tells which items a batch holds.
+
+    An item that cannot be loaded raises an error that names its file. The error is logged (logger
+    `keras_actrec`) and kept as the attribute `failure`; see `raising_failures`.
+
     Args:
-        items: pairs `(Record, VideoInfo)` from `index_videos`.
-        sampling: a `Sampling`.
+        items: pairs `(Record, VideoInfo)` from `index_videos` or `(Record, CachedVideo)` from `cache_frames`.
+        sampling: a `Sampling`; of cached videos, in steps of the cache (`Sampling.of_kept`).
         transform: a `ClipTransform`.
         batch_size: clips a batch.
         seed: seed of everything drawn, at least 0.
         training: whether to shuffle and draw; else order and clips are always the same.
         masked: whether to add the mask.
+        buckets: lengths of clips, ascending, such as `(16, 32, 64)`; `None` gives all `sampling.frames`.
         workers: number of threads that decode ahead; 0 decodes when asked.
+        processes: whether the workers are processes. They take 0.4 s to start and about 60 MB each and do not
+            load Keras; batches are the same. Functions in `items` must come from a module, not from the
+            main script.
 
     Raises:
-        UserError: no items, or an argument out of range.
+        UserError: no items, or an argument out of range; on access, an item that cannot be loaded.
         VideoError: on access, a file that does not decode (any more).
     """
 
-    _input_name = "clip"
-
     def __init__(
-        self, items, sampling, transform, *, batch_size=8, seed=0, training=False, masked=False, workers=0
+        self,
+        items,
+        sampling,
+        transform,
+        *,
+        batch_size=8,
+        seed=0,
+        training=False,
+        masked=False,
+        buckets=None,
+        workers=0,
+        processes=False,
     ):
         super().__init__(
             items,
-            sampling,
+            Clips(sampling, transform),
             batch_size=batch_size,
             seed=seed,
             training=training,
             masked=masked,
+            buckets=buckets,
             workers=workers,
+            processes=processes,
         )
-        self.transform = transform
-
-    def _load(self, item, rng):
-        record, info = item
-        indices, mask = self.sampling.indices(info.frames, rng)
-        frames = read_frames(record.file, indices, start=record.start, stop=record.stop)
-        clip, label = self.transform.labelled(frames, record.label, rng)
-        return clip, mask, label
 
 
 class ViewDataset(_Dataset):
@@ -150,122 +251,128 @@ class ViewDataset(_Dataset):
     `sampling.clips`, and of each all of `transform.crops`; `y` repeats the video's label. Nothing is drawn.
 
     Args:
-        items: pairs `(Record, VideoInfo)` from `index_videos`.
-        sampling: a `Sampling`.
+        items: pairs `(Record, VideoInfo)` from `index_videos` or `(Record, CachedVideo)` from `cache_frames`.
+        sampling: a `Sampling`; of cached videos, in steps of the cache (`Sampling.of_kept`).
         transform: a `ClipTransform`.
         masked: whether to add the mask.
         workers: number of threads that decode ahead; 0 decodes when asked.
+        processes: whether the workers are processes, see `ClipDataset`.
 
     Raises:
-        UserError: no items, or an argument out of range.
+        UserError: no items, or an argument out of range; on access, an item that cannot be loaded.
         VideoError: on access, a file that does not decode (any more).
     """
 
-    _input_name = "clip"
-
-    def __init__(self, items, sampling, transform, *, masked=False, workers=0):
+    def __init__(self, items, sampling, transform, *, masked=False, workers=0, processes=False):
         super().__init__(
-            items, sampling, batch_size=1, seed=0, training=False, masked=masked, workers=workers
+            items,
+            Views(sampling, transform),
+            batch_size=1,
+            seed=0,
+            training=False,
+            masked=masked,
+            buckets=None,
+            workers=workers,
+            processes=processes,
+            batches=ViewBatches,
         )
-        self.transform = transform
-
-    def _load(self, item, rng):
-        record, info = item
-        indices, masks = self.sampling.clips(info.frames)
-        needed, place = np.unique(indices, return_inverse=True)  # each frame is decoded once
-        frames = read_frames(record.file, needed, start=record.start, stop=record.stop)
-        views = [self.transform.crops(frames[clip]) for clip in place.reshape(indices.shape)]
-        return np.concatenate(views), np.repeat(masks, self.transform.num_crops, axis=0), record.label
-
-    def _collate(self, samples):
-        x, y = super()._collate(samples)
-        x = {name: value[0] for name, value in x.items()} if self.masked else x[0]
-        return x, np.repeat(y, len(x["mask"] if self.masked else x))
 
 
 class FeatureDataset(_Dataset):
     """Clips of extracted features, batch by batch.
 
-    As `ClipDataset`, with `x` float32 `(B, T, K, K, D)` or `(B, T, D)`, named `features` when `masked`. Only
-    the steps that a clip needs are read from disk.
+    As `ClipDataset`, with `x` float16 `(B, T, K, K, D)` or `(B, T, D)`, as it is stored, named `features`
+    when `masked`; Keras turns it into what the model's input is. Only the steps that a clip needs are read.
 
     Args:
-        items: `FeatureItem`s from `extract_features`.
+        items: pairs `(Record, CachedVideo)` from `extract_features`.
         sampling: a `Sampling`, in steps of the features.
         batch_size: clips a batch.
         seed: seed of everything drawn, at least 0.
         training: whether to shuffle and draw; else order and clips are always the same.
         masked: whether to add the mask.
+        buckets: lengths of clips, see `ClipDataset`.
         workers: number of threads that read ahead; 0 reads when asked.
+        processes: whether the workers are processes, see `ClipDataset`.
 
     Raises:
         UserError: no items, an argument out of range, or, on access, a feature file that cannot be read.
     """
 
-    _input_name = "features"
-
-    def __init__(self, items, sampling, *, batch_size=8, seed=0, training=False, masked=False, workers=0):
+    def __init__(
+        self,
+        items,
+        sampling,
+        *,
+        batch_size=8,
+        seed=0,
+        training=False,
+        masked=False,
+        buckets=None,
+        workers=0,
+        processes=False,
+    ):
         super().__init__(
             items,
-            sampling,
+            Features(sampling),
             batch_size=batch_size,
             seed=seed,
             training=training,
             masked=masked,
+            buckets=buckets,
             workers=workers,
+            processes=processes,
         )
-
-    def _load(self, item, rng):
-        indices, mask = self.sampling.indices(item.frames, rng)
-        try:
-            with _HEADER:
-                features = np.load(item.file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{item.file}: not a feature file ({error}); extract it again") from error
-        return features[indices].astype("float32"), mask, item.record.label
 
 
 class SkeletonDataset(_Dataset):
     """Skeleton sequences, batch by batch.
 
-    As `ClipDataset`, with `x` float32 `(B, T, D)`, named `features` when `masked`.
+    As `ClipDataset`, with `x` float32 `(B, T, D)`, named `features` when `masked`. With `buckets`, which
+    replace `transform.frames`, a sequence goes by its own length; a function is called for it when the
+    dataset is made.
 
     Args:
-        items: pairs of a `Record` and a function that gives its joints, `(N, bodies, joints, 3)`, when it is
-            called with the record.
+        items: pairs of a `Record` and its joints, `(N, bodies, joints, 3)`, from `index_skeletons`, or a
+            function that gives them when it is called with the record.
         transform: a `SkeletonTransform`.
         batch_size: sequences a batch.
         seed: seed of everything drawn, at least 0.
         training: whether to shuffle and draw; else order and sequences are always the same.
         masked: whether to add the mask.
+        buckets: lengths of sequences, see `ClipDataset`.
         workers: number of threads that read ahead; 0 reads when asked.
+        processes: whether the workers are processes, see `ClipDataset`.
 
     Raises:
-        UserError: no items, an argument out of range, or, on access, joints that `transform` refuses.
+        UserError: no items, an argument out of range, joints that `transform` refuses, or a file that cannot
+            be read; the last two on access, or with `buckets` when the dataset is made.
     """
 
-    _input_name = "features"
-
-    def __init__(self, items, transform, *, batch_size=8, seed=0, training=False, masked=False, workers=0):
+    def __init__(
+        self,
+        items,
+        transform,
+        *,
+        batch_size=8,
+        seed=0,
+        training=False,
+        masked=False,
+        buckets=None,
+        workers=0,
+        processes=False,
+    ):
         super().__init__(
             items,
-            None,
+            Skeletons(transform),
             batch_size=batch_size,
             seed=seed,
             training=training,
             masked=masked,
+            buckets=buckets,
             workers=workers,
+            processes=processes,
         )
-        self.transform = transform
-
-    def _load(self, item, rng):
-        record, read = item
-        joints = read(record)
-        try:
-            sequence, mask = self.transform(joints, rng)
-        except UserError as error:
-            raise UserError(f"{record.file}: {error}") from error
-        return sequence, mask, record.label
 
 
 class FollowEpoch(keras.callbacks.Callback):
@@ -285,3 +392,30 @@ class FollowEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Sets the epoch; Keras calls it before it asks for the first batch."""
         self.dataset.epoch = epoch
+
+
+@contextmanager
+def raising_failures(*datasets):
+    """Raises the error of an item that cannot be loaded as it is, where the backend hides it in its own.
+
+    On TensorFlow, `fit` and `predict` raise `UnknownError` or `InvalidArgumentError` with the traceback of
+    the generator as text. In this block, the error that a dataset kept as `failure` is raised instead.
+
+        with raising_failures(dataset):
+            model.fit(dataset)
+
+    Args:
+        *datasets: those that the block reads.
+
+    Raises:
+        UserError: the first dataset's failure, if the block raises and a dataset failed in it.
+    """
+    for dataset in datasets:
+        dataset.failure = None
+    try:
+        yield
+        return
+    except Exception as error:
+        failures = [dataset.failure for dataset in datasets if dataset.failure is not None]
+        raised = failures[0] if failures else error
+    raise raised  # out here, it does not carry the backend's error with it

@@ -35,6 +35,9 @@ class ClipTransform:
     - `resized`: .08 to 1 of the area with an aspect of 3/4 to 4/3, anywhere; what is cut out is resized.
     - `none`: the frames are resized straight to the square, without regard to their aspect.
 
+    Before all of it, frames whose short side is longer than `shrink` are brought to that, which keeps a cache
+    of decoded frames small.
+
     Without a generator nothing is drawn: all but `none` are `center`, nothing is mirrored or recoloured.
     Resizing is bilinear; where it shrinks, areas are averaged.
 
@@ -53,6 +56,8 @@ class ClipTransform:
         contrast: v of the contrast, 0 to 1.
         saturation: v of the saturation, 0 to 1.
         num_crops: number of crops that `crops` gives: 1, 3 or 10.
+        shrink: longest short side of the frames that are cropped, at least `short_side` (with `none`,
+            `size`); `None` leaves them as they are.
 
     Raises:
         UserError: an argument out of range, or two that do not go together.
@@ -72,6 +77,7 @@ class ClipTransform:
     contrast: float = 0.0
     saturation: float = 0.0
     num_crops: int = 1
+    shrink: int | None = None
 
     def __post_init__(self):
         if self.size < 1:
@@ -86,6 +92,11 @@ class ClipTransform:
         if self.short_side is not None and self.short_side < self.size:
             raise UserError(
                 f"`short_side` must be at least `size`, {self.size}. Received: short_side={self.short_side}"
+            )
+        if self.shrink is not None and self.shrink < self._least:
+            raise UserError(
+                f"`shrink` must be at least the side that the frames are resized to, {self._least}. "
+                f"Received: shrink={self.shrink}"
             )
         for name in _JITTERS:
             if not 0 <= getattr(self, name) <= 1:
@@ -118,6 +129,48 @@ class ClipTransform:
         """Whether the result depends on the generator."""
         return self.flip or self.crop not in ("center", "none") or any(getattr(self, v) for v in _JITTERS)
 
+    @property
+    def still(self):
+        """The transform that draws nothing and gives what this one gives without a generator."""
+        if self.crop == "none":
+            return ClipTransform(self.size, crop="none", shrink=self.shrink)
+        return ClipTransform(self.size, self._least, shrink=self.shrink)
+
+    @property
+    def preparation(self):
+        """What `prepare` does, in words: transforms with the same words can share prepared frames."""
+        done = f"shrunk to {self.shrink}, " if self.shrink else ""
+        if self.crop == "none":
+            return f"{done}square {self.size}"
+        return f"{done}short side {self._least}" if self.crop in ("center", "random") else f"{done}as decoded"
+
+    def prepare(self, frames):
+        """Does what comes before anything is drawn, and is the same in every epoch.
+
+        That is all resizing for `none`, that to `short_side` for `center` and `random`, and that to `shrink`.
+        Prepared frames may stand in for the frames everywhere: nothing is done to them a second time, and
+        the results are the same, bit for bit.
+
+        Args:
+            frames: uint8 array `(T, H, W, 3)`.
+
+        Returns:
+            uint8 array `(T, H', W', 3)`.
+
+        Raises:
+            UserError: `frames` has another type or shape.
+        """
+        frames = np.asarray(frames)
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+            raise UserError(
+                f"`frames` must be a uint8 array (T, H, W, 3). Received: {frames.dtype} {frames.shape}"
+            )
+        if self.shrink is not None and min(frames.shape[1:3]) > self.shrink:
+            frames = _resize_short(frames, self.shrink)
+        if self.crop == "none":
+            return _resize(frames, self.size, self.size)
+        return _resize_short(frames, self._least) if self.crop in ("center", "random") else frames
+
     def __call__(self, frames, rng=None):
         """Transforms a clip.
 
@@ -147,14 +200,12 @@ class ClipTransform:
         Raises:
             UserError: `frames` has another type or shape.
         """
-        frames = _checked(frames)
-        if self.crop == "none":
-            frames = _resize(frames, self.size, self.size)
-        elif self.crop == "multiscale" and rng is not None:
+        frames = self.prepare(frames)
+        if self.crop == "multiscale" and rng is not None:
             frames = _resize(_cut(frames, *_multi_scale_box(*frames.shape[1:3], self.size, rng)), self.size)
         elif self.crop == "resized" and rng is not None:
             frames = _resize(_cut(frames, *_resized_box(*frames.shape[1:3], rng)), self.size)
-        else:
+        elif self.crop != "none":
             frames, room = self._scaled(frames)
             if self.crop == "random" and rng is not None:
                 top, left = rng.integers(room[0] + 1), rng.integers(room[1] + 1)
@@ -189,7 +240,7 @@ class ClipTransform:
         """
         if self.num_crops == 1:
             return self(frames)[None]
-        frames, (down, across) = self._scaled(_checked(frames))
+        frames, (down, across) = self._scaled(self.prepare(frames))
         if self.num_crops == 10:
             steps = down // 4, across // 4
             places = [(row * steps[0], column * steps[1]) for row, column in _CORNERS_AND_CENTRE]
@@ -200,21 +251,15 @@ class ClipTransform:
         crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in places])
         return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.num_crops == 10 else crops
 
+    @property
+    def _least(self):
+        """Short side of what is cropped, or that of the square."""
+        return self.size if self.crop == "none" else self.short_side or self.size * 256 // 224
+
     def _scaled(self, frames):
         """The frames with the short side before the crop, and the rooms that the crop leaves."""
-        height, width = frames.shape[1:3]
-        short, target = min(height, width), self.short_side or self.size * 256 // 224
-        frames = _resize(frames, round(height * target / short), round(width * target / short))
+        frames = _resize_short(frames, self._least)
         return frames, (frames.shape[1] - self.size, frames.shape[2] - self.size)
-
-
-def _checked(frames):
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise UserError(
-            f"`frames` must be a uint8 array (T, H, W, 3). Received: {frames.dtype} {frames.shape}"
-        )
-    return frames
 
 
 def _multi_scale_box(height, width, size, rng):
@@ -252,6 +297,13 @@ def _resize(frames, height, width=None):
     shrinks = height * width < frames.shape[1] * frames.shape[2]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames])
+
+
+def _resize_short(frames, target):
+    """The frames with this short side and their aspect."""
+    height, width = frames.shape[1:3]
+    short = min(height, width)
+    return _resize(frames, round(height * target / short), round(width * target / short))
 
 
 def _recolour(frames, brightness, contrast, saturation):

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_actrec._files import replacing
 from keras_actrec.data import (
+    ClipInput,
     read_audit,
     read_set,
     split_manifest,
@@ -115,6 +116,7 @@ def evaluate(
     on_error="raise",
     max_skipped=0.1,
     audit=None,
+    cache=None,
     batch_size=8,
     workers=2,
     report=None,
@@ -134,6 +136,7 @@ def evaluate(
         on_error: `"raise"`, or `"skip"` to count videos that cannot be read and leave them out.
         max_skipped: largest share of the part's videos that may be left out.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
+        cache: folder of decoded frames that `train` and `evaluate` share; it changes no number.
         batch_size: clips at a time.
         workers: threads that decode.
         report: called as `report(stage, done, total, text)`: stages `videos` and `batches`.
@@ -160,6 +163,10 @@ def evaluate(
     )
     if not indexed:
         raise UserError(f"split {split!r} has no video that can be scored ({len(broken)} skipped)")
+    if cache is not None and isinstance(recogniser.input, ClipInput):
+        indexed = recogniser.input.cached(
+            indexed, cache, index=None, progress=lambda done, total: report("features", done, total, split)
+        )
     options = {"masked": recogniser.masked, "workers": workers}
     several = recogniser.input.has_views
     if several:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_actrec.errors import UserError
+
 
 def top_k_accuracy(scores, labels, k=1):
     """Share of the rows whose label is among the k highest scores.
@@ -27,3 +29,157 @@ def mean_class_accuracy(confusion):
     confusion = np.asarray(confusion)
     totals = confusion.sum(axis=1)
     return float(np.mean(np.diag(confusion)[totals > 0] / totals[totals > 0]))
+
+
+def expected_calibration_error(scores, labels, bins=15):
+    """How far the probability of the answer is from how often it is right.
+
+    `sum_b n_b / N |accuracy_b - confidence_b|` over bins of equal width of the highest probability,
+    `(0, 1/bins], ..., (1 - 1/bins, 1]`; accuracy and confidence are means over a bin. 0 is best.
+
+    Args:
+        scores: probabilities `(N, C)`.
+        labels: class ids `(N,)`.
+        bins: number of bins.
+
+    Raises:
+        UserError: for scores that are no probabilities, labels that are no class ids, or no bins.
+
+    Reference: Guo et al., arXiv 1706.04599, with its 15 bins.
+    """
+    scores, labels = _checked(scores, labels)
+    if bins < 1:
+        raise UserError(f"`bins` must be at least 1. Received: bins={bins}")
+    if np.any(scores < 0) or not np.allclose(scores.sum(axis=1), 1, atol=1e-2):
+        raise UserError("`scores` must be probabilities, rows that add up to 1; use the softmax of logits")
+    confidence = scores.max(axis=1)
+    right = scores.argmax(axis=1) == labels
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    # The sum over a bin is n_b times its mean.
+    gaps = np.bincount(place, right, bins) - np.bincount(place, confidence, bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def average_precision(scores, labels):
+    """Average precision of every class `(C,)`; NaN for a class without a row.
+
+    `sum_n (R_n - R_{n-1}) P_n`, recall and precision down the rows by their score for the class, one class
+    against the rest; scikit-learn's, without interpolation.
+
+    Args:
+        scores: `(N, C)`.
+        labels: class ids `(N,)`.
+
+    Raises:
+        UserError: for labels that are no class ids, or where scikit-learn is not installed.
+    """
+    try:
+        from sklearn.metrics import average_precision_score
+    except ImportError as error:
+        raise UserError("average precision needs scikit-learn: pip install 'keras_actrec[viz]'") from error
+    scores, labels = _checked(scores, labels)
+    truth = labels[:, None] == np.arange(scores.shape[1])
+    found = np.full(scores.shape[1], np.nan)
+    for label in np.unique(labels):
+        found[label] = average_precision_score(truth[:, label], scores[:, label])
+    return found
+
+
+def mean_average_precision(scores, labels):
+    """Mean of `average_precision` over the classes that occur (mAP)."""
+    return float(np.nanmean(average_precision(scores, labels)))
+
+
+def bootstrap_interval(values, statistic=np.mean, *, groups=None, level=0.95, draws=2000, seed=0):
+    """Bounds that hold the middle `level` of a statistic over data drawn again with replacement.
+
+    The percentile bootstrap: N of the N videos are drawn `draws` times. Videos of one group, such as one
+    person or one recording, are not independent; with `groups` whole groups are drawn, as many as there are.
+
+    Args:
+        values: `(N, ...)`, a row a video, such as 0 or 1 for a wrong or right answer.
+        statistic: from rows to a number; the mean for accuracy.
+        groups: the group of each video `(N,)`, numbers or names.
+        level: share of the draws between the bounds.
+        draws: how many times to draw.
+        seed: of the draws: the same seed gives the same bounds.
+
+    Returns:
+        The lower and the upper bound.
+
+    Raises:
+        UserError: for no values or draws, groups of another length, or a level that is not in (0, 1).
+
+    Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
+    """
+    values = np.asarray(values)
+    if not len(values):
+        raise UserError("`values` must hold at least one video. Received: none")
+    if not 0 < level < 1:
+        raise UserError(f"`level` must be in (0, 1). Received: level={level}")
+    if draws < 1:
+        raise UserError(f"`draws` must be at least 1. Received: draws={draws}")
+    if groups is None:
+        members = np.arange(len(values))[:, None]
+    else:
+        if len(groups) != len(values):
+            raise UserError(
+                f"`groups` must have a group for each of the {len(values)} videos. Received: {len(groups)}"
+            )
+        _, place = np.unique(groups, return_inverse=True)
+        members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(draws):
+        picked = rng.integers(len(members), size=len(members))
+        rows = members[picked, 0] if groups is None else np.concatenate([members[each] for each in picked])
+        drawn.append(statistic(values[rows]))
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def fuse(scores, how="probabilities"):
+    """One answer from several runs, or from several views.
+
+    Args:
+        scores: probabilities `(V, N, C)` of V runs.
+        how: `"probabilities"`, their mean; `"logits"`, the softmax of the mean of their logarithms, which is
+            what the mean of the runs' logits gives; `"votes"`, the share of the runs whose highest score
+            is the class.
+
+    Returns:
+        `(N, C)`, rows that add up to 1. Votes can be even: the mean of the probabilities is added with a
+        weight too small to outvote, and decides then.
+
+    Raises:
+        UserError: for another shape or way.
+    """
+    scores = np.asarray(scores, "float64")
+    if scores.ndim != 3 or not scores.size:
+        raise UserError(f"`scores` must be (V, N, C), none of them 0. Received: shape={scores.shape}")
+    mean = scores.mean(axis=0)
+    if how == "probabilities":
+        return mean
+    if how == "logits":
+        logits = np.log(np.maximum(scores, np.finfo("float32").tiny)).mean(axis=0)
+        fused = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return fused / fused.sum(axis=1, keepdims=True)
+    if how == "votes":
+        runs, _, classes = scores.shape
+        votes = (scores.argmax(axis=2)[..., None] == np.arange(classes)).mean(axis=0)
+        tie = 0.5 / (runs + 1)  # below half a vote
+        return (1 - tie) * votes + tie * mean
+    raise UserError(f"`how` must be one of probabilities, logits, votes. Received: how={how!r}")
+
+
+def _checked(scores, labels):
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or not scores.size:
+        raise UserError(
+            "`scores` must be (N, C) and `labels` (N,), none of them 0. "
+            f"Received: shapes {scores.shape} and {labels.shape}"
+        )
+    wrong = labels[(labels < 0) | (labels >= scores.shape[1])]
+    if len(wrong):
+        raise UserError(f"`labels` must be class ids below {scores.shape[1]}. Received: {wrong[0]}")
+    return scores, labels

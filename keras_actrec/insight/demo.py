@@ -43,7 +43,7 @@ def demo(out, *, clips_per_class=120, overrides=(), report=None):
             report(f"{name}: {stage}", done, total, text)
 
         recipe = read_recipe(f"{name}/synthetic", overrides)
-        run = train(recipe, data, out / name, features=out / "features", report=named)
+        run = train(recipe, data, out / name, cache=out / "cache", report=named)
         result = evaluate(run.recogniser, data, report=named)
         evaluations.append(replace(result, extra=_pair_scores(result)))
         recognisers.append(run.recogniser)

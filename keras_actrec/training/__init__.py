@@ -1,6 +1,23 @@
 """From a recipe and a folder of videos to a run directory with a model."""
 
 from keras_actrec.training.fit import Run, train
+from keras_actrec.training.learner import caching
+from keras_actrec.training.optimizers import RPROP, SGD, AdamL2, RMSpropL2
 from keras_actrec.training.recipe import Recipe, find_recipe, list_recipes, parse_recipe, read_recipe
+from keras_actrec.training.schedules import warmup_cosine
 
-__all__ = ["Recipe", "Run", "find_recipe", "list_recipes", "parse_recipe", "read_recipe", "train"]
+__all__ = [
+    "RPROP",
+    "SGD",
+    "AdamL2",
+    "RMSpropL2",
+    "Recipe",
+    "Run",
+    "caching",
+    "find_recipe",
+    "list_recipes",
+    "parse_recipe",
+    "read_recipe",
+    "train",
+    "warmup_cosine",
+]

@@ -15,19 +15,24 @@ import keras
 import numpy as np
 
 import keras_actrec
-from keras_actrec import _backend, backbones, zoo
+from keras_actrec import _backend, zoo
 from keras_actrec._files import replacing
 from keras_actrec.artefact import Recogniser
-from keras_actrec.data import (
-    FeatureDataset,
-    FollowEpoch,
-    extract_features,
-    read_audit,
-    read_set,
-    split_manifest,
-)
+from keras_actrec.data import FollowEpoch, raising_failures, read_audit, read_set, split_manifest
 from keras_actrec.errors import UserError
+from keras_actrec.layers import FrameWise
+from keras_actrec.training.learner import (
+    PerStep,
+    build_model,
+    caching,
+    check_input,
+    has_steps,
+    learner_of,
+    on_features,
+)
+from keras_actrec.training.optimizers import accumulated, optimizer_of
 from keras_actrec.training.resume import Checkpoint
+from keras_actrec.training.schedules import callbacks_of, learning_rate_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Run:
     record: dict
 
 
-def train(recipe, data, out, *, features=None, audit=None, report=None):
+def train(recipe, data, out, *, cache=None, audit=None, report=None):
     """Train a model as a recipe says.
 
     The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
@@ -52,7 +57,9 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
         data: a CSV file or a folder, see `read_set`.
         out: the run directory: `recipe.toml`, `run.json`, `history.csv` and, when the run has ended,
             `model.keras`.
-        features: folder for extracted features, default `out/features`; runs that share it share the work.
+        cache: folder for what is computed once: the features of a frozen backbone, by default in `out/cache`,
+            and, for networks over clips, decoded frames, which are kept only where `cache` is given. Runs
+            that share it share the work; it changes no number.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         report: called as `report(stage, done, total, text)` while it works: stages `videos`, `features`
             and `epochs`.
@@ -71,7 +78,7 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
     _seed(recipe.train.seed)
     manifest, parts = read_data(recipe.data, data)
     names = manifest.class_names
-    _check_input(recipe, names)
+    check_input(recipe, len(names))
     audited = audit and read_audit(audit)
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "recipe.toml", recipe.to_toml())
@@ -88,9 +95,24 @@ def train(recipe, data, out, *, features=None, audit=None, report=None):
         skipped += broken
     _check_classes(indexed["train"], names)
 
-    shape = _shape(recipe, indexed["train"])
-    model = _build(recipe, len(names), shape)
-    learner, datasets = _learner(recipe, model, shape, indexed, features or out / "features", report)
+    model = build_model(recipe, len(names), indexed["train"])
+
+    def cached(part, items):
+        if on_features(recipe):
+            store, folder = caching(recipe, len(names), model=model), cache or out / "cache"
+        elif cache is not None and recipe.skeleton is None:
+            store, folder = caching(recipe, len(names), model=model), cache
+        else:
+            return items
+        return store(
+            items,
+            out=folder,
+            index=None,
+            audit=audited,
+            progress=lambda done, total: report("features", done, total, part),
+        )
+
+    learner, datasets = learner_of(recipe, model, indexed, cached)
     last = _fit(recipe, learner, datasets, manifest.sha256, out, report)
     if learner is not model:
         zoo.copy_weights(learner, model)
@@ -130,169 +152,82 @@ def read_data(table, data):
     return manifest, parts
 
 
-def _check_input(recipe, names):
-    """Refuse what does not go together in `[model]` and `[clip]`."""
-    if recipe.skeleton is not None:
-        return
-    if not _sees_clips(recipe) and recipe.model.arguments.get("backbone") is None:
-        raise UserError(
-            f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
-        )
-    if not _trains_on_clips(recipe) and recipe.clip.transform.draws:
-        raise UserError(
-            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recoloured at "
-            "random: set clip.flip=false, clip.crop='center' and no colours, or train.train_backbone=true"
-        )
-    foreign = [label for pair in recipe.clip.swap for label in pair if label >= len(names)]
-    if foreign:
-        raise UserError(f"clip.swap names class {foreign[0]}, but there are {len(names)}, from 0 on")
-
-
-def _sees_clips(recipe):
-    """Whether the model is one network over clips, without a backbone that could be frozen and run once."""
-    return zoo.arguments_of(recipe.model.name).get("backbone", "") is not None
-
-
-def _trains_on_clips(recipe):
-    return recipe.train.train_backbone or _sees_clips(recipe)
-
-
-def _shape(recipe, indexed):
-    """Shape of what the model sees of a file, without the batch."""
-    if recipe.skeleton is not None:
-        joints = indexed[0][1]
-        return None, recipe.input.transform(joints)[0].shape[1]
-    return (recipe.clip.frames if _sees_clips(recipe) else None, recipe.clip.size, recipe.clip.size, 3)
-
-
-def _build(recipe, num_classes, shape, **changes):
-    """The model of the recipe; `changes` replace arguments, None leaves one out."""
-    name = recipe.model.name
-    arguments = {**recipe.model.arguments, "input_shape": shape}
-    if recipe.input.masks:
-        if "masked" not in zoo.arguments_of(name):
-            whole = "clip.short='stretch'" if recipe.skeleton is None else "skeleton.length='resample'"
-            raise UserError(f"{name} has no mask for padding: set {whole}")
-        arguments["masked"] = True
-    arguments.update(changes)
-    arguments = {key: value for key, value in arguments.items() if value is not None}
-    try:
-        model = zoo.build(name, num_classes, **arguments)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} cannot be built as [model] says: {_one_line(error)}") from error
-    if recipe.train.train_backbone and not _sees_clips(recipe):
-        model.get_layer("backbone").trainable = True
-    return model
-
-
-def _learner(recipe, model, shape, indexed, features, report):
-    """The model that is trained, which answers at every step where it can, and its data."""
-    num_classes = model.output_shape[-1]
-    steps = {"return_sequences": True} if _has_steps(recipe) else {}
-    options = {
-        "batch_size": recipe.train.batch_size,
-        "seed": recipe.train.seed,
-        "masked": recipe.input.masks,
-        "workers": recipe.train.workers,
-    }
-    if recipe.skeleton is None and not _trains_on_clips(recipe):
-        return _on_features(recipe, model, indexed, steps, features, report, options)
-    learner = model
-    if steps:
-        learner = _build(recipe, num_classes, shape, weights=None, **steps)
-        learner.set_weights(model.get_weights())
-    datasets = {
-        part: recipe.input.batches(items, training=part == "train", **options)
-        for part, items in indexed.items()
-        if items
-    }
-    return learner, datasets
-
-
-def _on_features(recipe, model, indexed, steps, features, report, options):
-    """What stands behind the frozen backbone of `model`, and the features that it is trained on."""
-    backbone = model.get_layer("backbone")
-    sampling = recipe.clip.sampling
-    datasets = {}
-    for part, items in indexed.items():
-        if items:
-            extracted = extract_features(
-                items,
-                backbone.network,
-                transform=recipe.clip.transform,
-                out=features,
-                stride=sampling.every,
-                progress=lambda done, total, part=part: report("features", done, total, part),
-            )
-            datasets[part] = FeatureDataset(
-                extracted, sampling.of_kept(), training=part == "train", **options
-            )
-    shape = backbone.output.shape[1:]
-    learner = _build(recipe, model.output_shape[-1], shape, backbone=None, weights=None, **steps)
-    zoo.copy_weights(model, learner)
-    return learner, datasets
-
-
 def _fit(recipe, learner, datasets, sha256, out, report):
     """Fit; the last epoch's values."""
     table = recipe.train
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
-        # Keras counts steps from 0 and keeps the first rate up to and including the boundary.
-        [table.drop_after - 1],
-        [table.learning_rate, table.final_learning_rate],
-    )
+    batches = len(datasets["train"])
+    _check_run(table, batches, "validation" in datasets)
+    if table.partial_bn:
+        _freeze_norms(learner)
+    rate = learning_rate_of(table, batches)
     learner.compile(
-        optimizer=keras.optimizers.Adam(schedule, clipnorm=table.clipnorm),
+        optimizer=optimizer_of(table, rate, batches, learner.trainable_weights),
         loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    if _has_steps(recipe):
-        datasets = {part: _PerStep(dataset, recipe.frames) for part, dataset in datasets.items()}
-    checkpoint = Checkpoint(out, table.seed, {"recipe": recipe.to_toml(), "data": sha256})
-    learner.fit(
-        datasets["train"],
-        validation_data=datasets.get("validation"),
-        initial_epoch=checkpoint.restore(learner),
-        epochs=table.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            FollowEpoch(datasets["train"]),
-            _FiniteLoss(),
-            checkpoint,
-            _Progress(table.epochs, report),  # behind the checkpoint: what is reported as done is kept
-        ],
-    )
+    fed = datasets
+    if has_steps(recipe):
+        fed = {part: PerStep(dataset) for part, dataset in datasets.items()}
+    callbacks = callbacks_of(table)
+    remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
+    checkpoint = Checkpoint(out, table.seed, {"recipe": recipe.to_toml(), "data": sha256}, remember)
+    done = checkpoint.restore(learner)
+    with raising_failures(*datasets.values()):
+        learner.fit(
+            fed["train"],
+            validation_data=fed.get("validation"),
+            # What early stopping ended stays ended. `fit` is called all the same: it swaps averages in.
+            initial_epoch=table.epochs if checkpoint.stopped else done,
+            epochs=table.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                FollowEpoch(datasets["train"]),
+                *callbacks,
+                _FiniteLoss(),
+                checkpoint,
+                _Progress(table.epochs, report),  # behind the checkpoint: what is reported as done is kept
+            ],
+        )
     return {name: value for name, value in checkpoint.rows[-1].items() if name != "epoch"}
 
 
-def _has_steps(recipe):
-    return "return_sequences" in zoo.arguments_of(recipe.model.name)
+def _check_run(table, batches, validated):
+    """Refuse what could never happen in a run of so many batches an epoch."""
+    steps = accumulated(table.accumulate, batches)
+    if steps > batches * table.epochs:
+        raise UserError(
+            f"train.accumulate={table.accumulate} is an update every {steps} batches, but the run has "
+            f"{batches * table.epochs}: lower it"
+        )
+    if table.monitor and table.monitor.startswith("val_") and not validated:
+        raise UserError(
+            f"train.monitor={table.monitor!r} needs a validation part: set data.validation_share, "
+            f"or train.monitor={table.monitor.removeprefix('val_')!r}"
+        )
 
 
-class _PerStep(keras.utils.PyDataset):
-    """Repeats a clip's label at every step; steps that the mask leaves out weigh nothing."""
+def _freeze_norms(model):
+    """Freeze the trained batch normalisations but the first, statistics too (partial BN of TSN)."""
+    norms = [layer for layer in _plain_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in norms if layer.trainable_weights]
+    if len(norms) < 2:
+        raise UserError(
+            f"train.partial_bn=true: {model.name} trains {len(norms)} batch normalisations, so there is none "
+            "to freeze; leave it out, or set train.train_backbone=true"
+        )
+    for layer in norms[1:]:
+        layer.trainable = False
 
-    def __init__(self, dataset, steps):
-        super().__init__(workers=0)
-        self.dataset = dataset
-        self.steps = steps
 
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        x, y = self.dataset[index]
-        y = np.repeat(y[:, None], self.steps, axis=1)
-        return (x, y, x["mask"].astype("float32")) if isinstance(x, dict) else (x, y)
-
-    @property
-    def epoch(self):
-        return self.dataset.epoch
-
-    @epoch.setter
-    def epoch(self, epoch):
-        self.dataset.epoch = epoch
+def _plain_layers(model):
+    """The layers of a model and of its backbone, in the graph's order; not those inside other layers."""
+    for layer in model.layers:
+        network = layer.network if isinstance(layer, FrameWise) else layer
+        if isinstance(network, keras.Model):
+            yield from _plain_layers(network)
+        else:
+            yield network
 
 
 class _FiniteLoss(keras.callbacks.Callback):

@@ -5,9 +5,10 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
+from pydantic_core import PydanticCustomError
 
 import keras_actrec
 from keras_actrec import zoo
@@ -86,6 +87,7 @@ class ClipTable(_Table):
     contrast: float = 0.0
     saturation: float = 0.0
     num_crops: int = 1
+    shrink: int | None = None
 
     @property
     def sampling(self):
@@ -120,21 +122,150 @@ def _only(kind, table):
     return kind(**{field.name: getattr(table, field.name) for field in dataclasses.fields(kind)})
 
 
-class TrainTable(_Table):
-    """`[train]`: Adam at `learning_rate`, which falls to `final_learning_rate` after `drop_after` steps.
+# Keys of [train] that go with one choice of another key, and their defaults there.
+_GOES_WITH = {
+    "optimizer": {
+        "sgd": {"momentum": 0.9, "nesterov": False},
+        "adamw": {"weight_decay": 0.004},
+    },
+    "schedule": {
+        "step": {"final_learning_rate": 1e-5, "drop_after": 10_000},
+        "warmup_cosine": {"warmup_epochs": 10},
+        "cosine_restarts": {"restart_after": 10, "restart_factor": 2.0},
+        "multistep": {"milestones": [30, 60], "factor": 0.1},
+        "plateau": {"factor": 0.1, "patience": 5, "cooldown": 3},
+    },
+}
 
-    The defaults are HM-AN's: 1e-4, then 1e-5 after 10,000 steps; batches of 64.
+
+class TrainTable(_Table):
+    """`[train]`: how the model learns. The defaults are HM-AN's: Adam, 1e-4, then 1e-5 after 10,000 steps.
+
+    A key that its `optimizer` or `schedule` has no use for is refused.
+
+    Optimizers: `adam`, `sgd` (`momentum`, `nesterov`), `rmsprop`, `adamw` (`weight_decay`), and `rprop`,
+    whose `learning_rate` is every weight's first step and which has no schedule, clipping or weight decay.
+
+    Schedules of the learning rate:
+        step: `learning_rate`, after `drop_after` batches `final_learning_rate` (HM-AN).
+        constant: `learning_rate`.
+        warmup_cosine: see `warmup_cosine`; a value for each epoch (GSM).
+        cosine_restarts: half a cosine down to 0 over `restart_after` epochs, again and again, each time
+            `restart_factor` times as long; a value for each batch (SGDR, arXiv 1608.03983).
+        multistep: times `factor` at the epochs in `milestones`, counted from 0 (TSN, TSM).
+        plateau: times `factor` when `monitor` has not improved for `patience` epochs, which are not counted
+            for `cooldown` epochs after that (EleAttG).
+
+    Gradients:
+        accumulate: batches an update, or below 1 the share of the training data, 0.01 for STRN's 1 %. An
+            update takes the mean of its batches' gradients. What an epoch leaves over is taken into the next
+            one's first update; what the last epoch leaves over is dropped. `drop_after` counts batches.
+        clipnorm: longest gradient of each weight. global_clipnorm: of all weights as one vector; this is
+            what papers mean: Keras 2's `clipnorm=1.0` (EleAttG) and PyTorch's `clip_grad_norm_` (TSN, TSM,
+            GSM) are `global_clipnorm` here. clipvalue: largest entry. At most one of the three, applied once
+            an update.
+        weight_decay: for `sgd`, `adam` and `rmsprop` times the weight added to the clipped gradient, as in
+            PyTorch and the papers' code (`SGD`, `AdamL2`, `RMSpropL2`); for `adamw` times rate and weight
+            taken from the weight, beside Adam's step.
+        decay: `"all"` weights (GSM), or `"kernels"`: no biases and no weights of normalisations (TSN).
+
+    Others:
+        partial_bn: freeze all trained batch normalisations of the network but the first (TSN), both weights
+            and statistics. Those inside gates are trained on.
+        ema: momentum of a moving average of the trained weights, updated after every batch; validation and
+            the model that is kept use it. Statistics of batch normalisations are the last ones.
+        mixed_precision: `"mixed_bfloat16"` or `"mixed_float16"` to compute in half precision. Weights, the
+            features of a frozen backbone and the model that is kept are float32.
+        early_stop: stop when `monitor` has not improved for so many epochs.
+        buckets: lengths of the samples of a batch, in place of one for all, see `ClipDataset`.
+        workers: threads that read ahead, or, with `processes`, processes.
     """
 
     epochs: int = pydantic.Field(60, ge=1)
     batch_size: int = pydantic.Field(64, ge=1)
+    optimizer: Literal["adam", "sgd", "rprop", "rmsprop", "adamw"] = "adam"
+    momentum: float | None = pydantic.Field(None, ge=0, lt=1)
+    nesterov: bool | None = None
     learning_rate: float = pydantic.Field(1e-4, gt=0)
-    final_learning_rate: float = pydantic.Field(1e-5, gt=0)
-    drop_after: int = pydantic.Field(10_000, ge=1)
+    schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"]
+    final_learning_rate: float | None = pydantic.Field(None, gt=0)
+    drop_after: int | None = pydantic.Field(None, ge=1)
+    warmup_epochs: int | None = pydantic.Field(None, ge=0)
+    restart_after: int | None = pydantic.Field(None, ge=1)
+    restart_factor: float | None = pydantic.Field(None, ge=1)
+    milestones: list[int] | None = None
+    factor: float | None = pydantic.Field(None, gt=0, lt=1)
+    patience: int | None = pydantic.Field(None, ge=1)
+    cooldown: int | None = pydantic.Field(None, ge=0)
+    monitor: Literal["accuracy", "loss", "val_accuracy", "val_loss"] | None = None
+    early_stop: int | None = pydantic.Field(None, ge=1)
+    accumulate: Annotated[int | float, pydantic.Field(gt=0)] = 1
     clipnorm: float | None = pydantic.Field(None, gt=0)
+    global_clipnorm: float | None = pydantic.Field(None, gt=0)
+    clipvalue: float | None = pydantic.Field(None, gt=0)
+    weight_decay: float | None = pydantic.Field(None, gt=0)
+    decay: Literal["all", "kernels"] | None = None
+    partial_bn: bool = False
+    ema: float | None = pydantic.Field(None, gt=0, lt=1)
+    mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     train_backbone: bool = False
     seed: int = pydantic.Field(0, ge=0)
+    buckets: list[int] | None = None
     workers: int = pydantic.Field(2, ge=0)
+    processes: bool = False
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values):
+        """Give the keys that go with the choices made their defaults."""
+        if not isinstance(values, dict):
+            return values
+        schedule = "constant" if values.get("optimizer") == "rprop" else "step"
+        values = {"schedule": schedule, **values}
+        for key, tables in _GOES_WITH.items():
+            values = {**tables.get(str(values.get(key)), {}), **values}
+        if values["schedule"] == "plateau" or "early_stop" in values:
+            values = {"monitor": "accuracy", **values}
+        if "weight_decay" in values:
+            values = {"decay": "all", **values}
+        return values
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        """Refuse keys that do not go together."""
+        used = {name for key, tables in _GOES_WITH.items() for name in tables.get(getattr(self, key), ())}
+        used.add("weight_decay")  # goes with other optimizers too, without a default
+        for key, tables in _GOES_WITH.items():
+            for name in sorted({name for table in tables.values() for name in table} - used):
+                choices = " or ".join(f"{key}={choice!r}" for choice in tables if name in tables[choice])
+                self._refuse(name, f"goes with {choices}")
+        if self.schedule != "plateau" and self.early_stop is None:
+            self._refuse("monitor", "goes with schedule='plateau' or early_stop")
+        if self.weight_decay is None:
+            self._refuse("decay", "goes with weight_decay")
+        clips = ("clipnorm", "global_clipnorm", "clipvalue")
+        if self.optimizer == "rprop":
+            for name in (*clips, "weight_decay"):
+                self._refuse(name, "must be left out with optimizer='rprop', which looks at signs alone")
+            if self.schedule != "constant":
+                self._refuse(
+                    "schedule", "must be left out with optimizer='rprop', which adapts its own steps"
+                )
+        for name in [name for name in clips if getattr(self, name) is not None][1:]:
+            self._refuse(name, f"only one of {', '.join(clips)} can be set")
+        if self.accumulate > 1 and int(self.accumulate) != self.accumulate:
+            self._refuse("accumulate", "input should be a number of batches or a share of the data below 1")
+        if self.milestones is not None and (
+            not self.milestones or self.milestones != sorted({max(each, 1) for each in self.milestones})
+        ):
+            self._refuse("milestones", "input should be rising epochs, from 1 on")
+        return self
+
+    def _refuse(self, name, reason):
+        value = getattr(self, name)
+        if value is not None:
+            line = f"train.{name}: {reason}. Received: {value!r}"
+            raise PydanticCustomError("together", "{line}", {"line": line})
 
 
 class Recipe(_Table):
@@ -294,6 +425,8 @@ def _override(values, override):
 
 def _first_problem(error):
     problem = error.errors()[0]
+    if problem["type"] == "together":
+        return problem["msg"]
     *tables, key = (str(part) for part in problem["loc"][:2])  # below the key stand the members of a union
     name = ".".join([*tables, key])
     if problem["type"] == "extra_forbidden":

@@ -28,6 +28,10 @@ class Checkpoint(keras.callbacks.Callback):
         seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
         about: dict of strings that a run must share with the one it goes on with, such as the recipe.
         remember: callbacks with `get_state` and `set_state`.
+
+    Attributes:
+        rows: the history, a dict an epoch.
+        stopped: whether a callback has ended the run.
     """
 
     def __init__(self, folder, seed, about, remember=()):
@@ -38,6 +42,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.about = {"backend": _backend.name, **about}
         self.remember = list(remember)
         self.rows = []
+        self.stopped = False
 
     def restore(self, model):
         """Take the state of an earlier run up, where there is one.
@@ -73,7 +78,7 @@ class Checkpoint(keras.callbacks.Callback):
             variable.assign(value)
         for callback, remembered in zip(self.remember, state["remembered"], strict=True):
             callback.set_state(remembered)
-        self.rows = state["history"]
+        self.rows, self.stopped = state["history"], state["stopped"]
         return len(self.rows)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -86,6 +91,7 @@ class Checkpoint(keras.callbacks.Callback):
         state = {
             "about": self.about,
             "history": self.rows,
+            "stopped": self.model.stop_training,
             "remembered": [callback.get_state() for callback in self.remember],
         }
         values = [keras.ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]

@@ -1,0 +1,264 @@
+"""Which items make which batch, and how an item is loaded; needs NumPy and OpenCV, never Keras.
+
+The worker processes run this module, so it and what it imports must not load Keras.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_actrec.data.cache import CachedVideo
+from keras_actrec.data.decode import VideoError, read_frames
+from keras_actrec.data.sampling import Sampling, clip_rng
+from keras_actrec.data.skeletons import SkeletonTransform
+from keras_actrec.data.transforms import ClipTransform
+from keras_actrec.errors import UserError
+
+# ---- what a worker is asked for: pure functions of a source and an item
+
+
+def load_item(source, item, drawn):
+    """Array, mask and label of an item. `drawn` are the arguments of `clip_rng`, `None` draws nothing."""
+    with naming(item):
+        return source.load(item, None if drawn is None else clip_rng(*drawn))
+
+
+def length_of(source, item):
+    """Number of steps of the sequence that holds all of an item."""
+    with naming(item):
+        return source.length(item)
+
+
+@contextmanager
+def naming(item):
+    """Turns any error into a `UserError` that names the item's file, unless it is one already."""
+    file = item[0].file
+    try:
+        yield
+    except VideoError:
+        raise
+    except Exception as error:
+        if isinstance(error, UserError):
+            if str(file) in str(error):
+                raise
+            what = str(error)
+        else:
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{file}: {what}") from error
+
+
+# ---- sources: how items, pairs of a `Record` and what is known of it, become arrays. `sized` gives the same
+# with another number of steps
+
+
+@dataclass(frozen=True)
+class Clips:
+    """One clip of a video."""
+
+    sampling: Sampling
+    transform: ClipTransform
+    name = "clip"
+
+    def load(self, item, rng):
+        record, video = item
+        indices, mask = self.sampling.indices(video.frames, rng)
+        frames = _frames(record, video, indices, self.transform)
+        clip, label = self.transform.labelled(frames, record.label, rng)
+        return clip, mask, label
+
+    def length(self, item):
+        return _steps(self.sampling, item[1].frames)
+
+    def sized(self, frames):
+        return replace(self, sampling=replace(self.sampling, frames=frames))
+
+
+@dataclass(frozen=True)
+class Views:
+    """All clips and crops of a video."""
+
+    sampling: Sampling
+    transform: ClipTransform
+    name = "clip"
+
+    def load(self, item, rng):
+        record, video = item
+        indices, masks = self.sampling.clips(video.frames)
+        needed, place = np.unique(indices, return_inverse=True)  # each frame is decoded once
+        frames = _frames(record, video, needed, self.transform)
+        views = [self.transform.crops(frames[clip]) for clip in place.reshape(indices.shape)]
+        return np.concatenate(views), np.repeat(masks, self.transform.num_crops, axis=0), record.label
+
+
+@dataclass(frozen=True)
+class Features:
+    """Some steps of a file of features."""
+
+    sampling: Sampling
+    name = "features"
+
+    def load(self, item, rng):
+        record, video = item
+        indices, mask = self.sampling.indices(video.frames, rng)
+        return video.read(indices), mask, record.label
+
+    def length(self, item):
+        return _steps(self.sampling, item[1].frames)
+
+    def sized(self, frames):
+        return replace(self, sampling=replace(self.sampling, frames=frames))
+
+
+@dataclass(frozen=True)
+class Skeletons:
+    """A skeleton sequence."""
+
+    transform: SkeletonTransform
+    name = "features"
+
+    def load(self, item, rng):
+        sequence, mask = self.transform(self._joints(item), rng)
+        return sequence, mask, item[0].label
+
+    def length(self, item):
+        return len(self._joints(item))
+
+    @staticmethod
+    def _joints(item):
+        record, joints = item
+        return joints(record) if callable(joints) else joints
+
+    def sized(self, frames):
+        return replace(self, transform=replace(self.transform, frames=frames))
+
+
+def _frames(record, video, indices, transform):
+    """Frames for a transform, decoded or, if they are cached, as far as `prepare` takes them."""
+    if not isinstance(video, CachedVideo):
+        size = video.height, video.width
+        return read_frames(record.file, indices, start=record.start, stop=record.stop, size=size)
+    if video.prepared != transform.preparation:
+        raise UserError(
+            f"{video.file} (of {video.source}): it holds {video.prepared or 'features'}, and the transform "
+            f"takes {transform.preparation}; cache the frames with this transform"
+        )
+    return video.read(indices)
+
+
+def _steps(sampling, frames):
+    """Every e-th frame and of these every s-th is every (e s)-th."""
+    return -(-frames // (sampling.every * sampling.stride))
+
+
+# ---- batches
+
+
+class Batches:
+    """Batches as a pure function of (seed, epoch, number).
+
+    Without `lengths`, batches are cut out of the (shuffled) items in turn. With `buckets` and the items'
+    `lengths`, an item belongs to the smallest bucket that holds it, else to the largest; batches are cut out
+    of each bucket's items in turn, and those of all buckets are shuffled.
+    """
+
+    def __init__(self, items, source, *, batch_size, seed, training, masked, buckets=None, lengths=None):
+        self.items = items
+        self.batch_size = batch_size
+        self.seed = seed
+        self.training = training
+        self.masked = masked
+        self.name = source.name
+        self.sources = [source] if buckets is None else [source.sized(frames) for frames in buckets]
+        self.bucket_of = np.zeros(len(items), int)  # place in `sources` of each item
+        if buckets is not None:
+            self.bucket_of = np.minimum(np.searchsorted(buckets, lengths), len(buckets) - 1)
+        self._order = None, None
+
+    def __len__(self):
+        return int(sum(-(-np.bincount(self.bucket_of) // self.batch_size)))
+
+    def places(self, epoch, index):
+        """Places in `items` of the items of a batch."""
+        ordered, batches = self._order
+        if ordered != epoch:
+            batches = self._ordered(epoch)
+            self._order = epoch, batches  # in one go: threads ask for batches of one epoch
+        return batches[index].tolist()
+
+    def _ordered(self, epoch):
+        count = len(self.items)
+        order = np.arange(count)
+        if self.training:
+            # The stream after the last item's: SeedSequence takes [seed, epoch] for [seed, epoch, 0].
+            rng = clip_rng(self.seed, epoch, count)
+            order = rng.permutation(count)
+        groups = [order[self.bucket_of[order] == bucket] for bucket in np.unique(self.bucket_of)]
+        batches = [
+            group[at : at + self.batch_size]
+            for group in groups
+            for at in range(0, len(group), self.batch_size)
+        ]
+        if len(groups) == 1:
+            return batches
+        if self.training:
+            batches = [batches[number] for number in rng.permutation(len(batches))]
+        # On TensorFlow, Keras takes the shapes of an epoch from its first two batches: they must differ.
+        buckets = [self.bucket_of[batch[0]] for batch in batches]
+        batches.insert(1, batches.pop(next(at for at, bucket in enumerate(buckets) if bucket != buckets[0])))
+        return batches
+
+    def calls(self, epoch, index):
+        """Arguments of `load_item` for the items of a batch."""
+        return [
+            (
+                self.sources[self.bucket_of[place]],
+                self.items[place],
+                (self.seed, epoch, place) if self.training else None,
+            )
+            for place in self.places(epoch, index)
+        ]
+
+    def collate(self, samples, calls):
+        """The batch of what `load_item` gave for each of `calls`."""
+        arrays, masks, labels = zip(*samples, strict=True)
+        files = [item[0].file for _, item, _ in calls]
+        for array, file in zip(arrays, files, strict=True):
+            if array.shape != arrays[0].shape:
+                raise UserError(
+                    f"{file}: its shape is {array.shape}, that of {files[0]} is {arrays[0].shape}; "
+                    "they cannot be in one batch"
+                )
+        x = np.stack(arrays)
+        if self.masked:
+            x = {self.name: x, "mask": np.stack(masks)}
+        return x, np.array(labels, "int32")
+
+    def batch(self, epoch, index):
+        """A batch, loaded here and now."""
+        calls = self.calls(epoch, index)
+        return self.collate([load_item(*call) for call in calls], calls)
+
+
+class ViewBatches(Batches):
+    """Batches of one item each, whose array has the axis of the batch already."""
+
+    def collate(self, samples, calls):
+        ((views, masks, label),) = samples
+        return ({self.name: views, "mask": masks} if self.masked else views), np.full(
+            len(views), label, "int32"
+        )
+
+
+class Epochs:
+    """The batches of some epochs in one row, as Grain reads them."""
+
+    def __init__(self, batches, epochs):
+        self.batches = batches
+        self.epochs = epochs
+
+    def __len__(self):
+        return self.epochs * len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches.batch(*divmod(index, len(self.batches)))

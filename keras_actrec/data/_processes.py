@@ -1,0 +1,135 @@
+"""Items loaded in processes of their own: fresh interpreters that never load Keras.
+
+`multiprocessing` is not used. What it spawns runs the program's main script again, which loads Keras and a
+backend (2-4 s and 300-800 MB each, against 0.4 s and 60 MB), fails where the script has no
+`if __name__ == "__main__"`, and lives on when the program is killed. Here a process ends with its pipe.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+
+from keras_actrec.data._readers import opencv
+from keras_actrec.errors import UserError
+
+# As the program `keras-actrec`, it does not load Keras with the package (`-P`: nor a `pickle.py` of the
+# folder that it runs in).
+_START = (
+    "import pickle, sys; sys.argv[0] = 'keras-actrec'; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "from keras_actrec.data._processes import serve; serve()"
+)
+
+
+class Processes:
+    """Calls functions in processes that are started when they are needed, one for each call at a time.
+
+    Pickle goes through pipes between our own processes only.
+    """
+
+    def __init__(self):
+        # Reentrant: `close` comes from the garbage collector, which may run in a thread that is in `call`.
+        self._lock = threading.RLock()
+        self._idle, self._busy = [], set()
+        self._closed = False
+
+    def call(self, function, source, item, *more):
+        """What `function(source, item, *more)` gives or raises in a process.
+
+        Raises:
+            UserError: an item that cannot be sent, or a process that died over it.
+        """
+        file = item[0].file
+        try:
+            question = pickle.dumps((function, source, item, *more))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"{file}: cannot be sent to a process ({error}); use functions of a module, or threads"
+            ) from error
+        with self._lock:
+            child = self._idle.pop() if self._idle else _start()
+            self._busy.add(child)
+        try:
+            pickle.dump(question, child.stdin)
+            child.stdin.flush()
+            kind, value = pickle.load(child.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            self._give_back(child, alive=False)
+            raise UserError(
+                f"{file}: the process that loaded it {_end_of(child.returncode)}; "
+                "use fewer workers if memory is short, or remove the file"
+            ) from error
+        self._give_back(child, alive=True)
+        if kind == "value":
+            return value
+        raise value if kind == "error" else UserError(f"{file}: {value}")
+
+    def close(self):
+        """Ends all processes. A call that is under way fails."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            for child in self._busy:
+                child.kill()  # its thread does the rest
+        for child in idle:
+            _stop(child)
+
+    def _give_back(self, child, alive):
+        with self._lock:
+            self._busy.discard(child)
+            keep = alive and not self._closed
+            if keep:
+                self._idle.append(child)
+        if not keep:
+            _stop(child)
+
+
+def _start():
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    pickle.dump(sys.path, child.stdin)
+    return child
+
+
+def _stop(child):
+    child.kill()  # it holds nothing that could be lost
+    child.communicate()  # closes the pipes and waits, so that nothing is left of it
+
+
+def _end_of(status):
+    return f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended (status {status})"
+
+
+def serve():
+    """Answers calls until there are no more; the main function of a process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the program ends us
+    opencv().setNumThreads(0)  # the items are what runs in parallel
+    questions = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a reader prints must not get among the answers
+    while True:
+        try:
+            question = pickle.load(questions)
+        except EOFError:
+            return
+        answers.write(_answer(question))
+        answers.flush()
+
+
+def _answer(question):
+    try:
+        function, *arguments = pickle.loads(question)
+    except Exception as error:  # anything: modules are imported here
+        reason = f"not known in a process ({error}); use functions of a module that can be imported"
+        return pickle.dumps(("reason", reason))
+    try:
+        value = function(*arguments)
+    except UserError as error:
+        if error.__cause__ is not None:  # which pickle leaves behind
+            error.add_note("".join(traceback.format_exception(error.__cause__)))
+        return pickle.dumps(("error", error))
+    return pickle.dumps(("value", value), protocol=pickle.HIGHEST_PROTOCOL)

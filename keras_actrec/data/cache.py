@@ -1,0 +1,305 @@
+"""Decoded frames and features on disk: computed once, found by content, verified whenever they are read."""
+
+import csv
+import hashlib
+import json
+import re
+import zlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from keras_actrec._files import replacing
+from keras_actrec.data._readers import VideoError, content_hash, stamp
+from keras_actrec.data.decode import iter_timed, sized
+from keras_actrec.errors import UserError
+
+_FORMAT = 1  # of an entry: another number, other folders
+_ENTRY = ("source", "prepared", "shape", "dtype", "offset", "crc32", "seconds")
+_SOURCE = ("size", "mtime_ns", "sha256")
+_BYTES = {"uint8": 1, "float16": 2}  # of a value; other types are not read
+
+
+@dataclass(frozen=True)
+class CachedVideo:
+    """What a cache holds of one video: an array with one step for every frame that was kept.
+
+    Attributes:
+        file: path of the `.npy` file.
+        shape: shape of its array, `(steps, ...)`.
+        dtype: `"uint8"` or `"float16"`.
+        prepared: what was done to decoded frames, `ClipTransform.preparation`; empty for features.
+        source: path of the video, as the manifest had it.
+        seconds: float64 `(steps,)`, time of each step from the first frame of the video file on, to the
+            microsecond; `None` where that is not known.
+    """
+
+    file: Path
+    shape: tuple
+    dtype: str
+    prepared: str
+    source: str
+    seconds: np.ndarray | None = field(repr=False, compare=False)
+    _crc32: np.ndarray = field(repr=False, compare=False)
+    _offset: int = field(repr=False, compare=False)
+
+    @property
+    def frames(self):
+        """Number of steps."""
+        return self.shape[0]
+
+    def read(self, indices):
+        """Reads steps and compares each with its checksum.
+
+        Args:
+            indices: which steps, 0-based, in any order and with repeats. What lies together is read at once.
+
+        Returns:
+            Array `(N, ...)` of type `dtype`.
+
+        Raises:
+            UserError: `indices` is empty or out of range, or the file is missing, cut or damaged.
+        """
+        indices = np.asarray(indices, "int64")
+        if indices.ndim != 1 or not len(indices) or indices.min() < 0 or indices.max() >= self.frames:
+            raise UserError(
+                f"`indices` must be numbers of steps from 0 to {self.frames - 1}, one or more. "
+                f"Received: indices={indices.tolist()}"
+            )
+        steps = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        runs = np.flatnonzero(np.diff(indices) != 1) + 1
+        try:
+            # `np.load` parses a header, which has failed with four threads in it (SystemError, Python 3.11).
+            with open(self.file, "rb") as file:
+                for first, last in zip([0, *runs], [*runs, len(indices)], strict=True):
+                    file.seek(self._offset + int(indices[first]) * steps[0].nbytes)
+                    there = file.readinto(steps[first:last]) // steps[0].nbytes
+                    if there < last - first:
+                        raise self._refused(f"cut off at step {indices[first + there]}; remove it")
+        except OSError as error:
+            raise self._refused(f"it cannot be read ({error.strerror}); mend that") from error
+        for index, step in zip(indices.tolist(), steps, strict=True):
+            if zlib.crc32(step) != self._crc32[index]:
+                raise self._refused(f"damaged (step {index}); remove it")
+        return steps
+
+    def _refused(self, reason):
+        return UserError(f"{self.file} (of {self.source}): {reason} and run again")
+
+
+def cache_frames(
+    indexed, transform, out, *, every=1, audit=None, workers=2, index="index.csv", progress=None
+):
+    """Decodes videos and stores their frames as far as they can be prepared before anything is drawn.
+
+    Training that reads them instead of the videos gets the same numbers, bit for bit. An entry is found by
+    the content of its video and by everything its bytes depend on, see `extract_features`.
+
+    Args:
+        indexed: pairs `(Record, VideoInfo)` from `index_videos`.
+        transform: a `ClipTransform`; its `prepare` is applied. `shrink` keeps the entries of `multiscale` and
+            `resized`, which are cut from the frames as they are, small.
+        out: folder to write into; made if missing.
+        every: every `every`-th frame is stored, from the first on, see `Sampling`.
+        audit: an `Audit`, whose hashes are taken for files that have not changed since.
+        workers: number of threads. Each holds the prepared frames of one video.
+        index: name of the list, a CSV file beside the entries; `None` writes none.
+        progress: called as `progress(done, total)` at the start, with what is there already, and after
+            videos.
+
+    Returns:
+        list of pairs `(Record, CachedVideo)` in the order of `indexed`, for `ClipDataset` and `ViewDataset`.
+
+    Raises:
+        UserError: an argument out of range.
+        VideoError: a video that does not decode (any more).
+    """
+    if every < 1:
+        raise UserError(f"`every` must be at least 1. Received: every={every}")
+
+    def make(record, info):
+        frames, seconds = [], []
+        for second, frame in decoded(record, info, every):
+            frames.append(transform.prepare(frame[None])[0])
+            seconds.append(second)
+        return np.stack(frames), seconds
+
+    return fill(
+        indexed,
+        make,
+        out=out,
+        name="frames",
+        about=(transform.preparation, every),
+        prepared=transform.preparation,
+        audit=audit,
+        workers=workers,
+        index=index,
+        progress=progress,
+    )
+
+
+def shard(records, part):
+    """One of several parts of a set, for as many machines.
+
+    Parts are even in the number of files; records that are sequences of one file stay together. Do this
+    before `index_videos`, so that a machine reads only its own videos.
+
+    Args:
+        records: `Record`s.
+        part: `"2/8"` is the second of eight parts.
+
+    Returns:
+        list of `Record`s in the order of `records`.
+
+    Raises:
+        UserError: `part` is not of this form.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(part))
+    number, count = (int(each) for each in match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise UserError(f'`shard` must be such as "2/8", the second of eight parts. Received: shard={part!r}')
+    records = list(records)
+    places = {file: place for place, file in enumerate(dict.fromkeys(record.file for record in records))}
+    return [record for record in records if places[record.file] % count == number - 1]
+
+
+def fill(indexed, make, *, out, name, about, prepared="", audit, workers, index, progress, in_threads=True):
+    """Makes the entries that are missing and lists all of them.
+
+    Args:
+        indexed: pairs `(Record, VideoInfo)`.
+        make: called as `make(record, info)`; gives the array of one video and the seconds of its steps.
+        out: the cache's folder.
+        name: how the name of the entries' folder begins.
+        about: everything that an entry depends on besides the video; its `repr` says all.
+        prepared: see `CachedVideo`.
+        audit: see `cache_frames`.
+        workers: number of threads that hash, and that call `make` if that may be.
+        index: see `cache_frames`.
+        progress: see `cache_frames`.
+        in_threads: whether `make` may be called from threads.
+
+    Returns:
+        list of pairs `(Record, CachedVideo)` in the order of `indexed`.
+    """
+    if workers < 1:
+        raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
+    indexed = list(indexed)
+    folder = Path(out) / f"{name}-{hashlib.sha256(repr((_FORMAT, about)).encode()).hexdigest()[:16]}"
+
+    def file_of(pair):
+        record, _ = pair
+        key = _hash(record, Path(out), audit)
+        if record.start is not None or record.stop is not None:  # one of several sequences of the file
+            key += f".{record.start or 0}-{'' if record.stop is None else record.stop}"
+        return folder / key[:2] / f"{key}.npy"
+
+    def one(item):
+        file, (record, info) = item
+        array, seconds = make(record, info)
+        if file_of((record, info)) != file:  # what was read is not what was hashed
+            raise VideoError(record.file, "unreadable", "it changed while it was read; index it again")
+        _write(file, array, seconds, prepared, record.path)
+        return _read(file)
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            files = list(pool.map(file_of, indexed))
+            entries = {file: _read(file) for file in dict.fromkeys(files)}
+            todo = {}
+            for file, pair in zip(files, indexed, strict=True):
+                if entries[file] is None:
+                    todo.setdefault(file, pair)  # of copies of a video the first one
+            count = Counter(files)
+            done = sum(count[file] for file, entry in entries.items() if entry is not None)
+            if progress is not None:
+                progress(done, len(indexed))
+            for entry in (pool.map if in_threads else map)(one, todo.items()):
+                entries[entry.file] = entry
+                done += count[entry.file]
+                if progress is not None:
+                    progress(done, len(indexed))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    pairs = [(record, entries[file]) for (record, _), file in zip(indexed, files, strict=True)]
+    if index is not None:
+        with replacing(folder / index) as beside, open(beside, "w", newline="", encoding="utf-8") as rows:
+            writer = csv.writer(rows, lineterminator="\n")
+            writer.writerow(("path", "label", "file", "steps"))
+            for record, video in pairs:
+                name = video.file.relative_to(folder).as_posix()
+                writer.writerow((record.path, record.label, name, video.frames))
+    return pairs
+
+
+def decoded(record, info, every):
+    """Pairs of seconds and frame, for every `every`-th frame of a record, all of the video's size."""
+    for seconds, frame in iter_timed(record.file, every, start=record.start, stop=record.stop):
+        yield seconds, sized(frame, (info.height, info.width))
+
+
+def _hash(record, out, audit):
+    """The video's content hash, which is remembered while size and time of change stay what they were."""
+    known = audit and audit.hash_of(record)
+    if known:
+        return known
+    key = hashlib.sha256(str(Path(record.file).absolute()).encode("utf-8", "surrogateescape")).hexdigest()
+    note = out / "sources" / key[:2] / f"{key}.json"
+    try:
+        size, changed = stamp(record.file)
+        noted = _json(note, _SOURCE)
+        if noted and (noted["size"], noted["mtime_ns"]) == (size, changed):
+            return noted["sha256"]
+        values = size, changed, content_hash(record.file)
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror}); mend that or remove it"
+        raise VideoError(record.file, "unreadable", reason) from error
+    with replacing(note) as beside:
+        beside.write_text(json.dumps(dict(zip(_SOURCE, values, strict=True))) + "\n", encoding="utf-8")
+    return values[-1]
+
+
+def _write(file, array, seconds, prepared, source):
+    with replacing(file) as beside:
+        np.save(beside, array, allow_pickle=False)
+        offset = beside.stat().st_size - array.nbytes
+    seconds = None if None in seconds else [round(second, 6) for second in seconds]
+    crc32 = [zlib.crc32(step) for step in array]
+    values = source, prepared, array.shape, str(array.dtype), offset, crc32, seconds
+    with replacing(file.with_suffix(".json")) as beside:
+        beside.write_text(json.dumps(dict(zip(_ENTRY, values, strict=True))) + "\n", encoding="utf-8")
+
+
+def _read(file):
+    """The entry, or `None` where it is not there in full: then it is made anew."""
+    about = _json(file.with_suffix(".json"), _ENTRY)
+    if about is None or not file.is_file():
+        return None
+    if about["dtype"] not in _BYTES:
+        return None
+    shape, seconds = tuple(about["shape"]), about["seconds"]
+    size = about["offset"] + int(np.prod(shape)) * _BYTES[about["dtype"]]
+    if file.stat().st_size != size or len(about["crc32"]) != shape[0]:
+        return None
+    return CachedVideo(
+        file=file,
+        shape=shape,
+        dtype=about["dtype"],
+        prepared=about["prepared"],
+        source=about["source"],
+        seconds=None if seconds is None else np.array(seconds),
+        _crc32=np.array(about["crc32"], "uint32"),
+        _offset=about["offset"],
+    )
+
+
+def _json(path, keys):
+    """The values of a JSON file, or `None` where it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return values if isinstance(values, dict) and values.keys() == set(keys) else None

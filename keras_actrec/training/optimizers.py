@@ -1,0 +1,212 @@
+"""RPROP, and optimizers that decay weights as the papers' code does."""
+
+import keras
+from keras import ops
+
+from keras_actrec.errors import UserError
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class RPROP(keras.optimizers.Optimizer):
+    """Resilient backpropagation: every weight has a step of its own and moves against its gradient's sign.
+
+    Of a weight `w` with gradient `g` and step `d`, where `s` is the sign of `g` and `s'` that of the update
+    before: `d <- min(d eta_plus, max_step)` where `s s' > 0`, `d <- max(d eta_minus, min_step)` and `s <- 0`
+    where `s s' < 0`; then `w <- w - d s`. A weight whose gradient has turned therefore rests for one update
+    and goes on from there with the shorter step.
+
+    The gradient's size means nothing, so clipping does nothing. Small batches make the signs noise, so
+    gradients are best accumulated over a good part of the data. Signs and steps are variables of the
+    optimizer and are saved with it.
+
+    Args:
+        learning_rate: step of every weight before the first update, a float.
+        eta_minus: factor of a step after a turn, in (0, 1).
+        eta_plus: factor of a step after two gradients of one sign, above 1.
+        min_step: shortest step, above 0.
+        max_step: longest step.
+        **kwargs: of `keras.optimizers.Optimizer`, such as `gradient_accumulation_steps`.
+
+    Raises:
+        UserError: for a value out of range, or a schedule for a learning rate.
+
+    Reference: Riedmiller and Braun, 1993; this form, which does not take the last update back, is iRprop- of
+    Igel and Huesken, 2000, and `torch.optim.Rprop`. Where we differ: we look at the product of two signs, not
+    of two gradients, so tiny gradients, whose product is 0 in float32, count too.
+    """
+
+    def __init__(
+        self, learning_rate=0.01, eta_minus=0.5, eta_plus=1.2, min_step=1e-6, max_step=50.0, **kwargs
+    ):
+        if isinstance(learning_rate, int):
+            learning_rate = float(learning_rate)
+        if not isinstance(learning_rate, float) or not 0 < min_step <= learning_rate <= max_step:
+            raise UserError(
+                f"`learning_rate` must be a number from `min_step`, {min_step}, which is above 0, "
+                f"to `max_step`, {max_step}. Received: learning_rate={learning_rate}"
+            )
+        if not 0 < eta_minus < 1 < eta_plus:
+            raise UserError(
+                "`eta_minus` must be in (0, 1) and `eta_plus` above 1. "
+                f"Received: eta_minus={eta_minus}, eta_plus={eta_plus}"
+            )
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.initial_step = learning_rate
+        self.eta_minus = eta_minus
+        self.eta_plus = eta_plus
+        self.min_step = min_step
+        self.max_step = max_step
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.signs, self.steps = self.add_optimizer_variables(
+            variables,
+            ["sign", "step"],
+            initializer=["zeros", keras.initializers.Constant(self.initial_step)],
+        )
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        sign, step = self.signs[index], self.steps[index]
+        new = ops.sign(ops.cast(gradient, variable.dtype))
+        turned = new * sign
+        factor = ops.where(turned > 0, self.eta_plus, ops.where(turned < 0, self.eta_minus, 1.0))
+        self.assign(step, ops.clip(step * ops.cast(factor, variable.dtype), self.min_step, self.max_step))
+        self.assign(sign, ops.where(turned < 0, ops.zeros_like(new), new))
+        self.assign_sub(variable, step * sign)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "learning_rate": self.initial_step,
+            "eta_minus": self.eta_minus,
+            "eta_plus": self.eta_plus,
+            "min_step": self.min_step,
+            "max_step": self.max_step,
+        }
+
+
+class _L2:
+    """Adds `l2 w` to the gradient of a weight `w`, after clipping."""
+
+    def __init__(self, *args, l2=0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not l2 >= 0:
+            raise UserError(f"`l2` must be at least 0. Received: l2={l2}")
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(self._with_decay(gradient, variable), variable, learning_rate)
+
+    def _with_decay(self, gradient, variable):
+        gradient = ops.cast(gradient, variable.dtype)
+        return gradient + self.l2 * variable if self.l2 and self._use_weight_decay(variable) else gradient
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class SGD(_L2, keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum and weight decay as in PyTorch and in the papers.
+
+    `g <- g + l2 w`, `v <- momentum v + g`, `w <- w - learning_rate v`; with Nesterov's momentum
+    `w <- w - learning_rate (g + momentum v)`.
+
+    Keras's has the learning rate in the momentum, `v <- momentum v - learning_rate g`, so that after a drop
+    of the rate the old one goes on for some updates, and its `weight_decay` takes
+    `learning_rate weight_decay w` from the weight beside the momentum. The numbers are those of
+    `torch.optim.SGD(lr, momentum, weight_decay=l2)`.
+
+    Args:
+        *args: of `keras.optimizers.SGD`: `learning_rate`, `momentum`, `nesterov`.
+        l2: weight decay, at least 0. `exclude_from_weight_decay` holds for it.
+        **kwargs: of `keras.optimizers.SGD`.
+
+    Raises:
+        UserError: for a negative `l2`.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        gradient = self._with_decay(gradient, variable)
+        if self.momentum:
+            velocity = self.momentums[self._get_variable_index(variable)]
+            self.assign(velocity, self.momentum * velocity + gradient)
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * gradient)
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class AdamL2(_L2, keras.optimizers.Adam):
+    """Adam with weight decay in the gradient, `g <- g + l2 w`, as `torch.optim.Adam`'s `weight_decay`.
+
+    The other rule, decay beside Adam's step, is `keras.optimizers.AdamW`.
+
+    Args:
+        *args: of `keras.optimizers.Adam`.
+        l2: weight decay, at least 0. `exclude_from_weight_decay` holds for it.
+        **kwargs: of `keras.optimizers.Adam`.
+
+    Raises:
+        UserError: for a negative `l2`.
+    """
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class RMSpropL2(_L2, keras.optimizers.RMSprop):
+    """RMSprop with weight decay in the gradient, `g <- g + l2 w`, as `torch.optim.RMSprop`'s `weight_decay`.
+
+    Args:
+        *args: of `keras.optimizers.RMSprop`.
+        l2: weight decay, at least 0. `exclude_from_weight_decay` holds for it.
+        **kwargs: of `keras.optimizers.RMSprop`.
+
+    Raises:
+        UserError: for a negative `l2`.
+    """
+
+
+def optimizer_of(table, learning_rate, batches, weights):
+    """The optimizer that `[train]` names.
+
+    Args:
+        table: a `TrainTable`.
+        learning_rate: a number or a schedule.
+        batches: number of batches an epoch.
+        weights: the weights that will be trained.
+    """
+    options = {
+        "learning_rate": learning_rate,
+        "clipnorm": table.clipnorm,
+        "global_clipnorm": table.global_clipnorm,
+        "clipvalue": table.clipvalue,
+    }
+    steps = accumulated(table.accumulate, batches)
+    if steps > 1:
+        options["gradient_accumulation_steps"] = steps
+    if table.ema is not None:
+        options |= {"use_ema": True, "ema_momentum": table.ema}
+    decay = table.weight_decay
+    if table.optimizer == "rprop":
+        optimizer = RPROP(**options)
+    elif table.optimizer == "sgd":
+        optimizer = SGD(**options, momentum=table.momentum, nesterov=table.nesterov, l2=decay or 0.0)
+    elif table.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(**options, weight_decay=decay)
+    elif table.optimizer == "rmsprop":
+        optimizer = RMSpropL2(**options, l2=decay) if decay else keras.optimizers.RMSprop(**options)
+    else:
+        optimizer = AdamL2(**options, l2=decay) if decay else keras.optimizers.Adam(**options)
+    if table.decay == "kernels":
+        # Biases, gamma and beta are vectors, or numbers; the bias of Keras's GRU is a matrix.
+        optimizer.exclude_from_weight_decay(
+            [weight for weight in weights if len(weight.shape) < 2 or weight.name.endswith("bias")]
+        )
+    return optimizer
+
+
+def accumulated(accumulate, batches):
+    """Number of batches an update: `accumulate` itself, or that share of the `batches` of an epoch."""
+    return int(accumulate) if accumulate >= 1 else max(1, round(accumulate * batches))

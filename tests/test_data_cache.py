@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+import trees
 from keras_actrec._files import replacing
 from keras_actrec.data import (
     CachedVideo,
@@ -272,6 +273,27 @@ def test_every_flipped_bit_is_found_and_named(indexed, tmp_path):
                 f"{video.file} (of 0.avi): damaged (step {number}); remove it and run again"
             )
             video.read([1, 2, 3])  # steps that are whole
+
+
+@pytest.mark.parametrize("change", ["pages change places", "one bit", "last byte", "a page is zero"])
+def test_damage_inside_a_large_step_is_noticed(tmp_path, change):
+    steps = np.random.default_rng(0).normal(size=(2, 5001)).astype("float16")  # 2.4 pages of 4 KiB
+    ((_, video),) = trees.cached_features(tmp_path, [steps], [0])
+    np.testing.assert_array_equal(video.read([1, 0]), steps[::-1])
+    data = np.fromfile(video.file, "uint8")
+    second = data[-10002:]
+    if change == "pages change places":
+        second[:8192] = np.roll(second[:8192], 4096)
+    elif change == "one bit":
+        second[5000] ^= 1
+    elif change == "last byte":
+        second[-1] ^= 128
+    else:
+        second[4096:8192] = 0
+    data.tofile(video.file)
+    np.testing.assert_array_equal(video.read([0]), steps[:1])
+    with pytest.raises(UserError, match=r"damaged \(step 1\); remove it and run again"):
+        video.read([0, 1])
 
 
 def test_a_cut_file_is_named_and_made_again(indexed, tmp_path):

@@ -494,3 +494,23 @@ def test_a_dataset_in_its_official_layout_is_trained_on_and_counted(data, featur
     assert (run.record["data"]["found"], run.record["data"]["official"]) == (6, 9537 + 3783)
     result = evaluation.evaluate(run.recogniser, root)
     assert (result.videos, result.to_json()["official"]) == (2, 3783)
+
+
+def test_a_cache_of_frames_changes_no_number(data, tmp_path):
+    values = recipe(
+        model=TSN,
+        clip={"frames": 2, "method": "segments", "crop": "random", "flip": True},
+        train={"batch_size": 9, "learning_rate": 1e-2},
+    )
+    runs = [
+        training.train(values, data, tmp_path / name, cache=cache)
+        for name, cache in (("decoded", None), ("cached", tmp_path / "cache"))
+    ]
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 18  # the training part, all different
+    assert not differ(*runs)
+    scores = [
+        evaluation.evaluate(runs[0].recogniser, data, cache=cache).scores
+        for cache in (None, tmp_path / "cache")
+    ]
+    np.testing.assert_array_equal(*scores)
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 24

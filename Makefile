@@ -30,6 +30,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 
 bench: $(VENV)/.all
+	$(BIN)/keras-actrec bench data
 	@set -e; for program in benchmarks/recurrent_loop.py benchmarks/depthwise.py benchmarks/gate_shift.py; do \
 		echo "== $$program"; \
 		$(BIN)/python $$program; \

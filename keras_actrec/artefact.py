@@ -12,7 +12,7 @@ import numpy as np
 from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
 from keras_actrec._files import replacing
 from keras_actrec.checkpoints import load_torch, recognise_torch
-from keras_actrec.data import ClipInput, ClipTransform, Sampling, SkeletonInput, input_of
+from keras_actrec.data import ClipInput, ClipTransform, Record, Sampling, SkeletonInput, input_of
 from keras_actrec.errors import UserError
 
 _ENTRY = "keras_actrec.json"  # beside Keras' own entries in the archive, which ignore it
@@ -63,7 +63,7 @@ class Recogniser:
         return {self.input.name: steps[None], "mask": mask[None]}
 
     def predict_video(self, path, top=None):
-        """Name what a video shows.
+        """Name what a video shows: with several clips or crops, by the mean of what they show.
 
         Args:
             path: video file, or the file of a skeleton sequence.
@@ -75,7 +75,12 @@ class Recogniser:
         Raises:
             VideoError: a video that does not decode.
         """
-        scores = self.model.predict_on_batch(self.batch(*self.read(path)))[0]
+        if self.input.has_views:
+            indexed, _ = self.input.index([Record(Path(path), str(path), 0)])
+            views, _ = self.input.views(indexed, masked=self.masked)[0]
+        else:
+            views = self.batch(*self.read(path))
+        scores = np.mean(self.model.predict_on_batch(views), axis=0)
         order = np.argsort(-scores, kind="stable")[:top]
         return [(self.class_names[place], float(scores[place])) for place in order]
 

@@ -275,6 +275,8 @@ def test_all_crops_of_a_video_are_averaged(tmp_path):
     expected = np.mean([answer("red"), answer("red"), answer("blue")], axis=0)
     np.testing.assert_allclose(result.scores[1], expected, atol=0.02)
     assert result.protocol == ("2 clips of 2 frames (segments), 3 crops 32, mean of the views' probabilities")
+    found = dict(model.predict_video(tmp_path / "red" / "clip.mp4"))
+    np.testing.assert_allclose([found[name] for name in model.class_names], result.scores[1], atol=1e-6)
 
 
 def test_each_part_of_data_with_splits_can_be_scored(data):

@@ -82,24 +82,24 @@ class CachedVideo:
                         raise self._refused(f"cut off at step {indices[first + there]}; remove it")
         except OSError as error:
             raise self._refused(f"it cannot be read ({error.strerror}); mend that") from error
-        for index, step in zip(indices.tolist(), steps, strict=True):
-            if _checksum(step) != self._checksums[index]:
-                raise self._refused(f"damaged (step {index}); remove it")
+        damaged = np.flatnonzero(_checksums(steps) != self._checksums[indices])
+        if len(damaged):
+            raise self._refused(f"damaged (step {indices[damaged[0]]}); remove it")
         return steps
 
     def _refused(self, reason):
         return UserError(f"{self.file} (of {self.source}): {reason} and run again")
 
 
-def _checksum(step):
-    """CRC-32 of the sums of a step's pages, 512 words of 64 bits each, and of the bytes behind the last page.
+def _checksums(steps):
+    """CRC-32 of each step: of the sums of its pages, 512 words of 64 bits, and the bytes behind the last.
 
-    Reading a step and a CRC-32 of all its bytes would take three times as long as reading it.
+    A CRC-32 of all bytes would take three times as long as reading them.
     """
-    data = step.reshape(-1).view("uint8")
-    paged = len(data) // _PAGE * _PAGE
-    sums = data[:paged].view("<u8").reshape(-1, _PAGE // 8).sum(axis=1, dtype="<u8")
-    return zlib.crc32(data[paged:], zlib.crc32(sums))
+    data = steps.reshape(len(steps), -1).view("uint8")
+    paged = data.shape[1] // _PAGE * _PAGE
+    sums = data[:, :paged].view("<u8").reshape(len(steps), -1, _PAGE // 8).sum(axis=2, dtype="<u8")
+    return [zlib.crc32(rest, zlib.crc32(pages)) for pages, rest in zip(sums, data[:, paged:], strict=True)]
 
 
 def cache_frames(
@@ -279,7 +279,7 @@ def _write(file, array, seconds, prepared, source):
         np.save(beside, array, allow_pickle=False)
         offset = beside.stat().st_size - array.nbytes
     seconds = None if None in seconds else [round(second, 6) for second in seconds]
-    checksums = [_checksum(step) for step in array]
+    checksums = _checksums(array)
     values = source, prepared, array.shape, str(array.dtype), offset, checksums, seconds
     with replacing(file.with_suffix(".json")) as beside:
         beside.write_text(json.dumps(dict(zip(_ENTRY, values, strict=True))) + "\n", encoding="utf-8")

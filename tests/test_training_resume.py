@@ -134,6 +134,15 @@ def test_a_run_does_not_go_on_with_another_recipe(started, data):
         training.train(training.parse_recipe(recipe), data / "skeletons", started)
 
 
+def test_a_run_does_not_go_on_with_other_data(started, data, tmp_path):
+    for name in ("recipe.toml", "checkpoint.npz"):
+        (tmp_path / name).write_bytes((started / name).read_bytes())
+    (tmp_path / "data").mkdir()
+    trees.northwestern_ucla(tmp_path / "data", subjects=2, episodes=1)
+    with pytest.raises(UserError, match="holds a run whose data was another: choose another --out"):
+        training.train(training.parse_recipe(RECIPES["skeletons"]), tmp_path / "data", tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])
 def test_a_damaged_checkpoint_is_named(started, data, content, tmp_path):
     whole = (started / "checkpoint.npz").read_bytes()

@@ -68,20 +68,23 @@ def train(recipe, data, out, *, cache=None, audit=None, report=None):
         A `Run`.
 
     Raises:
-        UserError: for data that cannot be trained on, a directory that holds a finished run, or a loss that
-            is not a number.
+        UserError: for data that cannot be trained on, a directory that holds a finished run or a started one
+            of another recipe, or a loss that is not a number.
     """
     report = report or (lambda stage, done, total, text="": None)
     out, started = Path(out), time.perf_counter()
     if (out / "model.keras").exists():
         raise UserError(f"{out} holds a finished run: choose another --out, or remove it")
+    written = out / "recipe.toml"
+    if written.exists() and written.read_text(encoding="utf-8") != recipe.to_toml():
+        raise UserError(f"{out} holds a run with another recipe: choose another --out, or remove it")
     _seed(recipe.train.seed)
     manifest, parts = read_data(recipe.data, data)
     names = manifest.class_names
     check_input(recipe, len(names))
     audited = audit and read_audit(audit)
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "recipe.toml", recipe.to_toml())
+    _write(written, recipe.to_toml())
 
     indexed, skipped = {}, []
     for part in ("train", "validation"):
@@ -170,7 +173,7 @@ def _fit(recipe, learner, datasets, sha256, out, report):
         fed = {part: PerStep(dataset) for part, dataset in datasets.items()}
     callbacks = callbacks_of(table)
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
-    checkpoint = Checkpoint(out, table.seed, {"recipe": recipe.to_toml(), "data": sha256}, remember)
+    checkpoint = Checkpoint(out, table.seed, {"data": sha256}, remember)
     done = checkpoint.restore(learner)
     with raising_failures(*datasets.values()):
         learner.fit(

@@ -26,7 +26,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         folder: the run directory: `checkpoint.npz`, and `history.csv` with a row an epoch.
         seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
-        about: dict of strings that a run must share with the one it goes on with, such as the recipe.
+        about: dict of strings that a run must share with the one it goes on with, such as the hash of its data.
         remember: callbacks with `get_state` and `set_state`.
 
     Attributes:
@@ -69,7 +69,8 @@ class Checkpoint(keras.callbacks.Callback):
         for name, value in self.about.items():
             if state["about"].get(name) != value:
                 raise UserError(
-                    f"{self.file.parent} holds a run with another {name}: choose another --out, or remove it"
+                    f"{self.file.parent} holds a run whose {name} was another: choose another --out, "
+                    "or remove it"
                 )
         variables = _variables(model)
         if [list(value.shape) for value in values] != [list(variable.shape) for variable in variables]:

@@ -8,8 +8,6 @@ is chosen by the scores. A run that is in --out already is not repeated.
 """
 
 import argparse
-import csv
-import json
 import math
 import statistics
 from pathlib import Path
@@ -56,36 +54,18 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "zoo" / "hman" / "README.md", ROOT / "README.md")
 
 
-def run_one(experiment, folder, out, line, fold, seed):
+def run_one(folder, out, line, fold, seed):
     """Train and score one model; its row of results.csv."""
     _, _, recipe, changes = line
     overrides = (*changes, *([] if fold is None else [f"data.test_fold={fold}"]), f"train.seed={seed}")
     run = out / "-".join([recipe.replace("/", "-"), *(change.replace("=", "_") for change in overrides)])
     if not (run / "model.keras").exists():
-        training.train(training.read_recipe(recipe, overrides), folder, run, cache=out / "cache")
+        values = training.read_recipe(recipe, overrides)
+        training.train(values, folder, run, name=recipe, overrides=overrides, cache=out / "cache")
     if not (run / "test.json").exists():
         evaluation.evaluate(artefact.load(run / "model.keras"), folder).write_json(run / "test.json")
     keras.backend.clear_session()
-    record = json.loads((run / "run.json").read_text())
-    scores = json.loads((run / "test.json").read_text())
-    return {
-        "experiment": experiment,
-        "recipe": recipe,
-        "set": " ".join(changes),
-        "fold": "" if fold is None else fold,
-        "seed": seed,
-        "top1": f"{scores['top1']:.4f}",
-        "mean_class": f"{scores['mean_class']:.4f}",
-        "videos": scores["videos"],
-        "skipped": len(scores["skipped"]),
-        "found": record["data"]["found"],
-        "protocol": scores["protocol"],
-        "commit": record["commit"],
-        "backend": f"{record['backend']} {record['versions'][record['backend']]}",
-        "machine": record["machine"],
-        "manifest": record["data"]["sha256"][:12],
-        "seconds": record["seconds"],
-    }
+    return evaluation.result_row(run)
 
 
 def table(experiment, rows):
@@ -112,7 +92,8 @@ def table(experiment, rows):
         f"Mean of {len(SEEDS)} seeds, each over {clips} test clips ({first['found']} found), "
         f"so one standard error is at most {error:.3f}; "
         f"chance {about['chance']}. "
-        f"Protocols: {listed('protocol')}. {listed('backend')}, commit {listed('commit')}.",
+        f"Protocol{'s' if '; ' in listed('protocol') else ''}: {listed('protocol')}. "
+        f"{listed('backend')}, commit {listed('commit')}.",
     ]
     return "\n".join(lines)
 
@@ -124,25 +105,29 @@ def pooled(rows):
     )
 
 
+def results():
+    """All rows of zoo/*/results.csv."""
+    files = sorted((ROOT / "zoo").glob("*/results.csv"))
+    return [row for file in files for row in evaluation.read_results(file)]
+
+
 def write(experiment, rows):
-    """Put the rows into the results.csv of their models and the table into the pages."""
+    """Put the rows into the results.csv of their models and the table of what stands there into the pages."""
     for model in sorted({row["recipe"].split("/")[0] for row in rows}):
-        results = ROOT / "zoo" / model / "results.csv"
-        others = []
-        if results.exists():
-            with open(results, newline="", encoding="utf-8") as file:
-                others = [row for row in csv.DictReader(file) if row["experiment"] != experiment]
         ours = [row for row in rows if row["recipe"].startswith(f"{model}/")]
-        with replacing(results) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows([*others, *ours])
+        evaluation.write_results(ROOT / "zoo" / model / "results.csv", ours)
+    write_pages(experiment)
+
+
+def write_pages(experiment):
+    """Put the table of what stands in zoo/*/results.csv into the pages."""
     begin, end = f"<!-- {experiment}:begin -->", f"<!-- {experiment}:end -->"
     for page in PAGES:
         before, rest = page.read_text(encoding="utf-8").split(begin)
         after = rest.split(end)[1]
+        text = f"{before}{begin}\n{table(experiment, results())}\n{end}{after}"
         with replacing(page) as beside:
-            beside.write_text(f"{before}{begin}\n{table(experiment, rows)}\n{end}{after}", encoding="utf-8")
+            beside.write_text(text, encoding="utf-8")
 
 
 def main():
@@ -165,7 +150,7 @@ def main():
     for line in about["lines"]:
         for fold in about["folds"]:
             for seed in SEEDS:
-                rows.append(run_one(arguments.experiment, folder, out, line, fold, seed))
+                rows.append(run_one(folder, out, line, fold, seed))
                 last = rows[-1]
                 print(
                     last["recipe"], last["set"], "fold", fold, "seed", seed, "top-1", last["top1"], flush=True

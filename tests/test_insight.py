@@ -184,7 +184,9 @@ def example(steps=8, cell=(1, 2), path="jump/a.mp4", true_label="jump", label="j
     )
 
 
-def evaluation(name="hman", names=("run", "jump", "fall"), extra=None, top1=0.5, top5=None, skipped=()):
+def evaluation(
+    name="hman", names=("run", "jump", "fall"), extra=None, top1=0.5, top5=None, skipped=(), precise=True
+):
     confusion = 3 * np.eye(len(names), dtype=int)
     confusion[0, 1] = 2
     return SimpleNamespace(
@@ -197,6 +199,12 @@ def evaluation(name="hman", names=("run", "jump", "fall"), extra=None, top1=0.5,
         confusion=confusion,
         class_names=names,
         extra=extra or {},
+        split="test",
+        protocol="2 clips",
+        top1_interval=(0.25, 0.75),
+        ece=0.125,
+        average_precision=np.linspace(0.5, 0.75, len(names)) if precise else None,
+        calibration=(np.array([0, 4, 7]), np.array([0, 0.5, 0.875]), np.array([0, 0.25, 1.0])),
     )
 
 
@@ -269,15 +277,15 @@ def test_the_page_is_made_for_a_phone_and_for_light_and_dark(page):
     found = page(drawn=True, evaluations=[evaluation()])
     metas = {meta["name"]: meta["content"] for meta in found.of("meta") if "name" in meta}
     assert metas == {"viewport": "width=device-width, initial-scale=1", "color-scheme": "light dark"}
-    assert [source["media"] for source in found.of("source")] == ["(prefers-color-scheme: dark)"]
+    assert [source["media"] for source in found.of("source")] == 2 * ["(prefers-color-scheme: dark)"]
 
 
 def test_every_picture_has_a_text(page):
     pictures = page(evaluations=[evaluation()], explanations=[example()]).of("img")
-    assert len(pictures) == 1 + 2 * 2
+    assert len(pictures) == 2 + 2 * 2
     assert all(picture["alt"] for picture in pictures)
-    assert "row/column 2/3 2/3" in pictures[1]["alt"].replace(",", "")
-    assert "Probability of jump: 0.60 0.60" in pictures[2]["alt"]
+    assert "row/column 2/3 2/3" in pictures[2]["alt"].replace(",", "")
+    assert "Probability of jump: 0.60 0.60" in pictures[3]["alt"]
 
 
 def test_what_others_wrote_is_escaped(page):
@@ -301,8 +309,28 @@ def test_a_file_name_that_is_no_text_does_not_stop_the_page(page):
 
 def test_the_page_names_every_class_with_its_counts(page):
     text = page(evaluations=[evaluation()]).text
-    assert "run 3 of 5 jump (2)" in text
+    assert "run 3 of 5 50.0% jump (2)" in " ".join(text.split())
     assert "jump 3 of 3" in text and "fall 3 of 3" in text
+
+
+def test_the_page_says_how_a_model_was_tested_and_how_sure_its_numbers_are(page):
+    found = page(evaluations=[evaluation()])
+    text = " ".join(found.text.split())
+    assert "Split test; 2 clips." in text
+    assert "hman 50.0% 25.0% to 75.0% 45.7% 62.5% 12.5%" in text  # mAP is the mean of .5, .625 and .75
+    assert any("4 with 50% on average, 25% right; 7 with 88%" in img["alt"] for img in found.of("img"))
+
+
+def test_without_scikit_learn_the_page_has_no_precision(page):
+    found = page(evaluations=[evaluation(precise=False)])
+    assert "mAP" not in found.text and "average precision" not in found.text
+
+
+def test_the_reliability_diagram_draws_what_was_right_and_how_many_there_were():
+    top, bottom = _pictures._reliability(evaluation(), "light").axes
+    assert [bar.get_height() for bar in top.patches] == [0, 0.25, 1]
+    assert [bar.get_height() for bar in bottom.patches] == [0, 4, 7]
+    np.testing.assert_allclose([bar.get_x() for bar in top.patches], [0, 1 / 3, 2 / 3])
 
 
 def test_the_table_shows_the_models_side_by_side(page):
@@ -315,13 +343,20 @@ def test_the_table_shows_the_models_side_by_side(page):
     found = page(evaluations=models)
     assert [c["data-label"] for c in found.of("td") if "data-label" in c] == [
         "top-1",
+        "95 % interval",
         "mean class accuracy",
+        "mAP",
+        "calibration error",
         "pair",
         "seed",
         "test clips",
     ] * 2
-    assert "hman Adam, 12 frames 93.8% 45.7% 98.0% – 11" in " ".join(found.text.split())
-    assert "frame_pool 50.0% 45.7% – 7 11 (2 skipped)" in " ".join(found.text.split())
+    assert "hman Adam, 12 frames 93.8% 25.0% to 75.0% 45.7% 62.5% 12.5% 98.0% – 11" in " ".join(
+        found.text.split()
+    )
+    assert "frame_pool 50.0% 25.0% to 75.0% 45.7% 62.5% 12.5% – 7 11 (2 skipped)" in " ".join(
+        found.text.split()
+    )
     assert "right in 33.3% of all clips" in found.text
     assert "2 videos could not be read a.avi: empty b.avi: empty" in " ".join(found.text.split())
 

@@ -296,7 +296,7 @@ def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(tra
         ({"schedule": "plateau", "final_learning_rate": 1e-5}, "train.final_learning_rate: goes with"),
         ({"factor": 0.5}, "train.factor: goes with schedule='multistep' or schedule='plateau'."),
         ({"schedule": "multistep", "patience": 5}, "train.patience: goes with schedule='plateau'."),
-        ({"monitor": "val_loss"}, "train.monitor: goes with schedule='plateau' or early_stop."),
+        ({"monitor": "val_loss"}, "train.monitor: goes with schedule='plateau', early_stop or keep='best'."),
         ({"decay": "kernels"}, "train.decay: goes with weight_decay. Received: 'kernels'"),
         (
             {"optimizer": "rprop", "schedule": "step"},

@@ -9,42 +9,80 @@ from rich.table import Table
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
-    data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
+    model: Annotated[Path, typer.Argument(help="A model.keras file, or a file that --scores wrote.")],
+    data: Annotated[
+        Path | None, typer.Option(help="A CSV file, or a folder with one folder a class.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
-    json: Annotated[Path | None, typer.Option(help="Write the scores here.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How a paper tests, such as gsm_2_clips; default the model's own.")
+    ] = None,
+    ensemble: Annotated[
+        list[Path] | None, typer.Option(help="Another model, or file of scores, that answers too.")
+    ] = None,
+    fuse: Annotated[
+        str, typer.Option(help="How they answer together: probabilities, logits or votes.")
+    ] = "probabilities",
+    json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write a CSV row for every video here.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Write all probabilities here, as .npz.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
 ):
-    """Score a model: top-1, top-5, mean class accuracy, confusion matrix."""
+    """Score a model, or several together: accuracy with its interval, calibration, confusion matrix."""
     from keras_actrec import artefact, evaluation
     from keras_actrec.cli._progress import progress
+    from keras_actrec.errors import UserError
 
-    recogniser = artefact.load(model)
-    with progress() as report:
-        result = evaluation.evaluate(
-            recogniser,
+    files = [model, *(ensemble or [])]
+    if data is None and any(file.suffix != ".npz" for file in files):
+        raise UserError("a model needs videos: set --data to a CSV file or a folder")
+
+    def result_of(file):
+        if file.suffix == ".npz":
+            return evaluation.read_scores(file)
+        return evaluation.evaluate(
+            artefact.load(file),
             data,
             split=split,
+            protocol=protocol,
             on_error=on_error,
             max_skipped=max_skipped,
             audit=audit,
             cache=cache,
             report=report,
         )
+
+    with progress() as report:
+        found = [result_of(file) for file in files]
+    result = evaluation.ensemble(found, fuse) if ensemble else found[0]
     if json is not None:
         result.write_json(json)
     if predictions is not None:
         result.write_predictions(predictions)
+    if scores is not None:
+        evaluation.write_scores(result, scores)
+    if page is not None:
+        from keras_actrec import insight
+
+        insight.write_report(page, title=f"{result.name}, split {result.split}", evaluations=[result])
 
     for line in result.skipped:
         print(f"skipped: {line}")
-    print(f"{result.name}, split {split}: {result.videos} videos, {len(result.skipped)} skipped")
+    print(f"{result.name}, split {result.split}: {result.videos} videos, {len(result.skipped)} skipped")
     print(f"protocol: {result.protocol}")
     print(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
+    values = result.to_json()
+    interval = values["top1_interval"]
+    bounds = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "none, all are of one group"
+    precision = "needs scikit-learn: pip install 'keras_actrec[viz]'"
+    if values["map"] is not None:
+        precision = f"{values['map']:.4f}"
+    print(f"top-1, 95 % of draws over {values['interval_over']}: {bounds}")
+    print(f"calibration error {values['ece']:.4f}  mAP {precision}")
     Console().print(_confusion(result))
 
 

@@ -18,6 +18,7 @@ from keras_actrec.cli.explain import explain
 from keras_actrec.cli.extract import extract
 from keras_actrec.cli.models import models
 from keras_actrec.cli.predict import predict
+from keras_actrec.cli.results import results
 from keras_actrec.cli.synth import synth
 from keras_actrec.cli.train import train
 from keras_actrec.errors import UserError
@@ -33,6 +34,7 @@ COMMANDS = (
     (extract, True),
     (train, True),
     (evaluate, True),
+    (results, True),
     (predict, True),
     (explain, True),
     (convert, True),

@@ -19,6 +19,9 @@ def train(
     ] = None,
     max_skipped: Annotated[float | None, typer.Option(help="Largest share of the videos to skip.")] = None,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard or wandb, beside history.csv; may be repeated.")
+    ] = None,
 ):
     """Train a model."""
     from keras_actrec import training
@@ -29,7 +32,17 @@ def train(
         overrides.append(f"data.max_skipped={max_skipped}")
     values = training.read_recipe(recipe, overrides)
     with progress() as report:
-        run = training.train(values, data, out, cache=cache, audit=audit, report=report)
+        run = training.train(
+            values,
+            data,
+            out,
+            name=recipe,
+            overrides=overrides,
+            cache=cache,
+            audit=audit,
+            log=log or (),
+            report=report,
+        )
     for line in run.record["data"]["skipped"]:
         print(f"skipped: {line}")
     last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())

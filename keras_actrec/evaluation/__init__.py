@@ -4,6 +4,7 @@ from keras_actrec.evaluation.evaluate import Evaluation, evaluate
 from keras_actrec.evaluation.metrics import (
     average_precision,
     bootstrap_interval,
+    calibration_bins,
     confusion_matrix,
     expected_calibration_error,
     fuse,
@@ -11,16 +12,29 @@ from keras_actrec.evaluation.metrics import (
     mean_class_accuracy,
     top_k_accuracy,
 )
+from keras_actrec.evaluation.protocols import PROTOCOLS, Protocol
+from keras_actrec.evaluation.results import RESULT_COLUMNS, read_results, result_row, write_results
+from keras_actrec.evaluation.scores import ensemble, read_scores, write_scores
 
 __all__ = [
+    "PROTOCOLS",
+    "RESULT_COLUMNS",
     "Evaluation",
+    "Protocol",
     "average_precision",
     "bootstrap_interval",
+    "calibration_bins",
     "confusion_matrix",
+    "ensemble",
     "evaluate",
     "expected_calibration_error",
     "fuse",
     "mean_average_precision",
     "mean_class_accuracy",
+    "read_results",
+    "read_scores",
+    "result_row",
     "top_k_accuracy",
+    "write_results",
+    "write_scores",
 ]

@@ -1,12 +1,12 @@
 """Evaluate a recogniser on one part of a set of videos."""
 
 import csv
-import json
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 
 import numpy as np
 
-from keras_actrec._files import replacing
+from keras_actrec._files import replacing, write_json
 from keras_actrec.data import (
     ClipInput,
     read_audit,
@@ -14,7 +14,17 @@ from keras_actrec.data import (
     split_manifest,
 )
 from keras_actrec.errors import UserError
-from keras_actrec.evaluation.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
+from keras_actrec.evaluation.metrics import (
+    average_precision,
+    bootstrap_interval,
+    calibration_bins,
+    confusion_matrix,
+    expected_calibration_error,
+    fuse,
+    mean_class_accuracy,
+    top_k_accuracy,
+)
+from keras_actrec.evaluation.protocols import find_protocol
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class Evaluation:
         split: the part of the data.
         official: number of videos that the part should have, `None` where that is not known.
         extra: further columns of a report, name to text.
+        manifest: hash of the set that the part is of, see `Manifest.sha256`.
     """
 
     name: str
@@ -44,6 +55,7 @@ class Evaluation:
     split: str
     official: int | None = None
     extra: dict = field(default_factory=dict)
+    manifest: str | None = None
 
     @property
     def predicted(self):
@@ -75,26 +87,71 @@ class Evaluation:
         """Mean of the classes' accuracies."""
         return mean_class_accuracy(self.confusion)
 
+    @property
+    def class_accuracy(self):
+        """Share of each class' videos that is right `(C,)`; NaN for a class without a video."""
+        videos = self.confusion.sum(axis=1)
+        return np.where(videos > 0, np.diag(self.confusion) / np.maximum(videos, 1), np.nan)
+
+    @property
+    def ece(self):
+        """See `expected_calibration_error`."""
+        return expected_calibration_error(self.scores, self.labels)
+
+    @property
+    def calibration(self):
+        """See `calibration_bins`."""
+        return calibration_bins(self.scores, self.labels)
+
+    @property
+    def groups(self):
+        """The videos' groups, or None where a video has none."""
+        groups = [record.group for record in self.records]
+        return groups if all(groups) else None
+
+    @property
+    def top1_interval(self):
+        """Bounds of `top1` with 95 %, over the groups where videos have them; None with a single one.
+
+        See `bootstrap_interval`.
+        """
+        groups = self.groups
+        if len(set(groups or range(self.videos))) < 2:
+            return None
+        return bootstrap_interval(self.predicted == self.labels, groups=groups)
+
+    @property
+    def average_precision(self):
+        """See `average_precision`; None where scikit-learn is not installed."""
+        return average_precision(self.scores, self.labels) if find_spec("sklearn") else None
+
     def to_json(self):
-        """The result as plain values."""
+        """The result as plain values; lists over classes are in the order of `class_names`."""
+        precision = self.average_precision
         return {
             "model": self.name,
             "split": self.split,
             "top1": self.top1,
+            "top1_interval": self.top1_interval and list(self.top1_interval),
+            "interval_over": "videos" if self.groups is None else "groups",
             "top5": self.top5,
             "mean_class": self.mean_class,
+            "ece": self.ece,
+            "map": None if precision is None else float(np.nanmean(precision)),
             "videos": self.videos,
             "skipped": list(self.skipped),
             "official": self.official,
             "protocol": self.protocol,
+            "manifest": self.manifest,
             "class_names": list(self.class_names),
+            "class_accuracy": _numbers(self.class_accuracy),
+            "average_precision": None if precision is None else _numbers(precision),
             "confusion": self.confusion.tolist(),
         }
 
     def write_json(self, path):
         """Write `to_json` to a file."""
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        write_json(path, self.to_json())
 
     def write_predictions(self, path):
         """Write a CSV file `path,label,predicted,score`, a row a video; score is the predicted class'."""
@@ -113,6 +170,7 @@ def evaluate(
     data,
     *,
     split="test",
+    protocol=None,
     on_error="raise",
     max_skipped=0.1,
     audit=None,
@@ -124,7 +182,8 @@ def evaluate(
     """Score a recogniser on one part of a set of videos.
 
     A video is looked at as `sampling.clips` and `transform.crops` of the recogniser's input say, and the
-    probabilities of what they give are averaged: one clip and one crop unless they ask for more.
+    probabilities of what they give are averaged: one clip and one crop unless they ask for more. A protocol
+    changes that.
 
     The parts are those of the recipe that the model was trained with, so `"test"` never holds a video it was
     trained on.
@@ -133,6 +192,7 @@ def evaluate(
         recogniser: a `Recogniser`.
         data: a CSV file or a folder, see `read_set`.
         split: `"train"`, `"validation"`, `"test"` or `"all"`.
+        protocol: a `Protocol`, or the name of one in `PROTOCOLS`; by default the recogniser's own.
         on_error: `"raise"`, or `"skip"` to count videos that cannot be read and leave them out.
         max_skipped: largest share of the part's videos that may be left out.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
@@ -145,11 +205,13 @@ def evaluate(
         An `Evaluation`.
 
     Raises:
-        UserError: for a label that the model does not know, an empty part, or other data than the model was
-            split on.
+        UserError: for a label that the model does not know, an empty part, other data than the model was
+            split on, or a protocol that the model cannot be tested with.
         VideoError: for a video that cannot be read.
     """
     report = report or (lambda stage, done, total, text="": None)
+    protocol = find_protocol(protocol)
+    recogniser = protocol.of(recogniser)
     table = recogniser.about.get("recipe", {}).get("data", {})
     manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest")})
     records = _with_labels_of(recogniser, manifest, _part(recogniser, manifest, table, split))
@@ -177,7 +239,7 @@ def evaluate(
     for index in range(len(dataset)):
         clips, labels = dataset[index]
         found = _predict(recogniser.model, clips, len(labels), batch_size)
-        scores.append(found.mean(axis=0, keepdims=True) if several else found)
+        scores.append(fuse(found[:, None], protocol.average) if several else found)
         report("batches", index + 1, len(dataset), split)
     records = tuple(record for record, _ in indexed)
     return Evaluation(
@@ -187,9 +249,10 @@ def evaluate(
         labels=np.array([record.label for record in records]),
         scores=np.concatenate(scores),
         skipped=tuple(str(error) for error in broken),
-        protocol=_protocol(recogniser),
+        protocol=protocol.words(recogniser),
         split=split,
         official=manifest.official.get(split),
+        manifest=manifest.sha256,
     )
 
 
@@ -254,8 +317,6 @@ def _with_labels_of(recogniser, manifest, records):
     return relabelled
 
 
-def _protocol(recogniser):
-    # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
-    steps = ", mean of the steps' probabilities" if recogniser.model.layers[-1].name == "average" else ""
-    views = ", mean of the views' probabilities" if recogniser.input.has_views else ""
-    return f"{recogniser.input.protocol}{steps}{views}"
+def _numbers(values):
+    """As JSON has them: no NaN."""
+    return [None if np.isnan(value) else float(value) for value in values]

@@ -47,6 +47,17 @@ def expected_calibration_error(scores, labels, bins=15):
 
     Reference: Guo et al., arXiv 1706.04599, with its 15 bins.
     """
+    counts, confidence, accuracy = calibration_bins(scores, labels, bins)
+    return float((counts * np.abs(accuracy - confidence)).sum() / counts.sum())
+
+
+def calibration_bins(scores, labels, bins=15):
+    """What `expected_calibration_error` compares: a reliability diagram.
+
+    Returns:
+        For every bin the number of rows, their mean confidence and the share of them that is right, arrays
+        `(bins,)`; the last two are 0 in an empty bin.
+    """
     scores, labels = _checked(scores, labels)
     if bins < 1:
         raise UserError(f"`bins` must be at least 1. Received: bins={bins}")
@@ -55,9 +66,9 @@ def expected_calibration_error(scores, labels, bins=15):
     confidence = scores.max(axis=1)
     right = scores.argmax(axis=1) == labels
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    # The sum over a bin is n_b times its mean.
-    gaps = np.bincount(place, right, bins) - np.bincount(place, confidence, bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    counts = np.bincount(place, minlength=bins)
+    sums = (np.bincount(place, values, bins) for values in (confidence, right))
+    return counts, *(each / np.maximum(counts, 1) for each in sums)
 
 
 def average_precision(scores, labels):

@@ -288,6 +288,49 @@ def _confusion(evaluation, page):
     return figure
 
 
+def reliability(evaluation):
+    """Draws a reliability diagram, and how many clips stand behind each of its bars."""
+    pngs = {name: _png(_reliability(evaluation, name)) for name in THEMES}
+    width, height = _png_size(pngs["light"])
+    counts, confidence, accuracy = evaluation.calibration
+    shares = [
+        f"{count} with {sure:.0%} on average, {right:.0%} right"
+        for count, sure, right in zip(counts, confidence, accuracy, strict=True)
+        if count
+    ]
+    alt = f"Reliability diagram of {evaluation.name}. Clips by the answer's probability: {'; '.join(shares)}."
+    return Picture(**pngs, width=width, height=height, alt=alt)
+
+
+def _reliability(evaluation, page):
+    from matplotlib.figure import Figure
+
+    theme = THEMES[page]
+    counts, _, accuracy = evaluation.calibration
+    edges = np.linspace(0, 1, len(counts) + 1)
+    figure = Figure(figsize=(3.6, 4.2))
+    top, bottom = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+    figure.subplots_adjust(left=0.16, right=0.97, top=0.98, bottom=0.12, hspace=0.08)
+    bar = {"width": np.diff(edges), "align": "edge", "color": theme["true"]}
+    top.bar(edges[:-1], accuracy, edgecolor=theme["page"], **bar)
+    top.plot((0, 1), (0, 1), color=theme["muted"], linewidth=1, linestyle="--")
+    bottom.bar(edges[:-1], counts, edgecolor=theme["page"], **bar)
+    top.set(xlim=(0, 1), ylim=(0, 1))
+    bottom.yaxis.get_major_locator().set_params(integer=True, nbins=2)
+    for axis, label in (
+        (top.yaxis, "share that is right"),
+        (bottom.yaxis, "clips"),
+        (bottom.xaxis, "probability of the answer"),
+    ):
+        axis.set_label_text(label, color=theme["muted"], fontsize=_points(11))
+    for axes in (top, bottom):
+        axes.tick_params(length=0, labelsize=_points(11), labelcolor=theme["ink"])
+        axes.set_facecolor("none")
+        for spine in axes.spines.values():
+            spine.set(color=theme["line"], linewidth=0.6)
+    return figure
+
+
 def _short(name, most=32):
     return name if len(name) <= most else name[: most - 1] + "…"
 

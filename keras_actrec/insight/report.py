@@ -4,6 +4,8 @@ from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
 from keras_actrec._files import replacing
 from keras_actrec.errors import UserError
 
@@ -11,18 +13,16 @@ from keras_actrec.errors import UserError
 def write_report(path, *, title, evaluations=(), explanations=()):
     """Writes one HTML page that needs nothing beside it and no network.
 
-    It has a table of the models side by side, the confusion matrix of each, and for each explained clip its
+    It has a table of the models side by side, of each the confusion matrix, the accuracy of every class and
+    how far its probabilities can be trusted (a reliability diagram), and for each explained clip its
     frames with the attention on them, over boundaries, temperature and probabilities on the same time axis.
     It fits a phone and follows the reader's choice of light or dark. The file appears when it is complete.
 
     Args:
         path: the page, such as `report.html`; folders are made if missing.
         title: its heading.
-        evaluations: one object for each model, with the attributes `name`, `top1`, `top5` (or None) and
-            `mean_class`, shares from 0 to 1; `videos`, how many were scored; `skipped`, a line for each that
-            could not be read; `confusion`, counts `(C, C)` with a row for each true class; `class_names`;
-            `extra`, a dict of text by name: further columns of the table, except `recipe`, which stands below
-            the model's name. An `Evaluation` has them.
+        evaluations: an `Evaluation` for each model. Of its `extra`, `recipe` stands below the model's name,
+            the others are further columns of the table.
         explanations: what `explain` returned, one for each clip.
 
     Returns:
@@ -41,7 +41,14 @@ def write_report(path, *, title, evaluations=(), explanations=()):
         outline=pictures.OUTLINE,
         table=_table(evaluations),
         models=[
-            {"name": each.name, "picture": pictures.confusion(each), "classes": _classes(each)}
+            {
+                "name": each.name,
+                "protocol": each.protocol,
+                "split": each.split,
+                "confusion": pictures.confusion(each),
+                "reliability": pictures.reliability(each),
+                "classes": _classes(each),
+            }
             for each in evaluations
         ],
         clips=[_clip(each, pictures.clip_blocks(each)) for each in explanations],
@@ -78,9 +85,11 @@ def _table(evaluations):
     if not evaluations:
         return None
     classes = {len(each.class_names) for each in evaluations}
+    precisions = [each.average_precision for each in evaluations]
     extra = [name for each in evaluations for name in each.extra if name != "recipe"]
     return {
         "models": evaluations,
+        "maps": [None if each is None else float(np.nanmean(each)) for each in precisions],
         "classes": classes.pop() if len(classes) == 1 else None,
         "top5": any(len(each.class_names) > 5 for each in evaluations),
         "extra": list(dict.fromkeys(extra)),
@@ -91,11 +100,23 @@ def _table(evaluations):
 def _classes(evaluation):
     """A row for each class: name, clips, how many were right, and what the others were taken for."""
     rows = []
-    for name, counts in zip(evaluation.class_names, evaluation.confusion, strict=True):
+    precisions = evaluation.average_precision
+    if precisions is None:
+        precisions = [None] * len(evaluation.class_names)
+    for name, counts, precision in zip(evaluation.class_names, evaluation.confusion, precisions, strict=True):
         counts = {other: int(count) for other, count in zip(evaluation.class_names, counts, strict=True)}
         clips, right = sum(counts.values()), counts.pop(name)
         mistakes = [f"{other} ({count})" for other, count in Counter(counts).most_common(3) if count]
-        rows.append({"name": name, "clips": clips, "right": right, "mistakes": ", ".join(mistakes)})
+        rows.append(
+            {
+                "name": name,
+                "clips": clips,
+                "right": right,
+                "share": right / clips if clips else None,
+                "precision": precision if clips else None,
+                "mistakes": ", ".join(mistakes),
+            }
+        )
     return rows
 
 

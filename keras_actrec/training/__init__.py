@@ -3,7 +3,14 @@
 from keras_actrec.training.fit import Run, train
 from keras_actrec.training.learner import caching
 from keras_actrec.training.optimizers import RPROP, SGD, AdamL2, RMSpropL2
-from keras_actrec.training.recipe import Recipe, find_recipe, list_recipes, parse_recipe, read_recipe
+from keras_actrec.training.recipe import (
+    Recipe,
+    find_recipe,
+    list_recipes,
+    parse_recipe,
+    read_recipe,
+    recipe_name,
+)
 from keras_actrec.training.schedules import warmup_cosine
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "list_recipes",
     "parse_recipe",
     "read_recipe",
+    "recipe_name",
     "train",
     "warmup_cosine",
 ]

@@ -30,8 +30,10 @@ from keras_actrec.training.learner import (
     learner_of,
     on_features,
 )
+from keras_actrec.training.logs import loggers_of
 from keras_actrec.training.optimizers import accumulated, optimizer_of
-from keras_actrec.training.resume import Checkpoint
+from keras_actrec.training.recipe import recipe_name
+from keras_actrec.training.resume import Checkpoint, KeepBest
 from keras_actrec.training.schedules import callbacks_of, learning_rate_of
 
 
@@ -44,7 +46,7 @@ class Run:
     record: dict
 
 
-def train(recipe, data, out, *, cache=None, audit=None, report=None):
+def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None, log=(), report=None):
     """Train a model as a recipe says.
 
     The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
@@ -57,10 +59,14 @@ def train(recipe, data, out, *, cache=None, audit=None, report=None):
         data: a CSV file or a folder, see `read_set`.
         out: the run directory: `recipe.toml`, `run.json`, `history.csv` and, when the run has ended,
             `model.keras`.
+        name: what `read_recipe` read the recipe from, for the record; by default `recipe.toml` in `out`.
+        overrides: what `read_recipe` changed in it, for the record.
         cache: folder for what is computed once: the features of a frozen backbone, by default in `out/cache`,
             and, for networks over clips, decoded frames, which are kept only where `cache` is given. Runs
             that share it share the work; it changes no number.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
+        log: where the history goes beside `history.csv`: `"tensorboard"` (events in `out/tensorboard`),
+            `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on may have others.
         report: called as `report(stage, done, total, text)` while it works: stages `videos`, `features`
             and `epochs`.
 
@@ -78,6 +84,8 @@ def train(recipe, data, out, *, cache=None, audit=None, report=None):
     written = out / "recipe.toml"
     if written.exists() and written.read_text(encoding="utf-8") != recipe.to_toml():
         raise UserError(f"{out} holds a run with another recipe: choose another --out, or remove it")
+    logs = loggers_of(log)
+    recipe_is = recipe_name(name) if name else str(out / "recipe.toml")
     _seed(recipe.train.seed)
     manifest, parts = read_data(recipe.data, data)
     names = manifest.class_names
@@ -116,11 +124,13 @@ def train(recipe, data, out, *, cache=None, audit=None, report=None):
         )
 
     learner, datasets = learner_of(recipe, model, indexed, cached)
-    last = _fit(recipe, learner, datasets, manifest.sha256, out, report)
+    last, kept = _fit(recipe, learner, datasets, manifest.sha256, out, logs, report)
     if learner is not model:
         zoo.copy_weights(learner, model)
 
     record = {
+        "recipe_name": recipe_is,
+        "overrides": list(overrides),
         "recipe": recipe.model_dump(exclude_none=True),
         "data": {
             "sha256": manifest.sha256,
@@ -135,6 +145,7 @@ def train(recipe, data, out, *, cache=None, audit=None, report=None):
         "commit": _commit(),
         "seconds": round(time.perf_counter() - started, 1),
         "last_epoch": last,
+        "kept_epoch": kept,
     }
     recogniser = Recogniser(model, names, recipe.input, record)
     _write(out / "run.json", json.dumps(record, indent=2) + "\n")
@@ -155,8 +166,8 @@ def read_data(table, data):
     return manifest, parts
 
 
-def _fit(recipe, learner, datasets, sha256, out, report):
-    """Fit; the last epoch's values."""
+def _fit(recipe, learner, datasets, sha256, out, logs, report):
+    """Fit; the last epoch's values, and the number of the epoch whose weights are kept."""
     table = recipe.train
     batches = len(datasets["train"])
     _check_run(table, batches, "validation" in datasets)
@@ -173,7 +184,8 @@ def _fit(recipe, learner, datasets, sha256, out, report):
         fed = {part: PerStep(dataset) for part, dataset in datasets.items()}
     callbacks = callbacks_of(table)
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
-    checkpoint = Checkpoint(out, table.seed, {"data": sha256}, remember)
+    best = KeepBest(table.monitor) if table.keep == "best" else None
+    checkpoint = Checkpoint(out, table.seed, {"data": sha256}, remember, best)
     done = checkpoint.restore(learner)
     with raising_failures(*datasets.values()):
         learner.fit(
@@ -186,13 +198,20 @@ def _fit(recipe, learner, datasets, sha256, out, report):
             verbose=0,
             callbacks=[
                 FollowEpoch(datasets["train"]),
+                *([best] if best else []),
                 *callbacks,
                 _FiniteLoss(),
                 checkpoint,
-                _Progress(table.epochs, report),  # behind the checkpoint: what is reported as done is kept
+                # Behind the checkpoint: what is reported as done is kept.
+                *(logger(checkpoint, recipe) for logger in logs),
+                _Progress(done, table.epochs, report),
             ],
         )
-    return {name: value for name, value in checkpoint.rows[-1].items() if name != "epoch"}
+    if best:
+        best.put_back()
+    *_, last = checkpoint.rows
+    values = {name: value for name, value in last.items() if name != "epoch"}
+    return values, best.epoch if best else last["epoch"]
 
 
 def _check_run(table, batches, validated):
@@ -204,9 +223,13 @@ def _check_run(table, batches, validated):
             f"{batches * table.epochs}: lower it"
         )
     if table.monitor and table.monitor.startswith("val_") and not validated:
+        other = (
+            "train.keep='last'"
+            if table.keep == "best"
+            else f"train.monitor={table.monitor.removeprefix('val_')!r}"
+        )
         raise UserError(
-            f"train.monitor={table.monitor!r} needs a validation part: set data.validation_share, "
-            f"or train.monitor={table.monitor.removeprefix('val_')!r}"
+            f"train.monitor={table.monitor!r} needs a validation part: set data.validation_share, or {other}"
         )
 
 
@@ -243,10 +266,15 @@ class _FiniteLoss(keras.callbacks.Callback):
 
 
 class _Progress(keras.callbacks.Callback):
-    def __init__(self, epochs, report):
+    def __init__(self, done, epochs, report):
         super().__init__()
+        self.done = done
         self.epochs = epochs
         self.report = report
+
+    def on_train_begin(self, logs=None):
+        if self.done:
+            self.report("epochs", self.done, self.epochs, "going on")
 
     def on_epoch_end(self, epoch, logs=None):
         names = {

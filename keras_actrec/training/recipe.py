@@ -177,6 +177,9 @@ class TrainTable(_Table):
         mixed_precision: `"mixed_bfloat16"` or `"mixed_float16"` to compute in half precision. Weights, the
             features of a frozen backbone and the model that is kept are float32.
         early_stop: stop when `monitor` has not improved for so many epochs.
+        keep: which weights the model that is kept has: the `"last"` epoch's, or those of the `"best"` one by
+            `monitor`, a value of the validation part, then by default `"val_accuracy"`; of equal ones the
+            first. With `ema` they are the averages that this validation has seen.
         buckets: lengths of the samples of a batch, in place of one for all, see `ClipDataset`.
         workers: threads that read ahead, or, with `processes`, processes.
     """
@@ -199,6 +202,7 @@ class TrainTable(_Table):
     cooldown: int | None = pydantic.Field(None, ge=0)
     monitor: Literal["accuracy", "loss", "val_accuracy", "val_loss"] | None = None
     early_stop: int | None = pydantic.Field(None, ge=1)
+    keep: Literal["last", "best"] = "last"
     accumulate: Annotated[int | float, pydantic.Field(gt=0)] = 1
     clipnorm: float | None = pydantic.Field(None, gt=0)
     global_clipnorm: float | None = pydantic.Field(None, gt=0)
@@ -224,6 +228,8 @@ class TrainTable(_Table):
         values = {"schedule": schedule, **values}
         for key, tables in _GOES_WITH.items():
             values = {**tables.get(str(values.get(key)), {}), **values}
+        if values.get("keep") == "best":
+            values = {"monitor": "val_accuracy", **values}
         if values["schedule"] == "plateau" or "early_stop" in values:
             values = {"monitor": "accuracy", **values}
         if "weight_decay" in values:
@@ -239,8 +245,10 @@ class TrainTable(_Table):
             for name in sorted({name for table in tables.values() for name in table} - used):
                 choices = " or ".join(f"{key}={choice!r}" for choice in tables if name in tables[choice])
                 self._refuse(name, f"goes with {choices}")
-        if self.schedule != "plateau" and self.early_stop is None:
-            self._refuse("monitor", "goes with schedule='plateau' or early_stop")
+        if self.schedule != "plateau" and self.early_stop is None and self.keep == "last":
+            self._refuse("monitor", "goes with schedule='plateau', early_stop or keep='best'")
+        if self.keep == "best" and not self.monitor.startswith("val_"):
+            self._refuse("monitor", "keep='best' goes by the validation part: val_accuracy or val_loss")
         if self.weight_decay is None:
             self._refuse("decay", "goes with weight_decay")
         clips = ("clipnorm", "global_clipnorm", "clipvalue")
@@ -330,6 +338,12 @@ def find_recipe(name):
     near = difflib.get_close_matches(short, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
     raise UserError(f"there is no recipe {str(name)!r}: {hint}")
+
+
+def recipe_name(name):
+    """What a record calls a recipe: `"hman/synthetic"` for one of the library's, however it was named."""
+    file = find_recipe(name).resolve()
+    return next((short for short, path in list_recipes().items() if path.resolve() == file), str(name))
 
 
 def list_recipes():

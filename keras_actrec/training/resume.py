@@ -13,34 +13,75 @@ from keras_actrec._files import replacing
 from keras_actrec.errors import UserError
 
 
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the weights of the epoch whose validation was best.
+
+    It takes them while validation ends, and so those that validation saw, if it stands before
+    `keras.callbacks.SwapEMAWeights`.
+
+    Args:
+        monitor: `"val_accuracy"` or `"val_loss"`.
+
+    Attributes:
+        best: the best value, or None.
+        epoch: its epoch, from 0.
+        weights: its weights.
+    """
+
+    def __init__(self, monitor):
+        super().__init__()
+        self.name = monitor.removeprefix("val_")  # as the logs of a validation have it
+        self.sign = 1 if self.name == "accuracy" else -1
+        self.best, self.epoch, self.weights = None, None, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Takes the number of the epoch."""
+        self.now = epoch
+
+    def on_test_end(self, logs=None):
+        """Takes the weights where they are better."""
+        value = float(logs[self.name])
+        if self.best is None or self.sign * value > self.sign * self.best:
+            self.best, self.epoch = value, self.now
+            # A copy: on PyTorch the array is the weight's own memory.
+            self.weights = [np.array(keras.ops.convert_to_numpy(w.value)) for w in self.model.weights]
+
+    def put_back(self):
+        """Give the model the best weights."""
+        for weight, value in zip(self.model.weights, self.weights, strict=True):
+            weight.assign(value)
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Keeps the state of a run after every epoch, and its history as a table.
 
     The state is all that the next epoch depends on: weights, the optimizer's variables (schedules follow its
-    step count), the states of all random generators, and what callbacks with `get_state()` and
-    `set_state(state)` remember. Clips, order and augmentation depend on (seed, epoch, index) alone. On the
-    same backend and CPU a run that was stopped, also by `kill -9`, and called again ends with the same bits
-    as one that was not; what is lost is the epoch it was in. (`keras.callbacks.BackupAndRestore` does not
-    keep generators.)
+    step count), the states of all random generators, what callbacks with `get_state()` and
+    `set_state(state)` remember, and the best weights so far where these are kept. Clips, order and
+    augmentation depend on (seed, epoch, index) alone. On the same backend and CPU a run that was stopped,
+    also by `kill -9`, and called again ends with the same bits as one that was not; what is lost is the epoch
+    it was in. (`keras.callbacks.BackupAndRestore` does not keep generators.)
 
     Args:
         folder: the run directory: `checkpoint.npz`, and `history.csv` with a row an epoch.
         seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
-        about: dict of strings that a run must share with the one it goes on with, such as the hash of its data.
+        about: dict of strings that a run must share with the one it goes on with: the hash of its data.
         remember: callbacks with `get_state` and `set_state`.
+        best: a `KeepBest`, or None.
 
     Attributes:
         rows: the history, a dict an epoch.
         stopped: whether a callback has ended the run.
     """
 
-    def __init__(self, folder, seed, about, remember=()):
+    def __init__(self, folder, seed, about, remember=(), best=None):
         super().__init__()
         self.file = Path(folder) / "checkpoint.npz"
         self.table = Path(folder) / "history.csv"
         self.seed = seed
         self.about = {"backend": _backend.name, **about}
         self.remember = list(remember)
+        self.best = best
         self.rows = []
         self.stopped = False
 
@@ -63,7 +104,9 @@ class Checkpoint(keras.callbacks.Callback):
             # Opened here: of a damaged file NumPy would leave it open.
             with open(self.file, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 state = json.loads(str(archive["state"]))
-                values = [archive[str(place)] for place in range(len(archive.files) - 1)]
+                values, kept = (
+                    [archive[f"{kind}{place}"] for place in range(state[kind])] for kind in ("value", "kept")
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{self.file}: not a checkpoint; remove it to start the run again") from error
         for name, value in self.about.items():
@@ -79,6 +122,9 @@ class Checkpoint(keras.callbacks.Callback):
             variable.assign(value)
         for callback, remembered in zip(self.remember, state["remembered"], strict=True):
             callback.set_state(remembered)
+        if self.best is not None:
+            self.best.best, self.best.epoch = state["best"]
+            self.best.weights = kept
         self.rows, self.stopped = state["history"], state["stopped"]
         return len(self.rows)
 
@@ -89,15 +135,24 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Writes the row and the state; a run that is stopped here has both or neither."""
         self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
+        values = [keras.ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
+        kept = [] if self.best is None else self.best.weights
+        arrays = {
+            f"{kind}{place}": value
+            for kind, several in (("value", values), ("kept", kept))
+            for place, value in enumerate(several)
+        }
         state = {
+            "value": len(values),
+            "kept": len(kept),
+            "best": self.best and (self.best.best, self.best.epoch),
             "about": self.about,
             "history": self.rows,
             "stopped": self.model.stop_training,
             "remembered": [callback.get_state() for callback in self.remember],
         }
-        values = [keras.ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
         with replacing(self.file) as beside, open(beside, "wb") as file:
-            np.savez(file, state=json.dumps(state), **{str(n): value for n, value in enumerate(values)})
+            np.savez(file, state=json.dumps(state), **arrays)
         with replacing(self.table) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.rows[0], lineterminator="\n")
             writer.writeheader()

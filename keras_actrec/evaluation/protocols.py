@@ -1,0 +1,160 @@
+"""How a test looks at a video, by the name of the paper that tests so."""
+
+import difflib
+from dataclasses import dataclass, field, replace
+
+import keras
+
+from keras_actrec.data import ClipInput
+from keras_actrec.errors import UserError
+
+_AVERAGES = {
+    "probabilities": "mean of the views' probabilities",
+    "logits": "mean of the views' logits",
+    "votes": "majority vote of the views",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a test looks at a video: which clips and crops, and how their answers become one.
+
+    What is not changed is the recogniser's own; `Protocol()` changes nothing and averages probabilities.
+
+    Attributes:
+        name: stamped into results, in front of what is seen of a video in words.
+        sampling: changes to the `Sampling`, by name.
+        transform: changes to the `ClipTransform`, by name.
+        full_resolution: whether the side of a crop is the short side that frames have before a centre crop,
+            `size * 256 // 224`, so that three crops hold the whole frame.
+        average: how the views become one answer, see `fuse`: `"probabilities"`, `"logits"` (before the
+            softmax; models that end in one are taken at the logarithm of their probabilities, which differs
+            from their logits by a number that no softmax sees) or `"votes"`.
+        steps: whether the model must answer with the mean of its steps' probabilities.
+    """
+
+    name: str = ""
+    sampling: dict = field(default_factory=dict)
+    transform: dict = field(default_factory=dict)
+    full_resolution: bool = False
+    average: str = "probabilities"
+    steps: bool = False
+
+    def __post_init__(self):
+        if self.average not in _AVERAGES:
+            raise UserError(f"`average` must be one of {', '.join(_AVERAGES)}. Received: {self.average!r}")
+
+    def of(self, recogniser):
+        """The recogniser that looks at files as the protocol says.
+
+        Where the frames of a clip become more or larger, the model is built again for them with the same
+        weights.
+
+        Raises:
+            UserError: for a model that cannot be tested so.
+        """
+        if self.steps and not _has_steps(recogniser.model):
+            raise UserError(
+                f"protocol {self.name} averages the answers of all steps, and {recogniser.model.name} "
+                "gives one answer a clip: choose another protocol"
+            )
+        if not (self.sampling or self.transform or self.full_resolution):
+            return recogniser
+        if not isinstance(recogniser.input, ClipInput):
+            raise UserError(
+                f"protocol {self.name} is about clips of videos, and {recogniser.model.name} sees skeletons: "
+                "leave it out"
+            )
+        sampling, transform = recogniser.input.sampling, recogniser.input.transform
+        changes = dict(self.transform)
+        if self.full_resolution:
+            changes["size"] = changes["short_side"] = transform.size * 256 // 224
+        seen = ClipInput(replace(sampling, **self.sampling), replace(transform, **changes))
+        model = recogniser.model
+        if (seen.sampling.frames, seen.transform.size) != (sampling.frames, transform.size):
+            model = _built_for(model, seen, self.name)
+        return replace(recogniser, model=model, input=seen)
+
+    def words(self, recogniser):
+        """What is stamped into a result of `recogniser`, which is what `of` has returned."""
+        name = f"{self.name}: " if self.name else ""
+        # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
+        steps = ", mean of the steps' probabilities" if _has_steps(recogniser.model) else ""
+        views = f", {_AVERAGES[self.average]}" if recogniser.input.has_views else ""
+        return f"{name}{recogniser.input.protocol}{steps}{views}"
+
+
+# All of the video, stretched where it is short, and a crop from the middle of frames with a short side of 256
+# where crops have 224.
+_SEGMENTS = {"method": "segments", "stride": 1, "every": 1, "short": "stretch", "hop": None, "num_clips": 1}
+_SEQUENCES = {"method": "sequences", "hop": None, "short": "repeat", "num_clips": 1}
+_CENTRE = {"crop": "center", "short_side": None, "num_crops": 1}
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        # Released code of GSM, SA-GSM (its test script), TSM, TRN and TSN: logits are averaged.
+        Protocol("gsm_1_clip", _SEGMENTS, _CENTRE, average="logits"),
+        Protocol("gsm_2_clips", {**_SEGMENTS, "num_clips": 2}, _CENTRE, average="logits"),
+        Protocol("sa_gsm", _SEGMENTS, _CENTRE, average="logits"),
+        Protocol("tsm_1_clip", _SEGMENTS, _CENTRE, average="logits"),
+        Protocol(
+            "tsm_2_clips",
+            {**_SEGMENTS, "num_clips": 2},
+            {**_CENTRE, "num_crops": 3},
+            full_resolution=True,
+            average="logits",
+        ),
+        Protocol("trn", _SEGMENTS, {**_CENTRE, "num_crops": 10}, average="logits"),
+        Protocol("tsn", {**_SEGMENTS, "frames": 25}, {**_CENTRE, "num_crops": 10}, average="logits"),
+        # STRN: all sequences of T frames, end to end.
+        Protocol("strn", _SEQUENCES),
+        # HM-AN: the mean of T steps. Attention LSTM (Sharma et al.): all blocks of T frames, one from every
+        # frame on, each with the mean of its steps, and the class that most of them name.
+        Protocol("hman", {"num_clips": 1}, {"num_crops": 1}, steps=True),
+        Protocol("sharma", {**_SEQUENCES, "stride": 1, "hop": 1}, average="votes", steps=True),
+    )
+}
+
+
+def find_protocol(protocol):
+    """A `Protocol` by its name; None is `Protocol()`, and a `Protocol` is returned as it is.
+
+    Raises:
+        UserError: for another name, with the nearest one there is.
+    """
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol is None:
+        return Protocol()
+    if protocol not in PROTOCOLS:
+        near = difflib.get_close_matches(str(protocol), PROTOCOLS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(PROTOCOLS)}"
+        raise UserError(f"there is no protocol {protocol!r}: {hint}")
+    return PROTOCOLS[protocol]
+
+
+def _has_steps(model):
+    return model.layers[-1].name == "average"
+
+
+def _built_for(model, seen, name):
+    """The model for other clips. Its weights do not depend on them, or there is an error."""
+    size = seen.transform.size
+    shape = (seen.sampling.frames, size, size, 3)
+    inputs = model.input if isinstance(model.input, dict) else {"clip": model.input}
+    if all(have in (None, want) for have, want in zip(inputs["clip"].shape[1:], shape, strict=True)):
+        return model
+    shapes = {"clip": shape, "mask": shape[:1]}
+    inputs = {key: keras.Input(shapes[key], name=key, dtype=tensor.dtype) for key, tensor in inputs.items()}
+    try:
+        built = keras.models.clone_model(
+            model, input_tensors=inputs if isinstance(model.input, dict) else inputs["clip"]
+        )
+        built.set_weights(model.get_weights())
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"protocol {name} shows clips of {' x '.join(map(str, shape[:3]))}, and {model.name} takes only "
+            "those it was built for: choose another protocol"
+        ) from error
+    return built

@@ -1,0 +1,121 @@
+"""Scores of a test as a file, and the one answer of several models."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_actrec._files import replacing
+from keras_actrec.data import Record
+from keras_actrec.errors import UserError
+from keras_actrec.evaluation.evaluate import Evaluation
+from keras_actrec.evaluation.metrics import fuse
+
+_ABOUT = ("name", "skipped", "protocol", "split", "official", "manifest")
+
+
+def write_scores(evaluation, path):
+    """Write the scores of all videos, for `ensemble` and for others.
+
+    Args:
+        evaluation: an `Evaluation`.
+        path: the `.npz` file, without pickled objects: `path (N,)`, `label (N,)` class ids,
+            `probabilities (N, C)`, `class_names (C,)`, `group (N,)`, and `about`, the rest as JSON.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise UserError(f"`path` must end in .npz. Received: path={path}")
+    about = {name: getattr(evaluation, name) for name in _ABOUT}
+    with replacing(path) as beside, open(beside, "wb") as file:
+        np.savez(
+            file,
+            path=[record.path for record in evaluation.records],
+            label=evaluation.labels,
+            probabilities=evaluation.scores,
+            class_names=list(evaluation.class_names),
+            group=[record.group for record in evaluation.records],
+            about=json.dumps(about),
+        )
+
+
+def read_scores(path):
+    """Read the `Evaluation` that `write_scores` wrote. Its records know their path, label and group alone.
+
+    Raises:
+        UserError: a file that is missing or is not one of scores.
+    """
+    try:
+        # Opened here: of a damaged file NumPy would leave it open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            about = json.loads(str(archive["about"]))
+            paths, labels, groups, names = (
+                archive[name].tolist() for name in ("path", "label", "group", "class_names")
+            )
+            scores = archive["probabilities"]
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file of scores {path}") from error
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a file of scores: write it with `evaluate --scores`") from error
+    records = tuple(
+        Record(Path(each), each, label, group=group)
+        for each, label, group in zip(paths, labels, groups, strict=True)
+    )
+    about["skipped"] = tuple(about["skipped"])
+    return Evaluation(
+        class_names=tuple(names), records=records, labels=np.array(labels), scores=scores, **about
+    )
+
+
+def ensemble(evaluations, average="probabilities"):
+    """The one answer of several models, video by video.
+
+    Args:
+        evaluations: `Evaluation`s of the same videos; they are brought together by path and class name.
+        average: `"probabilities"`, `"logits"` or `"votes"`, see `fuse`.
+
+    Returns:
+        An `Evaluation`.
+
+    Raises:
+        UserError: for models of other classes, a video that not all have scored or to which they give another
+            label.
+    """
+    first, *others = evaluations
+    scores = [first.scores]
+    for other in others:
+        if set(other.class_names) != set(first.class_names):
+            odd = sorted(set(other.class_names) ^ set(first.class_names))[0]
+            raise UserError(f"{first.name} and {other.name} do not have the same classes: {odd!r}")
+        place = {record.path: row for row, record in enumerate(other.records)}
+        ours = [record.path for record in first.records]
+        for path in sorted(set(ours) ^ set(place)):
+            owner, lacks = (first, other) if path in set(ours) else (other, first)
+            raise UserError(
+                f"{path} was scored by {owner.name} and not by {lacks.name}: "
+                "evaluate both on the same data and split"
+            )
+        rows = [place[path] for path in ours]
+        for path, row, label in zip(ours, rows, first.labels, strict=True):
+            names = first.class_names[label], other.class_names[other.labels[row]]
+            if names[0] != names[1]:
+                raise UserError(
+                    f"{path} has the label {names[0]!r} for {first.name} and {names[1]!r} for {other.name}"
+                )
+        columns = [other.class_names.index(name) for name in first.class_names]
+        scores.append(other.scores[np.ix_(rows, columns)])
+    how = {
+        "probabilities": "mean of the probabilities",
+        "logits": "mean of the logits",
+        "votes": "majority vote",
+    }
+    fused = fuse(scores, average)
+    protocols = dict.fromkeys(each.protocol for each in evaluations)
+    return replace(
+        first,
+        name=" + ".join(each.name for each in evaluations),
+        scores=fused,
+        skipped=tuple(dict.fromkeys(line for each in evaluations for line in each.skipped)),
+        protocol=f"{how[average]} of {len(evaluations)} models, each with {'; '.join(protocols)}",
+    )

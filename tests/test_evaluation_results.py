@@ -1,0 +1,176 @@
+"""Rows of results: what a run and its test have written, in one table."""
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from keras_actrec import artefact, training
+from keras_actrec.cli.main import app
+from keras_actrec.data import write_synthetic
+from keras_actrec.errors import UserError
+from keras_actrec.evaluation import RESULT_COLUMNS, evaluate, read_results, result_row, write_results
+
+RECORD = {
+    "recipe_name": "hman/fight",
+    "overrides": ["model.motion=false", "data.test_fold=2", "train.seed=3", "train.epochs = 9"],
+    "recipe": {"model": {"name": "hman"}, "data": {"test_fold": 2}, "train": {"seed": 3}},
+    "data": {"sha256": "0123456789abcdef", "found": 40, "official": 50},
+    "versions": {"jax": "0.10.2"},
+    "backend": "jax",
+    "machine": "two cores",
+    "commit": None,
+    "seconds": 12.5,
+}
+TEST = {
+    "top1": 0.123456,
+    "mean_class": 2 / 3,
+    "videos": 9,
+    "skipped": ["a: bad"],
+    "protocol": "hman: 1 clip",
+    "manifest": "0123456789abcdef",
+    "split": "test",
+}
+ROW = {
+    "experiment": "fight",
+    "recipe": "hman/fight",
+    "set": "model.motion=false train.epochs = 9",
+    "fold": "2",
+    "seed": "3",
+    "top1": "0.1235",
+    "mean_class": "0.6667",
+    "videos": "9",
+    "skipped": "1",
+    "found": "40",
+    "official": "50",
+    "protocol": "hman: 1 clip",
+    "commit": "",
+    "backend": "jax 0.10.2",
+    "machine": "two cores",
+    "manifest": "0123456789ab",
+    "seconds": "12.5",
+}
+
+
+def write(folder, record=None, test=None):
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps({**RECORD, **(record or {})}), encoding="utf-8")
+    (folder / "test.json").write_text(json.dumps({**TEST, **(test or {})}), encoding="utf-8")
+    return folder
+
+
+def test_a_row_says_what_was_reached_by_what_on_what_and_where(tmp_path):
+    assert result_row(write(tmp_path)) == ROW
+    assert tuple(ROW) == RESULT_COLUMNS
+
+
+def test_a_set_without_folds_or_official_count_has_empty_cells(tmp_path):
+    recipe = {"model": {"name": "hman"}, "data": {}, "train": {"seed": 3}}
+    data = {**RECORD["data"], "official": None}
+    row = result_row(write(tmp_path, {"recipe": recipe, "data": data, "overrides": []}))
+    assert (row["fold"], row["official"], row["set"]) == ("", "", "")
+
+
+@pytest.mark.parametrize("test", [{"manifest": "another"}, {"split": "train"}, {"split": "all"}])
+def test_a_test_on_other_data_or_another_part_is_no_result_of_the_run(tmp_path, test):
+    with pytest.raises(UserError, match="test.json: a row is about the test part of the data"):
+        result_row(write(tmp_path, test=test))
+
+
+def test_what_is_missing_is_named_with_the_command_that_writes_it(tmp_path):
+    with pytest.raises(UserError, match="there is no .*run.json: is it a run directory"):
+        result_row(tmp_path)
+    (write(tmp_path) / "test.json").unlink()
+    with pytest.raises(
+        UserError, match="there is no .*test.json: write it with `keras-actrec evaluate .*--json"
+    ):
+        result_row(tmp_path)
+    (tmp_path / "test.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match="test.json is not JSON"):
+        result_row(tmp_path)
+
+
+def test_a_run_of_an_older_version_is_refused_with_what_it_lacks(tmp_path):
+    write(tmp_path)
+    (tmp_path / "test.json").write_text(json.dumps({"top1": 1, "split": "test"}), encoding="utf-8")
+    with pytest.raises(
+        UserError, match="older keras_actrec and lacks 'manifest': train and evaluate it again"
+    ):
+        result_row(tmp_path)
+
+
+def test_rows_replace_those_of_their_experiment_and_leave_others(tmp_path):
+    file = tmp_path / "results.csv"
+    write_results(file, [{**ROW, "seed": "1"}, {**ROW, "seed": "2"}, {**ROW, "experiment": "other"}])
+    write_results(file, [{**ROW, "seed": "4"}])
+    rows = read_results(file)
+    assert [(row["experiment"], row["seed"]) for row in rows] == [("other", "3"), ("fight", "4")]
+    assert rows[0] == {**ROW, "experiment": "other"}
+
+
+def test_a_file_without_a_column_that_came_later_is_read_and_filled_up(tmp_path):
+    file = tmp_path / "results.csv"
+    file.write_text("experiment,top1\nold,0.5\n", encoding="utf-8")
+    write_results(file, [ROW])
+    assert read_results(file) == [
+        {**dict.fromkeys(RESULT_COLUMNS, ""), "experiment": "old", "top1": "0.5"},
+        ROW,
+    ]
+
+
+def test_a_csv_file_of_something_else_is_refused_and_stays(tmp_path):
+    file = tmp_path / "videos.csv"
+    file.write_text("path,label\na.mp4,run\n", encoding="utf-8")
+    with pytest.raises(UserError, match="videos.csv is not a file of results: it has the column 'path'"):
+        write_results(file, [ROW])
+    assert file.read_text(encoding="utf-8") == "path,label\na.mp4,run\n"
+
+
+def test_no_file_has_no_rows(tmp_path):
+    assert read_results(tmp_path / "results.csv") == []
+
+
+RECIPE = """
+[model]
+name = "frame_pool"
+backbone = "efficientnet_lite0:block1_output"
+
+[clip]
+frames = 2
+size = 32
+crop = "none"
+
+[train]
+epochs = 1
+"""
+
+
+def test_the_command_line_goes_from_a_run_to_its_row(tmp_path):
+    write_synthetic(tmp_path / "set", clips_per_class=3, size=32, frames=8, test_share=0.34)
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    folder, table = tmp_path / "run", tmp_path / "results.csv"
+    changes = ["--set", "train.seed=5", "--set", "train.learning_rate=0.1"]
+    commands = (
+        ["train", recipe, "--data", tmp_path / "set", "--out", folder, *changes],
+        ["evaluate", folder / "model.keras", "--data", tmp_path / "set", "--json", folder / "test.json"],
+        ["results", folder, "--out", table],
+    )
+    for command in commands:
+        done = CliRunner().invoke(app, [str(each) for each in command])
+        assert done.exit_code == 0, done.output
+    line, wrote = done.stdout.splitlines()
+    assert line.startswith(f"{recipe} train.learning_rate=0.1 seed 5: top-1 ") and wrote == f"wrote {table}"
+    with open(table, newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["experiment"], row["recipe"], row["set"]) == ("mine", str(recipe), "train.learning_rate=0.1")
+    assert (row["seed"], row["videos"], row["found"], row["skipped"]) == ("5", "10", "30", "0")
+    found = evaluate(artefact.load(folder / "model.keras"), tmp_path / "set")
+    assert row["top1"] == f"{found.top1:.4f}" and found.manifest.startswith(row["manifest"])
+
+
+def test_a_recipe_of_the_library_has_its_short_name_however_it_is_called():
+    file = training.list_recipes()["hman/fight"]
+    for name in ("hman/fight", "zoo/hman/fight.toml", str(file)):
+        assert training.recipe_name(name) == "hman/fight"

@@ -1,0 +1,53 @@
+"""Every table of results on a page is the one that the rows of zoo/*/results.csv give."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"<!-- (\w+):begin -->\n(.*?)\n<!-- \1:end -->", re.S)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "zoo").glob("*/README.md")))
+
+
+def blocks(text):
+    """Pairs of an experiment and its table; what `profile` holds is counted and not measured."""
+    return [(name, table) for name, table in BLOCK.findall(text) if name != "profile"]
+
+
+@pytest.fixture(scope="module")
+def accuracy():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import accuracy
+
+    sys.path.pop(0)
+    return accuracy
+
+
+def unbacked(accuracy, text):
+    """The experiments whose table is not the one of the rows."""
+    rows = accuracy.results()
+    return [
+        name
+        for name, table in blocks(text)
+        if name not in accuracy.EXPERIMENTS or table != accuracy.table(name, rows)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_table_of_results_is_backed_by_rows(accuracy, page):
+    text = page.read_text(encoding="utf-8")
+    assert text.count(":begin -->") == text.count(":end -->") == len(BLOCK.findall(text))
+    assert unbacked(accuracy, text) == []
+
+
+def test_there_are_tables_of_results():
+    assert len(blocks((ROOT / "README.md").read_text(encoding="utf-8"))) >= 2
+
+
+@pytest.mark.parametrize("change", [("0.9", "0.8"), (" 3 seeds", " 5 seeds"), ("synthetic:", "unknown:")])
+def test_a_number_that_no_row_backs_is_found(accuracy, change):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert change[0] in text
+    assert unbacked(accuracy, text.replace(*change)) != []

@@ -65,9 +65,10 @@ def extract(
             raise UserError(f"--{name} does not go with --recipe: change the recipe with --set")
         overrides = [f"data.{name}={value}" for name, value in skip.items()]
         values = training.read_recipe(recipe, [*(set_ or []), *overrides])
-        options = values.data.model_dump(include={"dataset", "split", "manifest"})
+        options = values.data.model_dump(include={"dataset", "split", "manifest", "options"})
         skip = values.data.model_dump(include={"on_error", "max_skipped"})
-    found = videos.read_set(data, **{name: options.get(name) for name in ("dataset", "split", "manifest")})
+    named = {name: options.get(name) for name in ("dataset", "split", "manifest", "options")}
+    found = videos.read_set(data, **named)
     if recipe is not None:
         cache = training.caching(values, len(found.class_names), batch_size=batch_size)
     elif frames:

@@ -213,7 +213,7 @@ def evaluate(
     protocol = find_protocol(protocol)
     recogniser = protocol.of(recogniser)
     table = recogniser.about.get("recipe", {}).get("data", {})
-    manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest")})
+    manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest", "options")})
     records = _with_labels_of(recogniser, manifest, _part(recogniser, manifest, table, split))
     indexed, broken = recogniser.input.index(
         records,

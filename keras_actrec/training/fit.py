@@ -155,7 +155,9 @@ def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None,
 
 def read_data(table, data):
     """Read and split the data as `[data]` of a recipe says: the manifest and its parts."""
-    manifest = read_set(data, dataset=table.dataset, split=table.split, manifest=table.manifest)
+    manifest = read_set(
+        data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options
+    )
     parts = split_manifest(
         manifest,
         test_fold=table.test_fold,

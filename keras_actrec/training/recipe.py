@@ -55,10 +55,14 @@ class ModelTable(pydantic.BaseModel):
 
 
 class DataTable(_Table):
-    """`[data]`: how the videos are found and split. See `read_set` and `split_manifest`."""
+    """`[data]`: how the videos are found and split. See `read_set` and `split_manifest`.
+
+    `options` are further options of the set's reader: `options = { class_order = "sorted" }`.
+    """
 
     dataset: str | None = None
     split: str | int | None = None
+    options: dict[str, str | int] = {}
     manifest: str | None = None
     test_fold: int | str | None = None
     test_share: float = pydantic.Field(0.25, gt=0, lt=1)
@@ -101,11 +105,14 @@ class ClipTable(_Table):
 
 
 class SkeletonTable(_Table):
-    """`[skeleton]`, in place of `[clip]` for sets of joints. See `SkeletonTransform`."""
+    """`[skeleton]`, in place of `[clip]` for sets of joints. See `SkeletonTransform`.
+
+    `center = "none"` leaves the origin where it is.
+    """
 
     frames: int = 300
     length: Literal["pad", "resample"] = "pad"
-    center: int | None = 1
+    center: int | Literal["none"] = 1
     align: list[int] | None = None
     rotation: float = 0.0
     scale: float = 0.0
@@ -114,7 +121,8 @@ class SkeletonTable(_Table):
     @property
     def transform(self):
         """The `SkeletonTransform`."""
-        return _only(SkeletonTransform, self)
+        center = None if self.center == "none" else self.center
+        return _only(SkeletonTransform, self.model_copy(update={"center": center}))
 
 
 def _only(kind, table):
@@ -307,10 +315,15 @@ class Recipe(_Table):
         lines = []
         for table, values in self.model_dump(exclude_none=True).items():
             lines.append(f"[{table}]")
-            # TOML writes strings, numbers, booleans and arrays as JSON does.
-            lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+            lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
             lines.append("")
         return "\n".join(lines)
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)  # strings, numbers, booleans and arrays are JSON's
 
 
 _TABLES = {

@@ -67,7 +67,7 @@ def read_dataset(name, root, **options):
     return reader(root, **options)
 
 
-def read_set(data, *, dataset=None, split=None, manifest=None):
+def read_set(data, *, dataset=None, split=None, manifest=None, options=None):
     """Reads a set as `[data]` of a recipe names it: by its reader, or as a CSV file or folder of one's own.
 
     Args:
@@ -75,17 +75,24 @@ def read_set(data, *, dataset=None, split=None, manifest=None):
         dataset: one of `list_datasets()`, or `None` for `read_manifest`.
         split: the reader's option of that name, `None` for its default.
         manifest: name of the CSV file in a folder of one's own.
+        options: dict of the reader's other options, such as `{"version": "v1"}` of `diving48`.
 
     Returns:
         A `Manifest`.
 
     Raises:
-        UserError: what the readers raise, or `split` without a `dataset`.
+        UserError: what the readers raise, `split` or `options` without a `dataset`, or a split given twice.
     """
-    if dataset is not None:
-        return read_dataset(dataset, data, **({} if split is None else {"split": split}))
+    options = dict(options or {})
     if split is not None:
-        raise UserError(f"`split` goes with a `dataset`. Received: split={split!r}")
+        if "split" in options:
+            raise UserError(f"`options` must not repeat `split`. Received: options={options!r}")
+        options["split"] = split
+    if dataset is not None:
+        return read_dataset(dataset, data, **options)
+    if options:
+        name, value = next(reversed(options.items()))
+        raise UserError(f"`{name}` goes with a `dataset`. Received: {name}={value!r}")
     return read_manifest(data, manifest=manifest if Path(data).is_dir() else None)
 
 

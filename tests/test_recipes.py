@@ -1,0 +1,193 @@
+"""Every recipe in zoo/, made small, trains on a tree in its dataset's layout; its card and comments fit."""
+
+import functools
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+import trees
+from keras_actrec import evaluation, training, zoo
+from keras_actrec.data import read_dataset, read_set, split_manifest
+from keras_actrec.errors import UserError
+from keras_actrec.training import fit
+
+ZOO = Path(__file__).parents[1] / "zoo"
+FILES = sorted(ZOO.glob("*/*.toml"))
+NAMES = [f"{file.parent.name}/{file.stem}" for file in FILES]
+every_recipe = pytest.mark.parametrize("file", FILES, ids=NAMES)
+
+# What is smaller than in the recipe. All else is the recipe's: sampling, crops, splits, schedules.
+SMALL = {"units": 4, "filters": 4, "num_layers": 1, "width": 0.125}
+MOST = {"frames": 3, "every": 3, "size": 32}
+FROZEN = "efficientnet_lite0:block1_output"
+WHOLE = {
+    "bn_inception": "bn_inception:inception_3a_output",
+    "resnet50_v1_5": "resnet50_v1_5:conv2_block1_out",
+}
+OWN = {"index.csv": "folds", "manifest.csv": "splits"}
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory):
+    """Writes the tree of a layout, once."""
+    options = {"northwestern_ucla": {"episodes": 1, "views": (1, 2, 3)}}
+
+    @functools.cache
+    def write(name):
+        return getattr(trees, name)(tmp_path_factory.mktemp(name), **options.get(name, {}))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Features that the recipes share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def tree_of(recipe):
+    return recipe.data.dataset or OWN[recipe.data.manifest]
+
+
+def shrunk(file):
+    """The recipe as it is, and the values of a small one."""
+    values = tomllib.loads(file.read_text(encoding="utf-8"))
+    model = values["model"]
+    arguments = zoo.arguments_of(model["name"])
+    model |= {name: size for name, size in SMALL.items() if name in arguments}
+    model.pop("weights", None)  # nothing is downloaded
+    if arguments.get("backbone", "") is not None:
+        default = str(model.get("backbone", arguments.get("backbone"))).partition(":")[0]
+        if "backbone" in arguments:
+            model["backbone"] = WHOLE.get(default, WHOLE["bn_inception"])
+    elif "backbone" in model:
+        model["backbone"] = FROZEN
+    for name, most in MOST.items():
+        table = values.get("clip") or values["skeleton"]
+        if name in table:
+            table[name] = min(table[name], most)
+    return training.read_recipe(file), values
+
+
+def two_updates(values, data):
+    """The small recipe with as many clips a batch as make two updates of one epoch."""
+    train = values["train"] = values.get("train", {}) | {"epochs": 1, "workers": 0}
+    _, parts = fit.read_data(training.parse_recipe(values).data, data)
+    batches = 2 * max(1, train.get("accumulate", 1))
+    assert len(parts["train"]) % batches == 0  # or a smaller last batch is compiled for itself
+    train["batch_size"] = len(parts["train"]) // batches
+    return training.parse_recipe(values), parts
+
+
+def numbers(weights):
+    return {weight.path: ops.convert_to_numpy(weight).copy() for weight in weights}
+
+
+def spied(monkeypatch, name, look=lambda made: None):
+    """What a function of `fit` makes from now on, after a look at it."""
+    function, made = getattr(fit, name), []
+
+    def spy(*arguments):
+        made.append(function(*arguments))
+        look(made[-1])
+        return made[-1]
+
+    monkeypatch.setattr(fit, name, spy)
+    return made
+
+
+@every_recipe
+def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(file, tree, cache, tmp_path, monkeypatch):
+    recipe, values = shrunk(file)
+    data = tree(tree_of(recipe))
+    small, parts = two_updates(values, data)
+    built, start = spied(monkeypatch, "optimizer_of"), {}
+    spied(monkeypatch, "build_model", lambda model: start.update(numbers(model.weights)))
+    run = training.train(small, data, tmp_path / "run", cache=cache)
+    model = run.recogniser.model
+
+    record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    assert record["data"]["parts"] == {part: len(records) for part, records in parts.items()}
+    assert np.isfinite(record["last_epoch"]["loss"]) and record["last_epoch"]["loss"] > 0
+    assert int(built[0].iterations) == 2
+    still = [path for path, value in numbers(model.trainable_weights).items() if np.all(value == start[path])]
+    assert not still
+
+    result = evaluation.evaluate(run.recogniser, data, batch_size=4, workers=0)
+    assert result.videos == len(parts["test"]) and result.protocol
+    np.testing.assert_allclose(result.scores.sum(axis=1), 1, atol=1e-5)
+
+
+@every_recipe
+def test_the_variants_in_a_recipes_comment_are_recipes_for_the_same_data(file, tree):
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#   --set "):
+            command = shlex.split(re.split(r"\s{2,}", line.removeprefix("#").strip())[0])
+            assert command[::2] == ["--set"] * (len(command) // 2), line
+            recipe = training.read_recipe(file, command[1::2])
+            fit.read_data(recipe.data, tree(tree_of(recipe)))
+
+
+@every_recipe
+def test_a_card_lists_its_recipes_and_each_begins_with_a_comment_that_tells_the_cost(file):
+    card = (file.parent / "README.md").read_text(encoding="utf-8")
+    assert f"| [{file.name}]({file.name}) |" in card
+    comment = re.match(r"(#.*\n)+", file.read_text(encoding="utf-8"))
+    assert "Cost:" in comment[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["kinetics", "msr_action3d"],  # which have no recipe
+)
+def test_a_tree_has_all_its_classes_in_the_layout_of_its_reader(name, tree):
+    parts = split_manifest(read_dataset(name, tree(name)))
+    assert parts["train"] and parts["test"]
+
+
+def test_options_of_a_reader_reach_it_in_training_and_in_evaluation(tree, cache, tmp_path):
+    values = {
+        "model": {"name": "frame_pool", "backbone": FROZEN},
+        "data": {"dataset": "ucf_sports", "options": {"seed": 1}},
+        "clip": {"frames": 2, "size": 32, "crop": "none"},
+        "train": {"epochs": 1, "batch_size": 30, "workers": 0},
+    }
+    recipe, data = training.parse_recipe(values), tree("ucf_sports")
+    run = training.train(recipe, data, tmp_path / "run", cache=cache)
+    assert training.read_recipe(tmp_path / "run/recipe.toml") == recipe
+    found = read_dataset("ucf_sports", data, seed=1)
+    result = evaluation.evaluate(run.recogniser, data)
+    assert result.records == tuple(record for record in found.records if record.split == "test")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"dataset": "ucf_sports", "options": {"sed": 1}}, "ucf_sports has no option `sed`; its options are"),
+        ({"options": {"seed": 1}}, "`seed` goes with a `dataset`. Received: seed=1"),
+        ({"dataset": "ucf_sports", "split": "lan", "options": {"split": "lan"}}, "must not repeat `split`"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message, tree):
+    with pytest.raises(UserError, match=message):
+        read_set(tree("ucf_sports"), **options)
+
+
+def test_a_seed_among_the_options_draws_another_test_part(tree):
+    def test_part(**options):
+        found = read_set(tree("ucf_sports"), dataset="ucf_sports", options=options)
+        return {record.path for record in found.records if record.split == "test"}
+
+    assert test_part() == test_part(seed=0) != test_part(seed=1)
+
+
+def test_skeletons_can_be_left_where_they_are():
+    values = {"model": {"name": "stacked_rnn"}, "data": {"dataset": "basic_motions"}}
+    values |= {"skeleton": {"center": "none"}}
+    assert training.parse_recipe(values).skeleton.transform.center is None

@@ -220,6 +220,8 @@ def test_a_bad_argument_of_hman_is_named_in_one_line(arguments, message):
 def test_the_temperature_of_hman_is_that_of_boundaries_and_of_constant_attention():
     model = small("hman", attention="gumbel_constant", temperature=0.7)
     assert [float(w) for w in model.weights if w.name == "temperature"] == [pytest.approx(0.7)] * 2
+    model = small("hman", attention="gumbel_constant", temperature=0.7, attention_temperature=0.2)
+    assert [float(w) for w in model.weights if w.name == "temperature"] == pytest.approx([0.2, 0.7])
 
 
 @pytest.mark.parametrize("name", ["hman", "lstm_attention", "softmax_regression"])

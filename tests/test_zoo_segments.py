@@ -159,3 +159,16 @@ def test_imagenet_weights_go_into_the_backbone_and_leave_the_gates(tmp_path, mon
     for name in ("conv1_7x7_s2", "inception_3b_1x1_bn"):
         close(model.get_layer(name).get_weights(), source.get_layer(name).get_weights(), 0)
     assert not np.any(model.get_layer("inception_3b_1x1_gsm").gate_kernel)
+
+
+def test_sa_gsm_has_attention_behind_the_modules_that_are_named():
+    options = {"input_shape": (2, 32, 32, 3), "width": 0.125}
+    model = zoo.sa_gsm(3, attention_layers=[1, 10], **options)
+    names = [layer.name for layer in model.layers if layer.name.endswith("_attention")]
+    assert names == ["inception_3a_1x1_attention", "inception_5b_1x1_attention"]
+    assert sum(layer.name.endswith("_gsm") for layer in model.layers) == 10
+    assert (
+        zoo.sa_gsm(3, attention_layers=[], **options).count_params() == zoo.gsm(3, **options).count_params()
+    )
+    with pytest.raises(UserError, match="`attention_layers` must be a list of numbers from 1 to 10"):
+        zoo.sa_gsm(3, attention_layers=[0], **options)

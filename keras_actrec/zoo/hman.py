@@ -28,6 +28,7 @@ def hman(
     content=False,
     motion=False,
     temperature=0.3,
+    attention_temperature=None,
     reinforce_weight=1.0,
     units=2048,
     num_layers=3,
@@ -53,7 +54,8 @@ def hman(
         motion: whether to look at what changed since the frame before, how much, scaled by the training
             set's statistics, and in which row and column, instead of the features themselves. Not in the
             paper; it takes the background away and tells where the attention looked.
-        temperature: of the boundaries, and of `"gumbel_constant"`.
+        temperature: of the boundaries.
+        attention_temperature: of `"gumbel_constant"`, by default that of the boundaries.
         reinforce_weight: lambda of `"reinforce"`.
         units: width of each recurrent layer.
         num_layers: recurrent layers.
@@ -86,8 +88,10 @@ def hman(
     if motion:
         features = _parts.motion_of(features, mask)
 
+    if attention_temperature is None:
+        attention_temperature = temperature
     cell = AttentionCell(
-        _attention(attention, content, temperature),
+        _attention(attention, content, attention_temperature),
         HMRNNCell(units, num_layers=num_layers, boundary=boundary, temperature=temperature, name="hm_rnn"),
         name="cell",
     )

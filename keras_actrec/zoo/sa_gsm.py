@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, SelfAttention2D
 from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
@@ -14,6 +15,7 @@ def sa_gsm(
     input_shape=None,
     backbone="bn_inception",
     shuffle=True,
+    attention_layers=None,
     width=1.0,
     dropout=0.5,
     masked=False,
@@ -29,6 +31,8 @@ def sa_gsm(
         backbone: `"bn_inception"` or `"inception_v3"`, whole or, as `"name:layer"`, up to that layer.
         shuffle: whether the modules end with the channel shuffle of the released code, which released
             weights need. Without it a new module leaves a pretrained network as it is.
+        attention_layers: list of the numbers of the modules, from 1 at the input to 10, that have
+            self-attention behind them; None for all.
         width: multiplies the number of channels of every layer, for small models.
         dropout: rate before the classifier.
         masked: whether there is a second input `mask (B, T)`, False at padding.
@@ -49,8 +53,19 @@ def sa_gsm(
     num_classes = _parts.check_num_classes(num_classes)
     inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked, gated=True)
 
+    places = _segments.NETWORKS[backbone.partition(":")[0]][3]
+    numbers = range(1, len(places) + 1)
+    attention_layers = numbers if attention_layers is None else attention_layers
+    if not isinstance(attention_layers, (list, tuple, range)) or not set(attention_layers) <= set(numbers):
+        raise UserError(
+            f"`attention_layers` must be a list of numbers from 1 to {len(places)}. "
+            f"Received: attention_layers={attention_layers}"
+        )
+
     def gate(place, x):
         x = GateShift(shuffle=shuffle, name=f"{place}_gsm")(x, mask=mask)
+        if places.index(place) + 1 not in attention_layers:
+            return x
         return SelfAttention2D(name=f"{place}_attention")(x)
 
     features = _segments.features_of(inputs, clip, backbone, width, gate=gate)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-_LAZY = ("backbones", "checkpoints", "data", "evaluation", "insight", "layers", "training", "zoo")
+_LAZY = ("backbones", "checkpoints", "data", "evaluation", "insight", "layers", "training", "tuning", "zoo")
 
 __all__ = [*_LAZY, "load"]
 

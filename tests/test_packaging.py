@@ -17,19 +17,21 @@ import keras_actrec
 CHECKOUT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+DATA = {"zoo": "recipes", "tuning": "studies"}  # folder to the package that it becomes
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of what goes into the wheel, with a made-up model folder in zoo/."""
+    """A copy of what goes into the wheel, with a made-up folder in zoo/ and in tuning/."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, source / name)
-    for name in ("keras_actrec", "zoo"):
+    for name in ("keras_actrec", *DATA):
         shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (source / "zoo" / "made_up").mkdir()
-    for name in ("README.md", "data.toml", "results.csv", "notes.txt"):
-        (source / "zoo" / "made_up" / name).touch()
+    for folder in DATA:
+        (source / folder / "made_up").mkdir()
+        for name in ("README.md", "data.toml", "results.csv", "notes.txt"):
+            (source / folder / "made_up" / name).touch()
     return source
 
 
@@ -58,10 +60,11 @@ def test_the_wheel_carries_every_file_of_the_package(wheel, source):
     assert files - set(wheel) == set()
 
 
-def test_the_wheel_carries_recipes_cards_and_results_as_package_data(wheel):
-    found = {name for name in wheel if name.startswith("keras_actrec/recipes/made_up/")}
+@pytest.mark.parametrize("package", DATA.values())
+def test_the_wheel_carries_recipes_studies_texts_and_results_as_package_data(wheel, package):
+    found = {name for name in wheel if name.startswith(f"keras_actrec/{package}/made_up/")}
     assert found == {
-        f"keras_actrec/recipes/made_up/{name}" for name in ("README.md", "data.toml", "results.csv")
+        f"keras_actrec/{package}/made_up/{name}" for name in ("README.md", "data.toml", "results.csv")
     }
 
 
@@ -83,7 +86,9 @@ def test_every_package_folder_is_listed():
         ".".join(path.parent.relative_to(CHECKOUT).parts)
         for path in (CHECKOUT / "keras_actrec").rglob("__init__.py")
     }
-    assert {*PYPROJECT["tool"]["setuptools"]["packages"]} == folders | {"keras_actrec.recipes"}
+    assert {*PYPROJECT["tool"]["setuptools"]["packages"]} == folders | {
+        f"keras_actrec.{package}" for package in DATA.values()
+    }
 
 
 def test_constraints_pin_everything_that_is_required_inside_its_range():

@@ -21,6 +21,7 @@ PUBLIC = {
         "layers",
         "load",
         "training",
+        "tuning",
         "zoo",
     ],
     "keras_actrec.backbones": [
@@ -154,6 +155,20 @@ PUBLIC = {
         "read_recipe",
         "recipe_name",
         "train",
+    ],
+    "keras_actrec.tuning": [
+        "Axis",
+        "EleAttHyperModel",
+        "GSMHyperModel",
+        "HMANHyperModel",
+        "STRNHyperModel",
+        "Space",
+        "Study",
+        "find_study",
+        "list_studies",
+        "parse_study",
+        "read_study",
+        "run_study",
     ],
     # a new builder needs no line here: its registration names it
     "keras_actrec.zoo": [

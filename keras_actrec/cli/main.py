@@ -21,6 +21,7 @@ from keras_actrec.cli.predict import predict
 from keras_actrec.cli.results import results
 from keras_actrec.cli.synth import synth
 from keras_actrec.cli.train import train
+from keras_actrec.cli.tune import tune
 from keras_actrec.errors import UserError
 
 # Each command and whether it needs Keras, in the order of `--help`. The modules import nothing heavy: that
@@ -38,6 +39,7 @@ COMMANDS = (
     (predict, True),
     (explain, True),
     (convert, True),
+    (tune, True),
     (bench, True),
 )
 

@@ -1,0 +1,155 @@
+"""KerasTuner's oracles and its search loop, with a state that survives being killed.
+
+Only imported where a search is run: it needs KerasTuner.
+"""
+
+import contextlib
+import itertools
+import json
+import time
+import warnings
+
+import keras_tuner
+from keras_tuner.engine import base_tuner
+
+from keras_actrec._files import write_json
+from keras_actrec.errors import UserError
+
+_PAUSE = 0.2  # seconds between questions: while others run the last trials, the oracle says to ask again
+
+
+class _Durable:
+    """Keeps an oracle and its trials in one file, which is replaced at once.
+
+    KerasTuner writes a file a trial and one for the rest: killed between them, a trial is counted and never
+    run. Trials that were running are handed out again to the workers that had them.
+    """
+
+    def __init__(self, room, **options):
+        hyperparameters = keras_tuner.HyperParameters()
+        room.study.space.declare(hyperparameters)
+        super().__init__(
+            objective=keras_tuner.Objective(room.study.objective, room.study.direction),
+            hyperparameters=hyperparameters,
+            allow_new_entries=False,
+            seed=room.study.seed + 1,  # KerasTuner draws another one where it is 0
+            max_consecutive_failed_trials=None,  # it would end the search after three
+            **options,
+        )
+        self.max_trials = room.study.max_trials  # Hyperband takes it in no other way
+        self.verbose = 0
+        self.file = room.out / "oracle.json"
+        if self.file.exists():
+            self._restore(room.workers)
+
+    def save(self):
+        trials = [trial.get_state() for trial in self.trials.values()]
+        write_json(self.file, {"trials": trials, **self.get_state()})
+
+    def _restore(self, workers):
+        try:
+            state = json.loads(self.file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{self.file} is damaged: start the study anew in another --out") from error
+        for each in state.pop("trials"):
+            trial = keras_tuner.engine.trial.Trial.from_state(each)
+            self.trials[trial.trial_id] = trial
+        # It saves before it forgets that a trial that has ended was running.
+        running = {
+            worker: trial
+            for worker, trial in state["ongoing_trials"].items()
+            if trial not in state["end_order"]
+        }
+        state["ongoing_trials"] = {
+            worker: trial for worker, trial in running.items() if workers is None or worker in workers
+        }
+        state["retry_queue"] += [
+            trial for worker, trial in running.items() if worker not in state["ongoing_trials"]
+        ]
+        self.set_state(state)
+
+
+class _Grid(_Durable, keras_tuner.Oracle):
+    """All combinations in the study's order. KerasTuner's own one has no state and fails when taken up."""
+
+    def __init__(self, room):
+        self.space = room.study.space
+        super().__init__(room)
+
+    def populate_space(self, trial_id):
+        values = next(itertools.islice(self.space.combinations(), int(trial_id), None), None)
+        if values is None:
+            return {"status": "STOPPED", "values": None}
+        values = {name: self.space.axes[name].encode(value) for name, value in values.items()}
+        return {"status": "RUNNING", "values": values}
+
+
+class _Random(_Durable, keras_tuner.oracles.RandomSearchOracle):
+    """Random combinations."""
+
+
+class _Bayesian(_Durable, keras_tuner.oracles.BayesianOptimizationOracle):
+    """A Gaussian process proposes."""
+
+
+class _Hyperband(_Durable, keras_tuner.oracles.HyperbandOracle):
+    """Many short trials, the best of them longer; those are trained anew, as schedules depend on length."""
+
+    def __init__(self, room):
+        epochs = room.study.recipe_of().train.epochs
+        super().__init__(room, max_epochs=epochs, hyperband_iterations=None)
+
+
+_ORACLES = {"grid": _Grid, "random": _Random, "bayesian": _Bayesian, "hyperband": _Hyperband}
+
+
+class Tuner(base_tuner.BaseTuner):
+    """KerasTuner's loop around trials that run in processes of their own.
+
+    Args:
+        room: a `Room`.
+    """
+
+    def __init__(self, room):
+        self.room = room
+        oracle = _ORACLES[room.study.oracle](room)
+        super().__init__(oracle, directory=str(room.out), project_name="keras_tuner")
+        self.tuner_id = room.worker
+
+    def save(self):
+        """Saves the oracle, which is all there is."""
+        self.oracle.save()
+
+    def pre_create_trial(self):
+        """Ends the search when its time is up."""
+        self.room.check_time()
+        time.sleep(_PAUSE)
+
+    def run_trial(self, trial):
+        """The objective of a trial."""
+        chosen = trial.hyperparameters.values
+        epochs = [f"train.epochs={chosen['tuner/epochs']}"] if "tuner/epochs" in chosen else []
+        values = self.room.study.space.choose(trial.hyperparameters)
+        result = self.room.run_trial(trial.trial_id, values, epochs)
+        if result["status"] == "FAILED":
+            raise keras_tuner.errors.FailedTrialError(result["reason"])
+        return {self.room.study.objective: result["metrics"][self.room.study.objective]}
+
+    def on_trial_end(self, trial):
+        """Tells the oracle, which saves itself."""
+        self.oracle.end_trial(trial)
+
+
+def search(room):
+    """Run the trials of a study until its oracle has no more."""
+    with _known_warnings():
+        Tuner(room).search()
+
+
+@contextlib.contextmanager
+def _known_warnings():
+    """Pass by what KerasTuner's own code and the Gaussian process are known to warn of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(currentThread|getName)\(\) is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", module=r"sklearn\.gaussian_process")
+        yield

@@ -1,0 +1,195 @@
+"""A study on several workers: KerasTuner's chief and workers, as processes that are kept alive.
+
+The chief holds the oracle and answers over gRPC; a worker asks it for a trial, runs it and tells the result.
+The directory of the study must be seen by all of them. KerasTuner has no heartbeat: what runs on a worker
+that died stays with its name until a worker of that name asks again. So names are stable here, a process that
+ends with an error is started again under its own, and the chief is ended when the work has.
+"""
+
+import json
+import os
+import re
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_actrec._files import write_json
+from keras_actrec.errors import UserError
+from keras_actrec.tuning import report as reports
+from keras_actrec.tuning.runner import Child, DeadlinePassed, Room
+from keras_actrec.tuning.space import import_keras_tuner
+from keras_actrec.tuning.study import read_study
+from keras_actrec.tuning.trial import end_with_parent
+
+_LOOK = 0.3  # seconds between looks at the processes
+_DEATHS = 5  # of one process, without a trial that ended in between, before the study gives up
+
+
+def run_role(study, data, out, role, address, *, worker_id=None, resume=False, report=None):
+    """Run the chief of a study, or one of its workers, on this machine.
+
+    Start one chief and any number of workers, in any order, with the same study and directory. A worker that
+    died is started again under the id that it had (a Slurm array's index, a Kubernetes pod's name): it takes
+    its trial up where it stood. A chief that died is started again with `resume=True`.
+
+    Args:
+        study: a `Study`.
+        data: as of `run_study`.
+        out: the study's directory, on a file system that all machines share.
+        role: `"chief"` or `"worker"`.
+        address: `"host:port"` of the chief.
+        worker_id: name of this worker, one that no other one has.
+        resume: for the chief, as of `run_study`.
+        report: as of `run_study`.
+
+    Raises:
+        UserError: as of `run_study`; a role, an address or a name that is none.
+    """
+    import_keras_tuner()
+    _split(address)
+    room = Room(study, Path(data).absolute(), Path(out).absolute(), report=report)
+    if role == "worker":
+        _check_name(worker_id)
+        return _work(room, address, worker_id)
+    if role != "chief":
+        raise UserError(f"role must be 'chief' or 'worker'. Received: role={role!r}")
+    if worker_id is not None:
+        raise UserError(f"a chief has no id. Received: worker_id={worker_id!r}")
+    room.open(resume)
+    return room.finish(lambda: _supervise(room, address))
+
+
+def search_with_workers(room):
+    """Run the trials of a study with a chief and the room's workers on this machine, until all have ended."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _supervise(room, f"127.0.0.1:{port}")
+
+
+@dataclass
+class _Process:
+    """A chief or worker and the process that it is at the moment."""
+
+    job: Path
+    child: Child
+    done: bool = False
+    deaths: int = 0
+    ended: int = 0  # trials that had ended when it last died
+
+    @classmethod
+    def begin(cls, room, name, address):
+        job = room.out / "processes" / f"{name}.json"
+        about = {"name": name, "address": address, "workers": room.workers, "deadline": room.deadline}
+        write_json(job, {**about, "data": str(room.data), "out": str(room.out)})
+        return cls(job, _start(job))
+
+    def look(self, room):
+        """Start it again where it ended with an error."""
+        status = self.child.process.poll()
+        if status is None or self.done:
+            return
+        self.child.close()
+        self.done = status == 0
+        if not self.done:
+            self.revive(room)
+
+    def revive(self, room):
+        ended = room.count_ended()
+        self.deaths = self.deaths + 1 if ended == self.ended else 1
+        self.ended, self.done = ended, False
+        if self.deaths > _DEATHS:
+            raise UserError(
+                f"{self.job.stem} died {_DEATHS} times in a row: see {self.job.with_suffix('.txt')}"
+            )
+        self.child = _start(self.job)
+
+
+def _start(job):
+    return Child("distributed", job, job.with_suffix(".txt"))
+
+
+def _supervise(room, address):
+    """Keep a chief and the room's workers alive until their work has ended.
+
+    Where the workers are on other machines, the chief ends by itself when it has sent all of them away.
+    """
+    processes = []
+    try:
+        for name in ("chief", *(room.workers or ())):
+            processes.append(_Process.begin(room, name, address))
+        chief, *rest = processes
+        told = 0
+        while not all(process.done for process in rest or [chief]):
+            room.check_time()
+            for process in processes:
+                process.look(room)
+            ended = room.count_ended()
+            if ended != told:
+                room.report("trials", ended, room.study.max_trials, "")
+                told = ended
+            if chief.done and not all(process.done for process in rest):
+                chief.revive(room)  # a worker that died after its last trial has not been told that it was
+            time.sleep(_LOOK)
+    finally:
+        for process in processes:
+            process.child.close()
+
+
+def _work(room, address, name):
+    """Run trials that the chief gives, until it has no more; or, named `chief`, be it."""
+    import grpc
+
+    from keras_actrec.tuning._search import search
+
+    host, port = _split(address)
+    room.worker = name
+    named = {
+        "KERASTUNER_TUNER_ID": name,
+        "KERASTUNER_ORACLE_IP": host,
+        "KERASTUNER_ORACLE_PORT": port,
+        "no_grpc_proxy": host,  # gRPC asks the proxy of `http_proxy` for 127.0.0.1 too, and waits for an hour
+    }
+    before = {key: os.environ.get(key) for key in named}
+    os.environ.update(named)
+    try:
+        search(room)
+    except DeadlinePassed:
+        room.report("trials", room.count_ended(), room.study.max_trials, "the time of the study is up")
+    except grpc.RpcError as error:
+        raise UserError(
+            f"{name} has lost the chief at {address} ({error.code().name}): start both again under their ids"
+        ) from error
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
+        reports.write_trials(room.study, room.out)
+
+
+def _split(address):
+    host, colon, port = str(address).rpartition(":")
+    if not (host and colon and port.isdecimal()):
+        raise UserError(f"the address must be host:port, such as node7:8000. Received: {address!r}")
+    return host, port
+
+
+def _check_name(name):
+    # KerasTuner takes every name with "chief" in it for the chief.
+    if not name or "chief" in name or not re.fullmatch(r"[\w.-]+", name):
+        raise UserError(
+            "a worker needs an id of letters, digits and -, without the word chief, such as worker-3. "
+            f"Received: {name!r}"
+        )
+
+
+def main():
+    """Runs the chief or worker whose job is in the file that the command line names."""
+    end_with_parent()
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    out = Path(job["out"])
+    room = Room(
+        read_study(out / "study.toml"), Path(job["data"]), out, job["deadline"], workers=job["workers"]
+    )
+    _work(room, job["address"], job["name"])

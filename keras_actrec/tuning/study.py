@@ -1,0 +1,359 @@
+"""Studies: a search space over a recipe, its objective and its budget, as typed TOML."""
+
+import difflib
+import functools
+import json
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import pydantic
+
+import keras_actrec
+from keras_actrec.errors import UserError
+from keras_actrec.training import find_recipe, read_recipe, train
+from keras_actrec.training.fit import read_data
+from keras_actrec.training.learner import build_model
+from keras_actrec.tuning.space import Axis, Space, overrides_of
+
+_RECIPE_TABLES = ("model", "data", "clip", "skeleton", "train")
+_MOST_BUILT = 64  # models that `describe` builds
+
+
+class _Table(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Budget(_Table):
+    """`[budget]`: what a trial that exceeds it fails by; `study_seconds` ends the study.
+
+    `parameters` are trainable ones, counted before a trial trains. `trial_memory_mb` is the resident memory
+    of the trial's process, in 10^6 bytes.
+    """
+
+    parameters: int | None = pydantic.Field(None, gt=0)
+    trial_seconds: float | None = pydantic.Field(None, gt=0)
+    trial_memory_mb: float | None = pydantic.Field(None, gt=0)
+    study_seconds: float | None = pydantic.Field(None, gt=0)
+
+
+class Layout(_Table):
+    """`[table]`: the table of the paper. `paper` holds its figures under the labels of the rows.
+
+    The label of a row are the values of the axes in `row`, `"98-104"`, or, of several, `"2, true"`; an axis
+    that the row does not have is left out.
+    """
+
+    row: str | list[str]
+    column: str
+    paper: dict[str, float] = {}
+    note: str = ""
+
+    @property
+    def rows(self):
+        """The axes of `row` as a list."""
+        return [self.row] if isinstance(self.row, str) else self.row
+
+    def label(self, values):
+        """The label of the row of a combination, a dict of axis to value."""
+        shown = [values[name] for name in self.rows if name in values]
+        return ", ".join(value if isinstance(value, str) else json.dumps(value) for value in shown)
+
+
+class StudyTable(_Table):
+    """`[study]`: what is searched for, and how.
+
+    name: of the study, by default its folder's. title: one line. paper: which table. recipe: the base, a file
+        beside the study's or anywhere, or a name such as `hman/synthetic`. set: overrides of the base.
+    objective: a column of the history; the last epoch counts, whose weights are kept. direction: `max` or
+        `min`.
+    oracle: `grid`, `random`, `bayesian` or `hyperband`, which sets `train.epochs` itself, up to the base's.
+    max_trials: trials, fewer where the space has fewer combinations. seed: of the oracle.
+    winner_seeds: `train.seed` of the runs in which the best configuration is trained again.
+    """
+
+    name: str
+    title: str
+    paper: str = ""
+    recipe: str
+    overrides: list[str] = pydantic.Field([], alias="set")
+    objective: Literal["val_accuracy", "val_loss", "accuracy", "loss"] = "val_accuracy"
+    direction: Literal["max", "min"] = "max"
+    oracle: Literal["grid", "random", "bayesian", "hyperband"] = "grid"
+    max_trials: int = pydantic.Field(ge=1)
+    seed: int = pydantic.Field(0, ge=0)
+    winner_seeds: list[int] = [0, 1, 2]
+
+
+class Study(StudyTable):
+    """A study, as `[study]`, `[budget]`, `[space."table.key"]` and `[table]` of a TOML file say.
+
+    See `StudyTable`, `Budget`, `Axis` and `Layout` for the keys. `read_study` makes it.
+    """
+
+    budget: Budget = Budget()
+    axes: dict[str, Axis] = pydantic.Field(alias="space", min_length=1)
+    table: Layout | None = None
+
+    @functools.cached_property
+    def space(self):
+        """The `Space`, whose axes are keys of the recipe."""
+        return Space(self.axes)
+
+    def recipe_of(self, overrides=()):
+        """The `Recipe` of a trial: the base with the study's overrides and then these."""
+        return read_recipe(self.recipe, [*self.overrides, *overrides])
+
+    def to_toml(self):
+        """The study as TOML, which `read_study` reads back as the same."""
+        values = self.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
+        budget, axes, table = (values.pop(key, None) for key in ("budget", "space", "table"))
+        axes = {f"space.{json.dumps(name)}": axis for name, axis in axes.items()}
+        tables = {"study": values, "budget": budget or {}, **axes}
+        tables |= {"table": table} if table else {}
+        lines = []
+        for name, table in tables.items():
+            lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items()), ""]
+        return "\n".join(lines)
+
+    def describe(self, data, *, report=None):
+        """Look at the study before it runs: build its models, and train the base for two epochs.
+
+        Args:
+            data: a CSV file or a folder, as `train` takes it.
+            report: as of `train`.
+
+        Returns:
+            dict of `combinations` (None: no end of them), `trials`, `epochs` of a trial, `seconds`, an
+            estimate for all trials and the winner's runs, one after the other, on this machine; `smallest`
+            and `largest` number of trainable parameters; and `refused`, combinations that cannot be built,
+            with the reason.
+
+        Raises:
+            UserError: for data that cannot be trained on, or a base that has no such objective.
+        """
+        combinations = self.space.size()
+        trials = min(self.max_trials, combinations or self.max_trials)
+        epochs = self.recipe_of().train.epochs
+        counts, refused = self._parameters(data)
+        once, start, epoch = self._measure(data, report)
+        runs = trials + len(self.winner_seeds)
+        return {
+            "combinations": combinations,
+            "trials": trials,
+            "epochs": epochs,
+            "seconds": once + runs * (start + epochs * epoch),
+            "smallest": min(counts, default=None),
+            "largest": max(counts, default=None),
+            "refused": refused,
+        }
+
+    def _parameters(self, data):
+        """Trainable parameters of the models of the space, and what cannot be built."""
+        size = self.space.size()
+        few = size is not None and size <= _MOST_BUILT
+        models = {}
+        for values in self.space.combinations() if few else self.space.samples():
+            overrides = overrides_of(values)
+            recipe = self.recipe_of(overrides)
+            models.setdefault(repr((recipe.model, recipe.clip, recipe.skeleton)), (recipe, overrides))
+        counts, refused = [], []
+        for recipe, overrides in models.values():
+            manifest, parts = read_data(recipe.data, data)
+            try:
+                indexed, _ = recipe.input.index(parts["train"][:1])
+                model = build_model(recipe, len(manifest.class_names), indexed)
+            except UserError as error:
+                refused.append(f"{' '.join(overrides)}: {error}")
+                continue
+            counts.append(model.count_params() - sum(w.size for w in model.non_trainable_weights))
+            keras.utils.clear_session(free_memory=False)
+        return counts, refused
+
+    def _measure(self, data, report):
+        """Seconds of what is computed once, of a run's start, and of an epoch, with the base."""
+        overrides = overrides_of(next(self.space.samples()))
+        recipe = self.recipe_of([*overrides, "train.epochs=2"])
+        times = {"begin": time.perf_counter()}
+
+        def watch(stage, done, total, text=""):
+            times.setdefault((stage, "first"), time.perf_counter())
+            times[stage, "last"] = time.perf_counter()
+            if report is not None:
+                report(stage, done, total, text)
+
+        with tempfile.TemporaryDirectory() as folder:
+            run = train(recipe, data, Path(folder) / "run", cache=Path(folder) / "cache", report=watch)
+        if self.objective not in run.record["last_epoch"]:
+            raise UserError(
+                f"{self.name}: study.objective={self.objective!r} needs a validation part: "
+                "put data.validation_share=0.25 into `set`"
+            )
+        epoch = times["epochs", "last"] - times["epochs", "first"]
+        once = times.get(("features", "last"), 0) - times.get(("features", "first"), 0)
+        return once, times["epochs", "first"] - times["begin"] - epoch - once, epoch
+
+
+def find_study(name):
+    """The file of a study: a path, or the name of one that comes with the library, `"hman_frames"`.
+
+    Raises:
+        UserError: where there is none, with the nearest one there is.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = list_studies()
+    short = str(name).removeprefix("tuning/").removesuffix("/study.toml").rstrip("/")
+    if short in known:
+        return known[short]
+    near = difflib.get_close_matches(short, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+    raise UserError(f"there is no study {str(name)!r}: {hint}")
+
+
+def list_studies():
+    """The studies that come with the library: name to file."""
+    package = Path(keras_actrec.__file__).parent
+    # In a wheel they lie in the package, in a checkout beside it.
+    folders = [folder for folder in (package / "studies", package.parent / "tuning") if folder.is_dir()]
+    return {path.parent.name: path for folder in folders[:1] for path in sorted(folder.glob("*/study.toml"))}
+
+
+def read_study(path, overrides=()):
+    """Read a study.
+
+    Args:
+        path: a TOML file, or the name of a study that comes with the library.
+        overrides: strings. `"study.max_trials=2"` and `"budget.trial_seconds=60"` change the study,
+            `"train.epochs=3"` the base recipe; of an axis, `"clip.frames=30"`, it leaves this value alone.
+
+    Returns:
+        A `Study`.
+
+    Raises:
+        UserError: for a file that is not there or not TOML, an unknown key (with the nearest name), a
+            value of the wrong type, or a space that the recipe refuses; of a grid all combinations are tried.
+    """
+    file = find_study(path)
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not TOML: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    head = values.get("study")
+    if isinstance(head, dict):
+        head.setdefault("name", file.resolve().parent.name)
+        beside = file.resolve().parent / str(head.get("recipe"))
+        if beside.is_file():
+            head["recipe"] = str(beside)
+    return parse_study(values, file)
+
+
+def parse_study(values, source="study"):
+    """Check nested dicts and return the `Study`. `source` names them in errors."""
+    for table in values:
+        if table not in _TABLES:
+            raise UserError(f"{source}: unknown table {table!r}; {_hint(table, _TABLES)}")
+    if not isinstance(values.get("study"), dict):
+        raise UserError(f"{source}: the table [study] is missing")
+    rest = {key: value for key, value in values.items() if key != "study"}
+    try:
+        study = Study.model_validate({**values["study"], **rest})
+    except pydantic.ValidationError as error:
+        raise UserError(f"{source}: {_first_problem(error)}") from error
+    try:
+        _check(study)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    return study
+
+
+_TABLES = {"study": StudyTable, "budget": Budget, "space": Axis, "table": Layout}
+
+
+def _check(study):
+    """Refuse what does not go together."""
+    if (study.direction == "min") != study.objective.endswith("loss"):
+        fit = "min" if study.objective.endswith("loss") else "max"
+        raise UserError(
+            f"study.direction must be {fit!r} for {study.objective}. Received: {study.direction!r}"
+        )
+    find_recipe(study.recipe)
+    endless = [name for name, axis in study.axes.items() if axis.choices is None]
+    if study.oracle == "grid" and endless:
+        raise UserError(f"study.oracle='grid' needs an end of all values: give {endless[0]} values or a step")
+    if study.oracle == "hyperband" and "train.epochs" in study.axes:
+        raise UserError("study.oracle='hyperband' sets train.epochs itself: take the axis out")
+    for values in study.space.combinations() if study.oracle == "grid" else study.space.samples():
+        overrides = overrides_of(values)
+        try:
+            study.recipe_of(overrides)
+        except UserError as error:
+            raise UserError(f"with {' '.join(overrides)}: {error}") from error
+    for name in study.table.rows if study.table else ():
+        if name not in study.axes:
+            raise UserError(f"table.row: there is no axis {name!r}; {_hint(name, study.axes)}")
+
+
+def _override(values, override):
+    name, equals, text = override.partition("=")
+    table, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        raise UserError(f"--set takes table.key=value, such as study.max_trials=4. Received: {override!r}")
+    if table not in _RECIPE_TABLES:
+        values.setdefault(table, {})[key] = _value(text)
+    elif name.strip() in values.get("space", {}):
+        axis = values["space"][name.strip()]
+        values["space"][name.strip()] = {
+            "values": [_value(text)],
+            **{k: axis[k] for k in ("when",) if k in axis},
+        }
+    else:
+        head = values.setdefault("study", {})
+        head["set"] = [*head.get("set", []), override]
+
+
+def _value(text):
+    try:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _toml(value: Any):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)  # strings, numbers, booleans and arrays are as in JSON
+
+
+def _hint(name, known):
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+
+
+def _first_problem(error):
+    problem = error.errors()[0]
+    table, *rest = (str(part) for part in problem["loc"])
+    if table not in _TABLES:  # a key of [study]
+        table, rest = "study", [table, *rest]
+    if table == "space":
+        axis, *rest = rest or [""]
+        name = ".".join([f"space.{json.dumps(axis)}", *rest[:1]])
+    else:
+        name = ".".join([table, *rest[:1]])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {name!r}; {_hint(rest[0], _keys(_TABLES[table]))}"
+    if problem["type"] == "missing":
+        return f"{name!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    line = f"{name}: {message[0].lower()}{message[1:]}"
+    return line if problem["type"] == "value_error" else f"{line}. Received: {problem['input']!r}"
+
+
+def _keys(table):
+    return [field.alias or name for name, field in table.model_fields.items()]

@@ -1,0 +1,118 @@
+"""One trial, in a process of its own: trains a recipe, scores it, writes what came of it."""
+
+import json
+import math
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import keras
+
+from keras_actrec import artefact, evaluation, training
+from keras_actrec._files import write_json
+from keras_actrec.errors import UserError
+from keras_actrec.training.fit import read_data
+from keras_actrec.training.learner import build_model
+
+
+def run(job):
+    """Train and score as `job`, a dict, says: the trial's result.
+
+    A run directory that is there already is gone on with: from its last epoch, or, where it is finished, from
+    its model. A result is `status` (`COMPLETED` or `FAILED`), `reason`, and, where it is completed,
+    `metrics`, `epochs`, `parameters`, the `seconds` of training in this process, and `protocol`. The metrics
+    are those of the last epoch, whose weights are kept, and with `job["test"]` those of the test part:
+    `test_top1`, `test_mean_class` and the number of its videos, `test_videos`.
+    """
+    recipe, folder, objective = training.read_recipe(job["recipe"]), Path(job["run"]), job["objective"]
+    manifest, parts = read_data(recipe.data, job["data"])
+    if objective.startswith("val_") and not parts["validation"]:
+        raise UserError(f"{objective} needs a validation part: put data.validation_share=0.2 into `set`")
+    if job["parameters"] is not None:
+        count = _count(recipe, len(manifest.class_names), parts["train"])
+        if count > job["parameters"]:
+            return failed(
+                f"over budget: {count:,} trained parameters, budget.parameters={job['parameters']:,}"
+            )
+    if (folder / "model.keras").exists():
+        recogniser = artefact.load(folder / "model.keras")
+    else:
+        run = training.train(recipe, job["data"], folder, cache=job["cache"], report=_report)
+        recogniser = run.recogniser
+    record = recogniser.about
+    metrics, protocol = dict(record["last_epoch"]), ""
+    if not math.isfinite(metrics[objective]):
+        return failed(f"{objective} is not a number: lower train.learning_rate, or set train.clipnorm=1")
+    if job["test"] and record["data"]["parts"]["test"]:
+        scores = evaluation.evaluate(
+            recogniser,
+            job["data"],
+            on_error=recipe.data.on_error,
+            max_skipped=recipe.data.max_skipped,
+            cache=job["cache"],
+        )
+        protocol = scores.protocol
+        metrics |= {
+            "test_top1": scores.top1,
+            "test_mean_class": scores.mean_class,
+            "test_videos": scores.videos,
+        }
+    return {
+        "status": "COMPLETED",
+        "reason": "",
+        "metrics": {name: float(value) for name, value in metrics.items()},
+        "epochs": len((folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1,
+        "parameters": _trainable(recogniser.model),
+        "seconds": record["seconds"],
+        "protocol": protocol,
+    }
+
+
+def failed(reason):
+    """The result of a trial that came to nothing."""
+    return {"status": "FAILED", "reason": " ".join(str(reason).split())}
+
+
+def end_with_parent():
+    """End this process when the one that started it is gone, also by `kill -9`, and its end of the pipe."""
+    pipe = sys.stdin.fileno()
+
+    def watch():
+        os.read(pipe, 1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _count(recipe, num_classes, records):
+    """Trained weights of a recipe's model, of which nothing is left behind."""
+    indexed = ()
+    if recipe.skeleton is not None:  # a file shows the number of joints
+        indexed, _ = recipe.input.index(records, on_error="skip", max_skipped=1.0)
+    count = _trainable(build_model(recipe, num_classes, indexed))
+    keras.backend.clear_session()
+    return count
+
+
+def _trainable(model):
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def _report(stage, done, total, text=""):
+    if stage == "epochs":
+        print(f"epoch {done}/{total}  {text}", flush=True)
+
+
+def main():
+    """Runs the trial whose job is in the file that the command line names."""
+    end_with_parent()
+    file = Path(sys.argv[1])
+    job = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        result = run(job)
+    except Exception as error:  # whatever goes wrong in a trial is its result
+        traceback.print_exc()
+        result = failed(error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+    write_json(job["result"], result)

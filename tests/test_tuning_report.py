@@ -1,0 +1,207 @@
+"""What a study's directory says of its trials."""
+
+import csv
+import importlib.util
+import json
+import math
+import statistics
+
+import numpy as np
+import pytest
+
+from keras_actrec import tuning
+from keras_actrec.tuning import report
+
+RUN = {
+    "data": {"found": 9, "official": None, "parts": {"train": 5, "validation": 2, "test": 2}},
+    "versions": {"jax": "0.1"},
+    "backend": "jax",
+    "commit": "abc",
+    "machine": "M",
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "recipe.toml").write_text('[model]\nname = "tsn"\n[train]\nepochs = 2\n')
+
+    def make(axes, table=None, **head):
+        head = {"name": "s", "title": "T", "recipe": str(tmp_path / "recipe.toml"), "max_trials": 9} | head
+        tables = {"study": head, "space": axes}
+        return tuning.parse_study(tables | ({"table": table} if table else {}))
+
+    return make
+
+
+def write(
+    out, name, values, score, *, test=None, videos=100, kind="trials", reason="no luck", parameters=1234
+):
+    folder = out / kind / name
+    (folder / "run").mkdir(parents=True)
+    overrides = [f"{key}={value}" for key, value in values.items()]
+    (folder / "trial.json").write_text(json.dumps({"values": values, "overrides": overrides}))
+    (folder / "recipe.toml").write_text('[model]\nname = "tsn"\n')
+    (folder / "run" / "run.json").write_text(json.dumps(RUN))
+    if score is None:
+        result = {"status": "FAILED", "reason": reason}
+    else:
+        metrics = {"val_accuracy": score, "val_loss": score}
+        metrics |= {} if test is None else {"test_top1": test, "test_videos": videos}
+        result = {"status": "COMPLETED", "reason": "", "metrics": metrics, "epochs": 2, "seconds": 1.5}
+        result |= {"parameters": parameters, "protocol": "one view"}
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+FRAMES = {"clip.frames": {"values": [30, 40, 50]}}
+
+
+def frames_table(**changes):
+    return {
+        "row": "clip.frames",
+        "column": "accuracy",
+        "paper": {"30": 71.0, "40": 77.8, "50": 75.0},
+    } | changes
+
+
+def test_the_table_has_the_papers_column_beside_ours_in_the_papers_rows(study, tmp_path):
+    write(tmp_path, "0", {"clip.frames": 50}, 0.7, test=0.6)
+    write(tmp_path, "1", {"clip.frames": 30}, 0.5, test=0.5)
+    write(tmp_path, "2", {"clip.frames": 40}, None)
+    lines = report.table(study(FRAMES, frames_table()), report.read_trials(tmp_path)).splitlines()
+    assert (
+        lines[0] == "| clip.frames | accuracy, paper | accuracy, here | val_accuracy | parameters | status |"
+    )
+    assert lines[2:5] == [
+        "| 30 | 71.0 | 50.0 | 0.5000 | 1,234 | completed |",
+        "| 40 | 77.8 |  |  |  | failed: no luck |",
+        "| 50 | 75.0 | 60.0 | 0.7000 | 1,234 | completed |",
+    ]
+
+
+def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
+    layout = frames_table(column="error rate", paper={"30": 0.197, "40": 0.231})
+    write(tmp_path, "0", {"clip.frames": 30}, 0.5, test=0.75, videos=1000)
+    write(tmp_path, "1", {"clip.frames": 40}, 0.5, test=0.5, videos=1000)
+    text = report.table(study(FRAMES, layout), report.read_trials(tmp_path))
+    assert "| 30 | 0.197 | 0.250 |" in text and "| 40 | 0.231 | 0.500 |" in text
+    assert (
+        "The paper's best row is 30, here it is 30; 30 leads" in text
+        and "**The finding holds here.**" in text
+    )
+
+
+@pytest.mark.parametrize(
+    "tests, videos, verdict",
+    [
+        ((0.5, 0.9, 0.6), 1000, "The finding holds here"),
+        ((0.9, 0.5, 0.6), 1000, "The finding does not hold here"),
+        ((0.50, 0.55, 0.52), 100, "Too little data to tell"),
+        ((0.55, 0.50, 0.52), 100, "Too little data to tell"),
+        ((1.0, 1.0, 1.0), 5, "Too little data to tell"),
+    ],
+)
+def test_a_finding_holds_only_beyond_two_standard_errors(tests, videos, verdict, study, tmp_path):
+    for place, (frames, test) in enumerate(zip((30, 40, 50), tests, strict=True)):
+        write(tmp_path, str(place), {"clip.frames": frames}, 0.5, test=test, videos=videos)
+    text = report.table(study(FRAMES, frames_table()), report.read_trials(tmp_path))
+    assert verdict in text
+    assert f"on {videos} test videos" in text
+
+
+def test_of_several_trials_in_a_row_the_objective_chooses_and_not_the_test(study, tmp_path):
+    axes = FRAMES | {"train.seed": {"values": [0, 1]}}
+    write(tmp_path, "0", {"clip.frames": 30, "train.seed": 0}, 0.8, test=0.4)
+    write(tmp_path, "1", {"clip.frames": 30, "train.seed": 1}, 0.6, test=0.9)
+    text = report.table(study(axes, frames_table()), report.read_trials(tmp_path))
+    assert "| 30 | 71.0 | 40.0 | 0.8000 |" in text
+
+
+def test_the_best_trial_is_a_completed_one_and_follows_the_direction(study, tmp_path):
+    write(tmp_path, "0", {"clip.frames": 30}, None)
+    assert report.best_trial(study(FRAMES), report.read_trials(tmp_path)) is None
+    for name, score in (("1", 0.5), ("2", 0.7), ("3", 0.7), ("10", 0.6)):
+        write(tmp_path, name, {"clip.frames": 30}, score)
+    trials = report.read_trials(tmp_path)
+    assert [trial.name for trial in trials] == ["0", "1", "2", "3", "10"]
+    assert report.best_trial(study(FRAMES), trials).name == "2"
+    least = study(FRAMES, objective="val_loss", direction="min")
+    assert report.best_trial(least, trials).name == "1"
+
+
+def test_trials_csv_has_a_column_an_axis_also_for_lists_and_what_is_not_there(study, tmp_path):
+    axes = {
+        "clip.frames": {"values": [30, 40]},
+        "train.milestones": {"values": [[1], [1, 2]], "when": {"clip.frames": [40]}},
+    }
+    lists = study(axes, set=["train.schedule=multistep"])
+    write(tmp_path, "0", {"clip.frames": 30}, 0.25)
+    write(tmp_path, "1", {"clip.frames": 40, "train.milestones": [1, 2]}, None, reason="a, b")
+    report.write_trials(lists, tmp_path)
+    with open(tmp_path / "trials.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first == {
+        "number": "0",
+        "status": "COMPLETED",
+        "reason": "",
+        "clip.frames": "30",
+        "train.milestones": "",
+        "val_accuracy": "0.25",
+        "epochs": "2",
+        "parameters": "1234",
+        "seconds": "1.5",
+    }
+    assert (second["status"], second["reason"], second["train.milestones"]) == ("FAILED", "a, b", "[1, 2]")
+
+
+def test_the_interval_is_students(study):
+    values = [0.5, 0.6, 0.7]
+    half = 4.302653 * statistics.stdev(values) / math.sqrt(3)  # t table, 2 degrees of freedom, 97.5 %
+    assert report.interval(values) == f"0.6000 ± {half:.4f}"
+    assert report.interval([0.5]) == "0.5000"
+
+
+def test_importance_finds_the_axis_that_counts():
+    rng = np.random.default_rng(0)
+    codes = rng.uniform(size=(40, 3))
+    found = report.importance(codes, 2 * codes[:, 1] + 0.01 * rng.normal(size=40))
+    assert found.argmax() == 1 and found[1] > 10 * max(found[0], found[2])
+
+
+def test_the_report_keeps_what_stands_around_the_results(study, tmp_path):
+    (tmp_path / "README.md").write_text("# Mine\n\nWords.\n")
+    for place, frames in enumerate((30, 40, 50, 30)):
+        write(tmp_path, str(place), {"clip.frames": frames}, 0.1 * place, test=0.5)
+    write(tmp_path, "seed-7", {"clip.frames": 30}, 0.4, test=0.3, kind="winner/3")
+    write(tmp_path, "seed-8", {"clip.frames": 30}, 0.4, test=0.9, kind="winner/2")  # of an earlier winner
+    for _ in range(2):
+        report.write_report(study(FRAMES, frames_table()), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("# Mine\n\nWords.\n\n<!-- results:begin -->\n| clip.frames |")
+    assert text.count("results:begin") == text.count("results:end") == 1
+    assert "Best: trial 3, val_accuracy 0.3000, with clip.frames=30" in text
+    assert "Trained again with 1 seeds: test_top1 0.3000 (0.3000)." in text
+    assert (
+        "9 files found, unknown official, 5 to train on, 2 to choose by, 2 to test; jax 0.1, commit abc"
+        in text
+    )
+    best = (tmp_path / "best.toml").read_text()
+    assert best == '# s: trial 3, val_accuracy 0.3000\n[model]\nname = "tsn"\n'
+    for name in ("parallel.png", "importance.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_few_trials_have_no_pictures(study, tmp_path):
+    write(tmp_path, "0", {"clip.frames": 30}, 0.1)
+    report.write_report(study(FRAMES), tmp_path)
+    assert "No pictures: they need 4 completed trials that differ." in (tmp_path / "README.md").read_text()
+    assert not (tmp_path / "parallel.png").exists()
+
+
+def test_without_matplotlib_the_report_names_the_extra(study, tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name)
+    )
+    write(tmp_path, "0", {"clip.frames": 30}, 0.1)
+    report.write_report(study(FRAMES), tmp_path)
+    assert "No pictures: pip install 'keras_actrec[viz]'." in (tmp_path / "README.md").read_text()

@@ -1,0 +1,336 @@
+"""Studies: what the TOML means, what is refused and how, the studies that come along, and the command."""
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import trees
+from keras_actrec import tuning
+from keras_actrec.cli.main import app
+from keras_actrec.errors import UserError
+from keras_actrec.training import read_recipe
+from keras_actrec.tuning import list_studies, parse_study, read_study
+
+FILES = sorted((Path(__file__).parents[1] / "tuning").glob("*/study.toml"))
+
+RECIPE = """
+[model]
+name = "stacked_rnn"
+units = 2
+num_layers = 1
+
+[data]
+dataset = "northwestern_ucla"
+split = "view1_view2"
+validation_share = 0.25
+
+[skeleton]
+frames = 4
+length = "resample"
+
+[train]
+epochs = 5
+batch_size = 40
+workers = 0
+"""
+
+STUDY = """
+[study]
+title = "gate and width"
+paper = "a paper, table 1"
+recipe = "recipe.toml"
+set = ["train.epochs=3"]
+max_trials = 10
+winner_seeds = [0, 1]
+
+[budget]
+parameters = 5_000
+
+[space."model.name"]
+values = ["stacked_rnn", "eleatt_rnn"]
+
+[space."model.attention_layers"]
+values = [[], [1]]
+when = { "model.name" = ["eleatt_rnn"] }
+
+[space."skeleton.velocity"]
+values = [false, true]
+
+[table]
+row = ["model.name", "model.attention_layers"]
+column = "accuracy"
+paper = { "stacked_rnn" = 0.5, "eleatt_rnn, [1]" = 0.6 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    (folder / "study.toml").write_text(STUDY, encoding="utf-8")
+    return folder
+
+
+def refusal(folder, old, new):
+    """The one line that refuses the study with a piece of its text replaced."""
+    assert old in STUDY
+    (folder / "study.toml").write_text(STUDY.replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_study(folder / "study.toml")
+    message = str(caught.value)
+    assert message.startswith(f"{folder / 'study.toml'}: ") and "\n" not in message
+    return message.removeprefix(f"{folder / 'study.toml'}: ")
+
+
+def test_a_study_is_what_its_file_says(folder):
+    study = read_study(folder / "study.toml")
+    assert (study.name, study.title, study.paper) == ("gate", "gate and width", "a paper, table 1")
+    assert (study.objective, study.direction, study.oracle, study.seed) == ("val_accuracy", "max", "grid", 0)
+    assert (study.max_trials, study.winner_seeds, study.overrides) == (10, [0, 1], ["train.epochs=3"])
+    assert (study.budget.parameters, study.budget.trial_seconds) == (5000, None)
+    assert list(study.space.axes) == ["model.name", "model.attention_layers", "skeleton.velocity"]
+    assert study.space.size() == (1 + 2) * 2
+
+
+def test_the_recipe_of_a_trial_is_the_base_with_the_overrides_of_the_study_and_its_own(folder):
+    study = read_study(folder / "study.toml")
+    expected = read_recipe(folder / "recipe.toml", ["train.epochs=3", "skeleton.velocity=true"])
+    assert study.recipe_of(["skeleton.velocity=true"]) == expected
+    assert study.recipe_of(["train.epochs=2"]).train.epochs == 2
+
+
+def test_a_recipe_is_looked_for_beside_the_study_first(folder, monkeypatch, tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("units = 2", "units = 9"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert read_study("gate/study.toml").recipe_of().model.arguments["units"] == 2
+
+
+def test_what_to_toml_writes_is_read_back_as_the_same_study(folder, tmp_path):
+    study = read_study(folder / "study.toml", ["study.seed=4", "budget.trial_seconds=1.5"])
+    path = tmp_path / "elsewhere" / "again.toml"
+    path.parent.mkdir()
+    path.write_text(study.to_toml(), encoding="utf-8")
+    assert read_study(path) == study
+
+
+def test_the_label_of_a_row_leaves_out_what_the_row_does_not_have(folder):
+    table = read_study(folder / "study.toml").table
+    assert table.label({"model.name": "stacked_rnn", "skeleton.velocity": True}) == "stacked_rnn"
+    values = {"model.name": "eleatt_rnn", "model.attention_layers": [1]}
+    assert table.label(values) == "eleatt_rnn, [1]"
+
+
+def test_overrides_change_the_study_its_base_and_its_axes(folder):
+    overrides = ["study.max_trials=2", "train.epochs=1", "study.oracle=random", "skeleton.velocity=true"]
+    study = read_study(folder / "study.toml", overrides)
+    assert (study.max_trials, study.oracle) == (2, "random")
+    assert study.recipe_of().train.epochs == 1
+    assert {values["skeleton.velocity"] for values in study.space.combinations()} == {True}
+    assert study.space.size() == 3
+
+
+def test_an_axis_that_is_left_one_value_keeps_its_condition(folder):
+    study = read_study(folder / "study.toml", ["model.attention_layers=[1]"])
+    rows = [study.table.label(values) for values in study.space.combinations()]
+    assert set(rows) == {"stacked_rnn", "eleatt_rnn, [1]"}
+
+
+KEY = "max_trials = 10"
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("[study]", "[studi]", "unknown table 'studi'; did you mean 'study'?"),
+        ("[budget]", "[budgets]", "unknown table 'budgets'; did you mean 'budget'?"),
+        ('title = "gate and width"\n', "", "'study.title' is missing"),
+        ("max_trials", "max_trial", "'study.max_trials' is missing"),
+        (KEY, f"{KEY}\norakel = 3", "unknown key 'study.orakel'; did you mean 'oracle'"),
+        (KEY, "max_trials = 0", "max_trials: input should be greater than or equal to 1"),
+        (KEY, 'max_trials = "10"', "study.max_trials: input should be a valid integer"),
+        (KEY, f'{KEY}\noracle = "gird"', "study.oracle: input should be 'grid', 'random'"),
+        (KEY, f'{KEY}\nobjective = "val_loss"', "direction must be 'min' for val_loss"),
+        (KEY, f'{KEY}\ndirection = "min"', "direction must be 'max' for val_accuracy"),
+        ("parameters", "parameter", "unknown key 'budget.parameter'; did you mean 'parameters'?"),
+        ("5_000", "0", "budget.parameters: input should be greater than 0. Received: 0"),
+        ("[[], [1]]", "[]", 'space."model.attention_layers".values: list should have at least 1 item'),
+        ("[[], [1]]", "[[1], [1]]", 'space."model.attention_layers": a value stands twice'),
+        ("when", "wenn", "unknown key 'space.\"model.attention_layers\".wenn'; did you mean 'when'?"),
+        ('["eleatt_rnn"]', '["eleat_rnn"]', "`when`: model.name is never 'eleat_rnn'"),
+        ("recipe.toml", "hman/synthetik", "no recipe 'hman/synthetik': did you mean 'hman/synthetic'?"),
+        ("train.epochs=3", "train.epoch=3", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("skeleton.velocity", "skeleton.velocit", "unknown key 'skeleton.velocit'; did you mean"),
+        ("skeleton.velocity", "velocity", "--set takes table.key=value"),
+        ('"eleatt_rnn"]\n\n', '"eleat_rnn"]\n\n', "model.name is never 'eleatt_rnn'"),
+        ("[false, true]", "[false, 1.5]", 'with model.name="stacked_rnn" skeleton.velocity=1.5:'),
+        (
+            "[false, true]\n",
+            '[false, true]\n\n[space."train.learning_rate"]\nlow = 0.1\nhigh = 1.0\n',
+            "study.oracle='grid' needs an end of all values: give train.learning_rate values or a step",
+        ),
+        (
+            '"model.attention_layers"]\ncolumn',
+            '"model.units"]\ncolumn',
+            "table.row: there is no axis 'model.units'",
+        ),
+        ("column", "colum", "'table.column' is missing"),
+    ],
+)
+def test_a_study_that_means_nothing_is_refused_in_one_line(folder, old, new, words):
+    assert words in refusal(folder, old, new)
+
+
+def test_of_a_grid_all_combinations_are_tried_on_the_recipe(folder):
+    text = '[space."train.optimizer"]\nvalues = ["adam", "rprop"]\n[space."train.clipnorm"]\nvalues = [1.0]\n'
+    message = refusal(folder, "[table]", f"{text}[table]")
+    assert (
+        'train.optimizer="rprop" train.clipnorm=1.0' in message
+        and "train.clipnorm: must be left out" in message
+    )
+
+
+def test_hyperband_sets_the_epochs_itself(folder):
+    text = 'set = []\noracle = "hyperband"\n'
+    (folder / "study.toml").write_text(
+        STUDY.replace('set = ["train.epochs=3"]\n', text)
+        .replace("skeleton.velocity", "train.epochs")
+        .replace("[false, true]", "[1, 2]"),
+        encoding="utf-8",
+    )
+    with pytest.raises(UserError, match="study.oracle='hyperband' sets train.epochs itself"):
+        read_study(folder / "study.toml")
+
+
+def test_a_file_that_is_not_toml_is_refused(folder):
+    (folder / "study.toml").write_text("[study", encoding="utf-8")
+    with pytest.raises(UserError, match="study.toml is not TOML"):
+        read_study(folder / "study.toml")
+
+
+def test_a_study_without_its_table_is_refused():
+    with pytest.raises(UserError, match=r"study: the table \[study\] is missing"):
+        parse_study({"space": {}})
+
+
+@pytest.mark.parametrize("name", ["hman_frames", "tuning/hman_frames", "tuning/hman_frames/study.toml"])
+def test_a_study_that_comes_along_is_found_by_its_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tuning.find_study(name) == list_studies()["hman_frames"]
+
+
+def test_a_study_that_is_not_there_is_refused_with_the_nearest_one():
+    with pytest.raises(UserError, match="there is no study 'hman_frame': did you mean 'hman_frames'"):
+        read_study("hman_frame")
+
+
+@pytest.mark.parametrize("override", ["max_trials=3", "study.max_trials", "=3"])
+def test_an_override_without_table_and_value_is_refused(folder, override):
+    with pytest.raises(UserError, match="--set takes table.key=value, such as study.max_trials=4"):
+        read_study(folder / "study.toml", [override])
+
+
+def test_the_studies_that_come_along_are_the_folders_in_the_checkout():
+    assert list_studies() == {file.parent.name: file for file in FILES}
+    assert len(FILES) >= 12
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_a_study_that_comes_along_covers_its_grid_and_its_table(file):
+    study = read_study(file)
+    assert study.max_trials >= study.space.size()  # the whole table
+    rows = {study.table.label(values) for values in study.space.combinations()}
+    assert len(rows) == study.space.size()  # each trial is a row of its own
+    assert set(study.table.paper) <= rows
+    assert study.recipe_of().data.validation_share > 0  # for the objective
+
+
+def test_the_rows_of_the_thesis_are_the_thesis():
+    paper = {name: read_study(name).table.paper for name in list_studies()}
+    # Iqbal 2017, UCF101 split 1: error rates of tables 5.3 to 5.7
+    assert paper["strn_learning"] == {"rprop, 0.1": 0.222, "adam, 0.1": 0.233, "adam, 0.01": 0.197}
+    assert paper["strn_placement"] == {"5-11": 0.265, "49-55": 0.234, "86-92": 0.231, "98-104": 0.219}
+    assert paper["strn_connection"] == {"identity": 0.197, "linear": 0.219, "nonlinear": 0.21}
+    assert paper["strn_sampling"] == {"2": 0.195, "5": 0.196, "10": 0.197, "15": 0.213}
+    assert paper["strn_context"] == {"2, false": 0.197, "3": 0.194, "2, true": 0.205, "5": 0.209}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return trees.northwestern_ucla(tmp_path_factory.mktemp("data"), subjects=2)
+
+
+def test_a_description_counts_combinations_trials_and_parameters(folder, data):
+    stages = set()
+    found = read_study(folder / "study.toml").describe(
+        data, report=lambda stage, done, total, text="": stages.add(stage)
+    )
+    assert (found["combinations"], found["trials"], found["epochs"]) == (6, 6, 3)
+    # A GRU of N = 2 units, 3 N (D + N + 1), on D = 20 x 3 coordinates, and 10 classes; a gate D (D + N + 1).
+    classes = 2 * 10 + 10
+    assert found["smallest"] == 3 * 2 * (60 + 2 + 1) + classes
+    assert found["largest"] == 3 * 2 * (120 + 2 + 1) + classes + 120 * (120 + 2 + 1)
+    assert found["refused"] == [] and stages >= {"epochs"}
+    assert 0 < found["seconds"] < 3600
+
+
+def test_a_description_names_combinations_that_cannot_be_built(folder, data):
+    study = read_study(folder / "study.toml", ["model.attention_layers=[2]", "skeleton.velocity=false"])
+    (line,) = study.describe(data)["refused"]
+    assert line.startswith('model.name="eleatt_rnn" model.attention_layers=[2] skeleton.velocity=false: ')
+    assert "`attention_layers` must be a list of numbers from 1 to 1" in line
+
+
+def test_an_objective_that_the_base_does_not_have_is_refused(folder, data):
+    study = read_study(folder / "study.toml", ["data.validation_share=0.0"])
+    with pytest.raises(UserError, match="gate: study.objective='val_accuracy' needs a validation part"):
+        study.describe(data)
+
+
+def test_a_dry_run_prints_the_description_and_writes_nothing(folder, data):
+    arguments = ["tune", folder / "study.toml", "--data", data, "--dry-run", "--set", "study.max_trials=4"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[:3] == [
+        "combinations: 6",
+        "trials: 4, 3 epochs each",
+        "trainable parameters: 408 to 15,528",
+    ]
+    assert lines[3].startswith("estimated time: ") and len(lines) == 4
+    assert sorted(path.name for path in folder.iterdir()) == ["recipe.toml", "study.toml"]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ([], "--out is missing"),
+        (["--out", "o", "--role", "chief"], "--role and --address go together"),
+        (["--out", "o", "--address", "localhost:8000"], "--role and --address go together"),
+        (["--out", "o", "--role", "worker", "--address", "localhost:8000"], "--id goes with --role worker"),
+        (["--out", "o", "--id", "w"], "--id goes with --role worker"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_in_one_line(folder, data, options, words):
+    arguments = ["tune", str(folder / "study.toml"), "--data", str(data), *options]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ") and words in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_the_studies_are_read_from_the_package_where_they_are_installed(tmp_path, monkeypatch):
+    installed = tmp_path / "keras_actrec"
+    shutil.copytree(FILES[0].parents[1], installed / "studies")
+    monkeypatch.setattr("keras_actrec.__file__", str(installed / "__init__.py"))
+    assert list_studies()["hman_frames"] == installed / "studies" / "hman_frames" / "study.toml"
+
+
+def test_the_recipe_beside_a_study_differs_from_the_models_own_in_its_schedule_alone():
+    ours = tomllib.loads((FILES[0].parents[1] / "strn_learning" / "recipe.toml").read_text(encoding="utf-8"))
+    theirs = read_recipe("strn/synthetic").model_dump()
+    assert ours["model"] == {**read_recipe("strn/synthetic").model.arguments, "name": "strn"}
+    assert {key: theirs["clip"][key] for key in ours["clip"]} == ours["clip"]
+    assert ours["train"]["schedule"] == "constant"

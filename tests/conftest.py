@@ -29,6 +29,16 @@ def _seed():
     np.random.seed(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_is_compiled():
+    """On JAX, what one file has compiled stays in memory, 5 GB by the last one, and no other file uses it."""
+    yield
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
 @pytest.fixture
 def run_python(tmp_path):
     """Runs Python in a fresh process, in an empty folder and on the backend of this run."""

@@ -1,0 +1,299 @@
+"""The tables of a recipe, typed."""
+
+import dataclasses
+import json
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic_core import PydanticCustomError
+
+from keras_actrec.data import ClipInput, ClipTransform, Sampling, SkeletonInput, SkeletonTransform
+
+
+class _Table(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ModelTable(pydantic.BaseModel):
+    """`[model]`: the builder's name; everything else is an argument of that builder."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str
+
+    @property
+    def arguments(self):
+        """The builder's arguments."""
+        return dict(self.model_extra)
+
+
+class DataTable(_Table):
+    """`[data]`: how the videos are found and split. See `read_set` and `split_manifest`.
+
+    `options` are further options of the set's reader: `options = { class_order = "sorted" }`.
+    """
+
+    dataset: str | None = None
+    split: str | int | None = None
+    options: dict[str, str | int] = {}
+    manifest: str | None = None
+    test_fold: int | str | None = None
+    test_share: float = pydantic.Field(0.25, gt=0, lt=1)
+    validation_share: float = pydantic.Field(0.0, ge=0, lt=1)
+    split_seed: int = pydantic.Field(0, ge=0)
+    on_error: Literal["raise", "skip"] = "raise"
+    max_skipped: float = pydantic.Field(0.1, ge=0, le=1)
+
+
+class ClipTable(_Table):
+    """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`."""
+
+    frames: int = 16
+    method: Literal["segments", "tsn", "contiguous", "dense", "stride", "sequences"] = "segments"
+    stride: int = 1
+    every: int = 1
+    short: Literal["stretch", "first", "repeat", "loop", "mask"] | None = None
+    num_clips: int = 1
+    hop: int | None = None
+    size: int = 224
+    short_side: int | None = None
+    crop: Literal["center", "random", "multiscale", "resized", "none"] = "center"
+    flip: bool = False
+    swap: list[list[int]] = []
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    num_crops: int = 1
+    shrink: int | None = None
+
+    @property
+    def sampling(self):
+        """The `Sampling`."""
+        return _only(Sampling, self)
+
+    @property
+    def transform(self):
+        """The `ClipTransform`."""
+        return _only(ClipTransform, self)
+
+
+class SkeletonTable(_Table):
+    """`[skeleton]`, in place of `[clip]` for sets of joints. See `SkeletonTransform`.
+
+    `center = "none"` leaves the origin where it is.
+    """
+
+    frames: int = 300
+    length: Literal["pad", "resample"] = "pad"
+    center: int | Literal["none"] = 1
+    align: list[int] | None = None
+    rotation: float = 0.0
+    scale: float = 0.0
+    velocity: bool = False
+
+    @property
+    def transform(self):
+        """The `SkeletonTransform`."""
+        center = None if self.center == "none" else self.center
+        return _only(SkeletonTransform, self.model_copy(update={"center": center}))
+
+
+def _only(kind, table):
+    """An object of a dataclass from the values of a table that has them all."""
+    return kind(**{field.name: getattr(table, field.name) for field in dataclasses.fields(kind)})
+
+
+# Keys of [train] that go with one choice of another key, and their defaults there.
+_GOES_WITH = {
+    "optimizer": {
+        "sgd": {"momentum": 0.9, "nesterov": False},
+        "adamw": {"weight_decay": 0.004},
+    },
+    "schedule": {
+        "step": {"final_learning_rate": 1e-5, "drop_after": 10_000},
+        "warmup_cosine": {"warmup_epochs": 10},
+        "cosine_restarts": {"restart_after": 10, "restart_factor": 2.0},
+        "multistep": {"milestones": [30, 60], "factor": 0.1},
+        "plateau": {"factor": 0.1, "patience": 5, "cooldown": 3},
+    },
+}
+
+
+class TrainTable(_Table):
+    """`[train]`: how the model learns. The defaults are HM-AN's: Adam, 1e-4, then 1e-5 after 10,000 steps.
+
+    A key that its `optimizer` or `schedule` has no use for is refused.
+
+    Optimizers: `adam`, `sgd` (`momentum`, `nesterov`), `rmsprop`, `adamw` (`weight_decay`), and `rprop`,
+    whose `learning_rate` is every weight's first step and which has no schedule, clipping or weight decay.
+
+    Schedules of the learning rate:
+        step: `learning_rate`, after `drop_after` batches `final_learning_rate` (HM-AN).
+        constant: `learning_rate`.
+        warmup_cosine: see `warmup_cosine`; a value for each epoch (GSM).
+        cosine_restarts: half a cosine down to 0 over `restart_after` epochs, again and again, each time
+            `restart_factor` times as long; a value for each batch (SGDR, arXiv 1608.03983).
+        multistep: times `factor` at the epochs in `milestones`, counted from 0 (TSN, TSM).
+        plateau: times `factor` when `monitor` has not improved for `patience` epochs, which are not counted
+            for `cooldown` epochs after that (EleAttG).
+
+    Gradients:
+        accumulate: batches an update, or below 1 the share of the training data, 0.01 for STRN's 1 %. An
+            update takes the mean of its batches' gradients. What an epoch leaves over is taken into the next
+            one's first update; what the last epoch leaves over is dropped. `drop_after` counts batches.
+        clipnorm: longest gradient of each weight. global_clipnorm: of all weights as one vector; this is
+            what papers mean: Keras 2's `clipnorm=1.0` (EleAttG) and PyTorch's `clip_grad_norm_` (TSN, TSM,
+            GSM) are `global_clipnorm` here. clipvalue: largest entry. At most one of the three, applied once
+            an update.
+        weight_decay: for `sgd`, `adam` and `rmsprop` times the weight added to the clipped gradient, as in
+            PyTorch and the papers' code (`SGD`, `AdamL2`, `RMSpropL2`); for `adamw` times rate and weight
+            taken from the weight, beside Adam's step.
+        decay: `"all"` weights (GSM), or `"kernels"`: no biases and no weights of normalisations (TSN).
+
+    Others:
+        partial_bn: freeze all trained batch normalisations of the network but the first (TSN), both weights
+            and statistics. Those inside gates are trained on.
+        ema: momentum of a moving average of the trained weights, updated after every batch; validation and
+            the model that is kept use it. Statistics of batch normalisations are the last ones.
+        mixed_precision: `"mixed_bfloat16"` or `"mixed_float16"` to compute in half precision. Weights, the
+            features of a frozen backbone and the model that is kept are float32.
+        early_stop: stop when `monitor` has not improved for so many epochs.
+        keep: which weights the model that is kept has: the `"last"` epoch's, or those of the `"best"` one by
+            `monitor`, a value of the validation part, then by default `"val_accuracy"`; of equal ones the
+            first. With `ema` they are the averages that this validation has seen.
+        buckets: lengths of the samples of a batch, in place of one for all, see `ClipDataset`.
+        workers: threads that read ahead, or, with `processes`, processes.
+    """
+
+    epochs: int = pydantic.Field(60, ge=1)
+    batch_size: int = pydantic.Field(64, ge=1)
+    optimizer: Literal["adam", "sgd", "rprop", "rmsprop", "adamw"] = "adam"
+    momentum: float | None = pydantic.Field(None, ge=0, lt=1)
+    nesterov: bool | None = None
+    learning_rate: float = pydantic.Field(1e-4, gt=0)
+    schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"]
+    final_learning_rate: float | None = pydantic.Field(None, gt=0)
+    drop_after: int | None = pydantic.Field(None, ge=1)
+    warmup_epochs: int | None = pydantic.Field(None, ge=0)
+    restart_after: int | None = pydantic.Field(None, ge=1)
+    restart_factor: float | None = pydantic.Field(None, ge=1)
+    milestones: list[int] | None = None
+    factor: float | None = pydantic.Field(None, gt=0, lt=1)
+    patience: int | None = pydantic.Field(None, ge=1)
+    cooldown: int | None = pydantic.Field(None, ge=0)
+    monitor: Literal["accuracy", "loss", "val_accuracy", "val_loss"] | None = None
+    early_stop: int | None = pydantic.Field(None, ge=1)
+    keep: Literal["last", "best"] = "last"
+    accumulate: Annotated[int | float, pydantic.Field(gt=0)] = 1
+    clipnorm: float | None = pydantic.Field(None, gt=0)
+    global_clipnorm: float | None = pydantic.Field(None, gt=0)
+    clipvalue: float | None = pydantic.Field(None, gt=0)
+    weight_decay: float | None = pydantic.Field(None, gt=0)
+    decay: Literal["all", "kernels"] | None = None
+    partial_bn: bool = False
+    ema: float | None = pydantic.Field(None, gt=0, lt=1)
+    mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    train_backbone: bool = False
+    seed: int = pydantic.Field(0, ge=0)
+    buckets: list[int] | None = None
+    workers: int = pydantic.Field(2, ge=0)
+    processes: bool = False
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values):
+        """Give the keys that go with the choices made their defaults."""
+        if not isinstance(values, dict):
+            return values
+        schedule = "constant" if values.get("optimizer") == "rprop" else "step"
+        values = {"schedule": schedule, **values}
+        for key, tables in _GOES_WITH.items():
+            values = {**tables.get(str(values.get(key)), {}), **values}
+        if values.get("keep") == "best":
+            values = {"monitor": "val_accuracy", **values}
+        if values["schedule"] == "plateau" or "early_stop" in values:
+            values = {"monitor": "accuracy", **values}
+        if "weight_decay" in values:
+            values = {"decay": "all", **values}
+        return values
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        """Refuse keys that do not go together."""
+        used = {name for key, tables in _GOES_WITH.items() for name in tables.get(getattr(self, key), ())}
+        used.add("weight_decay")  # goes with other optimizers too, without a default
+        for key, tables in _GOES_WITH.items():
+            for name in sorted({name for table in tables.values() for name in table} - used):
+                choices = " or ".join(f"{key}={choice!r}" for choice in tables if name in tables[choice])
+                self._refuse(name, f"goes with {choices}")
+        if self.schedule != "plateau" and self.early_stop is None and self.keep == "last":
+            self._refuse("monitor", "goes with schedule='plateau', early_stop or keep='best'")
+        if self.keep == "best" and not self.monitor.startswith("val_"):
+            self._refuse("monitor", "keep='best' goes by the validation part: val_accuracy or val_loss")
+        if self.weight_decay is None:
+            self._refuse("decay", "goes with weight_decay")
+        clips = ("clipnorm", "global_clipnorm", "clipvalue")
+        if self.optimizer == "rprop":
+            for name in (*clips, "weight_decay"):
+                self._refuse(name, "must be left out with optimizer='rprop', which looks at signs alone")
+            if self.schedule != "constant":
+                self._refuse(
+                    "schedule", "must be left out with optimizer='rprop', which adapts its own steps"
+                )
+        for name in [name for name in clips if getattr(self, name) is not None][1:]:
+            self._refuse(name, f"only one of {', '.join(clips)} can be set")
+        if self.accumulate > 1 and int(self.accumulate) != self.accumulate:
+            self._refuse("accumulate", "input should be a number of batches or a share of the data below 1")
+        if self.milestones is not None and (
+            not self.milestones or self.milestones != sorted({max(each, 1) for each in self.milestones})
+        ):
+            self._refuse("milestones", "input should be rising epochs, from 1 on")
+        return self
+
+    def _refuse(self, name, reason):
+        value = getattr(self, name)
+        if value is not None:
+            line = f"train.{name}: {reason}. Received: {value!r}"
+            raise PydanticCustomError("together", "{line}", {"line": line})
+
+
+class Recipe(_Table):
+    """A training run, as `[model]`, `[data]`, `[clip]` or `[skeleton]`, and `[train]` of a TOML file say."""
+
+    model: ModelTable
+    data: DataTable = DataTable()
+    clip: ClipTable | None = None
+    skeleton: SkeletonTable | None = None
+    train: TrainTable = TrainTable()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _with_clip(cls, values):
+        return values if "skeleton" in values else {"clip": {}, **values}
+
+    @property
+    def input(self):
+        """How the model looks at a file: a `ClipInput` or a `SkeletonInput`."""
+        if self.skeleton is not None:
+            return SkeletonInput(self.data.dataset, self.skeleton.transform)
+        return ClipInput(self.clip.sampling, self.clip.transform)
+
+    @property
+    def frames(self):
+        """T, the steps of a sample."""
+        return (self.skeleton or self.clip).frames
+
+    def to_toml(self):
+        """The recipe as TOML, every value spelled out."""
+        lines = []
+        for table, values in self.model_dump(exclude_none=True).items():
+            lines.append(f"[{table}]")
+            lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+            lines.append("")
+        return "\n".join(lines)
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)  # strings, numbers, booleans and arrays are JSON's

@@ -1,7 +1,9 @@
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -37,6 +39,28 @@ def _forget_what_is_compiled():
         import jax
 
         jax.clear_caches()
+
+
+@pytest.fixture
+def kill_at():
+    """Runs a program in a process of its own and kills it when it prints a line."""
+
+    def run(line, program, *arguments):
+        env = {**os.environ, "KERAS_BACKEND": keras.backend.backend()}
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as child:
+            timer = threading.Timer(100, child.kill)
+            timer.start()
+            for printed in child.stdout:
+                if printed.strip() == line:
+                    break
+            else:
+                pytest.fail(f"it never printed {line!r}")
+            child.kill()
+            timer.cancel()
+        assert child.returncode == -signal.SIGKILL
+
+    return run
 
 
 @pytest.fixture

@@ -1,15 +1,11 @@
 import csv
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from fractions import Fraction
 
 import cv2
-import keras
 import numpy as np
 import pytest
 
@@ -516,23 +512,9 @@ cache_frames(indexed, ClipTransform(24, 28), sys.argv[2], workers=1, progress=re
 """
 
 
-def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path, kill_at):
     records = [replace(record, label=0) for record in records_of(tmp_path / "set", 8)]
-    child = subprocess.Popen(
-        [sys.executable, "-c", DRILL, tmp_path / "set", tmp_path / "out"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
-    )
-    timer = threading.Timer(100, child.kill)
-    timer.start()
-    for line in child.stdout:
-        if int(line) == 3:
-            child.send_signal(signal.SIGKILL)
-            break
-    assert child.wait(20) == -signal.SIGKILL
-    timer.cancel()
-    child.stdout.close()
+    kill_at("3", DRILL, tmp_path / "set", tmp_path / "out")
     done = entries(tmp_path / "out")
     whole = [path for path in done if path.suffix == ".json"]
     assert 3 <= len(whole) <= 4  # the fourth may have been ended

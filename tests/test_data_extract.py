@@ -1,10 +1,6 @@
 import csv
 import hashlib
 import os
-import signal
-import subprocess
-import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -279,23 +275,9 @@ extract(sys.argv[1], sys.argv[2], lambda done, total: print(done, flush=True))
 """
 
 
-def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path, kill_at):
     write_synthetic(tmp_path / "set", clips_per_class=1, size=32, frames=14)
-    child = subprocess.Popen(
-        [sys.executable, "-c", DRILL + CHILD, tmp_path / "set", tmp_path / "out"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
-    )
-    timer = threading.Timer(100, child.kill)
-    timer.start()
-    for line in child.stdout:
-        if int(line) == 3:
-            child.send_signal(signal.SIGKILL)
-            break
-    assert child.wait(20) == -signal.SIGKILL
-    timer.cancel()
-    child.stdout.close()
+    kill_at("3", DRILL + CHILD, tmp_path / "set", tmp_path / "out")
     (folder,) = (tmp_path / "out").glob("tiny-*")
     whole = {path: path.stat().st_mtime_ns for path in folder.glob("*/*.json")}
     whole |= {path.with_suffix(".npy"): path.with_suffix(".npy").stat().st_mtime_ns for path in whole}

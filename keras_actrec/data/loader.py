@@ -42,13 +42,13 @@ class _Dataset(keras.utils.PyDataset):
         items,
         source,
         *,
-        batch_size,
-        seed,
-        training,
-        masked,
-        buckets,
-        workers,
-        processes,
+        batch_size=8,
+        seed=0,
+        training=False,
+        masked=False,
+        buckets=None,
+        workers=0,
+        processes=False,
         batches=Batches,
     ):
         super().__init__(workers=0)
@@ -217,31 +217,8 @@ class ClipDataset(_Dataset):
         VideoError: on access, a file that does not decode (any more).
     """
 
-    def __init__(
-        self,
-        items,
-        sampling,
-        transform,
-        *,
-        batch_size=8,
-        seed=0,
-        training=False,
-        masked=False,
-        buckets=None,
-        workers=0,
-        processes=False,
-    ):
-        super().__init__(
-            items,
-            Clips(sampling, transform),
-            batch_size=batch_size,
-            seed=seed,
-            training=training,
-            masked=masked,
-            buckets=buckets,
-            workers=workers,
-            processes=processes,
-        )
+    def __init__(self, items, sampling, transform, **options):
+        super().__init__(items, Clips(sampling, transform), **options)
 
 
 class ViewDataset(_Dataset):
@@ -264,18 +241,8 @@ class ViewDataset(_Dataset):
     """
 
     def __init__(self, items, sampling, transform, *, masked=False, workers=0, processes=False):
-        super().__init__(
-            items,
-            Views(sampling, transform),
-            batch_size=1,
-            seed=0,
-            training=False,
-            masked=masked,
-            buckets=None,
-            workers=workers,
-            processes=processes,
-            batches=ViewBatches,
-        )
+        options = {"masked": masked, "workers": workers, "processes": processes}
+        super().__init__(items, Views(sampling, transform), batch_size=1, batches=ViewBatches, **options)
 
 
 class FeatureDataset(_Dataset):
@@ -299,30 +266,8 @@ class FeatureDataset(_Dataset):
         UserError: no items, an argument out of range, or, on access, a feature file that cannot be read.
     """
 
-    def __init__(
-        self,
-        items,
-        sampling,
-        *,
-        batch_size=8,
-        seed=0,
-        training=False,
-        masked=False,
-        buckets=None,
-        workers=0,
-        processes=False,
-    ):
-        super().__init__(
-            items,
-            Features(sampling),
-            batch_size=batch_size,
-            seed=seed,
-            training=training,
-            masked=masked,
-            buckets=buckets,
-            workers=workers,
-            processes=processes,
-        )
+    def __init__(self, items, sampling, **options):
+        super().__init__(items, Features(sampling), **options)
 
 
 class SkeletonDataset(_Dataset):
@@ -349,30 +294,8 @@ class SkeletonDataset(_Dataset):
             be read; the last two on access, or with `buckets` when the dataset is made.
     """
 
-    def __init__(
-        self,
-        items,
-        transform,
-        *,
-        batch_size=8,
-        seed=0,
-        training=False,
-        masked=False,
-        buckets=None,
-        workers=0,
-        processes=False,
-    ):
-        super().__init__(
-            items,
-            Skeletons(transform),
-            batch_size=batch_size,
-            seed=seed,
-            training=training,
-            masked=masked,
-            buckets=buckets,
-            workers=workers,
-            processes=processes,
-        )
+    def __init__(self, items, transform, **options):
+        super().__init__(items, Skeletons(transform), **options)
 
 
 class FollowEpoch(keras.callbacks.Callback):

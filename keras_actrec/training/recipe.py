@@ -2,14 +2,13 @@
 
 import difflib
 import tomllib
-from pathlib import Path
 
 import pydantic
 
-import keras_actrec
 from keras_actrec import zoo
 from keras_actrec.data import holds_skeletons
 from keras_actrec.errors import UserError
+from keras_actrec.training.shipped import find, shipped
 from keras_actrec.training.tables import (
     ClipTable,
     DataTable,
@@ -48,16 +47,8 @@ def find_recipe(name):
     Raises:
         UserError: where there is none, with the nearest one there is.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    known = list_recipes()
     short = str(name).removeprefix("zoo/").removesuffix(".toml")
-    if short in known:
-        return known[short]
-    near = difflib.get_close_matches(short, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-    raise UserError(f"there is no recipe {str(name)!r}: {hint}")
+    return find("recipe", name, short, list_recipes())
 
 
 def recipe_name(name):
@@ -68,14 +59,8 @@ def recipe_name(name):
 
 def list_recipes():
     """The recipes that come with the library: name, such as `"hman/synthetic"`, to file."""
-    package = Path(keras_actrec.__file__).parent
-    # In a wheel they lie in the package, in a checkout beside it.
-    folders = [folder for folder in (package / "recipes", package.parent / "zoo") if folder.is_dir()]
-    return (
-        {f"{path.parent.name}/{path.stem}": path for path in sorted(folders[0].glob("*/*.toml"))}
-        if folders
-        else {}
-    )
+    files = shipped("recipes", "zoo", "*/*.toml")
+    return {f"{path.parent.name}/{path.stem}": path for path in files}
 
 
 def read_recipe(path, overrides=()):

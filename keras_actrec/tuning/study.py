@@ -12,11 +12,11 @@ from typing import Any, Literal
 import keras
 import pydantic
 
-import keras_actrec
 from keras_actrec.errors import UserError
 from keras_actrec.training import find_recipe, read_recipe, train
 from keras_actrec.training.fit import read_data
 from keras_actrec.training.learner import build_model
+from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.space import Axis, Space, overrides_of
 
 _RECIPE_TABLES = ("model", "data", "clip", "skeleton", "train")
@@ -203,24 +203,13 @@ def find_study(name):
     Raises:
         UserError: where there is none, with the nearest one there is.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    known = list_studies()
     short = str(name).removeprefix("tuning/").removesuffix("/study.toml").rstrip("/")
-    if short in known:
-        return known[short]
-    near = difflib.get_close_matches(short, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-    raise UserError(f"there is no study {str(name)!r}: {hint}")
+    return find("study", name, short, list_studies())
 
 
 def list_studies():
     """The studies that come with the library: name to file."""
-    package = Path(keras_actrec.__file__).parent
-    # In a wheel they lie in the package, in a checkout beside it.
-    folders = [folder for folder in (package / "studies", package.parent / "tuning") if folder.is_dir()]
-    return {path.parent.name: path for folder in folders[:1] for path in sorted(folder.glob("*/study.toml"))}
+    return {path.parent.name: path for path in shipped("studies", "tuning", "*/study.toml")}
 
 
 def read_study(path, overrides=()):

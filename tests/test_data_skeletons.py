@@ -188,6 +188,48 @@ def test_a_drawn_scale_changes_all_distances_alike():
     assert 0.8 <= min(factors) < 0.85 and 1.15 < max(factors) <= 1.2
 
 
+class Coin:
+    """A generator whose next draw from 0 to 1 is known."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def random(self):
+        return self.value
+
+    def integers(self, high):
+        return 0
+
+
+@pytest.mark.parametrize(("coin", "turned"), [(0.49, True), (0.5, False)])
+def test_a_mirror_changes_sides_and_the_sign_of_x(coin, turned):
+    joints = walk(3)
+    transform = SkeletonTransform(3, center=None, mirror=[[0, 3]])
+    placed = apart(transform(joints, Coin(coin))[0], 3)
+    if turned:
+        np.testing.assert_array_equal(placed[:, :, 0], joints[:, :, 3] * [-1, 1, 1])
+        np.testing.assert_array_equal(placed[:, :, 3], joints[:, :, 0] * [-1, 1, 1])
+        np.testing.assert_array_equal(placed[:, :, 4], joints[:, :, 4] * [-1, 1, 1])
+    else:
+        np.testing.assert_array_equal(placed, joints)
+    np.testing.assert_array_equal(apart(transform(joints)[0], 3), joints)  # without a generator
+
+
+def test_in_the_mirror_the_aligned_joints_keep_their_sides():
+    joints = walk()
+    transform = SkeletonTransform(12, align=(3, 4), mirror=((3, 4), (0, 2)))
+    placed, straight = (apart(transform(joints, Coin(value))[0], 12) for value in (0, 1))
+    # Where the centre is on no side, the whole body is the other one's picture.
+    np.testing.assert_allclose(placed[:, :, [2, 1, 0, 4, 3]], straight * [-1, 1, 1], atol=1e-5)
+
+
+def test_half_of_the_sequences_are_mirrored():
+    joints, transform = walk(1), SkeletonTransform(1, center=None, mirror=((0, 1),))
+    placed = [transform(joints, clip_rng(0, epoch, 0))[0][0, 6] for epoch in range(400)]
+    signs = [float(np.sign(value / joints[0, 0, 2, 0])) for value in placed]
+    assert 160 < signs.count(-1) < 240 and signs.count(-1) + signs.count(1) == 400
+
+
 def test_velocity_is_the_step_from_the_frame_before():
     joints = walk(4)
     sequence, _ = SkeletonTransform(4, center=None, velocity=True)(joints)
@@ -287,7 +329,7 @@ def test_without_a_generator_nothing_is_drawn_and_the_input_is_left_alone():
 
 
 def test_a_transform_is_the_same_after_json():
-    transform = SkeletonTransform(8, "resample", align=(12, 16), rotation=35.0)
+    transform = SkeletonTransform(8, "resample", align=(12, 16), rotation=35.0, mirror=((4, 8), (5, 9)))
     again = SkeletonTransform(**json.loads(json.dumps(asdict(transform))))
     assert again == transform and hash(again) == hash(transform)
 
@@ -300,6 +342,9 @@ def test_a_transform_is_the_same_after_json():
         ({"center": -1}, "`center` must be a joint, 0 or more. Received: center=-1"),
         ({"align": (1,)}, "`align` must be two joints."),
         ({"align": (1, 1)}, "`align` must be two joints."),
+        ({"mirror": ((1, 2, 3),)}, "`mirror` must be pairs of joints, each joint once. Received: mirror="),
+        ({"mirror": ((1, 2), (2, 3))}, "`mirror` must be pairs of joints, each joint once."),
+        ({"mirror": ((1, -2),)}, "`mirror` must be pairs of joints, each joint once."),
         ({"rotation": 181}, "`rotation` must be from 0 to 180. Received: rotation=181"),
         ({"scale": 1.0}, "`scale` must be at least 0 and below 1. Received: scale=1.0"),
     ],
@@ -323,6 +368,11 @@ def test_a_bad_argument_is_named(arguments, message):
 def test_bad_joints_are_refused(joints, message):
     with pytest.raises(UserError, match=message):
         SkeletonTransform(align=(12, 16))(joints)
+
+
+def test_a_mirror_of_joints_that_are_not_there_is_refused():
+    with pytest.raises(UserError, match="`mirror` names joint 19, but there are 16, from 0 on"):
+        SkeletonTransform(mirror=((15, 19),))(np.zeros((4, 1, 16, 3)))
 
 
 # ---- SkeletonDataset

@@ -15,7 +15,8 @@ _LENGTHS = ("pad", "resample")
 class SkeletonTransform:
     """Places, turns and scales a skeleton sequence and gives it a fixed length.
 
-    The whole sequence, with all its bodies, is moved as one, in this order:
+    With a generator, `mirror` shows half of the sequences in a mirror: x becomes -x, joints of the left and
+    of the right change places. Then the whole sequence, with all its bodies, is moved as one, in this order:
 
     1. `center`: a joint becomes the origin where the first frame has it.
     2. `align`: a turn about the vertical axis, y, after which the line from one joint of the first frame to
@@ -39,6 +40,7 @@ class SkeletonTransform:
         center: joint, or `None` to leave the origin where it is; 1, the middle of the spine, is that of
             EleAttG on NTU RGB+D.
         align: two joints, such as the right and the left hip, or `None`.
+        mirror: pairs of joints, left and right, or `None`. For sets in which no class is told by its side.
         rotation: largest angle in degrees about each axis, 0 to 180; EleAttG draws up to 35.
         scale: largest relative change of size, 0 or more and below 1.
         velocity: whether to add the steps.
@@ -57,6 +59,7 @@ class SkeletonTransform:
     rotation: float = 0.0
     scale: float = 0.0
     velocity: bool = False
+    mirror: tuple | None = None
 
     def __post_init__(self):
         if self.frames < 1:
@@ -71,6 +74,13 @@ class SkeletonTransform:
             object.__setattr__(self, "align", tuple(self.align))  # JSON and TOML have lists
             if len(self.align) != 2 or self.align[0] == self.align[1] or min(self.align) < 0:
                 raise UserError(f"`align` must be two joints. Received: align={self.align}")
+        if self.mirror is not None:
+            object.__setattr__(self, "mirror", tuple(map(tuple, self.mirror)))
+            named = [joint for pair in self.mirror for joint in pair]
+            if {len(pair) for pair in self.mirror} != {2} or len(set(named)) < len(named) or min(named) < 0:
+                raise UserError(
+                    f"`mirror` must be pairs of joints, each joint once. Received: mirror={self.mirror}"
+                )
         if not 0 <= self.rotation <= 180:
             raise UserError(f"`rotation` must be from 0 to 180. Received: rotation={self.rotation}")
         if not 0 <= self.scale < 1:
@@ -92,6 +102,8 @@ class SkeletonTransform:
                 or `align` names.
         """
         joints = self._checked(joints)
+        if rng is not None and self.mirror and rng.random() < 0.5:
+            joints = self._mirrored(joints)
         there = joints.any(axis=-1)  # (N, bodies, joints)
         joints = np.where(there[..., None], self._placed(joints, there, rng), 0)
         if self.length == "resample":
@@ -115,10 +127,21 @@ class SkeletonTransform:
         if not np.isfinite(joints).all():
             frame = int(np.argwhere(~np.isfinite(joints))[0, 0])
             raise UserError(f"`joints` must be numbers; a missing joint is zero. Frame {frame} has others")
-        for name, value in (("center", self.center), ("align", max(self.align or (0,)))):
-            if (value or 0) >= joints.shape[2]:
+        largest = {
+            "center": self.center or 0,
+            "align": max(self.align or (0,)),
+            "mirror": max((max(pair) for pair in self.mirror or ()), default=0),
+        }
+        for name, value in largest.items():
+            if value >= joints.shape[2]:
                 raise UserError(f"`{name}` names joint {value}, but there are {joints.shape[2]}, from 0 on")
         return joints
+
+    def _mirrored(self, joints):
+        order = np.arange(joints.shape[2])
+        for left, right in self.mirror:
+            order[[left, right]] = right, left
+        return joints[:, :, order] * [-1, 1, 1]
 
     def _placed(self, joints, there, rng):
         origin, turn = np.zeros(3), np.eye(3)

@@ -90,6 +90,7 @@ class SkeletonTable(_Table):
     rotation: float = 0.0
     scale: float = 0.0
     velocity: bool = False
+    mirror: list[list[int]] | None = None
 
     @property
     def transform(self):

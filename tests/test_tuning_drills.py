@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -56,7 +57,24 @@ def begin(data, tmp_path):
     """Starts a study in a process of its own, and ends what is left of it."""
     begun = []
 
-    def start(units, epochs, workers=1, resume=""):
+    def run(*command):
+        with open(tmp_path / "log.txt", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                # A proxy, as many clusters have one, is no way to the chief.
+                env={
+                    **os.environ,
+                    "KERAS_BACKEND": keras.backend.backend(),
+                    "http_proxy": "http://127.0.0.1:9",
+                },
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        begun.append(process)
+        return process
+
+    def start(units, epochs, workers=1, resume="", roles=()):
         (tmp_path / "recipe.toml").write_text(RECIPE.format(epochs=epochs))
         study = tuning.parse_study(
             {
@@ -72,22 +90,12 @@ def begin(data, tmp_path):
             }
         )
         (tmp_path / "study.toml").write_text(study.to_toml())
-        arguments = [tmp_path / "study.toml", data, tmp_path / "out", workers, resume]
-        with open(tmp_path / "log.txt", "ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", START, *map(str, arguments)],
-                # A proxy, as many clusters have one, is no way to the chief.
-                env={
-                    **os.environ,
-                    "KERAS_BACKEND": keras.backend.backend(),
-                    "http_proxy": "http://127.0.0.1:9",
-                },
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-            )
-        begun.append(process)
-        return process
+        file, out = tmp_path / "study.toml", tmp_path / "out"
+        if roles:
+            command = "from keras_actrec.cli.main import main; main()"
+            tune = ("-c", command, "tune", file, "--data", data, "--out", out)
+            return [run(*tune, *role) for role in roles]
+        return run("-c", START, file, data, out, workers, resume)
 
     yield start
     for process in begun:
@@ -184,3 +192,16 @@ def test_a_killed_worker_and_a_killed_chief_are_started_again(begin, tmp_path):
     assert f"val_accuracy {max(values):.4f}" in (out / "README.md").read_text()
     gone(out, "chief.json")
     gone(out, "worker-")
+
+
+def test_a_chief_and_workers_of_the_command_line_finish_a_study(begin, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    chief = ("--role", "chief", "--address", address)
+    workers = [("--role", "worker", "--address", address, "--id", f"worker-{n}") for n in (1, 2)]
+    for process in begin([2, 3, 4], 5, roles=(chief, *workers)):
+        assert process.wait(LIMIT) == 0, (tmp_path / "log.txt").read_text()
+    assert [(row["status"], row["model.units"]) for row in rows(tmp_path / "out")] == [
+        ("COMPLETED", str(units)) for units in (2, 3, 4)
+    ]

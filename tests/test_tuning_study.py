@@ -4,15 +4,17 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import keras
 import pytest
 from typer.testing import CliRunner
 
 import trees
-from keras_actrec import tuning
+from keras_actrec import tuning, zoo
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
 from keras_actrec.training import read_recipe
 from keras_actrec.tuning import list_studies, parse_study, read_study
+from keras_actrec.tuning.space import overrides_of
 
 FILES = sorted((Path(__file__).parents[1] / "tuning").glob("*/study.toml"))
 
@@ -246,6 +248,17 @@ def test_a_study_that_comes_along_covers_its_grid_and_its_table(file):
     assert len(rows) == study.space.size()  # each trial is a row of its own
     assert set(study.table.paper) <= rows
     assert study.recipe_of().data.validation_share > 0  # for the objective
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_every_combination_of_a_study_that_comes_along_can_be_built(file):
+    study = read_study(file)
+    recipes = [study.recipe_of(overrides_of(values)) for values in study.space.combinations()]
+    models = {repr(recipe.model): recipe.model for recipe in recipes}
+    for model in models.values():
+        built = zoo.build(model.name, 10, **model.arguments)
+        assert built.output_shape[-1] == 10
+        keras.utils.clear_session(free_memory=False)
 
 
 def test_the_rows_of_the_thesis_are_the_thesis():

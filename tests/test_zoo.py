@@ -267,7 +267,7 @@ def test_lstm_attention_starts_from_the_mean_of_all_features():
     close(output[:, 0], 0.5 * np.tanh(0.5 * c_0), 1e-5)
 
 
-@pytest.mark.parametrize("name", ["softmax_regression", "eleatt_rnn"])
+@pytest.mark.parametrize("name", ["softmax_regression", "eleatt_rnn", "frame_gru"])
 def test_padding_stays_out_of_the_statistics_of_the_motion(name):
     arguments = sized(name, motion=True)
     inputs = batch_of(name, arguments)

@@ -13,6 +13,7 @@ def frame_gru(
     *,
     input_shape=None,
     backbone=None,
+    motion=False,
     normalize=True,
     units=128,
     masked=False,
@@ -29,6 +30,7 @@ def frame_gru(
         input_shape: `(T, K, K, D)` or `(T, D)` features, default (None, 7, 7, 2048); with a backbone
             `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
+        motion: as in `hman`.
         normalize: whether every frame's feature is z-normalised with the training set's statistics, kept as
             the moving averages of a batch normalisation without scale and offset.
         units: width of the GRU.
@@ -49,7 +51,7 @@ def frame_gru(
     if units < 1:
         raise UserError(f"`units` must be at least 1. Received: units={units}")
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
-    x = _parts.pooled(features)  # (B, T, D)
+    x = _parts.pooled(_parts.motion_of(features, mask) if motion else features)  # (B, T, D)
     if normalize:
         x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalisation")(
             x, mask=mask

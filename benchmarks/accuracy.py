@@ -1,7 +1,7 @@
 """Train recipes over folds and seeds; write zoo/*/results.csv and the tables on the pages.
 
     python benchmarks/accuracy.py synthetic
-    python benchmarks/accuracy.py fight --data FOLDER
+    python benchmarks/accuracy.py fight --data FOLDER --jobs 2
 
 The synthetic set is made here. FOLDER holds the set in its official layout, or the fight clips and index.csv
 (`path,label,group,fold`). Nothing is chosen by the scores. A run that is in --out already is not repeated.
@@ -9,150 +9,360 @@ The synthetic set is made here. FOLDER holds the set in its official layout, or 
 
 import argparse
 import math
+import multiprocessing
+import os
 import statistics
+import threading
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
 from keras_actrec import artefact, data, evaluation, training
 from keras_actrec._files import replacing
+from keras_actrec.errors import UserError
 
-# For each experiment: rows of the table as (words, what it sees, recipe, overrides), the folds, the number of
-# seeds, which rows are compared, what chance gives, and the models whose pages have the table, as README.md.
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: a recipe with changes, in words, and what it sees."""
+
+    words: str
+    sees: str
+    recipe: str
+    changes: tuple = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Lines over the same folds.
+
+    `compare`: which two of the lines differ in what. `together`: which lines' seeds answer as one too, by the
+    mean of their probabilities.
+    """
+
+    title: str
+    lines: tuple
+    folds: tuple = (None,)
+    compare: tuple = ()
+    together: tuple = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Tables of one set, all with the same seeds, and the models whose pages have them, as README.md."""
+
+    tables: tuple
+    chance: str
+    seeds: int = 5
+    pages: tuple = ()
+    lines: tuple = field(init=False)
+
+    def __post_init__(self):
+        lines = {(line, table.folds): None for table in self.tables for line in table.lines}
+        object.__setattr__(self, "lines", tuple(lines))
+
+
 DIFFERENCES, FRAMES, CLIPS = "differences of frames", "frames", "clips, from random weights"
-TURNED, STILL = "joints, turned and scaled in training", "joints as they are"
-AS_THEY_ARE = ("skeleton.rotation=0.0", "skeleton.scale=0.0")
+TURNED, STRAIGHT = "joints, turned in training", "joints, not turned"
+NO_TURN = "skeleton.rotation=0.0"
+
+
+def skeleton_lines(name, *split):
+    """The GRU and the gated networks on joints, all trained alike."""
+    gated, plain = f"eleatt_rnn/{name}", f"stacked_rnn/{name}"
+
+    def line(words, recipe, *changes, sees=TURNED):
+        return Line(words, sees, recipe, (*split, *changes))
+
+    return (
+        line("GRU", plain),
+        line("EleAtt-GRU", gated),
+        line("EleAtt-GRU, gate on layer 1", gated, "model.attention_layers=[1]"),
+        line("EleAtt-GRU, gates on layers 1 and 2", gated, "model.attention_layers=[1,2]"),
+        line("EleAtt-GRU, softmax gates", gated, "model.attention_activation=softmax"),
+        line("RNN", plain, "model.cell=rnn"),
+        line("EleAtt-RNN", gated, "model.cell=rnn"),
+        line("LSTM", plain, "model.cell=lstm"),
+        line("EleAtt-LSTM", gated, "model.cell=lstm"),
+        line("GRU", plain, NO_TURN, sees=STRAIGHT),
+        line("EleAtt-GRU", gated, NO_TURN, sees=STRAIGHT),
+    )
+
+
+def fight_lines(sees, *changes):
+    """HM-AN with its four attentions and its baselines, on features of frames or of their differences."""
+
+    def line(words, model, *more):
+        return Line(words, sees, f"{model}/fight", (*changes, *more))
+
+    return (
+        line("HM-AN, Gumbel-softmax, adaptive temperature", "hman"),
+        line("HM-AN, Gumbel-softmax, constant temperature", "hman", "model.attention=gumbel_constant"),
+        line("HM-AN, REINFORCE", "hman", "model.attention=reinforce"),
+        line("HM-AN, soft attention", "hman", "model.attention=soft"),
+        line("attention LSTM", "lstm_attention"),
+        line("GRU over frames", "frame_gru"),
+        line("softmax regression", "softmax_regression"),
+    )
+
+
+SKELETON_PAIR = (
+    Line("GRU", TURNED, "stacked_rnn/utkinect"),
+    Line("EleAtt-GRU", TURNED, "eleatt_rnn/utkinect"),
+    Line("GRU", STRAIGHT, "stacked_rnn/utkinect", (NO_TURN,)),
+    Line("EleAtt-GRU", STRAIGHT, "eleatt_rnn/utkinect", (NO_TURN,)),
+)
+GATE = "the gate"
 EXPERIMENTS = {
-    "synthetic": {
-        "title": "Synthetic set: 10 classes in 5 pairs that differ in the order of their frames only",
-        "lines": (
-            ("HM-AN", DIFFERENCES, "hman/synthetic", ()),
-            ("HM-AN, attention on location alone", DIFFERENCES, "hman/synthetic", ("model.content=false",)),
-            ("EleAtt-GRU", DIFFERENCES, "eleatt_rnn/synthetic", ()),
-            ("GSM", CLIPS, "gsm/synthetic", ()),
-            ("TSM", CLIPS, "tsm/synthetic", ()),
-            ("STRN, context 3", CLIPS, "strn/synthetic", ()),
-            ("TSN, which sees no order", CLIPS, "tsn/synthetic", ()),
-            ("frame average, which sees no order", FRAMES, "frame_pool/synthetic", ()),
+    "synthetic": Experiment(
+        tables=(
+            Table(
+                "Synthetic set: 10 classes in 5 pairs that differ in the order of their frames only",
+                lines=(
+                    Line("HM-AN", DIFFERENCES, "hman/synthetic"),
+                    Line(
+                        "HM-AN, attention on location alone",
+                        DIFFERENCES,
+                        "hman/synthetic",
+                        ("model.content=false",),
+                    ),
+                    Line("EleAtt-GRU", DIFFERENCES, "eleatt_rnn/synthetic"),
+                    Line("GSM", CLIPS, "gsm/synthetic"),
+                    Line("TSM", CLIPS, "tsm/synthetic"),
+                    Line("STRN, context 3", CLIPS, "strn/synthetic"),
+                    Line("TSN, which sees no order", CLIPS, "tsn/synthetic"),
+                    Line("frame average, which sees no order", FRAMES, "frame_pool/synthetic"),
+                ),
+            ),
         ),
-        "folds": (None,),
-        "seeds": 3,
-        "chance": ".10; .50 for a model that sees all but the order",
-        "pages": ("hman",),
-    },
-    "fight": {
-        "title": "Fight clips: `fight` / `noFight`, three group-wise folds",
-        "lines": (
-            ("HM-AN", DIFFERENCES, "hman/fight", ()),
-            ("attention LSTM", DIFFERENCES, "lstm_attention/fight", ()),
-            ("softmax regression", DIFFERENCES, "softmax_regression/fight", ()),
-            ("HM-AN", FRAMES, "hman/fight", ("model.motion=false",)),
-            ("attention LSTM", FRAMES, "lstm_attention/fight", ("model.motion=false",)),
-            ("softmax regression", FRAMES, "softmax_regression/fight", ("model.motion=false",)),
+        seeds=3,
+        chance=".10; .50 for a model that sees all but the order",
+        pages=("hman",),
+    ),
+    "fight": Experiment(
+        tables=(
+            Table(
+                "Fight clips: `fight` / `noFight`, three group-wise folds",
+                lines=(*fight_lines(DIFFERENCES), *fight_lines(FRAMES, "model.motion=false")[-2:]),
+                folds=(0, 1, 2),
+                compare=(
+                    (0, 1, "adapting the temperature"),
+                    (0, 3, "hard attention in place of soft"),
+                    (0, 4, "the hierarchy"),
+                    (0, 5, "HM-AN in place of a GRU over frames"),
+                ),
+            ),
         ),
-        "folds": (0, 1, 2),
-        "seeds": 3,
-        "chance": ".50",
-        "pages": ("hman",),
-    },
-    "utkinect": {
-        "title": "UTKinect-Action3D: skeletons of 10 actions, odd subjects train, even ones test",
-        "lines": (
-            ("GRU", TURNED, "stacked_rnn/utkinect", ()),
-            ("EleAtt-GRU", TURNED, "eleatt_rnn/utkinect", ()),
-            ("GRU", STILL, "stacked_rnn/utkinect", AS_THEY_ARE),
-            ("EleAtt-GRU", STILL, "eleatt_rnn/utkinect", AS_THEY_ARE),
+        chance=".50",
+        pages=("hman",),
+    ),
+    "utkinect": Experiment(
+        tables=(
+            Table(
+                "UTKinect-Action3D: skeletons of 10 actions, odd subjects train, even ones test",
+                lines=SKELETON_PAIR,
+                compare=((1, 0, GATE), (3, 2, GATE), (0, 2, "turning")),
+                together=(0, 1),
+            ),
         ),
-        "folds": (None,),
-        "seeds": 5,
-        "compare": ((1, 0), (3, 2)),
-        "chance": ".10",
-        "pages": ("eleatt_rnn",),
-    },
-    "basic_motions": {
-        "title": "BasicMotions: accelerometer and gyroscope of a watch, 4 actions",
-        "lines": (
-            ("GRU", "both sensors", "stacked_rnn/basic_motions", ()),
-            ("EleAtt-GRU", "both sensors", "eleatt_rnn/basic_motions", ()),
+        chance=".10",
+        pages=("eleatt_rnn",),
+    ),
+    "basic_motions": Experiment(
+        tables=(
+            Table(
+                "BasicMotions: accelerometer and gyroscope of a watch, 4 actions",
+                lines=(
+                    Line("GRU", "both sensors", "stacked_rnn/basic_motions"),
+                    Line("EleAtt-GRU", "both sensors", "eleatt_rnn/basic_motions"),
+                ),
+                compare=((1, 0, GATE),),
+            ),
         ),
-        "folds": (None,),
-        "seeds": 5,
-        "compare": ((1, 0),),
-        "chance": ".25",
-        "pages": ("eleatt_rnn",),
-    },
-    "northwestern_ucla": {
-        "title": "Northwestern-UCLA: skeletons of 10 actions, view 1 trains, view 2 tests",
-        "lines": (
-            ("GRU", TURNED, "stacked_rnn/northwestern_ucla", ("data.split=view1_view2",)),
-            ("EleAtt-GRU", TURNED, "eleatt_rnn/northwestern_ucla", ("data.split=view1_view2",)),
+        chance=".25",
+        pages=("eleatt_rnn",),
+    ),
+    "northwestern_ucla": Experiment(
+        tables=(
+            Table(
+                "Northwestern-UCLA: skeletons of 10 actions, view 1 trains, view 2 tests",
+                lines=skeleton_lines("northwestern_ucla", "data.split=view1_view2"),
+                compare=(
+                    (1, 0, GATE),
+                    (1, 2, "a gate on layers 2 and 3 as well"),
+                    (1, 3, "a gate on layer 3 as well"),
+                    (1, 4, "a sigmoid in place of the softmax"),
+                    (6, 5, GATE),
+                    (8, 7, GATE),
+                    (10, 9, GATE),
+                    (0, 9, "turning"),
+                ),
+                together=(0, 1),
+            ),
+            Table(
+                "Northwestern-UCLA: skeletons of 10 actions, views 1 and 2, five folds by subject",
+                lines=skeleton_lines("northwestern_ucla", "data.split=five_folds")[:2],
+                folds=(0, 1, 2, 3, 4),
+                compare=((1, 0, GATE),),
+            ),
         ),
-        "folds": (None,),
-        "seeds": 5,
-        "compare": ((1, 0),),
-        "chance": ".10",
-        "pages": ("eleatt_rnn",),
-    },
+        chance=".10",
+        pages=("eleatt_rnn",),
+    ),
 }
 ROOT = Path(__file__).parents[1]
 STUDENT = {3: 4.303, 5: 2.776}  # for a mean of so many seeds, 95 %
 
 
+def overrides_of(line, fold, seed):
+    """What a run changes in its recipe."""
+    return (*line.changes, *([] if fold is None else [f"data.test_fold={fold}"]), f"train.seed={seed}")
+
+
+def run_of(out, line, fold, seed):
+    """The directory of a run."""
+    changes = (change.replace("=", "_") for change in overrides_of(line, fold, seed))
+    return out / "-".join([line.recipe.replace("/", "-"), *changes])
+
+
 def run_one(folder, out, line, fold, seed):
     """Train and score one model; its row of results.csv."""
-    _, _, recipe, changes = line
-    overrides = (*changes, *([] if fold is None else [f"data.test_fold={fold}"]), f"train.seed={seed}")
-    run = out / "-".join([recipe.replace("/", "-"), *(change.replace("=", "_") for change in overrides)])
+    run, overrides = run_of(out, line, fold, seed), overrides_of(line, fold, seed)
+    values = training.read_recipe(line.recipe, overrides)
     if not (run / "model.keras").exists():
-        values = training.read_recipe(recipe, overrides)
-        training.train(values, folder, run, name=recipe, overrides=overrides, cache=out / "cache")
+        training.train(values, folder, run, name=line.recipe, overrides=overrides, cache=out / "cache")
+    elif (run / "recipe.toml").read_text(encoding="utf-8") != values.to_toml():
+        raise UserError(f"{run} holds a run of another recipe: remove it, or choose another --out")
     if not (run / "test.json").exists():
         evaluation.evaluate(artefact.load(run / "model.keras"), folder).write_json(run / "test.json")
     keras.backend.clear_session()
     return evaluation.result_row(run)
 
 
-def table(experiment, rows):
-    """The experiment's table in Markdown, from rows of results.csv."""
+def end_with_parent():
+    """End this worker when the program is killed, so that it writes into no run directory behind its back."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_all(experiment, folder, out, jobs):
+    """Train and score all models of an experiment, `jobs` at a time; their rows in the order of the lines."""
+    runs = [
+        (line, fold, seed)
+        for line, folds in experiment.lines
+        for fold in folds
+        for seed in range(experiment.seeds)
+    ]
+    # Fresh interpreters: a forked one would inherit the backend's locked threads.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, initializer=end_with_parent) as pool:
+        started = {pool.submit(run_one, folder, out, *run): run for run in runs}
+        for done, future in enumerate(as_completed(started), 1):
+            row = future.result()
+            print(
+                f"{done} of {len(runs)}: {row['recipe']} {row['set']} fold {row['fold'] or '-'} "
+                f"seed {row['seed']} top-1 {row['top1']} ({row['seconds']} s)",
+                flush=True,
+            )
+    rows = [future.result() for future in started]
+    for table in experiment.tables:
+        rows += [
+            answer_together(folder, out, table.lines[place], experiment.seeds) for place in table.together
+        ]
+    return rows
+
+
+def answer_together(folder, out, line, seeds):
+    """The row of the models of all seeds as one, whose seed is `0+1+2`."""
+    runs = [run_of(out, line, None, seed) for seed in range(seeds)]
+    found = evaluation.ensemble(
+        [evaluation.evaluate(artefact.load(run / "model.keras"), folder) for run in runs]
+    )
+    return evaluation.result_row(runs[0]) | {
+        "seed": "+".join(map(str, range(seeds))),
+        "top1": f"{found.top1:.4f}",
+        "mean_class": f"{found.mean_class:.4f}",
+        "protocol": found.protocol,
+        "commit": "; ".join(sorted({evaluation.result_row(run)["commit"] for run in runs})),
+        "seconds": str(round(sum(float(evaluation.result_row(run)["seconds"]) for run in runs), 1)),
+    }
+
+
+def tables(experiment, rows):
+    """The experiment's tables in Markdown, from rows of results.csv."""
     about = EXPERIMENTS[experiment]
     rows = [row for row in rows if row["experiment"] == experiment]
-    found = []
-    lines = [f"{about['title']}.", "", "| model | sees | top-1 | 95 % | seeds |", "|---|---|---|---|---|"]
-    for words, sees, recipe, changes in about["lines"]:
-        ours = [row for row in rows if (row["recipe"], row["set"]) == (recipe, " ".join(changes))]
-        seeds = [pooled([row for row in ours if int(row["seed"]) == seed]) for seed in range(about["seeds"])]
-        each = ", ".join(f"{value:.3f}" for value in seeds)
-        found.append(seeds)
-        mean, low, high = interval(seeds)
+    return "\n\n".join(table(each, rows, about.seeds, about.chance) for each in about.tables)
+
+
+def table(about, rows, seeds, chance):
+    """One table in Markdown, with what its lines show of each other, and how its numbers were made."""
+    lines = [f"{about.title}.", "", "| model | sees | top-1 | 95 % | seeds |", "|---|---|---|---|---|"]
+    used, found = [], []
+    for line in about.lines:
+        values = seeds_of(line, rows, seeds)
+        ours, together = rows_of(line, rows)
+        used += ours
+        found.append(values)
+        mean, low, high = interval(values)
         lines.append(
-            f"| {words} ({recipe}) | {sees} | {mean:.3f} | {max(low, 0):.3f} to {min(high, 1):.3f} | {each} |"
+            f"| {line.words} ({line.recipe}) | {line.sees} | {mean:.3f} | {bounds(low, high)} | "
+            f"{', '.join(f'{value:.3f}' for value in values)} |"
         )
-    for one, other in about.get("compare", ()):
-        mean, low, high = interval([a - b for a, b in zip(found[one], found[other], strict=True)])
-        names = [f"{about['lines'][place][0]}" for place in (one, other)]
-        verdict = "helps" if low > 0 else "harms" if high < 0 else "makes no difference that these seeds show"
         lines += [
-            "",
-            f"{names[0]} minus {names[1]}, {about['lines'][one][1]}, seed by seed: {mean:+.3f} "
-            f"({low:+.3f} to {high:+.3f}): the gate {verdict}.",
+            f"| {line.words}, its {seeds} seeds together | {line.sees} | {float(row['top1']):.3f} | | |"
+            for row in together
         ]
-    means = [statistics.mean(seeds) for seeds in found]
-    first = rows[0]
-    clips = sum(int(row["videos"]) for row in rows) // (len(found) * about["seeds"])
+    if about.compare:
+        lines += ["", "Seed by seed, over the same test clips:", ""]
+    for one, other, what in about.compare:
+        mean, low, high = interval([a - b for a, b in zip(found[one], found[other], strict=True)])
+        verdict = "helps" if low > 0 else "harms" if high < 0 else "makes no difference that these seeds show"
+        first, second = about.lines[one], about.lines[other]
+        if first.words == second.words:
+            pair = f"{first.words}, {first.sees} minus {second.sees}"
+        else:
+            pair = f"{first.words} minus {second.words}, {first.sees}"
+        lines.append(f"- {pair}: {mean:+.3f} ({low:+.3f} to {high:+.3f}): {what} {verdict}.")
+    means = [statistics.mean(values) for values in found]
+    clips = sum(int(row["videos"]) for row in used) // (len(found) * seeds)
     error = max(math.sqrt(mean * (1 - mean) / clips) for mean in means)
 
     def listed(column):
-        return "; ".join(sorted({row[column] for row in rows}))
+        return "; ".join(sorted({row[column] for row in used}))
 
     lines += [
         "",
-        f"Mean of {about['seeds']} seeds and its interval over them (Student), each over {clips} test clips "
-        f"({first['found']} found), whose own standard error is at most {error:.3f}; "
-        f"chance {about['chance']}. "
+        f"Mean of {seeds} seeds and its interval over them (Student), each over {clips} test clips "
+        f"({used[0]['found']} found), whose own standard error is at most {error:.3f}; "
+        f"chance {chance}. "
         f"Protocol{'s' if '; ' in listed('protocol') else ''}: {listed('protocol')}. "
         f"{listed('backend')}, commit {listed('commit')}.",
     ]
     return "\n".join(lines)
+
+
+def rows_of(line, rows):
+    """The rows of the runs of a line, then that of its seeds together, if there is one."""
+    ours = [row for row in rows if (row["recipe"], row["set"]) == (line.recipe, " ".join(line.changes))]
+    return [row for row in ours if "+" not in row["seed"]], [row for row in ours if "+" in row["seed"]]
+
+
+def seeds_of(line, rows, seeds):
+    """Top-1 of each seed of a line, over all folds."""
+    ours, _ = rows_of(line, rows)
+    return [pooled([row for row in ours if int(row["seed"]) == seed]) for seed in range(seeds)]
+
+
+def bounds(low, high):
+    """An interval of shares in words."""
+    return f"{max(low, 0):.3f} to {min(high, 1):.3f}"
 
 
 def interval(values):
@@ -184,15 +394,36 @@ def write(experiment, rows):
 
 
 def write_pages(experiment):
-    """Put the table of what stands in zoo/*/results.csv into the pages."""
-    begin, end = f"<!-- {experiment}:begin -->", f"<!-- {experiment}:end -->"
-    pages = [ROOT / "zoo" / model / "README.md" for model in EXPERIMENTS[experiment]["pages"]]
-    for page in (*pages, ROOT / "README.md"):
-        before, rest = page.read_text(encoding="utf-8").split(begin)
-        after = rest.split(end)[1]
-        text = f"{before}{begin}\n{table(experiment, results())}\n{end}{after}"
-        with replacing(page) as beside:
-            beside.write_text(text, encoding="utf-8")
+    """Put the tables of what stands in zoo/*/results.csv into the pages, and their summary into README.md."""
+    rows = results()
+    for model in EXPERIMENTS[experiment].pages:
+        _replace(ROOT / "zoo" / model / "README.md", experiment, tables(experiment, rows))
+    _replace(ROOT / "README.md", "results", summary(rows))
+
+
+def _replace(page, name, table):
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    with replacing(page) as beside:
+        beside.write_text(f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+def summary(rows):
+    """One table of all experiments: the lines that are recipes as they stand."""
+    lines = ["| data | model | sees | top-1 | 95 % |", "|---|---|---|---|---|"]
+    for experiment, about in EXPERIMENTS.items():
+        ours = [row for row in rows if row["experiment"] == experiment]
+        page = about.pages[0]
+        for table in about.tables:
+            data = f"[{table.title}](zoo/{page}/README.md#results)"
+            for line in table.lines:
+                if all(change.startswith("data.") for change in line.changes):
+                    mean, low, high = interval(seeds_of(line, ours, about.seeds))
+                    lines.append(
+                        f"| {data} | {line.words} | {line.sees} | {mean:.3f} | {bounds(low, high)} |"
+                    )
+                    data = ""
+    return "\n".join(lines)
 
 
 def main():
@@ -201,6 +432,7 @@ def main():
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--data", type=Path, help="folder of the set")
     parser.add_argument("--out", type=Path, help="default runs/EXPERIMENT")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     arguments = parser.parse_args()
     out = arguments.out or Path("runs") / arguments.experiment
     if arguments.experiment == "synthetic":
@@ -211,17 +443,8 @@ def main():
         parser.error(f"{arguments.experiment} needs --data FOLDER")
     else:
         folder = arguments.data
-    rows, about = [], EXPERIMENTS[arguments.experiment]
-    for line in about["lines"]:
-        for fold in about["folds"]:
-            for seed in range(about["seeds"]):
-                rows.append(run_one(folder, out, line, fold, seed))
-                last = rows[-1]
-                print(
-                    last["recipe"], last["set"], "fold", fold, "seed", seed, "top-1", last["top1"], flush=True
-                )
-    write(arguments.experiment, rows)
-    print(table(arguments.experiment, rows))
+    write(arguments.experiment, run_all(EXPERIMENTS[arguments.experiment], folder, out, arguments.jobs))
+    print(tables(arguments.experiment, results()))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -282,6 +283,27 @@ def test_roles_addresses_and_ids_are_checked(role, address, name, message, make,
     with pytest.raises(UserError, match=message):
         distributed.run_role(make(), tmp_path, tmp_path / "out", role, address, worker_id=name)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_writes_nothing_before_the_chief_has_opened_the_directory(make, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(distributed, "_work", lambda room, *rest: seen.append(sorted(room.out.iterdir())))
+    arguments = (make(), tmp_path, tmp_path / "out", "worker", "node:8000")
+    worker = threading.Thread(target=distributed.run_role, args=arguments, kwargs={"worker_id": "worker-1"})
+    worker.start()
+    time.sleep(1)
+    assert seen == [] and not (tmp_path / "out").exists()
+    runner.Room(make(), tmp_path, tmp_path / "out").open(resume=False)
+    worker.join(20)
+    assert seen == [[tmp_path / "out" / "study.toml"]]
+
+
+def test_a_worker_without_a_chief_says_so(make, monkeypatch, tmp_path):
+    monkeypatch.setattr(distributed, "_PATIENCE", 0.1)
+    with pytest.raises(
+        UserError, match="no chief has opened a study in .*: start it, and give all the same --out"
+    ):
+        distributed.run_role(make(), tmp_path, tmp_path / "out", "worker", "node:8000", worker_id="worker-1")
 
 
 def test_a_damaged_state_is_named(make, stand_in, tmp_path):

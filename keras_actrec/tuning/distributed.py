@@ -24,6 +24,7 @@ from keras_actrec.tuning.study import read_study
 from keras_actrec.tuning.trial import end_with_parent
 
 _LOOK = 0.3  # seconds between looks at the processes
+_PATIENCE = 600  # seconds that a worker waits for the chief to open the study
 _DEATHS = 5  # of one process, without a trial that ended in between, before the study gives up
 
 
@@ -45,13 +46,15 @@ def run_role(study, data, out, role, address, *, worker_id=None, resume=False, r
         report: as of `run_study`.
 
     Raises:
-        UserError: as of `run_study`; a role, an address or a name that is none.
+        UserError: as of `run_study`; a role, an address or a name that is none; where a worker has waited ten
+            minutes for the chief to open the directory.
     """
     import_keras_tuner()
     _split(address)
     room = Room(study, Path(data).absolute(), Path(out).absolute(), report=report)
     if role == "worker":
         _check_name(worker_id)
+        _await_study(room)
         return _work(room, address, worker_id)
     if role != "chief":
         raise UserError(f"role must be 'chief' or 'worker'. Received: role={role!r}")
@@ -59,6 +62,18 @@ def run_role(study, data, out, role, address, *, worker_id=None, resume=False, r
         raise UserError(f"a chief has no id. Received: worker_id={worker_id!r}")
     room.open(resume)
     return room.finish(lambda: _supervise(room, address))
+
+
+def _await_study(room):
+    """Wait until the chief has opened the directory, which is to be empty when it does."""
+    end = time.monotonic() + _PATIENCE
+    while not (room.out / "study.toml").exists():
+        if time.monotonic() > end:
+            raise UserError(
+                f"no chief has opened a study in {room.out} for {_PATIENCE} seconds: "
+                "start it, and give all the same --out"
+            )
+        time.sleep(_LOOK)
 
 
 def search_with_workers(room):

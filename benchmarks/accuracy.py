@@ -14,10 +14,11 @@ import os
 import statistics
 import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+from scipy.stats import t
 
 from keras_actrec import artefact, data, evaluation, training
 from keras_actrec._files import replacing
@@ -55,13 +56,8 @@ class Experiment:
 
     tables: tuple
     chance: str
+    pages: tuple
     seeds: int = 5
-    pages: tuple = ()
-    lines: tuple = field(init=False)
-
-    def __post_init__(self):
-        lines = {(line, table.folds): None for table in self.tables for line in table.lines}
-        object.__setattr__(self, "lines", tuple(lines))
 
 
 DIFFERENCES, FRAMES, CLIPS = "differences of frames", "frames", "clips, from random weights"
@@ -213,7 +209,6 @@ EXPERIMENTS = {
     ),
 }
 ROOT = Path(__file__).parents[1]
-STUDENT = {3: 4.303, 5: 2.776}  # for a mean of so many seeds, 95 %
 
 
 def overrides_of(line, fold, seed):
@@ -255,8 +250,9 @@ def run_all(experiment, folder, out, jobs):
     """Train and score all models of an experiment, `jobs` at a time; their rows in the order of the lines."""
     runs = [
         (line, fold, seed)
-        for line, folds in experiment.lines
-        for fold in folds
+        for table in experiment.tables
+        for line in table.lines
+        for fold in table.folds
         for seed in range(experiment.seeds)
     ]
     # Fresh interpreters: a forked one would inherit the backend's locked threads.
@@ -368,7 +364,7 @@ def bounds(low, high):
 def interval(values):
     """Mean of some seeds and the bounds within which it lies at 95 %, by Student's t."""
     mean = statistics.mean(values)
-    half = STUDENT[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     return mean, mean - half, mean + half
 
 

@@ -53,14 +53,14 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def begin(data, tmp_path):
-    """Starts a study in a process of its own, and ends what is left of it."""
+def launch(tmp_path):
+    """Starts Python processes, and ends what is left of them."""
     begun = []
 
-    def run(*command):
+    def start(*arguments):
         with open(tmp_path / "log.txt", "ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *map(str, command)],
+                [sys.executable, *map(str, arguments)],
                 # A proxy, as many clusters have one, is no way to the chief.
                 env={
                     **os.environ,
@@ -74,33 +74,41 @@ def begin(data, tmp_path):
         begun.append(process)
         return process
 
-    def start(units, epochs, workers=1, resume="", roles=()):
-        (tmp_path / "recipe.toml").write_text(RECIPE.format(epochs=epochs))
-        study = tuning.parse_study(
-            {
-                "study": {
-                    "name": "drill",
-                    "title": "A drill",
-                    "recipe": str(tmp_path / "recipe.toml"),
-                    "max_trials": 9,
-                    "winner_seeds": [],
-                },
-                "space": {"model.units": {"values": units}},
-                "table": {"row": "model.units", "column": "accuracy"},
-            }
-        )
-        (tmp_path / "study.toml").write_text(study.to_toml())
-        file, out = tmp_path / "study.toml", tmp_path / "out"
-        if roles:
-            command = "from keras_actrec.cli.main import main; main()"
-            tune = ("-c", command, "tune", file, "--data", data, "--out", out)
-            return [run(*tune, *role) for role in roles]
-        return run("-c", START, file, data, out, workers, resume)
-
     yield start
     for process in begun:
         process.kill()
         process.wait()
+
+
+def write_study(folder, units, epochs):
+    """The file of a study over `units`."""
+    (folder / "recipe.toml").write_text(RECIPE.format(epochs=epochs))
+    study = tuning.parse_study(
+        {
+            "study": {
+                "name": "drill",
+                "title": "A drill",
+                "recipe": str(folder / "recipe.toml"),
+                "max_trials": 9,
+                "winner_seeds": [],
+            },
+            "space": {"model.units": {"values": units}},
+            "table": {"row": "model.units", "column": "accuracy"},
+        }
+    )
+    (folder / "study.toml").write_text(study.to_toml())
+    return folder / "study.toml"
+
+
+@pytest.fixture
+def begin(launch, data, tmp_path):
+    """Starts a study."""
+
+    def start(units, epochs, workers=1, resume=""):
+        study = write_study(tmp_path, units, epochs)
+        return launch("-c", START, study, data, tmp_path / "out", workers, resume)
+
+    return start
 
 
 def until(condition, process, seconds=LIMIT):
@@ -194,14 +202,16 @@ def test_a_killed_worker_and_a_killed_chief_are_started_again(begin, tmp_path):
     gone(out, "worker-")
 
 
-def test_a_chief_and_workers_of_the_command_line_finish_a_study(begin, tmp_path):
+def test_a_chief_and_workers_of_the_command_line_finish_a_study(launch, data, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    chief = ("--role", "chief", "--address", address)
-    workers = [("--role", "worker", "--address", address, "--id", f"worker-{n}") for n in (1, 2)]
-    for process in begin([2, 3, 4], 5, roles=(*workers, chief)):  # in any order
+    study, out = write_study(tmp_path, [2, 3, 4], epochs=5), tmp_path / "out"
+    tune = ("-c", "from keras_actrec.cli.main import main; main()", "tune", study, "--data", data)
+    roles = (*(("worker", "--id", f"worker-{n}") for n in (1, 2)), ("chief",))  # in any order
+    started = [launch(*tune, "--out", out, "--address", address, "--role", *role) for role in roles]
+    for process in started:
         assert process.wait(LIMIT) == 0, (tmp_path / "log.txt").read_text()
-    assert [(row["status"], row["model.units"]) for row in rows(tmp_path / "out")] == [
+    assert [(row["status"], row["model.units"]) for row in rows(out)] == [
         ("COMPLETED", str(units)) for units in (2, 3, 4)
     ]

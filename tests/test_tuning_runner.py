@@ -289,7 +289,9 @@ def test_a_worker_writes_nothing_before_the_chief_has_opened_the_directory(make,
     seen = []
     monkeypatch.setattr(distributed, "_work", lambda room, *rest: seen.append(sorted(room.out.iterdir())))
     arguments = (make(), tmp_path, tmp_path / "out", "worker", "node:8000")
-    worker = threading.Thread(target=distributed.run_role, args=arguments, kwargs={"worker_id": "worker-1"})
+    worker = threading.Thread(
+        target=distributed.run_role, args=arguments, kwargs={"worker_id": "worker-1"}, daemon=True
+    )
     worker.start()
     time.sleep(1)
     assert seen == [] and not (tmp_path / "out").exists()

@@ -98,8 +98,8 @@ class SkeletonTransform:
             `(frames,)`, true where the frame counts.
 
         Raises:
-            UserError: `joints` has another shape, holds what is not a number, or lacks a joint that `center`
-                or `align` names.
+            UserError: `joints` has another shape, holds what is not a number, or lacks a joint that `center`,
+                `align` or `mirror` names.
         """
         joints = self._checked(joints)
         if rng is not None and self.mirror and rng.random() < 0.5:

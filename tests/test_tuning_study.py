@@ -1,5 +1,6 @@
 """Studies: what the TOML means, what is refused and how, the studies that come along, and the command."""
 
+import math
 import shutil
 import tomllib
 from pathlib import Path
@@ -245,7 +246,7 @@ def test_a_study_that_comes_along_covers_its_grid_and_its_table(file):
     study = read_study(file)
     assert study.max_trials >= study.space.size()  # the whole table
     rows = {study.table.label(values) for values in study.space.combinations()}
-    assert len(rows) == study.space.size()  # each trial is a row of its own
+    assert len(rows) * len(study.axes["train.seed"].values) == study.space.size()  # nothing else is mixed
     assert set(study.table.paper) <= rows
     assert study.recipe_of().data.validation_share > 0  # for the objective
 
@@ -288,6 +289,13 @@ def test_a_description_counts_combinations_trials_and_parameters(folder, data):
     assert found["largest"] == 3 * 2 * (120 + 2 + 1) + classes + 120 * (120 + 2 + 1)
     assert found["refused"] == [] and stages >= {"epochs"}
     assert 0 < found["seconds"] < 3600
+
+
+def test_a_description_leaves_weights_out_that_are_not_trained(folder, data):
+    found = read_study(folder / "study.toml", ["model.motion=true"]).describe(data)
+    model = zoo.stacked_rnn(10, input_shape=(None, 60), units=2, num_layers=1, motion=True)
+    assert model.non_trainable_weights
+    assert found["smallest"] == sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def test_a_description_names_combinations_that_cannot_be_built(folder, data):

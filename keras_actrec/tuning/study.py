@@ -18,6 +18,7 @@ from keras_actrec.training.fit import read_data
 from keras_actrec.training.learner import build_model
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.space import Axis, Space, overrides_of
+from keras_actrec.tuning.trial import count_trainable
 
 _RECIPE_TABLES = ("model", "data", "clip", "skeleton", "train")
 _MOST_BUILT = 64  # models that `describe` builds
@@ -169,7 +170,7 @@ class Study(StudyTable):
             except UserError as error:
                 refused.append(f"{' '.join(overrides)}: {error}")
                 continue
-            counts.append(model.count_params() - sum(w.size for w in model.non_trainable_weights))
+            counts.append(count_trainable(model))
             keras.utils.clear_session(free_memory=False)
         return counts, refused
 

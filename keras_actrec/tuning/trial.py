@@ -64,7 +64,7 @@ def run(job):
         "reason": "",
         "metrics": {name: float(value) for name, value in metrics.items()},
         "epochs": len((folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1,
-        "parameters": _trainable(recogniser.model),
+        "parameters": count_trainable(recogniser.model),
         "seconds": record["seconds"],
         "protocol": protocol,
     }
@@ -91,12 +91,13 @@ def _count(recipe, num_classes, records):
     indexed = ()
     if recipe.skeleton is not None:  # a file shows the number of joints
         indexed, _ = recipe.input.index(records, on_error="skip", max_skipped=1.0)
-    count = _trainable(build_model(recipe, num_classes, indexed))
+    count = count_trainable(build_model(recipe, num_classes, indexed))
     keras.backend.clear_session()
     return count
 
 
-def _trainable(model):
+def count_trainable(model):
+    """Number of trainable parameters of a model."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_actrec import tuning
-from keras_actrec.tuning import report
+from keras_actrec.tuning import pictures, report, results
 
 RUN = {
     "data": {"found": 9, "official": None, "parts": {"train": 5, "validation": 2, "test": 2}},
@@ -67,7 +67,7 @@ def test_the_table_has_the_papers_column_beside_ours_in_the_papers_rows(study, t
     write(tmp_path, "0", {"clip.frames": 50}, 0.7, test=0.6)
     write(tmp_path, "1", {"clip.frames": 30}, 0.5, test=0.5)
     write(tmp_path, "2", {"clip.frames": 40}, None)
-    lines = report.table(study(FRAMES, frames_table()), report.read_trials(tmp_path)).splitlines()
+    lines = report.table(study(FRAMES, frames_table()), results.read_trials(tmp_path)).splitlines()
     assert (
         lines[0] == "| clip.frames | accuracy, paper | accuracy, here | val_accuracy | parameters | status |"
     )
@@ -82,7 +82,7 @@ def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
     layout = frames_table(column="error rate", paper={"30": 0.197, "40": 0.231})
     write(tmp_path, "0", {"clip.frames": 30}, 0.5, test=0.75, videos=1000)
     write(tmp_path, "1", {"clip.frames": 40}, 0.5, test=0.5, videos=1000)
-    text = report.table(study(FRAMES, layout), report.read_trials(tmp_path))
+    text = report.table(study(FRAMES, layout), results.read_trials(tmp_path))
     assert "| 30 | 0.197 | 0.250 |" in text and "| 40 | 0.231 | 0.500 |" in text
     assert (
         "The paper's best row is 30, here it is 30; 30 leads" in text
@@ -103,29 +103,82 @@ def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
 def test_a_finding_holds_only_beyond_two_standard_errors(tests, videos, verdict, study, tmp_path):
     for place, (frames, test) in enumerate(zip((30, 40, 50), tests, strict=True)):
         write(tmp_path, str(place), {"clip.frames": frames}, 0.5, test=test, videos=videos)
-    text = report.table(study(FRAMES, frames_table()), report.read_trials(tmp_path))
+    text = report.table(study(FRAMES, frames_table()), results.read_trials(tmp_path))
     assert verdict in text
     assert f"on {videos} test videos" in text
 
 
 def test_of_several_trials_in_a_row_the_objective_chooses_and_not_the_test(study, tmp_path):
-    axes = FRAMES | {"train.seed": {"values": [0, 1]}}
-    write(tmp_path, "0", {"clip.frames": 30, "train.seed": 0}, 0.8, test=0.4)
-    write(tmp_path, "1", {"clip.frames": 30, "train.seed": 1}, 0.6, test=0.9)
-    text = report.table(study(axes, frames_table()), report.read_trials(tmp_path))
+    axes = FRAMES | {"clip.size": {"values": [64, 96]}}
+    write(tmp_path, "0", {"clip.frames": 30, "clip.size": 64}, 0.8, test=0.4)
+    write(tmp_path, "1", {"clip.frames": 30, "clip.size": 96}, 0.6, test=0.9)
+    text = report.table(study(axes, frames_table()), results.read_trials(tmp_path))
     assert "| 30 | 71.0 | 40.0 | 0.8000 |" in text
+
+
+def best(study, folder):
+    found = results.best_configuration(study, results.configurations(results.read_trials(folder)))
+    return found and [trial.name for trial in found.trials]
 
 
 def test_the_best_trial_is_a_completed_one_and_follows_the_direction(study, tmp_path):
     write(tmp_path, "0", {"clip.frames": 30}, None)
-    assert report.best_trial(study(FRAMES), report.read_trials(tmp_path)) is None
+    assert best(study(FRAMES), tmp_path) is None
     for name, score in (("1", 0.5), ("2", 0.7), ("3", 0.7), ("10", 0.6)):
         write(tmp_path, name, {"clip.frames": 30}, score)
-    trials = report.read_trials(tmp_path)
-    assert [trial.name for trial in trials] == ["0", "1", "2", "3", "10"]
-    assert report.best_trial(study(FRAMES), trials).name == "2"
-    least = study(FRAMES, objective="val_loss", direction="min")
-    assert report.best_trial(least, trials).name == "1"
+    assert [trial.name for trial in results.read_trials(tmp_path)] == ["0", "1", "2", "3", "10"]
+    assert best(study(FRAMES), tmp_path) == ["2"]
+    assert best(study(FRAMES, objective="val_loss", direction="min"), tmp_path) == ["1"]
+
+
+SEEDS = {"train.seed": {"values": [0, 1, 2]}} | FRAMES
+
+
+def write_seeds(out, tests, scores=None):
+    """Three seeds of some numbers of frames: frames to test accuracies."""
+    for seed in range(3):
+        for frames, each in tests.items():
+            score = each[seed] if scores is None else scores[frames][seed]
+            name = str(len(list(out.glob("trials/*"))))
+            write(out, name, {"train.seed": seed, "clip.frames": frames}, score, test=each[seed])
+
+
+def test_trials_that_differ_in_their_seed_are_one_row_with_students_interval(study, tmp_path):
+    write_seeds(
+        tmp_path, {30: (0.5, 0.6, 0.7), 40: (0.8, 0.8, 0.8)}, {30: (0.1, 0.2, 0.6), 40: (0.2, None, 0.3)}
+    )
+    lines = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path)).splitlines()
+    # t table, 2 degrees of freedom, 97.5 %: 4.3027 x .1 / sqrt(3)
+    assert lines[2] == "| 30 | 71.0 | 60.0 ± 24.8 | 0.3000 | 1,234 | 3 of 3 seeds completed |"
+    assert lines[3] == "| 40 | 77.8 | 80.0 ± 0.0 | 0.2500 | 1,234 | 2 of 3 seeds completed |"
+
+
+@pytest.mark.parametrize(
+    "tests, lead, verdict",
+    [
+        # Differences of 40 and 30: .2, .3, .4, and of 40 and 50 less: .1 .2 .3, half width 24.8
+        ({30: (0.5, 0.5, 0.5), 40: (0.7, 0.8, 0.9), 50: (0.6, 0.6, 0.6)}, "20.0 ± 24.8", "Too little data"),
+        ({30: (0.2, 0.1, 0.2), 40: (0.7, 0.8, 0.9), 50: (0.3, 0.4, 0.5)}, "40.0 ± 0.0", "The finding holds"),
+        ({30: (0.9, 0.9, 0.8), 40: (0.2, 0.2, 0.1)}, "-70.0 ± 0.0", "The finding does not hold"),
+    ],
+)
+def test_with_seeds_a_finding_holds_beyond_the_interval_of_their_differences(
+    tests, lead, verdict, study, tmp_path
+):
+    write_seeds(tmp_path, tests)
+    text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
+    assert f"{lead}, seed by seed with 3 seeds. **{verdict}" in text
+
+
+def test_the_best_configuration_has_the_best_mean_and_not_the_luckiest_seed(study, tmp_path):
+    write_seeds(tmp_path, {30: (0.9, 0.1, 0.1), 40: (0.5, 0.6, 0.4)})
+    assert best(study(SEEDS), tmp_path) == ["1", "3", "5"]
+    for seed in (7, 8):
+        write(tmp_path, f"seed-{seed}", {"clip.frames": 40}, 0.4, test=0.3, kind="winner/1")
+    report.write_report(study(SEEDS), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "Best: trials 1, 3, 5, mean val_accuracy 0.5000, with clip.frames=40 (`best.toml`)." in text
+    assert "Trained again with 2 seeds: test_top1 0.3000 ± 0.0000 (0.3000, 0.3000)." in text
 
 
 def test_trials_csv_has_a_column_an_axis_also_for_lists_and_what_is_not_there(study, tmp_path):
@@ -163,7 +216,7 @@ def test_the_interval_is_students(study):
 def test_importance_finds_the_axis_that_counts():
     rng = np.random.default_rng(0)
     codes = rng.uniform(size=(40, 3))
-    found = report.importance(codes, 2 * codes[:, 1] + 0.01 * rng.normal(size=40))
+    found = pictures.importance(codes, 2 * codes[:, 1] + 0.01 * rng.normal(size=40))
     assert found.argmax() == 1 and found[1] > 10 * max(found[0], found[2])
 
 

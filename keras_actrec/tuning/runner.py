@@ -14,6 +14,7 @@ import keras
 from keras_actrec._files import replacing, write_json
 from keras_actrec.errors import UserError
 from keras_actrec.tuning import report as reports
+from keras_actrec.tuning import results
 from keras_actrec.tuning.space import import_keras_tuner, overrides_of
 from keras_actrec.tuning.study import read_study
 from keras_actrec.tuning.trial import failed
@@ -122,7 +123,7 @@ class Room:
             self.report("trials", self.count_ended(), self.study.max_trials, "the time of the study is up")
         finally:
             reports.write_report(self.study, self.out)
-        reports.check_any_completed(self.out)
+        results.check_any_completed(self.out)
         return self.out
 
     def check_time(self):
@@ -151,15 +152,17 @@ class Room:
 
     def train_winner(self):
         """Train the best configuration again, with each seed of the study."""
-        best = reports.best_trial(self.study, reports.read_trials(self.out))
+        found = results.configurations(results.read_trials(self.out))
+        best = results.best_configuration(self.study, found)
         if best is None:
             return
+        first = best.trials[0]
         seeds = self.study.winner_seeds
         for place, seed in enumerate(seeds):
             self.check_time()
             overrides = [*best.overrides, f"train.seed={seed}"]
-            folder = self.out / "winner" / best.name / f"seed-{seed}"  # with more trials it may be another
-            result = self._run(folder, best.values, overrides, test=True)
+            folder = self.out / "winner" / first.name / f"seed-{seed}"  # with more trials it may be another
+            result = self._run(folder, first.values, overrides, test=True)
             self.report("winner", place + 1, len(seeds), result["reason"])
 
     def _run(self, folder, values, overrides, test):

@@ -92,7 +92,8 @@ class StudyTable(_Table):
 class Study(StudyTable):
     """A study, as `[study]`, `[budget]`, `[space."table.key"]` and `[table]` of a TOML file say.
 
-    See `StudyTable`, `Budget`, `Axis` and `Layout` for the keys. `read_study` makes it.
+    See `StudyTable`, `Budget`, `Axis` and `Layout` for the keys. `read_study` makes it. With an axis
+    `train.seed`, trials that differ in it alone are one configuration, which is judged by their mean.
     """
 
     budget: Budget = Budget()

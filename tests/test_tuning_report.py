@@ -85,7 +85,7 @@ def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
     text = report.table(study(FRAMES, layout), results.read_trials(tmp_path))
     assert "| 30 | 0.197 | 0.250 |" in text and "| 40 | 0.231 | 0.500 |" in text
     assert (
-        "The paper's best row is 30, here it is 30; 30 leads" in text
+        "Of the paper's rows, 30 is the best there and 30 here; 30 leads" in text
         and "**The finding holds here.**" in text
     )
 
@@ -167,6 +167,7 @@ def test_with_seeds_a_finding_holds_beyond_the_interval_of_their_differences(
 ):
     write_seeds(tmp_path, tests)
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
+    assert "Here: the mean over the seeds ± its 95 % interval (Student)." in text
     assert f"{lead}, seed by seed with 3 seeds. **{verdict}" in text
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
 from keras_actrec.data.cache import CachedVideo, cache_frames, shard
 from keras_actrec.data.datasets import (
@@ -12,7 +13,7 @@ from keras_actrec.data.datasets import (
     read_set,
     read_skeleton,
 )
-from keras_actrec.data.decode import VideoError, VideoInfo, index_videos, iter_frames, probe, read_frames
+from keras_actrec.data.decode import VideoInfo, index_videos, iter_frames, probe, read_frames
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
 from keras_actrec.data.poses import POSE_SUFFIXES, Pose, read_pose, write_pose
 from keras_actrec.data.sampling import Sampling, clip_rng

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo
-from keras_actrec.data.decode import VideoError, read_frames
+from keras_actrec.data.decode import read_frames
 from keras_actrec.data.sampling import Sampling, clip_rng
 from keras_actrec.data.skeletons import SkeletonTransform
 from keras_actrec.data.transforms import ClipTransform

@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 
-from keras_actrec.data._readers import opencv
+from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
 
 # As the program `keras-actrec`, it does not load Keras with the package (`-P`: nor a `pickle.py` of the

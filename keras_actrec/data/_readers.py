@@ -8,7 +8,6 @@ After the last frame, `complete(frames)` tells whether fewer frames than claimed
 `way_out` is what to do about a damaged one.
 """
 
-import functools
 import hashlib
 import math
 import os
@@ -19,31 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec.data._mp4 import shown_share
+from keras_actrec.data._opencv import opencv
+from keras_actrec.data._seq import SeqReader
+from keras_actrec.data._video_error import VideoError, printable
 from keras_actrec.errors import UserError
 
-# OpenCV's FFmpeg reads this once, when the process opens its first video. Bad files are reported by us.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-class VideoError(UserError):
-    """A video that cannot be used.
-
-    Attributes:
-        path: path of the file.
-        status: `unreadable` (cannot be opened), `empty` (opens, but no frame decodes) or `truncated` (fewer
-            than 9 in 10 of the frames that its header claims decode).
-        reason: what is wrong and what to do, without the path.
-        counts: of a truncated file, the frames that decode and those that its header claims; else `None`.
-    """
-
-    def __init__(self, path, status, reason, counts=None):
-        super().__init__(path, status, reason, counts)  # all of them, so that the error survives pickling
-        self.path, self.status, self.reason, self.counts = Path(path), status, reason, counts
-
-    def __str__(self):
-        return f"{_printable(self.path)}: {self.reason}"
 
 
 def open_video(path, decoder):
@@ -67,8 +47,6 @@ def open_video(path, decoder):
         reason = f"it cannot be read ({error.strerror}); mend that or remove it"
         raise VideoError(path, "unreadable", reason) from error
     if path.suffix.lower() == ".seq":
-        from keras_actrec.data._seq import SeqReader  # which needs this module
-
         return SeqReader(path)
     return _DECODERS[decoder](path)
 
@@ -211,7 +189,7 @@ def frame_files(folder):
         if match and path.suffix.lower() in _FRAME_SUFFIXES and not path.name.startswith("."):
             twin = numbered.setdefault(int(match[1]), path)
             if twin != path:
-                reason = f"{_printable(twin.name)} and {_printable(path.name)} have the same number"
+                reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"
                 raise VideoError(folder, "unreadable", f"{reason}; keep the images of one video only")
     return [numbered[number] for number in sorted(numbered)]
 
@@ -244,15 +222,6 @@ def content_hash(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@functools.cache
-def opencv():
-    """OpenCV, loaded when first needed and without its own messages about bad files."""
-    import cv2
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2
-
-
 def _plain_name(path):
     """The name for FFmpeg, which takes `a` in `a:b` for a protocol, but not in `/folder/a:b`."""
     name = os.path.abspath(path)
@@ -266,8 +235,3 @@ def _plain_name(path):
 def _finite(rate):
     rate = float(rate)
     return rate if math.isfinite(rate) and rate > 0 else 0.0
-
-
-def _printable(name):
-    """A name on one line and in characters that every terminal and file takes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))

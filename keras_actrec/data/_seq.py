@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_actrec.data._readers import VideoError, opencv
+from keras_actrec.data._opencv import opencv
+from keras_actrec.data._video_error import VideoError
 
 _HEADER = 1024
 _RAW, _COMPRESSED = (100, 200), (102, 201, 1, 2)  # grey and colour: uncompressed; JPEG and PNG

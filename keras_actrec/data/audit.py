@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from keras_actrec._files import replacing
-from keras_actrec.data._readers import VideoError, content_hash, stamp
+from keras_actrec.data._readers import content_hash, stamp
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets import holds_skeletons, read_skeleton
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.errors import UserError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_actrec.data._readers import opencv
+from keras_actrec.data._opencv import opencv
 from keras_actrec.data.cache import cache_frames
 from keras_actrec.data.decode import index_videos, read_frames
 from keras_actrec.data.extract import extract_features

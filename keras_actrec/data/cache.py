@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._files import replacing
-from keras_actrec.data._readers import VideoError, content_hash, stamp
+from keras_actrec.data._readers import content_hash, stamp
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.decode import iter_timed, sized
 from keras_actrec.errors import UserError
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_actrec.data._readers import VideoError, open_video, opencv
+from keras_actrec.data._opencv import opencv
+from keras_actrec.data._readers import open_video
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.errors import UserError
 
 

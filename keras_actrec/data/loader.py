@@ -20,8 +20,8 @@ from keras_actrec.data._batches import (
     length_of,
     load_item,
 )
+from keras_actrec.data._opencv import opencv
 from keras_actrec.data._processes import Processes
-from keras_actrec.data._readers import opencv
 from keras_actrec.errors import UserError
 
 _AHEAD = 2  # batches that workers prepare while one is used

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._files import replacing
-from keras_actrec.data.decode import VideoError
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.errors import UserError
 
 POSE_SUFFIXES = (".json", ".npz")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._files import replacing
-from keras_actrec.data._readers import opencv
+from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
 
 SYNTHETIC_PAIRS = (

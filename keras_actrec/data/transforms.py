@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_actrec.data._readers import opencv
+from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
 
 _CROPS = ("center", "random", "multiscale", "resized", "none")

@@ -18,7 +18,7 @@ from pathlib import Path
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
 from keras_actrec.tuning import report as reports
-from keras_actrec.tuning.runner import Child, DeadlinePassed, Room
+from keras_actrec.tuning.room import Child, DeadlinePassed, Room
 from keras_actrec.tuning.space import import_keras_tuner
 from keras_actrec.tuning.study import read_study
 from keras_actrec.tuning.trial import end_with_parent

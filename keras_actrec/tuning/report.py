@@ -118,6 +118,8 @@ def table(study, trials):
         )
     videos = [row.mean("test_videos") for label, row in rows.items() if label in ours]
     notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", layout.note]
+    if any(len(tests) > 1 for tests in ours.values()):
+        notes += ["Here: the mean over the seeds ± its 95 % interval (Student)."]
     notes += [_finding(layout, ours, min(videos, default=0)) if layout.paper else ""]
     return "\n".join([*lines, "", " ".join(note for note in notes if note)]).rstrip()
 
@@ -173,8 +175,8 @@ def _finding(layout, ours, videos):
     if abs(lead) > reach:
         verdict = f"The finding {'holds' if lead > 0 else 'does not hold'} here."
     return (
-        f"The paper's best row is {theirs}, here it is {best}; {theirs} leads {other}, the strongest other "
-        f"row, by {facts}. **{verdict}**"
+        f"Of the paper's rows, {theirs} is the best there and {best} here; {theirs} leads the strongest "
+        f"other one, {other}, by {facts}. **{verdict}**"
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_actrec.data.decode import VideoError
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, _check_groups
 from keras_actrec.errors import UserError
 

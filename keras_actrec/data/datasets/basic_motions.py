@@ -4,8 +4,8 @@ import zipfile
 
 import numpy as np
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import checked_joints, finish, look_for, readable
-from keras_actrec.data.decode import VideoError
 from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import checked_joints, choose, index, look_for, read_mat
 from keras_actrec.data.datasets.hmdb51 import class_lists, from_lists
-from keras_actrec.data.decode import VideoError
 
 # The counts of the parts are from memory of the literature; only their sum, 928, could be checked.
 _OFFICIAL = {1: (660, 268), 2: (658, 270), 3: (663, 265)}

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import (
     checked_joints,
     choose,
@@ -14,7 +15,6 @@ from keras_actrec.data.datasets._common import (
     read_text,
     relative,
 )
-from keras_actrec.data.decode import VideoError
 from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
 

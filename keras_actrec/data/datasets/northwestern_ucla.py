@@ -3,6 +3,7 @@
 import hashlib
 import re
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import (
     checked_joints,
     choose,
@@ -13,7 +14,6 @@ from keras_actrec.data.datasets._common import (
     readable,
     relative,
 )
-from keras_actrec.data.decode import VideoError
 from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import (
     checked_joints,
     choose,
@@ -15,7 +16,6 @@ from keras_actrec.data.datasets._common import (
     readable,
     relative,
 )
-from keras_actrec.data.decode import VideoError
 from keras_actrec.data.manifest import Record
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import checked_joints, choose, finish, look_for, read_mat, relative
-from keras_actrec.data.decode import VideoError
 from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
 

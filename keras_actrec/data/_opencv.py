@@ -1,0 +1,16 @@
+"""OpenCV, quiet."""
+
+import functools
+import os
+
+# OpenCV's FFmpeg reads this once, when the process opens its first video. Bad files are reported by us.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+@functools.cache
+def opencv():
+    """OpenCV, loaded when first needed and without its own messages about bad files."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2

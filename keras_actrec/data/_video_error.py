@@ -1,0 +1,29 @@
+"""The error about one file."""
+
+from pathlib import Path
+
+from keras_actrec.errors import UserError
+
+
+class VideoError(UserError):
+    """A video that cannot be used.
+
+    Attributes:
+        path: path of the file.
+        status: `unreadable` (cannot be opened), `empty` (opens, but no frame decodes) or `truncated` (fewer
+            than 9 in 10 of the frames that its header claims decode).
+        reason: what is wrong and what to do, without the path.
+        counts: of a truncated file, the frames that decode and those that its header claims; else `None`.
+    """
+
+    def __init__(self, path, status, reason, counts=None):
+        super().__init__(path, status, reason, counts)  # all of them, so that the error survives pickling
+        self.path, self.status, self.reason, self.counts = Path(path), status, reason, counts
+
+    def __str__(self):
+        return f"{printable(self.path)}: {self.reason}"
+
+
+def printable(name):
+    """A name on one line and in characters that every terminal and file takes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))

@@ -1,0 +1,236 @@
+"""Where a study runs: its directory, its trials, each in a process of its own, and its time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_actrec._files import replacing, write_json
+from keras_actrec.errors import UserError
+from keras_actrec.tuning import report as reports
+from keras_actrec.tuning import results
+from keras_actrec.tuning.space import overrides_of
+from keras_actrec.tuning.study import read_study
+from keras_actrec.tuning.trial import failed
+
+# What a study that is gone on with must share; its budget, and how many trials it has, may change.
+_SAME = ("recipe", "overrides", "objective", "direction", "oracle", "seed", "axes")
+_LOOK = 0.1  # seconds between looks at a trial's process
+
+
+class DeadlinePassed(BaseException):
+    """The time of a study is up. No `Exception`: KerasTuner would take it for a failed trial."""
+
+
+@dataclass
+class Room:
+    """Where a study runs: its directory, its data, when its time is up, and by whom.
+
+    `worker` is the name of who runs trials here. Trials that are still with others than `workers` are handed
+    out anew when the study is taken up; None: it is not known who there is, and they wait for their worker.
+    """
+
+    study: object
+    data: Path
+    out: Path
+    deadline: float | None = None
+    report: object = None
+    worker: str = "tuner0"
+    workers: list | None = None
+
+    def __post_init__(self):
+        self.report = self.report or (lambda stage, done, total, text="": None)
+        if self.deadline is None and self.study.budget.study_seconds is not None:
+            self.deadline = time.time() + self.study.budget.study_seconds
+
+    def open(self, resume):
+        """Take the directory: an empty one, or, with `resume`, the one of this study."""
+        file = self.out / "study.toml"
+        if not self.data.exists():
+            raise UserError(f"there is no {self.data}: give the folder or CSV file of the data")
+        if file.exists():
+            if not resume:
+                raise UserError(
+                    f"{self.out} holds a study: add --resume to go on with it, or choose another --out"
+                )
+            before = read_study(file)
+            for name in _SAME:
+                if getattr(before, name) != getattr(self.study, name):
+                    raise UserError(f"{self.out} holds a study with another `{name}`: choose another --out")
+        elif self.out.exists() and any(self.out.iterdir()):
+            raise UserError(f"{self.out} is not empty and holds no study: choose another --out")
+        elif resume:
+            raise UserError(f"there is no study in {self.out} to go on with: leave --resume out")
+        with replacing(file) as beside:
+            beside.write_text(self.study.to_toml(), encoding="utf-8")
+
+    def finish(self, search):
+        """Run `search`, train the winner, and write the report, also of a study that is stopped."""
+        try:
+            search()
+            self.train_winner()
+        except DeadlinePassed:
+            self.report("trials", self.count_ended(), self.study.max_trials, "the time of the study is up")
+        finally:
+            reports.write_report(self.study, self.out)
+        results.check_any_completed(self.out)
+        return self.out
+
+    def check_time(self):
+        """Raise `DeadlinePassed` when the study's time is up."""
+        if self.deadline is not None and time.time() > self.deadline:
+            raise DeadlinePassed
+
+    def count_ended(self):
+        """Number of trials that have a result."""
+        return len(list((self.out / "trials").glob("*/result.json")))
+
+    def run_trial(self, name, values, more=()):
+        """Run a trial in a process, or go on with it; its result.
+
+        Args:
+            name: the trial's number.
+            values: dict of axis to value.
+            more: further overrides of the recipe.
+        """
+        overrides = [*overrides_of(values), *more]
+        result = self._run(self.out / "trials" / name, values, overrides, test=self.study.table is not None)
+        reports.write_trials(self.study, self.out)
+        text = result["reason"] or f"{self.study.objective} {result['metrics'][self.study.objective]:.4f}"
+        self.report("trials", self.count_ended(), self.study.max_trials, f"trial {name}: {text}")
+        return result
+
+    def train_winner(self):
+        """Train the best configuration again, with each seed of the study."""
+        found = results.configurations(results.read_trials(self.out))
+        best = results.best_configuration(self.study, found)
+        if best is None:
+            return
+        first = best.trials[0]
+        seeds = self.study.winner_seeds
+        for place, seed in enumerate(seeds):
+            self.check_time()
+            overrides = [*best.overrides, f"train.seed={seed}"]
+            folder = self.out / "winner" / first.name / f"seed-{seed}"  # with more trials it may be another
+            result = self._run(folder, first.values, overrides, test=True)
+            self.report("winner", place + 1, len(seeds), result["reason"])
+
+    def _run(self, folder, values, overrides, test):
+        ended = folder / "result.json"
+        if ended.exists():
+            return json.loads(ended.read_text(encoding="utf-8"))
+        recipe = folder / "recipe.toml"
+        if not recipe.exists():
+            write_json(folder / "trial.json", {"values": values, "overrides": overrides})
+            try:
+                text = self.study.recipe_of(overrides).to_toml()
+            except UserError as error:
+                return _end(ended, str(error))
+            with replacing(recipe) as beside:
+                beside.write_text(text, encoding="utf-8")
+        budget = self.study.budget
+        job = {
+            "recipe": str(recipe),
+            "data": str(self.data),
+            "run": str(folder / "run"),
+            "cache": str(self.out / "cache"),
+            "test": test,
+            "objective": self.study.objective,
+            "parameters": budget.parameters,
+            "result": str(ended),
+        }
+        write_json(folder / "job.json", job)
+        with Child("trial", folder / "job.json", folder / "log.txt") as process:
+            reason = self._watch(process)
+        if ended.exists():
+            return json.loads(ended.read_text(encoding="utf-8"))
+        return _end(ended, reason or _cause(process.returncode, folder / "log.txt"))
+
+    def _watch(self, process):
+        """Wait for a trial's process; why it was ended, None where it ended by itself."""
+        budget, begun = self.study.budget, time.monotonic()
+        while process.poll() is None:
+            self.check_time()
+            if budget.trial_seconds is not None and time.monotonic() - begun > budget.trial_seconds:
+                return f"over budget: longer than budget.trial_seconds={budget.trial_seconds}"
+            if budget.trial_memory_mb is not None:
+                used = _memory(process.pid)
+                if used > budget.trial_memory_mb:
+                    return f"over budget: {used:.0f} MB, budget.trial_memory_mb={budget.trial_memory_mb}"
+            time.sleep(_LOOK)
+        return None
+
+
+class Child:
+    """A process of ours for the time of a `with` block, behind which it and its own ones are gone.
+
+    It runs `keras_actrec.tuning.MODULE.main` on the same backend and path. Its standard input is a pipe that
+    nobody writes to: it closes with us, also by `kill -9`, and the process ends itself.
+    """
+
+    def __init__(self, module, job, log):
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": keras.backend.backend(),
+            "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path),
+        }
+        with open(log, "ab") as file:
+            self.process = subprocess.Popen(
+                _command(module, job),
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, to be ended as one; Ctrl+C comes to us alone
+            )
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """End the process, and those that it started; where it has ended already their pipes end them."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process.stdin.close()
+
+
+def _command(module, job):
+    code = f"from keras_actrec.tuning.{module} import main; main()"
+    return [sys.executable, "-P", "-c", code, str(job)]
+
+
+def _end(file, reason):
+    write_json(file, failed(reason))
+    return failed(reason)
+
+
+def _cause(status, log):
+    """Why a process ended without a result, in a line."""
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return f"ended with status {status}: {last.strip()}"
+
+
+def _memory(pid):
+    """Resident memory of a process in MB; 0 when it has just ended."""
+    statistics = Path(f"/proc/{pid}/statm")
+    if statistics.parent.parent.joinpath("self").exists():
+        try:
+            return int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return float(shown.stdout or 0) * 1024 / 1e6

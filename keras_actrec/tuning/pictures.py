@@ -6,6 +6,7 @@ import json
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec.tuning.results import SEED
 
 _FEWEST = 4  # trials for which pictures say something
 
@@ -20,7 +21,9 @@ def draw(study, trials, out):
         return f"No pictures: they need {_FEWEST} completed trials that differ."
     codes = np.array([_codes([trial.values.get(name) for trial in completed]) for name in axes]).T
     scores = np.array([trial.result["metrics"][study.objective] for trial in completed])
-    _draw_parallel(study, axes, completed, codes, scores, out / "parallel.png")
+    varied = [place for place, name in enumerate(axes) if name != SEED] or [0]
+    names = [axes[place] for place in varied]
+    _draw_parallel(study, names, completed, codes[:, varied], scores, out / "parallel.png")
     _draw_importance(study, axes, importance(codes, scores), out / "importance.png")
     return (
         f"![Trials, a line each: the axes and {study.objective}](parallel.png)\n\n"
@@ -54,26 +57,32 @@ def _codes(values):
 
 
 def _draw_parallel(study, axes, trials, codes, scores, path):
+    """A line a trial, from axis to axis to its objective."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    low, spread = scores.min(), (scores.max() - scores.min()) or 1
-    figure = Figure((2 * len(axes) + 3, 4), layout="constrained")
+    low, high = scores.min(), scores.max()
+    heights = (scores - low) / ((high - low) or 1)
+    end = len(axes)
+    figure = Figure((2.2 * end + 2.5, 4), layout="constrained")
     plot = figure.subplots()
-    for row, score in zip(codes, (scores - low) / spread, strict=True):
-        plot.plot([*row, score], color=colormaps["viridis"](score), alpha=0.8)
+    for row, height in zip(codes, heights, strict=True):
+        plot.plot([*row, height], color=colormaps["viridis"](0.9 * height), alpha=0.8)  # yellow is too pale
+    behind = {"boxstyle": "round", "facecolor": "white", "edgecolor": "lightgrey"}
     for place, name in enumerate(axes):
         labels = {}
         for trial, code in zip(trials, codes[:, place], strict=True):
             labels[code] = "not there" if code < 0 else text_of(trial.values[name])
         for code, label in labels.items():
-            plot.annotate(label, (place, code), fontsize=8, parse_math=False)
-    end = len(axes)
-    for value in (low, scores.max()):
-        plot.annotate(f"{value:.3f}", (end, (value - low) / spread), fontsize=8)
+            plot.text(place, code, label, fontsize=8, ha="center", va="center", bbox=behind, parse_math=False)
+    for height in np.linspace(0, 1, 5):
+        plot.text(end + 0.04, height, f"{low + height * (high - low):.3f}", fontsize=8, va="center")
+    plot.vlines(range(end + 1), codes.min(initial=0), 1, color="lightgrey", zorder=0)
     plot.set_xticks(range(end + 1), [*axes, study.objective], parse_math=False)
+    plot.set_xlim(-0.3, end + 0.3)
     plot.set_yticks([])
-    plot.grid(axis="x")
+    plot.tick_params(length=0)
+    plot.spines[:].set_visible(False)
     _save(figure, path)
 
 
@@ -83,6 +92,7 @@ def _draw_importance(study, axes, shares, path):
     figure = Figure((6, 0.5 * len(axes) + 1.5), layout="constrained")
     plot = figure.subplots()
     plot.barh(range(len(axes)), shares)
+    plot.spines[["top", "right"]].set_visible(False)
     plot.set_yticks(range(len(axes)), axes, parse_math=False)
     plot.invert_yaxis()
     plot.set_xlabel(f"permutation importance for {study.objective}", parse_math=False)

@@ -85,7 +85,7 @@ def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
     text = report.table(study(FRAMES, layout), results.read_trials(tmp_path))
     assert "| 30 | 0.197 | 0.250 |" in text and "| 40 | 0.231 | 0.500 |" in text
     assert (
-        "Of the paper's rows, 30 is the best there and 30 here; 30 leads" in text
+        "The paper's best row, `30`, leads the strongest other one of the paper's, `40`, by 0.250" in text
         and "**The finding holds here.**" in text
     )
 
@@ -105,7 +105,7 @@ def test_a_finding_holds_only_beyond_two_standard_errors(tests, videos, verdict,
         write(tmp_path, str(place), {"clip.frames": frames}, 0.5, test=test, videos=videos)
     text = report.table(study(FRAMES, frames_table()), results.read_trials(tmp_path))
     assert verdict in text
-    assert f"on {videos} test videos" in text
+    assert f"({videos} test videos)" in text
 
 
 def test_of_several_trials_in_a_row_the_objective_chooses_and_not_the_test(study, tmp_path):
@@ -168,7 +168,17 @@ def test_with_seeds_a_finding_holds_beyond_the_interval_of_their_differences(
     write_seeds(tmp_path, tests)
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
     assert "Here: the mean over the seeds ± its 95 % interval (Student)." in text
-    assert f"{lead}, seed by seed with 3 seeds. **{verdict}" in text
+    assert f"{lead} here (3 seeds, seed by seed). **{verdict}" in text
+
+
+def test_the_papers_orders_of_two_rows_are_counted(study, tmp_path):
+    # The paper: 40, 50, 30. Here 50 leads 40 by 20 and 30 by 30.0 ± 24.8; 40 leads 30 by 10 ± 24.8.
+    write_seeds(tmp_path, {30: (0.5, 0.5, 0.5), 40: (0.6, 0.7, 0.5), 50: (0.8, 0.9, 0.7)})
+    text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
+    assert (
+        "The paper's 3 orders of two rows: 1 as here (`50` before `30`), "
+        "1 the other way round here (`50` before `40`), 1 not to be told." in text
+    )
 
 
 def test_the_best_configuration_has_the_best_mean_and_not_the_luckiest_seed(study, tmp_path):

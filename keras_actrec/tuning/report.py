@@ -1,6 +1,7 @@
 """What came of a study: a table of its trials, the paper's table beside ours, the winner, pictures."""
 
 import csv
+import itertools
 import math
 import statistics
 from pathlib import Path
@@ -145,39 +146,69 @@ def _status(row):
 
 
 def _finding(layout, ours, videos):
-    """Whether the paper's best row is the best one here too, as far as seeds or test videos can tell.
+    """Whether the paper's best row is the best one here too, and which of its orders of two rows hold.
 
-    With several seeds: by the 95 % interval of Student's t of the differences seed by seed, over the same
-    test videos. With one: by two standard errors of the difference of two shares of so many videos.
+    What lies within the reach of chance (see `_lead`) is left open.
     """
     shared = [label for label in layout.paper if label in ours]
     if len(shared) < 2:
         return "Too few rows to compare."
-    means = {label: statistics.mean(ours[label].values()) for label in shared}
-    pick, sign = (min, -1) if _is_error(layout) else (max, 1)
-    theirs, best = pick(shared, key=layout.paper.get), pick(shared, key=means.get)
-    other = pick((label for label in shared if label != theirs), key=means.get)  # what theirs should beat
-    seeds = ours[theirs].keys() & ours[other].keys()
-    if len(seeds) > 1:
-        leads = [sign * (ours[theirs][seed] - ours[other][seed]) for seed in seeds]
-        lead, reach = statistics.mean(leads), _half_width(leads)
-        facts = f"{_figure(layout, lead)} ± {_figure(layout, reach)}, seed by seed with {len(seeds)} seeds"
-    else:
-        unit = 100 if _is_percent(layout) else 1
-        share = min(max(means[best] / unit, 0.0), 1.0)
-        error = unit * math.sqrt(max(2 * share * (1 - share), 1 / videos) / videos)
-        lead, reach = sign * (means[theirs] - means[other]), 2 * error
-        facts = (
-            f"{_figure(layout, lead)} here, and the difference of two rows has a standard error of about "
-            f"{_figure(layout, error)} on {videos:.0f} test videos"
-        )
+    ranked = sorted(shared, key=layout.paper.get, reverse=not _is_error(layout))
+    theirs, *others = ranked
+    leads = {other: _lead(layout, ours[theirs], ours[other], videos) for other in others}
+    strongest = min(leads, key=lambda other: leads[other][0])
+    lead, reach, by = leads[strongest]
     verdict = "Too little data to tell whether the finding holds."
     if abs(lead) > reach:
         verdict = f"The finding {'holds' if lead > 0 else 'does not hold'} here."
-    return (
-        f"Of the paper's rows, {theirs} is the best there and {best} here; {theirs} leads the strongest "
-        f"other one, {other}, by {facts}. **{verdict}**"
+    text = (
+        f"The paper's best row, `{theirs}`, leads the strongest other one of the paper's, `{strongest}`, by "
+        f"{_figure(layout, lead)} ± {_figure(layout, reach)} here ({by}). **{verdict}**"
     )
+    return f"{text} {_orders(layout, ours, ranked, videos)}" if len(ranked) > 2 else text
+
+
+def _orders(layout, ours, ranked, videos):
+    """Which of the paper's orders of two rows hold here, and which are the other way round."""
+    seen, turned = [], []
+    pairs = [
+        (one, other)
+        for one, other in itertools.combinations(ranked, 2)
+        if layout.paper[one] != layout.paper[other]
+    ]
+    for one, other in pairs:
+        lead, reach, _ = _lead(layout, ours[one], ours[other], videos)
+        if lead > reach:
+            seen.append(f"`{one}` before `{other}`")
+        elif lead < -reach:
+            turned.append(f"`{other}` before `{one}`")
+    return (
+        f"The paper's {len(pairs)} orders of two rows: {len(seen)} as here{_named(seen)}, {len(turned)} the "
+        f"other way round here{_named(turned)}, {len(pairs) - len(seen) - len(turned)} not to be told."
+    )
+
+
+def _named(pairs):
+    return f" ({'; '.join(pairs)})" if pairs else ""
+
+
+def _lead(layout, one, other, videos):
+    """How much better one row is than another, how far chance reaches, and by what that is known.
+
+    `one` and `other` are seed to figure. With several seeds: the 95 % interval of Student's t of the
+    differences seed by seed, over the same test videos. With one: two standard errors of the difference of
+    two shares of so many videos.
+    """
+    sign = -1 if _is_error(layout) else 1
+    seeds = one.keys() & other.keys()
+    if len(seeds) > 1:
+        leads = [sign * (one[seed] - other[seed]) for seed in seeds]
+        return statistics.mean(leads), _half_width(leads), f"{len(seeds)} seeds, seed by seed"
+    unit = 100 if _is_percent(layout) else 1
+    means = [statistics.mean(row.values()) for row in (one, other)]
+    shares = [min(max(mean / unit, 0.0), 1.0) for mean in means]
+    variance = max(sum(share * (1 - share) for share in shares), 1 / videos) / videos
+    return sign * (means[0] - means[1]), 2 * unit * math.sqrt(variance), f"{videos:.0f} test videos"
 
 
 def _is_error(layout):

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import math
+import re
 import statistics
 
 import numpy as np
@@ -26,7 +27,8 @@ def study(tmp_path):
     (tmp_path / "recipe.toml").write_text('[model]\nname = "tsn"\n[train]\nepochs = 2\n')
 
     def make(axes, table=None, **head):
-        head = {"name": "s", "title": "T", "recipe": str(tmp_path / "recipe.toml"), "max_trials": 9} | head
+        recipe = str(tmp_path / "recipe.toml")
+        head = {"name": "s", "title": "T", "recipe": recipe, "max_trials": 9, "winner_seeds": [7, 8]} | head
         tables = {"study": head, "space": axes}
         return tuning.parse_study(tables | ({"table": table} if table else {}))
 
@@ -85,7 +87,7 @@ def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
     text = report.table(study(FRAMES, layout), results.read_trials(tmp_path))
     assert "| 30 | 0.197 | 0.250 |" in text and "| 40 | 0.231 | 0.500 |" in text
     assert (
-        "The paper's best row, `30`, leads the strongest other one of the paper's, `40`, by 0.250" in text
+        "The paper's best row, `30`, leads `40` by 0.250 ± 0.042 here" in text  # 2 sqrt((.25 + .1875) / 1000)
         and "**The finding holds here.**" in text
     )
 
@@ -105,7 +107,7 @@ def test_a_finding_holds_only_beyond_two_standard_errors(tests, videos, verdict,
         write(tmp_path, str(place), {"clip.frames": frames}, 0.5, test=test, videos=videos)
     text = report.table(study(FRAMES, frames_table()), results.read_trials(tmp_path))
     assert verdict in text
-    assert f"({videos} test videos)" in text
+    assert f"(one seed, {videos} test videos, two standard errors)" in text
 
 
 def test_of_several_trials_in_a_row_the_objective_chooses_and_not_the_test(study, tmp_path):
@@ -153,32 +155,74 @@ def test_trials_that_differ_in_their_seed_are_one_row_with_students_interval(stu
     assert lines[3] == "| 40 | 77.8 | 80.0 ± 0.0 | 0.2500 | 1,234 | 2 of 3 seeds completed |"
 
 
+# The half width of Tukey's intervals: q s / sqrt(n), with q from a table of the studentized range (5 %).
+TWO, THREE = 3.93 / math.sqrt(3), 4.34 / math.sqrt(3)  # 2 rows, 4 degrees of freedom; 3 rows, 6
+
+
 @pytest.mark.parametrize(
     "tests, lead, verdict",
     [
-        # Differences of 40 and 30: .2, .3, .4, and of 40 and 50 less: .1 .2 .3, half width 24.8
-        ({30: (0.5, 0.5, 0.5), 40: (0.7, 0.8, 0.9), 50: (0.6, 0.6, 0.6)}, "20.0 ± 24.8", "Too little data"),
-        ({30: (0.2, 0.1, 0.2), 40: (0.7, 0.8, 0.9), 50: (0.3, 0.4, 0.5)}, "40.0 ± 0.0", "The finding holds"),
-        ({30: (0.9, 0.9, 0.8), 40: (0.2, 0.2, 0.1)}, "-70.0 ± 0.0", "The finding does not hold"),
+        # s = 10 in each row of two
+        ({30: (0.2, 0.3, 0.4), 40: (0.7, 0.8, 0.9)}, (50, 10 * TWO), "The finding holds"),
+        ({30: (0.7, 0.8, 0.9), 40: (0.2, 0.3, 0.4)}, (-50, 10 * TWO), "The finding does not hold"),
+        ({30: (0.7, 0.8, 0.9), 40: (0.8, 0.9, 1.0)}, (10, 10 * TWO), "Too little data"),
+        # 40 leads 30 beyond doubt, but not 50; and is led by 50 beyond doubt, though 30 has the higher mean
+        ({30: (0.2,) * 3, 40: (0.7, 0.8, 0.9), 50: (0.6, 0.7, 0.8)}, (10, 8.165 * THREE), "Too little data"),
+        ({30: (0.2,) * 3, 40: (0.4,) * 3, 50: (0.6,) * 3}, (-20, 1.0), "The finding does not hold"),
+        # one video of 100 in every seed is not told apart
+        ({30: (0.79,) * 3, 40: (0.8,) * 3}, (1, 1.0), "Too little data"),
     ],
 )
-def test_with_seeds_a_finding_holds_beyond_the_interval_of_their_differences(
-    tests, lead, verdict, study, tmp_path
-):
+def test_with_seeds_a_finding_holds_beyond_tukeys_interval(tests, lead, verdict, study, tmp_path):
     write_seeds(tmp_path, tests)
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
     assert "Here: the mean over the seeds ± its 95 % interval (Student)." in text
-    assert f"{lead} here (3 seeds, seed by seed). **{verdict}" in text
+    by, reach = re.search(r"by (-?[\d.]+) ± ([\d.]+) here \(3 seeds, the same 100 test videos", text).groups()
+    assert float(by) == pytest.approx(lead[0], abs=0.06)
+    assert float(reach) == pytest.approx(lead[1], abs=0.06)
+    assert f"**{verdict}" in text
 
 
 def test_the_papers_orders_of_two_rows_are_counted(study, tmp_path):
-    # The paper: 40, 50, 30. Here 50 leads 40 by 20 and 30 by 30.0 ± 24.8; 40 leads 30 by 10 ± 24.8.
-    write_seeds(tmp_path, {30: (0.5, 0.5, 0.5), 40: (0.6, 0.7, 0.5), 50: (0.8, 0.9, 0.7)})
+    # The paper: 40, 50, 30. Here 50 leads 40 by 40 and 30 by 50; 40 leads 30 by 10; the half width is 25.1.
+    write_seeds(tmp_path, {30: (0.3, 0.4, 0.5), 40: (0.4, 0.5, 0.6), 50: (0.8, 0.9, 1.0)})
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
     assert (
-        "The paper's 3 orders of two rows: 1 as here (`50` before `30`), "
+        "The paper's orders of two rows: 1 as here (`50` before `30`), "
         "1 the other way round here (`50` before `40`), 1 not to be told." in text
     )
+
+
+def test_nothing_is_said_of_a_best_row_that_has_no_result_or_no_rival(study, tmp_path):
+    write_seeds(tmp_path, {30: (0.1, 0.1, 0.1), 50: (0.9, 0.9, 0.9)})
+    found = results.read_trials(tmp_path)
+    assert "The paper's best row, `40`, has no result here." in report.table(
+        study(SEEDS, frames_table()), found
+    )
+    equal = report.table(study(SEEDS, frames_table(paper={"30": 0.7, "50": 0.7})), found)
+    assert "Too few rows to compare." in equal and "**" not in equal
+    tied = report.table(study(SEEDS, frames_table(paper={"30": 0.7, "50": 0.7, "40": 0.5})), found)
+    assert "Too few rows to compare." in tied
+
+
+def test_a_configuration_of_which_seeds_failed_goes_behind_one_that_held(study, tmp_path):
+    tests = {30: (0.95, 0.95, 0.95), 40: (0.9, 0.9, 0.9)}
+    write_seeds(tmp_path, tests, {30: (0.95, None, None), 40: (0.9, 0.9, 0.9)})
+    assert best(study(SEEDS), tmp_path) == ["1", "3", "5"]
+
+
+def test_a_trial_that_is_proposed_again_is_no_further_seed(study, tmp_path):
+    for name in ("0", "1"):
+        write(tmp_path, name, {"train.seed": 0, "clip.frames": 30}, 0.5, test=0.5)
+    groups = results.configurations(results.read_trials(tmp_path))
+    assert [[trial.name for trial in group.trials] for group in groups] == [["0"], ["1"]]
+
+
+def test_an_installed_package_has_no_commit_and_a_report(study, tmp_path):
+    write(tmp_path, "0", {"clip.frames": 30}, 0.5)
+    (tmp_path / "trials" / "0" / "run" / "run.json").write_text(json.dumps(RUN | {"commit": None}))
+    report.write_report(study(FRAMES), tmp_path)
+    assert "jax 0.1, commit unknown, M." in (tmp_path / "README.md").read_text()
 
 
 def test_the_best_configuration_has_the_best_mean_and_not_the_luckiest_seed(study, tmp_path):

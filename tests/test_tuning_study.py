@@ -181,6 +181,14 @@ KEY = "max_trials = 10"
             "table.row: there is no axis 'model.units'",
         ),
         ("column", "colum", "'table.column' is missing"),
+        *[
+            (
+                'skeleton.velocity"]\nvalues = [false, true]',
+                f'train.seed"]\nvalues = {seeds}',
+                f"study.winner_seeds: {again} is a seed of the search, choose others: {others}",
+            )
+            for seeds, again, others in (([0, 1, 2], 0, [3, 4, 5]), ([7, 1], 1, [8, 9, 10]))
+        ],
     ],
 )
 def test_a_study_that_means_nothing_is_refused_in_one_line(folder, old, new, words):
@@ -194,6 +202,21 @@ def test_of_a_grid_all_combinations_are_tried_on_the_recipe(folder):
         'train.optimizer="rprop" train.clipnorm=1.0' in message
         and "train.clipnorm: must be left out" in message
     )
+
+
+def test_the_luckiest_seed_is_not_searched_for(folder):
+    text = STUDY.replace("skeleton.velocity", "train.seed").replace("[false, true]", "[5, 6]")
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    assert read_study(folder / "study.toml").space.size() == 6
+    for oracle in ("random", "bayesian", "hyperband"):
+        with pytest.raises(UserError, match=f"study.oracle='{oracle}' would search for the luckiest seed"):
+            read_study(folder / "study.toml", [f"study.oracle={oracle}"])
+        read_study(folder / "study.toml", [f"study.oracle={oracle}", "train.seed=5"])
+    (folder / "study.toml").write_text(
+        text.replace('"model.attention_layers"]\ncolumn', '"train.seed"]\ncolumn')
+    )
+    with pytest.raises(UserError, match="table.row: train.seed makes no row"):
+        read_study(folder / "study.toml")
 
 
 def test_hyperband_sets_the_epochs_itself(folder):
@@ -248,6 +271,7 @@ def test_a_study_that_comes_along_covers_its_grid_and_its_table(file):
     rows = {study.table.label(values) for values in study.space.combinations()}
     assert len(rows) * len(study.axes["train.seed"].values) == study.space.size()  # nothing else is mixed
     assert set(study.table.paper) <= rows
+    assert len(set(study.winner_seeds) - set(study.axes["train.seed"].values)) == 3
     assert study.recipe_of().data.validation_share > 0  # for the objective
 
 

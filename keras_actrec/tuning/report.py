@@ -101,7 +101,7 @@ def table(study, trials):
     lines = [_cells(heads), _cells("---" for _ in heads)]
     ours = {}
     for label, row in rows.items():
-        tests = {seed: _like_paper(layout, top1) for seed, top1 in row.by_seed("test_top1").items()}
+        tests = [_like_paper(layout, top1) for top1 in row.values("test_top1")]
         if tests:
             ours[label] = tests
         score = row.mean(study.objective)
@@ -148,67 +148,85 @@ def _status(row):
 def _finding(layout, ours, videos):
     """Whether the paper's best row is the best one here too, and which of its orders of two rows hold.
 
-    What lies within the reach of chance (see `_lead`) is left open.
+    The best row's finding holds where it leads all others that the paper puts behind it, and does not where
+    one of them leads it, in both cases by more than chance gives (see `_reach`).
     """
-    shared = [label for label in layout.paper if label in ours]
-    if len(shared) < 2:
-        return "Too few rows to compare."
-    ranked = sorted(shared, key=layout.paper.get, reverse=not _is_error(layout))
-    theirs, *others = ranked
-    leads = {other: _lead(layout, ours[theirs], ours[other], videos) for other in others}
-    strongest = min(leads, key=lambda other: leads[other][0])
-    lead, reach, by = leads[strongest]
-    verdict = "Too little data to tell whether the finding holds."
-    if abs(lead) > reach:
-        verdict = f"The finding {'holds' if lead > 0 else 'does not hold'} here."
-    text = (
-        f"The paper's best row, `{theirs}`, leads the strongest other one of the paper's, `{strongest}`, by "
-        f"{_figure(layout, lead)} ± {_figure(layout, reach)} here ({by}). **{verdict}**"
-    )
-    return f"{text} {_orders(layout, ours, ranked, videos)}" if len(ranked) > 2 else text
-
-
-def _orders(layout, ours, ranked, videos):
-    """Which of the paper's orders of two rows hold here, and which are the other way round."""
-    seen, turned = [], []
+    ranked = sorted(layout.paper, key=layout.paper.get, reverse=not _is_error(layout))
+    best = ranked[0]
+    if best not in ours:
+        return f"The paper's best row, `{best}`, has no result here."
     pairs = [
         (one, other)
-        for one, other in itertools.combinations(ranked, 2)
+        for one, other in itertools.combinations([label for label in ranked if label in ours], 2)
         if layout.paper[one] != layout.paper[other]
     ]
-    for one, other in pairs:
-        lead, reach, _ = _lead(layout, ours[one], ours[other], videos)
-        if lead > reach:
-            seen.append(f"`{one}` before `{other}`")
-        elif lead < -reach:
-            turned.append(f"`{other}` before `{one}`")
-    return (
-        f"The paper's {len(pairs)} orders of two rows: {len(seen)} as here{_named(seen)}, {len(turned)} the "
-        f"other way round here{_named(turned)}, {len(pairs) - len(seen) - len(turned)} not to be told."
-    )
+    if not any(one == best for one, _ in pairs):
+        return "Too few rows to compare."
+    sign = -1 if _is_error(layout) else 1
+    means = {label: statistics.mean(figures) for label, figures in ours.items()}
+    leads = {(one, other): sign * (means[one] - means[other]) for one, other in pairs}
+    reach, by = _reach(layout, ours, pairs, videos)
+    seen = [pair for pair in pairs if leads[pair] > reach[pair]]
+    turned = [pair for pair in pairs if leads[pair] < -reach[pair]]
+    rivals = [pair for pair in pairs if pair[0] == best]
+    verdict = "Too little data to tell whether the finding holds."
+    if any(pair in turned for pair in rivals):
+        verdict = "The finding does not hold here."
+    elif all(pair in seen for pair in rivals):
+        verdict = "The finding holds here."
+    strongest = min(rivals, key=lambda pair: leads[pair] + reach[pair])
+    parts = [
+        f"The paper's best row, `{best}`, leads `{strongest[1]}` by {_figure(layout, leads[strongest])} ± "
+        f"{_figure(layout, reach[strongest])} here ({by}). **{verdict}**"
+    ]
+    if len(pairs) > 1:
+        here = _named([pair[::-1] for pair in turned])
+        parts.append(
+            f"The paper's orders of two rows: {len(seen)} as here{_named(seen)}, {len(turned)} the other way "
+            f"round here{here}, {len(pairs) - len(seen) - len(turned)} not to be told."
+        )
+    return " ".join(parts)
 
 
 def _named(pairs):
-    return f" ({'; '.join(pairs)})" if pairs else ""
+    return f" ({'; '.join(f'`{one}` before `{other}`' for one, other in pairs)})" if pairs else ""
 
 
-def _lead(layout, one, other, videos):
-    """How much better one row is than another, how far chance reaches, and by what that is known.
+def _reach(layout, ours, pairs, videos):
+    """How far chance reaches in the difference of each pair of rows, and by what that is known.
 
-    `one` and `other` are seed to figure. With several seeds: the 95 % interval of Student's t of the
-    differences seed by seed, over the same test videos. With one: two standard errors of the difference of
-    two shares of so many videos.
+    With several seeds in every row: Tukey's 95 % intervals, all pairs of rows at once, with the spread of the
+    seeds taken from all rows; they are over the same test videos and say nothing about others. With one: two
+    standard errors of the difference of two shares of so many videos, which say nothing about other seeds.
+    Below one video there is nothing to be told.
     """
-    sign = -1 if _is_error(layout) else 1
-    seeds = one.keys() & other.keys()
-    if len(seeds) > 1:
-        leads = [sign * (one[seed] - other[seed]) for seed in seeds]
-        return statistics.mean(leads), _half_width(leads), f"{len(seeds)} seeds, seed by seed"
     unit = 100 if _is_percent(layout) else 1
-    means = [statistics.mean(row.values()) for row in (one, other)]
-    shares = [min(max(mean / unit, 0.0), 1.0) for mean in means]
-    variance = max(sum(share * (1 - share) for share in shares), 1 / videos) / videos
-    return sign * (means[0] - means[1]), 2 * unit * math.sqrt(variance), f"{videos:.0f} test videos"
+    least = unit / videos
+    labels = list(dict.fromkeys(label for pair in pairs for label in pair))
+    seeds = [len(ours[label]) for label in labels]
+    if min(seeds) > 1:
+        samples = [ours[label] for label in labels]
+        found = {(one, other): _tukey(ours[one], ours[other], samples) for one, other in pairs}
+        by = f"{min(seeds)} seeds, the same {videos:.0f} test videos, Tukey's interval for {len(pairs)} pairs"
+    else:
+        shares = {label: min(max(statistics.mean(ours[label]) / unit, 0.0), 1.0) for label in labels}
+        variances = {label: share * (1 - share) / videos for label, share in shares.items()}
+        found = {pair: 2 * unit * math.sqrt(sum(variances[label] for label in pair)) for pair in pairs}
+        by = f"one seed, {videos:.0f} test videos, two standard errors"
+    return {pair: max(width, least) for pair, width in found.items()}, by
+
+
+def _tukey(one, other, samples):
+    """Half width of Tukey's 95 % interval for the difference of two samples' means, all pairs at once.
+
+    `q sqrt(s^2 (1/n + 1/m) / 2)`, with `s^2` the variance within all samples (Tukey and Kramer).
+    """
+    from scipy.stats import studentized_range
+
+    freedom = sum(len(sample) - 1 for sample in samples)
+    within = sum((len(sample) - 1) * statistics.variance(sample) for sample in samples) / freedom
+    range_ = studentized_range.ppf(0.95, len(samples), freedom)
+    return float(range_) * math.sqrt(within * (1 / len(one) + 1 / len(other)) / 2)
 
 
 def _is_error(layout):
@@ -231,12 +249,11 @@ def _figure(layout, value):
 
 
 def _figures(layout, tests):
-    """Seed to figure, as text: their mean, and the half width of its interval where there are several."""
-    values = list(tests.values())
-    if not values:
+    """The figures of the seeds as text: their mean, and the half width of its interval."""
+    if not tests:
         return ""
-    spread = f" ± {_figure(layout, _half_width(values))}" if len(values) > 1 else ""
-    return _figure(layout, statistics.mean(values)) + spread
+    spread = f" ± {_figure(layout, _half_width(tests))}" if len(tests) > 1 else ""
+    return _figure(layout, statistics.mean(tests)) + spread
 
 
 def _winner(study, out, best):
@@ -282,7 +299,7 @@ def _objective(study, best):
 
 
 def _listed(texts):
-    return "; ".join(sorted(set(texts)))
+    return "; ".join(sorted({str(text or "unknown") for text in texts}))
 
 
 def _short(recipe):

@@ -1,5 +1,6 @@
 """What came of the trials of a study, as their folders tell it."""
 
+import collections
 import json
 import statistics
 from dataclasses import dataclass
@@ -52,17 +53,14 @@ class Configuration:
         """What all of them change in the base."""
         return _without_seed(self.trials[0])
 
-    def by_seed(self, metric):
-        """Seed to value of a metric, of the completed trials that have it."""
-        return {
-            trial.values.get(SEED): trial.result["metrics"][metric]
-            for trial in self.completed
-            if metric in trial.result["metrics"]
-        }
+    def values(self, metric):
+        """A metric of the completed trials that have it."""
+        found = [trial.result["metrics"].get(metric) for trial in self.completed]
+        return [value for value in found if value is not None]
 
     def mean(self, metric):
         """The mean of a metric over the seeds; None where no trial has it."""
-        values = list(self.by_seed(metric).values())
+        values = self.values(metric)
         return statistics.mean(values) if values else None
 
 
@@ -78,18 +76,28 @@ def read_trials(out, kind="trials"):
 
 def configurations(trials):
     """The trials as `Configuration`s, in the order of their first ones."""
-    groups = {}
+    groups, times = {}, collections.Counter()
     for trial in trials:
-        same = repr(_without_seed(trial)) if SEED in trial.values else trial.name
+        same = trial.name
+        if SEED in trial.values:
+            times[repr(trial.overrides)] += 1  # what an oracle proposes again is no further seed
+            same = repr(_without_seed(trial)), times[repr(trial.overrides)]
         groups.setdefault(same, []).append(trial)
     return [Configuration(group) for group in groups.values()]
 
 
 def best_configuration(study, found):
-    """The configuration with the best mean of the objective, the first of equal ones; None without any."""
+    """The configuration with the best mean of the objective, the first of equal ones; None without any.
+
+    One that came to a result with every seed goes before one that did not: the mean of the seeds that
+    survived would reward failing.
+    """
     sign = 1 if study.direction == "max" else -1
-    completed = [each for each in found if each.completed]
-    return max(completed, key=lambda each: sign * each.mean(study.objective), default=None)
+    return max(
+        [each for each in found if each.completed],
+        key=lambda each: (len(each.completed) == len(each.trials), sign * each.mean(study.objective)),
+        default=None,
+    )
 
 
 def check_any_completed(out):

@@ -116,9 +116,9 @@ class Room:
         seeds = self.study.winner_seeds
         for place, seed in enumerate(seeds):
             self.check_time()
-            overrides = [*best.overrides, f"train.seed={seed}"]
+            overrides, values = [*best.overrides, f"train.seed={seed}"], {**first.values, results.SEED: seed}
             folder = self.out / "winner" / first.name / f"seed-{seed}"  # with more trials it may be another
-            result = self._run(folder, first.values, overrides, test=True)
+            result = self._run(folder, values, overrides, test=True)
             self.report("winner", place + 1, len(seeds), result["reason"])
 
     def _run(self, folder, values, overrides, test):

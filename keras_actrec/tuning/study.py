@@ -17,6 +17,7 @@ from keras_actrec.training import find_recipe, read_recipe, train
 from keras_actrec.training.fit import read_data
 from keras_actrec.training.learner import build_model
 from keras_actrec.training.shipped import find, shipped
+from keras_actrec.tuning.results import SEED
 from keras_actrec.tuning.space import Axis, Space, overrides_of
 from keras_actrec.tuning.trial import count_trainable
 
@@ -73,7 +74,8 @@ class StudyTable(_Table):
         `min`.
     oracle: `grid`, `random`, `bayesian` or `hyperband`, which sets `train.epochs` itself, up to the base's.
     max_trials: trials, fewer where the space has fewer combinations. seed: of the oracle.
-    winner_seeds: `train.seed` of the runs in which the best configuration is trained again.
+    winner_seeds: `train.seed` of the runs in which the best configuration is trained again, other ones than
+        those of an axis `train.seed`.
     """
 
     name: str
@@ -278,6 +280,8 @@ def _check(study):
     endless = [name for name, axis in study.axes.items() if axis.choices is None]
     if study.oracle == "grid" and endless:
         raise UserError(f"study.oracle='grid' needs an end of all values: give {endless[0]} values or a step")
+    if SEED in study.axes:
+        _check_seeds(study)
     if study.oracle == "hyperband" and "train.epochs" in study.axes:
         raise UserError("study.oracle='hyperband' sets train.epochs itself: take the axis out")
     for values in study.space.combinations() if study.oracle == "grid" else study.space.samples():
@@ -289,6 +293,24 @@ def _check(study):
     for name in study.table.rows if study.table else ():
         if name not in study.axes:
             raise UserError(f"table.row: there is no axis {name!r}; {_hint(name, study.axes)}")
+
+
+def _check_seeds(study):
+    """Refuse what would make the luckiest seed the best configuration."""
+    seeds = study.axes[SEED].choices or []
+    if study.oracle != "grid" and len(seeds) != 1:
+        raise UserError(
+            f"study.oracle={study.oracle!r} would search for the luckiest seed: give {SEED} one value, "
+            f"--set {SEED}=0"
+        )
+    if study.table and SEED in study.table.rows:
+        raise UserError(f"table.row: {SEED} makes no row; trials that differ in it alone are one")
+    again = [seed for seed in study.winner_seeds if seed in seeds]
+    if again:
+        raise UserError(
+            f"study.winner_seeds: {again[0]} is a seed of the search, choose others: "
+            f"{[max(seeds) + place + 1 for place in range(3)]}"
+        )
 
 
 def _override(values, override):

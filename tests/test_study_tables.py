@@ -1,0 +1,115 @@
+"""The tables of the studies that have been run, recomputed from their trials."""
+
+import csv
+import math
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from keras_actrec.tuning import read_study
+
+RUN = sorted(page.parent for page in (Path(__file__).parents[1] / "tuning").glob("*/README.md"))
+STUDENT = {2: 12.7062, 3: 4.3027, 4: 3.1824, 5: 2.7764}  # 97.5 % of so many values, from a table of t
+
+
+def trials_of(folder):
+    with open(folder / "trials.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def rows_by_label(folder, table):
+    """Label to its trials."""
+    axes = [table["row"]] if isinstance(table["row"], str) else table["row"]
+    found = {}
+    for trial in trials_of(folder):
+        found.setdefault(", ".join(trial[axis] for axis in axes if trial[axis]), []).append(trial)
+    return found
+
+
+def figures(trials, table):
+    """The figures of some trials on the test part, as the paper gives them."""
+    top1 = np.array([float(trial["test_top1"]) for trial in trials])
+    return 1 - top1 if "error" in table["column"] else top1
+
+
+def rows_of(folder):
+    """Label to the cells of its row."""
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {row[0]: row for row in cells[2:]}
+
+
+def test_five_studies_have_been_run():
+    assert len(RUN) >= 5
+
+
+@pytest.mark.parametrize("folder", RUN, ids=lambda folder: folder.name)
+def test_every_combination_was_tried_and_came_to_a_result(folder):
+    trials = trials_of(folder)
+    assert [int(trial["number"]) for trial in trials] == list(range(read_study(folder.name).space.size()))
+    assert {trial["status"] for trial in trials} == {"COMPLETED"}
+
+
+@pytest.mark.parametrize("folder", RUN, ids=lambda folder: folder.name)
+def test_the_table_is_that_of_the_trials_beside_the_papers(folder):
+    table = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))["table"]
+    groups, rows = rows_by_label(folder, table), rows_of(folder)
+    assert rows.keys() == groups.keys()
+    for label, trials in groups.items():
+        _, paper, here, objective, parameters, _ = rows[label]
+        values = figures(trials, table)
+        half = STUDENT[len(trials)] * values.std(ddof=1) / math.sqrt(len(trials))
+        mean, spread = (float(text) for text in here.split(" ± "))
+        assert mean == pytest.approx(values.mean(), abs=0.51e-3)
+        assert spread == pytest.approx(half, abs=0.51e-3)
+        validation = np.mean([float(trial["val_accuracy"]) for trial in trials])
+        assert float(objective) == pytest.approx(validation, abs=0.51e-4)
+        assert {int(trial["parameters"]) for trial in trials} == {int(parameters.replace(",", ""))}
+        expected = table.get("paper", {}).get(label)
+        assert (float(paper) if paper else None) == expected
+
+
+@pytest.mark.parametrize("folder", RUN, ids=lambda folder: folder.name)
+def test_the_best_configuration_is_that_of_the_best_mean_on_the_validation_part(folder):
+    groups = {}
+    for trial in trials_of(folder):
+        axes = tuple(trial[axis] for axis in read_study(folder.name).axes if axis != "train.seed")
+        groups.setdefault(axes, []).append(trial)
+    means = [np.mean([float(trial["val_accuracy"]) for trial in group]) for group in groups.values()]
+    numbers = [trial["number"] for trial in list(groups.values())[int(np.argmax(means))]]
+    assert f"Best: trials {', '.join(numbers)}, mean" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", RUN, ids=lambda folder: folder.name)
+def test_the_page_says_whether_the_finding_holds(folder):
+    table = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))["table"]
+    found = {label: figures(trials, table) for label, trials in rows_by_label(folder, table).items()}
+    sign = -1 if "error" in table["column"] else 1
+    ranked = sorted(table["paper"], key=lambda label: -sign * table["paper"][label])
+    interval = stats.tukey_hsd(*(found[label] for label in ranked)).confidence_interval(0.95)
+    means = [sign * np.mean(found[label]) for label in ranked]
+    reach = (interval.high - interval.low)[0, 1] / 2  # the same for all pairs, as the rows have as many seeds
+    leads = [means[0] - mean for mean in means[1:]]
+    verdict = "Too little data to tell whether the finding holds."
+    if min(leads) < -reach:
+        verdict = "The finding does not hold here."
+    elif min(leads) > reach:
+        verdict = "The finding holds here."
+    said = (
+        f"The paper's best row, `{ranked[0]}`, leads `{ranked[1 + int(np.argmin(leads))]}` by "
+        f"{min(leads):.3f} ± {reach:.3f} here"
+    )
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert said in text and text.count("**") == 2 and f"**{verdict}**" in text
+
+
+@pytest.mark.parametrize("folder", RUN, ids=lambda folder: folder.name)
+def test_the_page_shows_both_pictures(folder):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\]\((\w+\.png)\)", text) == ["parallel.png", "importance.png"]
+    for name in ("parallel.png", "importance.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")

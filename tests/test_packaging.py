@@ -30,26 +30,26 @@ def source(tmp_path_factory):
         shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in DATA:
         (source / folder / "made_up").mkdir()
-        for name in ("README.md", "data.toml", "results.csv", "notes.txt"):
+        for name in ("README.md", "data.toml", "results.csv", "picture.png", "notes.txt"):
             (source / folder / "made_up" / name).touch()
     return source
 
 
 @pytest.fixture(scope="module")
 def wheel(source, tmp_path_factory):
-    """The wheel as {name: text}."""
+    """The wheel as {name: bytes}."""
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = out.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name).decode() for name in archive.namelist()}
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def text_of(wheel, name):
     (found,) = [key for key in wheel if key.endswith(f".dist-info/{name}")]
-    return wheel[found]
+    return wheel[found].decode()
 
 
 def test_the_wheel_carries_every_file_of_the_package(wheel, source):
@@ -63,9 +63,8 @@ def test_the_wheel_carries_every_file_of_the_package(wheel, source):
 @pytest.mark.parametrize("package", DATA.values())
 def test_the_wheel_carries_recipes_studies_texts_and_results_as_package_data(wheel, package):
     found = {name for name in wheel if name.startswith(f"keras_actrec/{package}/made_up/")}
-    assert found == {
-        f"keras_actrec/{package}/made_up/{name}" for name in ("README.md", "data.toml", "results.csv")
-    }
+    carried = ["README.md", "data.toml", "results.csv", *(["picture.png"] if package == "studies" else [])]
+    assert found == {f"keras_actrec/{package}/made_up/{name}" for name in carried}
 
 
 def test_the_wheel_carries_nothing_beside_the_package(wheel):

@@ -209,9 +209,10 @@ def test_the_luckiest_seed_is_not_searched_for(folder):
     (folder / "study.toml").write_text(text, encoding="utf-8")
     assert read_study(folder / "study.toml").space.size() == 6
     for oracle in ("random", "bayesian", "hyperband"):
-        with pytest.raises(UserError, match=f"study.oracle='{oracle}' would search for the luckiest seed"):
-            read_study(folder / "study.toml", [f"study.oracle={oracle}"])
-        read_study(folder / "study.toml", [f"study.oracle={oracle}", "train.seed=5"])
+        study = read_study(folder / "study.toml", [f"study.oracle={oracle}"])
+        assert study.axes["train.seed"].values == [5] and study.space.size() == 3
+        (folder / "written.toml").write_text(study.to_toml(), encoding="utf-8")
+        assert read_study(folder / "written.toml").axes == study.axes
     (folder / "study.toml").write_text(
         text.replace('"model.attention_layers"]\ncolumn', '"train.seed"]\ncolumn')
     )

@@ -95,7 +95,8 @@ class Study(StudyTable):
     """A study, as `[study]`, `[budget]`, `[space."table.key"]` and `[table]` of a TOML file say.
 
     See `StudyTable`, `Budget`, `Axis` and `Layout` for the keys. `read_study` makes it. With an axis
-    `train.seed`, trials that differ in it alone are one configuration, which is judged by their mean.
+    `train.seed`, trials that differ in it alone are one configuration, which is judged by their mean; oracles
+    other than `grid`, which would search for the luckiest seed, take its first value.
     """
 
     budget: Budget = Budget()
@@ -259,6 +260,7 @@ def parse_study(values, source="study"):
         study = Study.model_validate({**values["study"], **rest})
     except pydantic.ValidationError as error:
         raise UserError(f"{source}: {_first_problem(error)}") from error
+    study = _with_one_seed(study)
     try:
         _check(study)
     except UserError as error:
@@ -267,6 +269,14 @@ def parse_study(values, source="study"):
 
 
 _TABLES = {"study": StudyTable, "budget": Budget, "space": Axis, "table": Layout}
+
+
+def _with_one_seed(study):
+    """The study with the first seed alone where its oracle would search for the luckiest one."""
+    if study.oracle == "grid" or SEED not in study.axes:
+        return study
+    first = study.axes[SEED].ends[0]
+    return study.model_copy(update={"axes": {**study.axes, SEED: Axis(values=[first])}})
 
 
 def _check(study):
@@ -296,13 +306,8 @@ def _check(study):
 
 
 def _check_seeds(study):
-    """Refuse what would make the luckiest seed the best configuration."""
+    """Refuse seeds that make a row, or that the winner has had."""
     seeds = study.axes[SEED].choices or []
-    if study.oracle != "grid" and len(seeds) != 1:
-        raise UserError(
-            f"study.oracle={study.oracle!r} would search for the luckiest seed: give {SEED} one value, "
-            f"--set {SEED}=0"
-        )
     if study.table and SEED in study.table.rows:
         raise UserError(f"table.row: {SEED} makes no row; trials that differ in it alone are one")
     again = [seed for seed in study.winner_seeds if seed in seeds]

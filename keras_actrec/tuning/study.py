@@ -275,8 +275,9 @@ def _with_one_seed(study):
     """The study with the first seed alone where its oracle would search for the luckiest one."""
     if study.oracle == "grid" or SEED not in study.axes:
         return study
-    first = study.axes[SEED].ends[0]
-    return study.model_copy(update={"axes": {**study.axes, SEED: Axis(values=[first])}})
+    axis = study.axes[SEED]
+    first = Axis(values=axis.ends[:1], when=axis.when)
+    return study.model_copy(update={"axes": {**study.axes, SEED: first}})
 
 
 def _check(study):

@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 from scipy.stats import t
 
-from keras_actrec import artefact, data, evaluation, training
+from keras_actrec import data, evaluation, load, training
 from keras_actrec._files import replacing
 from keras_actrec.errors import UserError
 
@@ -231,7 +231,7 @@ def run_one(folder, out, line, fold, seed):
     elif (run / "recipe.toml").read_text(encoding="utf-8") != values.to_toml():
         raise UserError(f"{run} holds a run of another recipe: remove it, or choose another --out")
     if not (run / "test.json").exists():
-        evaluation.evaluate(artefact.load(run / "model.keras"), folder).write_json(run / "test.json")
+        evaluation.evaluate(load(run / "model.keras"), folder).write_json(run / "test.json")
     keras.backend.clear_session()
     return evaluation.result_row(run)
 
@@ -277,9 +277,7 @@ def run_all(experiment, folder, out, jobs):
 def answer_together(folder, out, line, seeds):
     """The row of the models of all seeds as one, whose seed is `0+1+2`."""
     runs = [run_of(out, line, None, seed) for seed in range(seeds)]
-    found = evaluation.ensemble(
-        [evaluation.evaluate(artefact.load(run / "model.keras"), folder) for run in runs]
-    )
+    found = evaluation.ensemble([evaluation.evaluate(load(run / "model.keras"), folder) for run in runs])
     return evaluation.result_row(runs[0]) | {
         "seed": "+".join(map(str, range(seeds))),
         "top1": f"{found.top1:.4f}",
@@ -434,7 +432,7 @@ def main():
     if arguments.experiment == "synthetic":
         folder = out / "videos"
         if not (folder / "manifest.csv").exists():
-            data.write_synthetic(folder, clips_per_class=120, test_share=0.2)
+            data.write_synthetic(folder, clips_per_class=120, test_fraction=0.2)
     elif arguments.data is None:
         parser.error(f"{arguments.experiment} needs --data FOLDER")
     else:

@@ -12,7 +12,10 @@ __version__ = "0.1.0"
 
 _LAZY = ("backbones", "checkpoints", "data", "evaluation", "insight", "layers", "training", "tuning", "zoo")
 
-__all__ = [*_LAZY, "load"]
+# The names of the package itself, and the module that holds each.
+_NAMES = {"Recognizer": "recognizer", "UserError": "errors", "from_torch": "recognizer", "load": "recognizer"}
+
+__all__ = [*_LAZY, *_NAMES]
 
 
 def _load_keras():
@@ -23,8 +26,8 @@ def _load_keras():
 def __getattr__(name):
     if name in _LAZY:
         return importlib.import_module(f"{__name__}.{name}")
-    if name == "load":
-        return importlib.import_module(f"{__name__}.artefact").load
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

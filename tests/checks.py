@@ -195,7 +195,7 @@ def _check_precisions(make, layer, symbols, inputs, eager):
 def _check_gradient(layer, inputs, pick, unmoved):
     """One compiled training step moves every trainable weight, but those in `unmoved`."""
     trainable = {weight.path.removeprefix(f"{layer.path}/") for weight in layer.trainable_weights}
-    if trainable == set(unmoved):  # nothing to train: optimisers refuse that
+    if trainable == set(unmoved):  # nothing to train: optimizers refuse that
         return
     # Eight times the batch: with noise, some sample takes every branch.
     inputs = keras.tree.map_structure(lambda x: np.tile(x, [8] + [1] * (x.ndim - 1)), inputs)

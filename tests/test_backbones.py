@@ -119,7 +119,7 @@ def test_lite0_gives_the_features_and_logits_of_torch(size, classifier, torch_st
 
 
 @needs_weights
-def test_lite0_recognises_photographs(classifier):
+def test_lite0_recognizes_photographs(classifier):
     cv2 = pytest.importorskip("cv2", reason="needs OpenCV")
     data = pytest.importorskip("skimage.data", reason="needs scikit-image")
 

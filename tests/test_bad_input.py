@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from keras_actrec.artefact import Recogniser
 from keras_actrec.cli.main import app
-from keras_actrec.data import ClipInput, ClipTransform, Sampling
+from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling
+from keras_actrec.recognizer import Recognizer
 
 PROGRAM = Path(sys.executable).with_name("keras-actrec")
 CLASSES = ("dark", "light")
@@ -36,7 +36,7 @@ epochs = 1
 
 
 def write(path, value, frames=6, codec="mp4v", suffix=None):
-    """A grey video of one value, without any noise."""
+    """A gray video of one value, without any noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_suffix(suffix or path.suffix)
     writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*codec), 10, (SIZE, SIZE))
@@ -66,7 +66,7 @@ def good(tmp_path_factory):
     dense = keras.layers.Dense(2, activation="softmax")
     model = keras.Model(clip, dense(x), name="brightness")
     dense.set_weights([np.array([[-5, 5]] * 3, "float32"), np.array([7.5, -7.5], "float32")])
-    Recogniser(model, CLASSES, ClipInput(Sampling(4), ClipTransform(SIZE, crop="none"))).save(
+    Recognizer(model, CLASSES, ClipPreprocessor(Sampling(4), ClipTransform(SIZE, crop="none"))).save(
         folder / "model.keras"
     )
     return folder
@@ -201,7 +201,7 @@ def test_a_bad_video_in_prediction(work, bad):
 
 def test_a_bad_video_in_evaluation_and_extraction(work, bad):
     path, reason = bad
-    for arguments in (evaluate(work, "--split", "train"), DATA_COMMANDS["extract"](work)):
+    for arguments in (evaluate(work, "--part", "train"), DATA_COMMANDS["extract"](work)):
         message = fails(*arguments)
         assert message.startswith(f"{path}: ") and reason in message
         assert message.endswith(", or pass `--on-error skip`")
@@ -209,11 +209,11 @@ def test_a_bad_video_in_evaluation_and_extraction(work, bad):
 
 def test_a_bad_video_that_is_skipped_in_evaluation(work, bad):
     path, reason = bad
-    options = ["--split", "train", *SKIP, "--json", work / "scores.json"]
+    options = ["--part", "train", *SKIP, "--json", work / "scores.json"]
     result = CliRunner().invoke(app, [str(argument) for argument in evaluate(work, *options)])
     assert result.exit_code == 0, result.output
     assert f"skipped: {path}: " in result.stdout and reason in result.stdout
-    assert "brightness, split train: 3 videos, 1 skipped" in result.stdout
+    assert "brightness, part train: 3 videos, 1 skipped" in result.stdout
     scores = json.loads((work / "scores.json").read_text(encoding="utf-8"))
     assert scores["videos"] == 3 and scores["top1"] == 1
     (line,) = scores["skipped"]
@@ -245,7 +245,7 @@ def test_nothing_but_bad_videos(work):
         zero_bytes(path)
     assert "there is no video to train on" in fails(*train(work, *SKIP))
     message = fails(*evaluate(work, *SKIP))
-    assert message == "split 'test' has no video that can be scored (2 skipped)"
+    assert message == "part 'test' has no video that can be scored (2 skipped)"
 
 
 def test_more_bad_videos_than_may_be_skipped(work, command):
@@ -301,18 +301,18 @@ def test_an_on_error_that_is_neither(work):
 def test_a_label_that_the_model_does_not_know(work):
     rows = [("path", "label"), ("dark/0.mp4", "dark"), ("light/0.mp4", "bright")]
     write_csv(work / "set" / "other.csv", rows)
-    message = fails(*evaluate(work, "--split", "all", data="set/other.csv"))
+    message = fails(*evaluate(work, "--part", "all", data="set/other.csv"))
     assert message == "light/0.mp4: its label 'bright' is not one of the model's classes: dark, light"
 
 
 def test_data_whose_test_part_the_model_may_have_been_trained_on(work):
     (work / "set" / "manifest.csv").unlink()
-    assert fails(*evaluate(work)).endswith("use --split all")
+    assert fails(*evaluate(work)).endswith("use --part all")
 
 
-def test_a_split_that_is_none(work):
-    message = fails(*evaluate(work, "--split", "tests"))
-    assert message == "`split` must be one of train, validation, test, all. Received: split='tests'"
+def test_a_part_that_is_none(work):
+    message = fails(*evaluate(work, "--part", "tests"))
+    assert message == "`part` must be one of train, validation, test, all. Received: part='tests'"
 
 
 @pytest.mark.parametrize("name", ["predict", "evaluate", "explain"])

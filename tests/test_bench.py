@@ -21,10 +21,10 @@ PROGRAMS = {"OpenCV", "PyAV", "frame cache", "feature cache"}  # and decord, whe
 def test_data_is_measured_in_one_run(tmp_path):
     seen = []
 
-    def report(stage, done, total):
+    def progress(stage, done, total):
         seen.append((stage, done))
 
-    found = bench_data(tmp_path, num_videos=1, rounds=1, samples=3, report=report)
+    found = bench_data(tmp_path, num_videos=1, rounds=1, samples=3, progress=progress)
     assert (found["videos"], found["rounds"]) == (1, 1)
     speeds = found["clips_per_cpu_second"]
     assert PROGRAMS <= set(speeds) <= PROGRAMS | {"decord"} and min(speeds.values()) > 0

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_actrec
-from keras_actrec import artefact, zoo
-from keras_actrec.checkpoints import load_torch, recognise_torch
+from keras_actrec import from_torch, zoo
+from keras_actrec.checkpoints import identify_checkpoint, load_torch
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
 
@@ -216,7 +216,7 @@ def inception_v3(net, x):
 
 
 def clips_of(side):
-    """One clip whose frames are coloured squares with some noise, all different."""
+    """One clip whose frames are colored squares with some noise, all different."""
     rng = np.random.default_rng(1)
     squares = rng.uniform(0, 256, (1, FRAMES, 9, 9, 3))
     clips = np.kron(squares, np.ones((1, 1, 28, 28, 1)))[:, :, :side, :side]
@@ -269,11 +269,14 @@ def test_a_converted_checkpoint_gives_the_logits_of_torch(name, tmp_path):
         options = ["--frames", FRAMES, "--classes", tmp_path / "names.txt"]
         stdout = succeeds("convert", file, "--to", tmp_path / "model.keras", *options)
         assert words in stdout and f"gsm, {CLASSES} classes" in stdout
-        recogniser = keras_actrec.load(tmp_path / "model.keras")
-        assert recogniser.class_names == tuple(f"Heben {i}" for i in range(CLASSES))
-        assert (recogniser.input.sampling.frames, recogniser.input.transform.size) == (FRAMES, side)
-        assert recogniser.about["checkpoint"]["backbone"] == name
-        found = np.log(recogniser.model.predict_on_batch(clips))
+        recognizer = keras_actrec.load(tmp_path / "model.keras")
+        assert recognizer.class_names == tuple(f"Heben {i}" for i in range(CLASSES))
+        assert (recognizer.preprocessor.sampling.frames, recognizer.preprocessor.transform.size) == (
+            FRAMES,
+            side,
+        )
+        assert recognizer.about["checkpoint"]["backbone"] == name
+        found = np.log(recognizer.model.predict_on_batch(clips))
         expected = expected - np.log(np.exp(expected).sum())
     else:
         save(official(network.state), file, legacy=True)
@@ -306,9 +309,9 @@ def test_the_attention_of_sa_gsm_is_loaded_beside_the_gates(tmp_path):
             network.draw(f"{gate}.attn.{part}_conv.weight", (width, channels, 1, 1), channels**-0.5)
             network.draw(f"{gate}.attn.{part}_conv.bias", width, 0.1)
     file = save(official(network.state), tmp_path / "sa_gsm.pth.tar")
-    assert recognise_torch(file).model == "sa_gsm"
+    assert identify_checkpoint(file).model == "sa_gsm"
     report = load_torch(model, file, complete=True)
-    assert (len(report.loaded), report.left) == (69 * 6 + 62 + 70, ())
+    assert (len(report.loaded), report.unused) == (69 * 6 + 62 + 70, ())
 
     x = torch.from_numpy(np.random.default_rng(2).normal(size=(1, 352, 3, 4)).astype("float32"))
     parts = {k.split(".attn.")[1]: v for k, v in network.state.items() if "5a_1x1.attn." in k}
@@ -353,7 +356,7 @@ def test_every_layer_of_resnet50_gets_the_tensors_of_its_name(kind, tmp_path):
             name = f"{there}.net.{part}" if shifted else f"{there}.{part}"
             state[name] = torch.tensor(float(value)).expand(shape)
     file = save(official(state), tmp_path / "file.pth.tar")
-    found = recognise_torch(file)
+    found = identify_checkpoint(file)
     assert (found.model, found.backbone, found.num_classes) == (kind, "resnet50_v1_5", 5)
     model = zoo.build(kind, 5, backbone="resnet50_v1_5", input_shape=(2, 32, 32, 3))
     report = load_torch(model, file, complete=True)
@@ -399,7 +402,7 @@ def test_a_head_of_other_classes_is_left_and_the_report_says_so(tmp_path):
         "conv1.weight",
         *(f"bn1.{part}" for part in ("weight", "bias", "running_mean", "running_var")),
     )
-    assert report.left == ("fc.weight", "fc.bias", "extra.weight")
+    assert report.unused == ("fc.weight", "fc.bias", "extra.weight")
     assert report.missing == ("classifier/kernel", "classifier/bias")
     assert report.classes == (5, 3)
     for old, new in zip(before, model.get_layer("classifier").get_weights(), strict=True):
@@ -466,7 +469,7 @@ HEAD = {"new_fc.weight": torch.ones(174, 8)}
     ],
 )
 def test_the_names_tell_the_model_the_backbone_and_the_classes(state, expected, tmp_path):
-    found = recognise_torch(save(official(state), tmp_path / "file.pth"))
+    found = identify_checkpoint(save(official(state), tmp_path / "file.pth"))
     assert (found.model, found.backbone, found.num_classes) == expected
 
 
@@ -481,11 +484,9 @@ def test_the_names_tell_the_model_the_backbone_and_the_classes(state, expected, 
 )
 def test_a_file_that_cannot_be_converted_is_refused_with_the_reason(state, words, tmp_path):
     file = save(state, tmp_path / "file.pth")
-    assert words in refusal(artefact.from_torch, file)
+    assert words in refusal(from_torch, file)
 
 
 def test_the_names_given_must_be_as_many_as_the_classes(tmp_path):
     file = save({**BN_INCEPTION, **HEAD}, tmp_path / "file.pth")
-    assert "has 174 classes, but 2 names were given" in refusal(
-        artefact.from_torch, file, class_names=["a", "b"]
-    )
+    assert "has 174 classes, but 2 names were given" in refusal(from_torch, file, class_names=["a", "b"])

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import keras_actrec
 from keras_actrec import backbones, training, zoo
-from keras_actrec.artefact import Recogniser
 from keras_actrec.cli.main import app
-from keras_actrec.data import SYNTHETIC_PAIRS, ClipInput, ClipTransform, Sampling, read_frames
+from keras_actrec.data import SYNTHETIC_PAIRS, ClipPreprocessor, ClipTransform, Sampling, read_frames
+from keras_actrec.recognizer import Recognizer
 
 PROGRAM = Path(sys.executable).with_name("keras-actrec")
 BACKBONE = "efficientnet_lite0:block1_output"
@@ -45,7 +45,7 @@ def succeeds(*arguments):
 def work(tmp_path_factory):
     """A folder with `set`, written by `synth`, and `recipe.toml`."""
     folder = tmp_path_factory.mktemp("work")
-    options = ["--clips-per-class", 3, "--size", 32, "--frames", 8, "--test-share", 0.34]
+    options = ["--clips-per-class", 3, "--size", 32, "--frames", 8, "--test-fraction", 0.34]
     stdout = succeeds("synth", folder / "set", *options)
     assert stdout == f"wrote {folder / 'set' / 'manifest.csv'}\n"
     (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
@@ -102,7 +102,7 @@ def test_synth_runs_where_only_the_backend_of_this_run_is_installed(run_python, 
 
 def test_extract_writes_the_features_of_every_video(work):
     out = work / "extracted"
-    options = ["--backbone", BACKBONE, "--size", 32, "--crop", "none", "--every", 2]
+    options = ["--backbone", BACKBONE, "--size", 32, "--crop", "none", "--frame-step", 2]
     stdout = succeeds("extract", "--data", work / "set", "--out", out, *options)
     assert stdout == f"30 videos, 120 frames of (16, 16, 16) below {out}; 0 skipped\n"
     files = sorted(out.rglob("*.npy"))
@@ -155,14 +155,14 @@ def test_evaluate_prints_and_writes_the_scores(work, model, tmp_path):
     assert scores["top1"] == sum(right) / 10 == pytest.approx(scores["mean_class"])  # a video a class
     assert np.trace(scores["confusion"]) == sum(right)
     assert f"top-1 {scores['top1']:.4f}" in stdout and f"mean class {scores['mean_class']:.4f}" in stdout
-    assert "softmax_regression, split test: 10 videos, 0 skipped" in stdout
+    assert "softmax_regression, part test: 10 videos, 0 skipped" in stdout
     assert scores["protocol"] in stdout
     for kind in KINDS:
         assert kind in stdout  # the rows of the confusion matrix
 
 
-def test_evaluate_scores_another_split(work, model):
-    assert "split train: 20 videos" in succeeds("evaluate", model, "--data", work / "set", "--split", "train")
+def test_evaluate_scores_another_part(work, model):
+    assert "part train: 20 videos" in succeeds("evaluate", model, "--data", work / "set", "--part", "train")
 
 
 def test_predict_prints_and_writes_the_five_best_of_every_clip(work, model, clip, tmp_path):
@@ -195,7 +195,9 @@ def attentive(tmp_path_factory):
         "lstm_attention", len(KINDS), backbone=BACKBONE, input_shape=(None, 32, 32, 3), units=4
     )
     path = tmp_path_factory.mktemp("attentive") / "model.keras"
-    Recogniser(network, tuple(KINDS), ClipInput(Sampling(4), ClipTransform(32, crop="none"))).save(path)
+    Recognizer(network, tuple(KINDS), ClipPreprocessor(Sampling(4), ClipTransform(32, crop="none"))).save(
+        path
+    )
     return path
 
 

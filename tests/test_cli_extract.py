@@ -69,7 +69,7 @@ def cached(values, data, out):
 
 
 def test_frames_are_written_as_the_options_say(data, tmp_path):
-    options = ["--frames", "--size", 24, "--short-side", 28, "--every", 4, "--workers", 1]
+    options = ["--frames", "--size", 24, "--short-side", 28, "--frame-step", 4, "--workers", 1]
     stdout = succeeds("--data", data, "--out", tmp_path / "out", *options)
     total = len(list(data.rglob("*.mp4")))
     assert (
@@ -153,7 +153,7 @@ def test_a_bad_option_is_named(data, tmp_path, options, message):
     assert message in fails("--data", data, "--out", tmp_path / "out", *options)
 
 
-@pytest.mark.parametrize("option", ["--every", "--batch-size", "--workers"])
+@pytest.mark.parametrize("option", ["--frame-step", "--batch-size", "--workers"])
 def test_a_number_that_must_be_positive(data, tmp_path, option):
     code, _, stderr = run("--data", data, "--out", tmp_path / "out", option, 0)
     assert code == 2 and option in stderr

@@ -160,11 +160,11 @@ def test_the_length_of_a_clip_counts_every_and_stride(tmp_path):
     items = [
         (Record(tmp_path / "a.avi", "a.avi", 0), VideoInfo(frames, frames, 10.0, 8, 8)) for frames in (18, 20)
     ]
-    sampling = Sampling(1, "contiguous", stride=2, every=3)
+    sampling = Sampling(1, "contiguous", stride=2, frame_step=3)
     dataset = ClipDataset(items, sampling, ClipTransform(8), batch_size=2, buckets=(3, 4))
     assert [dataset.places(index) for index in range(2)] == [[0], [1]]
     for frames, steps in ((18, 3), (20, 4)):
-        bucket = Sampling(steps, "contiguous", stride=2, every=3)
+        bucket = Sampling(steps, "contiguous", stride=2, frame_step=3)
         indices, mask = bucket.indices(frames)
         assert mask.all() and np.array_equal(indices, np.arange(steps) * 6)
 

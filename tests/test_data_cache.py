@@ -104,15 +104,15 @@ def test_frames_that_change_size_get_the_size_asked_for(odd):
     np.testing.assert_array_equal(frames, read_frames(record.file)[[8, 0]])  # that of the first frame
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("frame_step", [1, 3])
 @pytest.mark.parametrize("shrink", [None, 28])
 @pytest.mark.parametrize("crop", CROPS)
-def test_a_cache_changes_no_number(odd, tmp_path, crop, shrink, every):
-    colours = {"flip": True, "swap": ((0, 1),), "brightness": 0.3, "contrast": 0.3, "saturation": 0.3}
-    transform = ClipTransform(24, crop=crop, shrink=shrink, **colours)
-    cached = cache_frames(odd, transform, tmp_path / "out", every=every)
+def test_a_cache_changes_no_number(odd, tmp_path, crop, shrink, frame_step):
+    colors = {"flip": True, "swap": ((0, 1),), "brightness": 0.3, "contrast": 0.3, "saturation": 0.3}
+    transform = ClipTransform(24, crop=crop, shrink=shrink, **colors)
+    cached = cache_frames(odd, transform, tmp_path / "out", frame_step=frame_step)
     for method in METHODS:
-        sampling = Sampling(4, method, every=every)
+        sampling = Sampling(4, method, frame_step=frame_step)
         arguments = {"batch_size": 2, "seed": 1, "masked": True}
         for training in (True, False):
             assert_same(
@@ -145,7 +145,7 @@ def test_frames_are_stored_as_far_as_they_can_be_prepared(indexed, tmp_path):
         (ClipTransform(24, crop="multiscale"), (36, 48, 3)),
         (ClipTransform(24, crop="resized", shrink=30), (30, 40, 3)),
     ):
-        cached = cache_frames(indexed, transform, tmp_path / "out", every=3)
+        cached = cache_frames(indexed, transform, tmp_path / "out", frame_step=3)
         for (record, video), (expected, info) in zip(cached, indexed, strict=True):
             stored = np.load(video.file, allow_pickle=False)
             assert record == expected and video.frames == len(stored) == -(-info.frames // 3)
@@ -161,9 +161,11 @@ def test_what_does_not_change_the_stored_bytes_reads_the_same_entries(indexed, t
     assert entries(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("change", [{"short_side": 30}, {"crop": "multiscale"}, {"shrink": 28}, {"every": 2}])
+@pytest.mark.parametrize(
+    "change", [{"short_side": 30}, {"crop": "multiscale"}, {"shrink": 28}, {"frame_step": 2}]
+)
 def test_a_changed_option_never_reads_an_old_entry(indexed, tmp_path, change):
-    options = {"every": change.pop("every", 1)}
+    options = {"frame_step": change.pop("frame_step", 1)}
     (_, before), *_ = cache_frames(indexed, PLAIN, tmp_path / "out")
     (_, after), *_ = cache_frames(indexed, replace(PLAIN, **change), tmp_path / "out", **options)
     assert before.file.parent.parent != after.file.parent.parent and before.file.name == after.file.name
@@ -344,12 +346,12 @@ def test_frames_that_another_transform_needs_are_refused(indexed, tmp_path):
 
 
 def test_times_are_those_of_the_frames(indexed, tmp_path):
-    for _, video in cache_frames(indexed, PLAIN, tmp_path / "out", every=4):
+    for _, video in cache_frames(indexed, PLAIN, tmp_path / "out", frame_step=4):
         assert video.seconds.dtype == np.float64
         np.testing.assert_allclose(video.seconds, 0.4 * np.arange(video.frames), rtol=0, atol=1e-6)
     record, _ = indexed[3]
     pairs = index_videos([replace(record, start=5, stop=12)])[0]
-    ((_, video),) = cache_frames(pairs, PLAIN, tmp_path / "out", every=2)
+    ((_, video),) = cache_frames(pairs, PLAIN, tmp_path / "out", frame_step=2)
     np.testing.assert_allclose(video.seconds, [0.5, 0.7, 0.9, 1.1], atol=1e-6)
 
 
@@ -411,7 +413,7 @@ def test_a_video_that_changes_while_it_is_read_is_not_stored(indexed, tmp_path, 
     assert not list((tmp_path / "out").rglob("*.npy"))
 
 
-@pytest.mark.parametrize("name", ["every", "workers"])
+@pytest.mark.parametrize("name", ["frame_step", "workers"])
 def test_a_bad_argument_is_named(tmp_path, name):
     with pytest.raises(UserError, match=f"`{name}` must be at least 1. Received: {name}=0"):
         cache_frames([], PLAIN, tmp_path, **{name: 0})

@@ -31,7 +31,7 @@ def test_frames_can_be_had_one_by_one_at_a_stride(numbered):
     assert numbers(np.stack(list(iter_frames(numbered, 6)))) == [0, 6, 12, 18, 24, 30, 36]
 
 
-def test_colours_are_rgb(tmp_path):
+def test_colors_are_rgb(tmp_path):
     red = np.broadcast_to(np.array([220, 30, 40], "uint8"), (HEIGHT, WIDTH, 3))
     mean = read_frames(write(tmp_path / "red.mp4", [red] * 3)).mean(axis=(0, 1, 2))
     np.testing.assert_allclose(mean, [220, 30, 40], atol=6)  # the codec's rounding

@@ -30,7 +30,7 @@ def test_the_frames_are_in_the_order_of_their_numbers(tmp_path):
     assert hostile.numbers(read_frames(tmp_path, [1, 0], start=2)) == [3, 2]
 
 
-def test_colours_are_rgb_and_the_rotation_of_a_picture_is_honoured(tmp_path):
+def test_colors_are_rgb_and_the_rotation_of_a_picture_is_honoured(tmp_path):
     picture = np.broadcast_to(np.array([30, 40, 220], "uint8"), (24, 64, 3))  # OpenCV's red
     jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
     turned = bytes.fromhex(

@@ -33,7 +33,7 @@ DRAWN = ClipTransform(16, short_side=20, crop="random", flip=True)
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Videos of 20 frames whose grey is ten times the number of the frame."""
+    """Videos of 20 frames whose gray is ten times the number of the frame."""
     folder = tmp_path_factory.mktemp("videos")
     for number in range(COUNT):
         writer = cv2.VideoWriter(str(folder / f"{number}.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (32, 24))
@@ -88,8 +88,8 @@ def test_a_batch_has_the_frames_of_the_sampling_and_the_labels_in_order(videos):
     assert all(x.dtype == np.uint8 and y.dtype == np.int32 for x, y in batches)
     assert np.concatenate([y for _, y in batches]).tolist() == list(range(COUNT))
     for x, _ in batches:  # the middles of five segments of four frames
-        grey = x[:, :, :, -8:].mean(axis=(2, 3, 4))
-        np.testing.assert_allclose(grey, np.tile([20, 60, 100, 140, 180], (len(x), 1)), atol=3)
+        gray = x[:, :, :, -8:].mean(axis=(2, 3, 4))
+        np.testing.assert_allclose(gray, np.tile([20, 60, 100, 140, 180], (len(x), 1)), atol=3)
 
 
 def test_a_masked_batch_is_named_as_the_models_name_their_inputs(videos, features):

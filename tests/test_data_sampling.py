@@ -40,7 +40,7 @@ def test_segments_takes_the_middle_of_each(frames, num_frames, expected):
         (4, 1, 1, [0, 0, 0, 0], [1, 0, 0, 0]),
     ],
 )
-def test_contiguous_is_centred_and_repeats_the_last_frame_masked(frames, stride, num_frames, expected, mask):
+def test_contiguous_is_centered_and_repeats_the_last_frame_masked(frames, stride, num_frames, expected, mask):
     assert picked(Sampling(frames, "contiguous", stride), num_frames) == (expected, mask)
 
 
@@ -311,7 +311,7 @@ def test_several_contiguous_clips_reach_from_the_first_frame_to_the_last():
 def test_a_video_is_cut_into_sequences_end_to_end():
     clips, masks = Sampling(3, "sequences").clips(11)
     assert clips.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]] and masks.all()
-    clips, _ = Sampling(3, "sequences", every=10).clips(95)  # the thesis' every tenth frame
+    clips, _ = Sampling(3, "sequences", frame_step=10).clips(95)  # the thesis' every tenth frame
     assert clips.tolist() == [[0, 10, 20], [30, 40, 50], [60, 70, 80]]
     assert picked(Sampling(3, "sequences"), 11)[0] == [3, 4, 5]
     clips, masks = Sampling(3, "sequences").clips(2)
@@ -343,11 +343,11 @@ def test_every_leaves_the_frames_between_out_of_clips():
         for extra in extras(method):
             for num_frames in (1, 7, 30, 100):
                 kept = Sampling(4, method, **extra)
-                indices, masks = Sampling(4, method, every=3, **extra).clips(num_frames)
+                indices, masks = Sampling(4, method, frame_step=3, **extra).clips(num_frames)
                 expected, expected_masks = kept.clips(-(-num_frames // 3))
                 np.testing.assert_array_equal(indices, 3 * expected)
                 np.testing.assert_array_equal(masks, expected_masks)
-                assert Sampling(4, method, every=3, **extra).of_kept() == kept
+                assert Sampling(4, method, frame_step=3, **extra).of_kept() == kept
 
 
 def test_indices_of_long_videos_are_exact():

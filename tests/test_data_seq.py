@@ -10,9 +10,9 @@ from keras_actrec.data.decode import iter_timed
 from keras_actrec.errors import UserError
 
 HEIGHT, WIDTH = 24, 32
-# Flat colours (RGB), which survive JPEG: the frame is known by its colour.
-COLOURS = np.array([[200, 20, 20], [20, 200, 20], [20, 20, 200], [120, 120, 20]], "uint8")
-FRAMES = np.broadcast_to(COLOURS[:, None, None], (4, HEIGHT, WIDTH, 3))
+# Flat colors (RGB), which survive JPEG: the frame is known by its color.
+COLORS = np.array([[200, 20, 20], [20, 200, 20], [20, 20, 200], [120, 120, 20]], "uint8")
+FRAMES = np.broadcast_to(COLORS[:, None, None], (4, HEIGHT, WIDTH, 3))
 
 
 def header(kind, channels, frames, stride=0):
@@ -72,10 +72,10 @@ def test_frames_are_picked_in_any_order_and_with_repeats(seq):
 
 
 def test_grey_frames_become_three_equal_channels(tmp_path):
-    grey = np.arange(HEIGHT * WIDTH, dtype="uint8").reshape(HEIGHT, WIDTH)
+    gray = np.arange(HEIGHT * WIDTH, dtype="uint8").reshape(HEIGHT, WIDTH)
     stride = 1024
-    (tmp_path / "a.seq").write_bytes(header(100, 1, 1, stride) + grey.tobytes().ljust(stride, b"\0"))
-    np.testing.assert_array_equal(read_frames(tmp_path / "a.seq")[0], np.stack([grey] * 3, axis=-1))
+    (tmp_path / "a.seq").write_bytes(header(100, 1, 1, stride) + gray.tobytes().ljust(stride, b"\0"))
+    np.testing.assert_array_equal(read_frames(tmp_path / "a.seq")[0], np.stack([gray] * 3, axis=-1))
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_frames_that_are_not_there_and_bad_indices_are_refused(seq):
 
 def test_the_reader_goes_frame_by_frame(seq):
     reader = SeqReader(seq)
-    colours = []
+    colors = []
     while reader.grab():
-        colours.append(reader.retrieve()[0, 0])
-    np.testing.assert_allclose(colours, COLOURS, atol=4)
+        colors.append(reader.retrieve()[0, 0])
+    np.testing.assert_allclose(colors, COLORS, atol=4)
     assert (reader.claimed, reader.fps) == (4, 25)
     assert probe(seq).frames == 4

@@ -61,7 +61,7 @@ def ntu_text(*frames):
     return "\n".join(lines) + "\n"
 
 
-STILL, MOVING = "72057594037931101", "72057594037931102"  # neighbours: one number in floating point
+STILL, MOVING = "72057594037931101", "72057594037931102"  # neighbors: one number in floating point
 
 
 def test_ntu_skeletons_follow_bodies_by_number_and_put_the_most_moving_one_first(tmp_path):

@@ -49,7 +49,7 @@ def test_the_joint_of_the_first_frame_of_body_0_is_the_origin_for_all():
     assert mask.all() and sequence.dtype == np.float32 and mask.dtype == bool
 
 
-def test_without_a_centre_nothing_moves():
+def test_without_a_center_nothing_moves():
     joints = walk()
     np.testing.assert_array_equal(SkeletonTransform(12, center=None)(joints)[0], joints.reshape(12, -1))
 
@@ -69,7 +69,7 @@ def test_padding_is_zero_and_masked():
     np.testing.assert_allclose(apart(sequence, 6, 6)[:4, ..., :3], joints - joints[0, 0, 1], atol=1e-6)
 
 
-def test_a_longer_sequence_gives_a_window_that_is_drawn_or_centred():
+def test_a_longer_sequence_gives_a_window_that_is_drawn_or_centered():
     joints = walk(12)
     transform = SkeletonTransform(4, center=None)
     sequence, mask = transform(joints)
@@ -219,7 +219,7 @@ def test_in_the_mirror_the_aligned_joints_keep_their_sides():
     joints = walk()
     transform = SkeletonTransform(12, align=(3, 4), mirror=((3, 4), (0, 2)))
     placed, straight = (apart(transform(joints, Coin(value))[0], 12) for value in (0, 1))
-    # Where the centre is on no side, the whole body is the other one's picture.
+    # Where the center is on no side, the whole body is the other one's picture.
     np.testing.assert_allclose(placed[:, :, [2, 1, 0, 4, 3]], straight * [-1, 1, 1], atol=1e-5)
 
 
@@ -292,7 +292,7 @@ def test_where_body_0_is_never_there_the_next_one_is_the_measure():
 
 def test_a_missing_joint_stays_zero_and_is_not_the_measure():
     joints = walk()
-    joints[:2, 0, 1] = joints[4, 1, 3] = 0  # the centre in two frames, another joint in one
+    joints[:2, 0, 1] = joints[4, 1, 3] = 0  # the center in two frames, another joint in one
     placed = apart(
         SkeletonTransform(12, rotation=35, velocity=True)(joints, np.random.default_rng(0))[0], 12, 6
     )
@@ -300,7 +300,7 @@ def test_a_missing_joint_stays_zero_and_is_not_the_measure():
     np.testing.assert_array_equal(placed[4, 1, 3], 0)
     np.testing.assert_array_equal(placed[5, 1, 3, 3:], 0)
     assert placed[5, 1, 2, 3:].all() and placed[6, 1, 3].all()
-    np.testing.assert_array_equal(placed[2, 0, 1, :3], 0)  # the first frame that has the centre
+    np.testing.assert_array_equal(placed[2, 0, 1, :3], 0)  # the first frame that has the center
     np.testing.assert_allclose(
         np.linalg.norm(placed[0, 0, 2, :3]), np.linalg.norm(joints[0, 0, 2] - joints[2, 0, 1]), rtol=1e-5
     )

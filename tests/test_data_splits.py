@@ -28,7 +28,7 @@ def per_class(records):
 def test_the_manifests_own_splits_are_used_as_they_are():
     parts = split_manifest(
         manifest((0, "train"), (1, "train"), (0, "validation"), (1, "test"), (0, "test")),
-        validation_share=0.5,
+        validation_fraction=0.5,
     )
     assert list(parts) == list(PARTS)
     assert [paths(parts[name]) for name in PARTS] == [["0.mp4", "1.mp4"], ["2.mp4"], ["3.mp4", "4.mp4"]]
@@ -36,7 +36,7 @@ def test_the_manifests_own_splits_are_used_as_they_are():
 
 def test_validation_is_drawn_from_train_where_the_splits_name_none():
     parts = split_manifest(
-        manifest(*[(i % 2, "train") for i in range(20)], (0, "test")), validation_share=0.2
+        manifest(*[(i % 2, "train") for i in range(20)], (0, "test")), validation_fraction=0.2
     )
     assert per_class(parts["validation"]) == {0: 2, 1: 2} and per_class(parts["train"]) == {0: 8, 1: 8}
     assert paths(parts["test"]) == ["20.mp4"]
@@ -51,7 +51,7 @@ def test_a_fold_is_the_test_part_and_the_others_are_for_training(fold):
 
 def test_a_drawn_split_keeps_the_share_of_every_class():
     rows = [(0,)] * 40 + [(1,)] * 8 + [(2,)] * 2
-    parts = split_manifest(manifest(*rows), test_share=0.25, validation_share=0.2)
+    parts = split_manifest(manifest(*rows), test_fraction=0.25, validation_fraction=0.2)
     assert per_class(parts["test"]) == {0: 10, 1: 2, 2: 1}
     assert per_class(parts["validation"]) == {0: 6, 1: 1}  # of 30 and 6; the last clip of class 2 stays
     assert per_class(parts["train"]) == {0: 24, 1: 5, 2: 1}
@@ -59,7 +59,7 @@ def test_a_drawn_split_keeps_the_share_of_every_class():
 
 def test_every_record_stands_in_one_part_in_the_manifests_order():
     whole = manifest(*[(i % 3,) for i in range(30)])
-    parts = split_manifest(whole, validation_share=0.3)
+    parts = split_manifest(whole, validation_fraction=0.3)
     place = {record: i for i, record in enumerate(whole.records)}
     for records in parts.values():
         assert [place[record] for record in records] == sorted(place[record] for record in records)
@@ -84,7 +84,7 @@ def test_a_group_never_stands_in_two_parts():
     for seed in range(30):
         groups = rng.integers(0, 12, 90)
         whole = manifest(*[(int(rng.integers(0, 3)), "", f"g{group}") for group in groups])
-        parts = split_manifest(whole, test_share=0.3, validation_share=0.2, seed=seed)
+        parts = split_manifest(whole, test_fraction=0.3, validation_fraction=0.2, seed=seed)
         parts_of = {}
         for name, records in parts.items():
             for record in records:
@@ -95,21 +95,25 @@ def test_a_group_never_stands_in_two_parts():
 
 def test_twins_are_drawn_together_and_both_classes_keep_their_share():
     whole = manifest(*[(i % 2, "", f"twin{i // 2}") for i in range(40)])
-    parts = split_manifest(whole, test_share=0.25)
+    parts = split_manifest(whole, test_fraction=0.25)
     assert per_class(parts["test"]) == {0: 5, 1: 5}
     assert {r.group for r in parts["test"]}.isdisjoint(r.group for r in parts["train"])
 
 
 def test_two_groups_are_enough_to_split():
-    parts = split_manifest(manifest(*[(i % 2, "", "AB"[i // 6]) for i in range(12)]), test_share=0.1)
+    parts = split_manifest(manifest(*[(i % 2, "", "AB"[i // 6]) for i in range(12)]), test_fraction=0.1)
     assert len(parts["test"]) == len(parts["train"]) == 6
 
 
 @pytest.mark.parametrize(
     ("rows", "arguments", "message"),
     [
-        ([(0,), (1,)], {"test_share": 0}, "`test_share` must be between 0 and 1. Received: test_share=0"),
-        ([(0,), (1,)], {"validation_share": 1}, "`validation_share` must be in"),
+        (
+            [(0,), (1,)],
+            {"test_fraction": 0},
+            "`test_fraction` must be between 0 and 1. Received: test_fraction=0",
+        ),
+        ([(0,), (1,)], {"validation_fraction": 1}, "`validation_fraction` must be in"),
         ([(0, "", "", "x"), (1, "", "", "y")], {"test_fold": 3}, "the folds are x, y. Received: test_fold=3"),
         ([(0,), (1,)], {"test_fold": 3}, "the manifest has no `fold` column"),
         ([(0, "train"), (1, "test")], {"test_fold": 3}, "`test_fold` goes with folds"),
@@ -129,7 +133,7 @@ def test_two_groups_are_enough_to_split():
         ),
         (
             [(0, "train"), (1, "train"), (1, "test")],
-            {"validation_share": 0.5},
+            {"validation_fraction": 0.5},
             "the validation part is empty",
         ),
     ],

@@ -11,13 +11,13 @@ TWINS = range(6)
 
 
 def sprite(clip):
-    """(T, H, W) bool: the sprite, which is on the other side of mid grey than the background."""
+    """(T, H, W) bool: the sprite, which is on the other side of mid gray than the background."""
     light = clip.mean(axis=-1) > 117
     return ~light if light.mean() > 0.5 else light
 
 
 def course(clip):
-    """Centre x, centre y and area of the sprite over time, in frame sizes."""
+    """Center x, center y and area of the sprite over time, in frame sizes."""
     mask = sprite(clip).astype(float)
     y, x = np.mgrid[: clip.shape[1], : clip.shape[2]] / clip.shape[1]
     area = mask.sum(axis=(1, 2))
@@ -27,10 +27,10 @@ def course(clip):
 def turn_match(before, after, degrees):
     """Share of the sprite that lies on the next frame's sprite after a turn by `degrees`, clockwise."""
     y, x = np.nonzero(before)
-    centre_y, centre_x = y.mean(), x.mean()
+    center_y, center_x = y.mean(), x.mean()
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    new_x = centre_x + cos * (x - centre_x) - sin * (y - centre_y)  # y points down: this is clockwise
-    new_y = centre_y + sin * (x - centre_x) + cos * (y - centre_y)
+    new_x = center_x + cos * (x - center_x) - sin * (y - center_y)  # y points down: this is clockwise
+    new_y = center_y + sin * (x - center_x) + cos * (y - center_y)
     height, width = after.shape
     return after[
         new_y.round().astype(int).clip(0, height - 1), new_x.round().astype(int).clip(0, width - 1)
@@ -147,7 +147,7 @@ def test_an_interrupted_call_leaves_no_manifest_and_no_half_file(tmp_path):
     ("arguments", "message"),
     [
         ({"clips_per_class": 0}, "`clips_per_class` must be at least 1. Received: clips_per_class=0"),
-        ({"test_share": 1}, r"`test_share` must be in \[0, 1\). Received: test_share=1"),
+        ({"test_fraction": 1}, r"`test_fraction` must be in \[0, 1\). Received: test_fraction=1"),
         ({"fps": 0}, "`fps` must be above 0. Received: fps=0"),
         ({"size": 33}, "`size` must be even and at least 32. Received: size=33"),
         ({"frames": 7}, "`frames` must be at least 8. Received: frames=7"),

@@ -102,10 +102,10 @@ def test_without_a_generator_nothing_is_drawn():
     frames, plain = ramp(20, 30), ClipTransform(8, short_side=12)
     for crop in ("random", "multiscale", "resized"):
         drawn = ClipTransform(8, 12, crop, True, ((0, 1),), 0.5, 0.5, 0.5)
-        clip, label = drawn.labelled(frames, 1)
+        clip, label = drawn.labeled(frames, 1)
         np.testing.assert_array_equal(clip, plain(frames))
-        assert label == 1 and drawn.draws
-    assert not plain.draws and not ClipTransform(8, crop="none").draws
+        assert label == 1 and drawn.is_random
+    assert not plain.is_random and not ClipTransform(8, crop="none").is_random
 
 
 def test_the_same_generator_draws_the_same():
@@ -194,10 +194,10 @@ def test_a_mirrored_clip_swaps_its_label():
     transform = ClipTransform(8, short_side=8, flip=True, swap=swap)
     pairs = {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
     for label in range(174):
-        clip, mirrored = transform.labelled(ramp(8, 8), label, Last(0.4999))
+        clip, mirrored = transform.labeled(ramp(8, 8), label, Last(0.4999))
         assert mirrored == pairs.get(label, label)
         assert clip[0, 0, 0, 1] == 7
-        clip, kept = transform.labelled(ramp(8, 8), label, Last(0.5))
+        clip, kept = transform.labeled(ramp(8, 8), label, Last(0.5))
         assert kept == label and clip[0, 0, 0, 1] == 0
 
 
@@ -213,7 +213,7 @@ class Factors(Given):
         return self.numbers.pop(0)
 
 
-def recoloured(frames, *factors):
+def recolored(frames, *factors):
     """The definition, step by step."""
     brightness, contrast, saturation = factors
     weights = np.array([0.299, 0.587, 0.114])
@@ -226,16 +226,16 @@ def recoloured(frames, *factors):
 @pytest.mark.parametrize(
     "factors", [(1, 1, 1), (0.6, 1, 1), (1.4, 1, 1), (1, 0.6, 1), (1, 1.4, 1), (1, 1, 0), (1.2, 0.7, 1.3)]
 )
-def test_colours_change_as_their_formula_says(factors):
+def test_colors_change_as_their_formula_says(factors):
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), "uint8")
     rng = Factors(*factors)
     clip = ClipTransform(8, crop="none", brightness=0.4, contrast=0.5, saturation=1)(frames, rng)
     assert rng.asked == [(0.6, 1.4), (0.5, 1.5), (0, 2)]
     assert clip.dtype == np.uint8 and clip.shape == frames.shape
-    np.testing.assert_allclose(clip, recoloured(frames, *factors), atol=1)
+    np.testing.assert_allclose(clip, recolored(frames, *factors), atol=1)
 
 
-def test_all_frames_are_recoloured_alike():
+def test_all_frames_are_recolored_alike():
     frames = np.repeat(ramp(8, 8, frames=1), 3, axis=0)
     frames[1] //= 2
     transform = ClipTransform(8, crop="none", brightness=0.5, contrast=0.5, saturation=0.5)
@@ -256,7 +256,7 @@ def test_three_crops_lie_along_the_long_side():
             np.testing.assert_array_equal(crop, ramp(height, width)[:, top : top + 8, left : left + 8])
 
 
-def test_ten_crops_are_corners_and_centre_and_their_mirror_images():
+def test_ten_crops_are_corners_and_center_and_their_mirror_images():
     frames = ramp(16, 32)
     crops = ClipTransform(8, short_side=16, num_crops=10).crops(frames)
     corners = [(0, 0), (0, 24), (8, 0), (8, 24), (4, 12)]
@@ -320,12 +320,12 @@ def test_prepared_frames_may_stand_in_for_the_frames(crop, shrink, height, width
     for frame, alone in zip(prepared, frames, strict=True):
         np.testing.assert_array_equal(transform.prepare(alone[None])[0], frame)
     for seed in range(10):
-        clip, label = transform.labelled(frames, 1, np.random.default_rng(seed))
-        again, same = transform.labelled(prepared, 1, np.random.default_rng(seed))
+        clip, label = transform.labeled(frames, 1, np.random.default_rng(seed))
+        again, same = transform.labeled(prepared, 1, np.random.default_rng(seed))
         np.testing.assert_array_equal(clip, again)
         assert label == same
     np.testing.assert_array_equal(transform(frames), transform(prepared))
-    np.testing.assert_array_equal(transform.still(frames), transform(frames))
+    np.testing.assert_array_equal(transform.deterministic(frames), transform(frames))
     for num_crops in (1,) if crop == "none" else (1, 3, 10):
         views = ClipTransform(16, crop=crop, shrink=shrink, num_crops=num_crops)
         np.testing.assert_array_equal(views.crops(frames), views.crops(prepared))

@@ -26,7 +26,7 @@ MODELS = ("hman", "frame_pool")
 def made(tmp_path_factory):
     """The folder, what the demo returned, and what it reported."""
     out, seen = tmp_path_factory.mktemp("demo"), []
-    result = insight.demo(out, clips_per_class=CLIPS, overrides=OVERRIDES, report=lambda *a: seen.append(a))
+    result = insight.demo(out, clips_per_class=CLIPS, overrides=OVERRIDES, progress=lambda *a: seen.append(a))
     return out, result, seen
 
 
@@ -45,7 +45,7 @@ def test_both_models_saw_the_same_videos_and_are_scored_on_those_they_did_not_se
     assert records[0]["data"] == records[1]["data"]
     assert records[0]["data"]["parts"] == {"train": 20, "validation": 0, "test": 10}
     for result in evaluations:
-        assert result.videos == 10 and result.skipped == () and result.split == "test"
+        assert result.videos == 10 and result.skipped == () and result.part == "test"
         assert {record.path for record in result.records} == {
             f"{kind}/{kind}_{CLIPS - 1:03d}.mp4" for pair in SYNTHETIC_PAIRS for kind in pair
         }
@@ -62,9 +62,9 @@ def test_the_features_are_extracted_once_for_both(made):
 def test_the_runs_are_models_that_can_be_loaded(made):
     out, (_, evaluations), _ = made
     for name, result in zip(MODELS, evaluations, strict=True):
-        recogniser = keras_actrec.load(out / name / "model.keras")
+        recognizer = keras_actrec.load(out / name / "model.keras")
         record = result.records[0]
-        label, score = recogniser.predict_video(record.file, top=1)[0]
+        label, score = recognizer.predict_video(record.file, top=1)[0]
         assert score == pytest.approx(result.scores[0].max(), abs=1e-5)
         assert label == result.class_names[result.predicted[0]]
 
@@ -112,7 +112,7 @@ def test_the_command_replaces_an_earlier_demo_also_an_interrupted_one(made, tmp_
     (tmp_path / "demo" / ".part-demo.html").touch()
     found = []
 
-    def stub(out, report):
+    def stub(out, progress):
         found.append((out, out.exists()))
         return out / "demo.html", evaluations
 

@@ -6,22 +6,28 @@ import pytest
 from keras import ops
 
 from keras_actrec import zoo
-from keras_actrec.artefact import Recogniser
-from keras_actrec.data import ClipInput, ClipTransform, Sampling, SkeletonInput, SkeletonTransform
+from keras_actrec.data import (
+    ClipPreprocessor,
+    ClipTransform,
+    Sampling,
+    SkeletonPreprocessor,
+    SkeletonTransform,
+)
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import PROTOCOLS, Protocol, evaluate
-from test_evaluation import SIZE, answer, recogniser, write
+from keras_actrec.recognizer import Recognizer
+from test_evaluation import SIZE, answer, recognizer, write
 
 CLASSES = ("blue", "red", "green")
 
 
 def stub(sampling=None, transform=None, steps=False):
-    """A recogniser with a model that takes clips of any number of frames and any size."""
+    """A recognizer with a model that takes clips of any number of frames and any size."""
     clip = keras.Input((None, None, None, 3), name="clip")
     x = keras.layers.Lambda(lambda x: ops.softmax(ops.mean(ops.cast(x, "float32"), axis=(2, 3))))(clip)
     x = keras.layers.GlobalAveragePooling1D(name="average" if steps else "mean")(x)
-    seen = ClipInput(sampling or Sampling(4), transform or ClipTransform(224, crop="none"))
-    return Recogniser(keras.Model(clip, x, name="stub"), CLASSES, seen)
+    seen = ClipPreprocessor(sampling or Sampling(4), transform or ClipTransform(224, crop="none"))
+    return Recognizer(keras.Model(clip, x, name="stub"), CLASSES, seen)
 
 
 # Frames that a video of 40 shows a model of 4, by hand from the papers' code, side and number of the crops
@@ -39,7 +45,7 @@ def stub(sampling=None, transform=None, steps=False):
     ],
 )
 def test_a_paper_sees_these_frames_and_crops(name, frames, size, crops, short_side):
-    seen = PROTOCOLS[name].of(stub(Sampling(4, "contiguous", 3, every=2))).input
+    seen = PROTOCOLS[name].of(stub(Sampling(4, "contiguous", 3, frame_step=2))).preprocessor
     np.testing.assert_array_equal(seen.sampling.clips(40)[0], frames)
     picture = np.zeros((1, short_side, 2 * short_side, 3), "uint8")
     assert seen.transform.crops(picture).shape == (crops, 1, size, size, 3)
@@ -47,20 +53,20 @@ def test_a_paper_sees_these_frames_and_crops(name, frames, size, crops, short_si
 
 
 def test_strn_sees_all_sequences_end_to_end_of_the_frames_that_it_uses():
-    seen = PROTOCOLS["strn"].of(stub(Sampling(4, every=2))).input
+    seen = PROTOCOLS["strn"].of(stub(Sampling(4, frame_step=2))).preprocessor
     clips, _ = seen.sampling.clips(18)
     assert clips.tolist() == [[0, 2, 4, 6], [8, 10, 12, 14]]
 
 
 def test_sharma_sees_the_blocks_from_every_frame_on_and_repeats_the_last_of_a_short_video():
-    seen = PROTOCOLS["sharma"].of(stub(steps=True)).input
+    seen = PROTOCOLS["sharma"].of(stub(steps=True)).preprocessor
     clips, mask = seen.sampling.clips(6)
     assert clips.tolist() == [[0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5]] and mask.all()
     assert seen.sampling.clips(2)[0].tolist() == [[0, 1, 1, 1]]
 
 
 def test_short_videos_are_stretched_by_the_segments():
-    seen = PROTOCOLS["gsm_1_clip"].of(stub(Sampling(4, "contiguous", short="repeat"))).input
+    seen = PROTOCOLS["gsm_1_clip"].of(stub(Sampling(4, "contiguous", short="repeat"))).preprocessor
     clips, _ = seen.sampling.clips(2)
     assert clips.tolist() == [[0, 0, 1, 1]]
 
@@ -83,7 +89,7 @@ def test_views_become_one_answer_as_the_protocol_says(average, data):
         "votes": [4 / 6, 2 / 6, 0],
     }
     protocol = Protocol("mine", {"method": "sequences", "hop": 1}, average=average)
-    result = evaluate(recogniser(CLASSES, sampling=Sampling(3)), data, split="all", protocol=protocol)
+    result = evaluate(recognizer(CLASSES, sampling=Sampling(3)), data, part="all", protocol=protocol)
     found = result.scores[[record.path for record in result.records].index("red/clip.mp4")]
     # a vote carries a little of the mean, at most half a vote of seven
     np.testing.assert_allclose(found, expected[average], atol=0.07 if average == "votes" else 0.02)
@@ -91,20 +97,18 @@ def test_views_become_one_answer_as_the_protocol_says(average, data):
 
 
 def test_the_name_and_what_was_seen_are_stamped_into_the_result(data):
-    model = recogniser(CLASSES, sampling=Sampling(2))
-    result = evaluate(
-        model, data, split="all", protocol=Protocol("twice", {"num_clips": 2}, average="logits")
-    )
+    model = recognizer(CLASSES, sampling=Sampling(2))
+    result = evaluate(model, data, part="all", protocol=Protocol("twice", {"num_clips": 2}, average="logits"))
     words = f"twice: 2 clips of 2 frames (segments), whole frame {SIZE}, mean of the views' logits"
     assert result.to_json()["protocol"] == words
-    plain = evaluate(model, data, split="all").to_json()["protocol"]
+    plain = evaluate(model, data, part="all").to_json()["protocol"]
     assert plain == f"1 clip of 2 frames (segments), whole frame {SIZE}"
 
 
 def test_a_protocol_is_found_by_its_name(data):
-    model = recogniser(CLASSES, sampling=Sampling(2, "contiguous"))
-    result = evaluate(model, data, split="all", protocol="gsm_2_clips")
-    assert result.protocol.startswith("gsm_2_clips: 2 clips of 2 frames (segments), centre crop 32")
+    model = recognizer(CLASSES, sampling=Sampling(2, "contiguous"))
+    result = evaluate(model, data, part="all", protocol="gsm_2_clips")
+    assert result.protocol.startswith("gsm_2_clips: 2 clips of 2 frames (segments), center crop 32")
     with pytest.raises(UserError, match="there is no protocol 'gsm_2_clip': did you mean 'gsm_2_clips'?"):
         evaluate(model, data, protocol="gsm_2_clip")
 
@@ -123,7 +127,7 @@ def test_a_model_with_one_answer_a_clip_cannot_be_tested_by_its_steps(name):
 def test_a_model_of_skeletons_has_no_clips():
     x = keras.Input((None, 6), name="features")
     model = keras.Model(x, keras.layers.GlobalAveragePooling1D(name="average")(x), name="joints")
-    skeletons = Recogniser(model, CLASSES, SkeletonInput("poses", SkeletonTransform(10)))
+    skeletons = Recognizer(model, CLASSES, SkeletonPreprocessor("poses", SkeletonTransform(10)))
     assert Protocol().of(skeletons) is skeletons
     with pytest.raises(UserError, match="protocol strn is about clips of videos, and joints sees skeletons"):
         PROTOCOLS["strn"].of(skeletons)
@@ -150,7 +154,9 @@ def test_a_model_is_built_again_for_more_or_larger_frames_with_the_same_weights(
     name, protocol, frames, size, masked
 ):
     model = segments(name, masked=masked)
-    found = PROTOCOLS[protocol].of(Recogniser(model, CLASSES, ClipInput(Sampling(4), ClipTransform(32))))
+    found = PROTOCOLS[protocol].of(
+        Recognizer(model, CLASSES, ClipPreprocessor(Sampling(4), ClipTransform(32)))
+    )
     expected = segments(name, size, frames, masked=masked)
     expected.set_weights(model.get_weights())
     clips = np.random.default_rng(0).integers(0, 256, (2, frames, size, size, 3)).astype("uint8")
@@ -166,7 +172,9 @@ def test_a_model_that_takes_one_size_only_is_refused():
         "frame_pool", 3, backbone="efficientnet_lite0:block1_output", input_shape=(None, 32, 32, 3)
     )
     with pytest.raises(UserError, match="tsm_2_clips shows clips of 4 x 36 x 36, and frame_pool takes only"):
-        PROTOCOLS["tsm_2_clips"].of(Recogniser(model, CLASSES, ClipInput(Sampling(4), ClipTransform(32))))
+        PROTOCOLS["tsm_2_clips"].of(
+            Recognizer(model, CLASSES, ClipPreprocessor(Sampling(4), ClipTransform(32)))
+        )
 
 
 def test_ten_crops_of_classes_that_a_mirror_swaps_are_refused():

@@ -6,7 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from keras_actrec import artefact, training
+from keras_actrec import load, training
 from keras_actrec.cli.main import app
 from keras_actrec.data import write_synthetic
 from keras_actrec.errors import UserError
@@ -30,7 +30,7 @@ TEST = {
     "skipped": ["a: bad"],
     "protocol": "hman: 1 clip",
     "manifest": "0123456789abcdef",
-    "split": "test",
+    "part": "test",
 }
 ROW = {
     "experiment": "fight",
@@ -72,7 +72,7 @@ def test_a_set_without_folds_or_official_count_has_empty_cells(tmp_path):
     assert (row["fold"], row["official"], row["set"]) == ("", "", "")
 
 
-@pytest.mark.parametrize("test", [{"manifest": "another"}, {"split": "train"}, {"split": "all"}])
+@pytest.mark.parametrize("test", [{"manifest": "another"}, {"part": "train"}, {"part": "all"}])
 def test_a_test_on_other_data_or_another_part_is_no_result_of_the_run(tmp_path, test):
     with pytest.raises(UserError, match="test.json: a row is about the test part of the data"):
         result_row(write(tmp_path, test=test))
@@ -93,7 +93,7 @@ def test_what_is_missing_is_named_with_the_command_that_writes_it(tmp_path):
 
 def test_a_run_of_an_older_version_is_refused_with_what_it_lacks(tmp_path):
     write(tmp_path)
-    (tmp_path / "test.json").write_text(json.dumps({"top1": 1, "split": "test"}), encoding="utf-8")
+    (tmp_path / "test.json").write_text(json.dumps({"top1": 1, "part": "test"}), encoding="utf-8")
     with pytest.raises(
         UserError, match="older keras_actrec and lacks 'manifest': train and evaluate it again"
     ):
@@ -147,7 +147,7 @@ epochs = 1
 
 
 def test_the_command_line_goes_from_a_run_to_its_row(tmp_path):
-    write_synthetic(tmp_path / "set", clips_per_class=3, size=32, frames=8, test_share=0.34)
+    write_synthetic(tmp_path / "set", clips_per_class=3, size=32, frames=8, test_fraction=0.34)
     recipe = tmp_path / "mine.toml"
     recipe.write_text(RECIPE, encoding="utf-8")
     folder, table = tmp_path / "run", tmp_path / "results.csv"
@@ -166,7 +166,7 @@ def test_the_command_line_goes_from_a_run_to_its_row(tmp_path):
         (row,) = csv.DictReader(file)
     assert (row["experiment"], row["recipe"], row["set"]) == ("mine", str(recipe), "train.learning_rate=0.1")
     assert (row["seed"], row["videos"], row["found"], row["skipped"]) == ("5", "10", "30", "0")
-    found = evaluate(artefact.load(folder / "model.keras"), tmp_path / "set")
+    found = evaluate(load(folder / "model.keras"), tmp_path / "set")
     assert row["top1"] == f"{found.top1:.4f}" and found.manifest.startswith(row["manifest"])
 
 

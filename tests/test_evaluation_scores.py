@@ -22,7 +22,7 @@ from keras_actrec.evaluation import (
     read_scores,
     write_scores,
 )
-from test_evaluation import CLASSES, data, recogniser, trained_on  # noqa: F401  (data is a fixture)
+from test_evaluation import CLASSES, data, recognizer, trained_on  # noqa: F401  (data is a fixture)
 
 SCORES = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.2, 0.5, 0.3], [0.4, 0.4, 0.2], [0.0, 0.3, 0.7]])
 LABELS = np.array([0, 1, 1, 1, 0])
@@ -145,7 +145,7 @@ def test_models_of_other_classes_or_labels_are_refused():
 
 def test_the_manifest_of_the_data_stands_in_the_result(data):  # noqa: F811
     about = trained_on(data)
-    assert evaluate(recogniser(about=about), data).manifest == about["data"]["sha256"]
+    assert evaluate(recognizer(about=about), data).manifest == about["data"]["sha256"]
 
 
 def run(*arguments):
@@ -154,13 +154,13 @@ def run(*arguments):
 
 def test_the_command_line_scores_writes_and_fuses(data, tmp_path):  # noqa: F811
     model = tmp_path / "model.keras"
-    recogniser(about=trained_on(data)).save(model)
+    recognizer(about=trained_on(data)).save(model)
     files = {
         name: tmp_path / f"out/{name}" for name in ("one.npz", "both.npz", "both.json", "p.csv", "page.html")
     }
     first = run("evaluate", model, "--data", data, "--protocol", "tsm_1_clip", "--scores", files["one.npz"])
     assert first.exit_code == 0, first.output
-    assert "protocol: tsm_1_clip: 1 clip of 4 frames (segments), centre crop 32" in first.stdout
+    assert "protocol: tsm_1_clip: 1 clip of 4 frames (segments), center crop 32" in first.stdout
     assert "top-1, 95 % of draws over videos: 0.4000 to 1.0000" in first.stdout
     assert "calibration error " in first.stdout and "mAP " in first.stdout
     options = ["--ensemble", files["one.npz"], "--fuse", "logits", "--json", files["both.json"]]
@@ -171,9 +171,9 @@ def test_the_command_line_scores_writes_and_fuses(data, tmp_path):  # noqa: F811
     assert json.loads(files["both.json"].read_text(encoding="utf-8"))["top1"] == 0.8
     with open(files["p.csv"], newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 5
-    assert "colours + colours, split test" in files["page.html"].read_text(encoding="utf-8")
+    assert "colors + colors, part test" in files["page.html"].read_text(encoding="utf-8")
     again = run("evaluate", files["both.npz"])
-    assert again.exit_code == 0 and "colours + colours, split test: 5 videos" in again.stdout
+    assert again.exit_code == 0 and "colors + colors, part test: 5 videos" in again.stdout
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_command_line_scores_writes_and_fuses(data, tmp_path):  # noqa: F811
     ],
 )
 def test_what_the_command_line_cannot_do_is_one_line(tmp_path, options, words):
-    recogniser().save(tmp_path / "model.keras")
+    recognizer().save(tmp_path / "model.keras")
     failed = run("evaluate", tmp_path / "model.keras", *options)
     assert failed.exit_code == 1 and failed.stderr.count("\n") == 1
     assert failed.stderr.startswith(f"error: {words}")

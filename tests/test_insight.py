@@ -20,8 +20,8 @@ from keras_actrec.layers import AttentionCell, AttentiveRNN, GumbelHardAttention
 from keras_actrec.zoo import build
 
 
-class FakeRecogniser:
-    """Has what `explain` asks of a recogniser, and frames instead of a file."""
+class FakeRecognizer:
+    """Has what `explain` asks of a recognizer, and frames instead of a file."""
 
     def __init__(self, model, frames, mask=None, class_names=("run", "jump", "fall")):
         self.model, self.frames, self.class_names = model, frames, class_names
@@ -78,7 +78,7 @@ def test_attention_and_probabilities_are_those_of_numpy():
     model, frames = tiny_model(), clip(6)
     attention, steps = by_hand(model, frames)
     assert np.ptp(attention) > 1e-3
-    found = explain(FakeRecogniser(model, frames), "a.mp4")
+    found = explain(FakeRecognizer(model, frames), "a.mp4")
     np.testing.assert_allclose(found.attention[:, 0, 1], attention[:, 1], atol=1e-5)  # row 0, column 1
     np.testing.assert_allclose(found.attention.reshape(6, 4), attention, atol=1e-5)
     np.testing.assert_allclose(found.steps, steps, atol=1e-5)
@@ -88,7 +88,7 @@ def test_attention_and_probabilities_are_those_of_numpy():
 def test_the_label_is_the_class_with_the_highest_score():
     model, frames = tiny_model(), clip(6)
     scores = by_hand(model, frames)[1].mean(0)
-    found = explain(FakeRecogniser(model, frames), "a.mp4")
+    found = explain(FakeRecognizer(model, frames), "a.mp4")
     assert found.label == ("run", "jump", "fall")[scores.argmax()]
     assert found.score == pytest.approx(scores.max(), abs=1e-5)
 
@@ -96,7 +96,7 @@ def test_the_label_is_the_class_with_the_highest_score():
 def test_padding_changes_nothing_of_what_counts():
     model, frames = tiny_model(masked=True), clip(6)
     attention, steps = by_hand(model, frames[:4])
-    found = explain(FakeRecogniser(model, frames, mask=[True] * 4 + [False] * 2), "a.mp4")
+    found = explain(FakeRecognizer(model, frames, mask=[True] * 4 + [False] * 2), "a.mp4")
     np.testing.assert_array_equal(found.mask, [1, 1, 1, 1, 0, 0])
     np.testing.assert_allclose(found.attention.reshape(6, 4)[:4], attention, atol=1e-5)
     np.testing.assert_allclose(found.steps[:4], steps, atol=1e-5)
@@ -116,30 +116,30 @@ def test_boundaries_and_temperature_are_those_of_the_layers():
             weight.assign(np.array([0.5]))
         if weight.name == "temperature":  # the boundaries'
             weight.assign(0.3)
-    found = explain(FakeRecogniser(model, clip(5)), "a.mp4")
+    found = explain(FakeRecognizer(model, clip(5)), "a.mp4")
     np.testing.assert_allclose(found.boundaries, [[0.75, 0.25]] * 5)
     np.testing.assert_allclose(found.temperature, [1 / (np.log(1 + np.exp(0.5)) + 1)] * 5, atol=1e-6)
     np.testing.assert_array_equal(np.sort(found.attention.reshape(5, 4)), [[0, 0, 0, 1]] * 5)
 
 
 def test_what_a_model_does_not_have_is_none():
-    found = explain(FakeRecogniser(tiny_model(), clip(3)), "a.mp4")
+    found = explain(FakeRecognizer(tiny_model(), clip(3)), "a.mp4")
     assert found.boundaries is None and found.temperature is None
 
 
 def test_a_model_is_explained_with_the_weights_it_has_now():
     model, frames = tiny_model(), clip(3)
-    explain(FakeRecogniser(model, frames), "a.mp4")
+    explain(FakeRecognizer(model, frames), "a.mp4")
     classifier = model.get_layer("classifier")
     classifier.set_weights([np.zeros((5, 3)), np.log([0.2, 0.5, 0.3])])
-    found = explain(FakeRecogniser(model, frames), "a.mp4")
+    found = explain(FakeRecognizer(model, frames), "a.mp4")
     np.testing.assert_allclose(found.steps, [[0.2, 0.5, 0.3]] * 3, atol=1e-6)
 
 
 def test_a_model_without_a_temporal_layer_is_refused():
     model = build("frame_pool", 3, input_shape=(None, 2, 2, 3))
     with pytest.raises(UserError, match="`frame_pool` has no attention or boundaries to explain"):
-        explain(FakeRecogniser(model, clip(3)), "a.mp4")
+        explain(FakeRecognizer(model, clip(3)), "a.mp4")
 
 
 def test_a_temporal_layer_without_a_trace_is_refused():
@@ -147,17 +147,17 @@ def test_a_temporal_layer_without_a_trace_is_refused():
     x = AttentiveRNN(keras.layers.SimpleRNNCell(2), name="temporal")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3, name="classifier")(x), name="silent")
     with pytest.raises(UserError, match="`silent` has no attention or boundaries to explain"):
-        explain(FakeRecogniser(model, np.zeros((4, 3))), "a.mp4")
+        explain(FakeRecognizer(model, np.zeros((4, 3))), "a.mp4")
 
 
 def test_locations_that_are_no_square_are_refused():
     with pytest.raises(UserError, match="`tiny` looks at 6 locations, which are no square"):
-        explain(FakeRecogniser(tiny_model(width=3), np.zeros((4, 2, 3, 3), "uint8")), "a.mp4")
+        explain(FakeRecognizer(tiny_model(width=3), np.zeros((4, 2, 3, 3), "uint8")), "a.mp4")
 
 
 def test_a_true_label_that_is_no_class_is_refused():
     with pytest.raises(UserError, match="one of run, jump, fall. Received: true_label='swim'"):
-        explain(FakeRecogniser(tiny_model(), clip(3)), "a.mp4", true_label="swim")
+        explain(FakeRecognizer(tiny_model(), clip(3)), "a.mp4", true_label="swim")
 
 
 # The page. Its examples are made here: 3 classes, T steps, hard attention on one cell of 4 x 4.
@@ -199,7 +199,7 @@ def evaluation(
         confusion=confusion,
         class_names=names,
         extra=extra or {},
-        split="test",
+        part="test",
         protocol="2 clips",
         top1_interval=(0.25, 0.75),
         ece=0.125,

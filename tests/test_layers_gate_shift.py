@@ -91,7 +91,7 @@ def test_gate_shift_is_the_formula_for_clips_of_any_size(shuffle):
         close(model.predict_on_batch(clips), reference(clips, weights_of(layer), shuffle=shuffle))
 
 
-def test_training_normalises_with_the_batch_and_moves_the_statistics_by_a_tenth():
+def test_training_normalizes_with_the_batch_and_moves_the_statistics_by_a_tenth():
     layer = made()
     before = weights_of(layer)
     close(layer(CLIPS, training=True), reference(CLIPS, before, training=True))

@@ -13,10 +13,13 @@ from keras_actrec import zoo
 # Every name that users may rely on. A change here is a change that the CHANGELOG names.
 PUBLIC = {
     "keras_actrec": [
+        "Recognizer",
+        "UserError",
         "backbones",
         "checkpoints",
         "data",
         "evaluation",
+        "from_torch",
         "insight",
         "layers",
         "load",
@@ -33,10 +36,10 @@ PUBLIC = {
     ],
     "keras_actrec.checkpoints": [
         "LoadReport",
-        "Recognised",
+        "CheckpointIdentity",
         "load_torch",
         "read_torch",
-        "recognise_torch",
+        "identify_checkpoint",
     ],
     "keras_actrec.data": [
         "POSE_SUFFIXES",
@@ -53,7 +56,7 @@ PUBLIC = {
         "cache_frames",
         "read_audit",
         "ClipDataset",
-        "ClipInput",
+        "ClipPreprocessor",
         "ClipTransform",
         "FeatureDataset",
         "FollowEpoch",
@@ -62,7 +65,7 @@ PUBLIC = {
         "SYNTHETIC_PAIRS",
         "Sampling",
         "SkeletonDataset",
-        "SkeletonInput",
+        "SkeletonPreprocessor",
         "SkeletonTransform",
         "VIDEO_SUFFIXES",
         "VideoError",
@@ -73,7 +76,7 @@ PUBLIC = {
         "holds_skeletons",
         "index_skeletons",
         "index_videos",
-        "input_of",
+        "preprocessor_of",
         "iter_frames",
         "probe",
         "read_frames",

@@ -53,7 +53,7 @@ def test_a_bad_video_stops_a_run_unless_the_recipe_says_otherwise():
 
 
 def test_the_clip_table_becomes_a_sampling_and_a_transform():
-    table = {"frames": 6, "method": "contiguous", "stride": 2, "every": 3}
+    table = {"frames": 6, "method": "contiguous", "stride": 2, "frame_step": 3}
     table |= {"size": 64, "short_side": 72, "crop": "random", "flip": True}
     clip = parse_recipe({"model": {"name": "hman"}, "clip": table}).clip
     assert clip.sampling == Sampling(6, "contiguous", 2, 3)
@@ -61,7 +61,7 @@ def test_the_clip_table_becomes_a_sampling_and_a_transform():
 
 
 def test_every_argument_of_a_sampling_and_a_transform_is_a_key_of_the_clip_table():
-    sampling = {"frames": 8, "method": "sequences", "stride": 2, "every": 3, "short": "loop", "hop": 4}
+    sampling = {"frames": 8, "method": "sequences", "stride": 2, "frame_step": 3, "short": "loop", "hop": 4}
     transform = {
         "size": 64,
         "short_side": 72,
@@ -233,9 +233,9 @@ def test_a_recipe_without_a_model_is_refused(values, name):
         ("train", "train_backbone", "yes"),
         ("train", "seed", -1),
         ("train", "workers", -1),
-        ("data", "test_share", 1.0),
-        ("data", "test_share", 0),
-        ("data", "validation_share", 1.0),
+        ("data", "test_fraction", 1.0),
+        ("data", "test_fraction", 0),
+        ("data", "validation_fraction", 1.0),
         ("data", "split_seed", -1),
         ("data", "on_error", "ignore"),
         ("data", "manifest", 3),
@@ -324,7 +324,7 @@ def test_keys_that_do_not_go_together_are_refused_in_one_line(train, message):
     [
         ({"frames": 0}, "`frames` must be at least 1. Received: frames=0"),
         ({"stride": 2}, '`stride` must be 1 with method="segments"'),
-        ({"every": 0}, "`every` must be at least 1. Received: every=0"),
+        ({"frame_step": 0}, "`frame_step` must be at least 1. Received: frame_step=0"),
         ({"num_clips": 2, "method": "stride"}, '`num_clips` must be 1 with method="stride"'),
         ({"hop": 3}, '`hop` goes with method="sequences"'),
         ({"contrast": 2}, "`contrast` must be from 0 to 1. Received: contrast=2.0"),

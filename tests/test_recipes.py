@@ -24,7 +24,7 @@ every_recipe = pytest.mark.parametrize("file", FILES, ids=NAMES)
 
 # What is smaller than in the recipe. All else is the recipe's: sampling, crops, splits, schedules.
 SMALL = {"units": 4, "filters": 4, "num_layers": 1, "width": 0.125}
-MOST = {"frames": 3, "every": 3, "size": 32}
+MOST = {"frames": 3, "frame_step": 3, "size": 32}
 FROZEN = "efficientnet_lite0:block1_output"
 WHOLE = {
     "bn_inception": "bn_inception:inception_3a_output",
@@ -110,7 +110,7 @@ def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(file, tree, cac
     built, start = spied(monkeypatch, "optimizer_of"), {}
     spied(monkeypatch, "build_model", lambda model: start.update(numbers(model.weights)))
     run = training.train(small, data, tmp_path / "run", cache=cache)
-    model = run.recogniser.model
+    model = run.recognizer.model
 
     record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     assert record["data"]["parts"] == {part: len(records) for part, records in parts.items()}
@@ -119,7 +119,7 @@ def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(file, tree, cac
     still = [path for path, value in numbers(model.trainable_weights).items() if np.all(value == start[path])]
     assert not still
 
-    result = evaluation.evaluate(run.recogniser, data, batch_size=4, workers=0)
+    result = evaluation.evaluate(run.recognizer, data, batch_size=4, workers=0)
     assert result.videos == len(parts["test"]) and result.protocol
     np.testing.assert_allclose(result.scores.sum(axis=1), 1, atol=1e-5)
 
@@ -162,7 +162,7 @@ def test_options_of_a_reader_reach_it_in_training_and_in_evaluation(tree, cache,
     run = training.train(recipe, data, tmp_path / "run", cache=cache)
     assert training.read_recipe(tmp_path / "run/recipe.toml") == recipe
     found = read_dataset("ucf_sports", data, seed=1)
-    result = evaluation.evaluate(run.recogniser, data)
+    result = evaluation.evaluate(run.recognizer, data)
     assert result.records == tuple(record for record in found.records if record.split == "test")
 
 

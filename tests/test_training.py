@@ -28,7 +28,7 @@ CLASSES = ("grow", "move_up", "shrink")
 STEPS = 5  # of a clip, every other frame: of 8 frames 4 are kept, of 12 frames 6, so some clips are padded
 
 MODEL = {"name": "softmax_regression", "backbone": BACKBONE}
-CLIP = {"frames": STEPS, "method": "stride", "every": 2, "size": 32, "crop": "none"}
+CLIP = {"frames": STEPS, "method": "stride", "frame_step": 2, "size": 32, "crop": "none"}
 TRAIN = {"epochs": 1, "batch_size": 100, "workers": 0}  # one batch an epoch
 HMAN = {
     "model": {
@@ -39,7 +39,7 @@ HMAN = {
         "units": 4,
         "num_layers": 1,
     },
-    "data": {"validation_share": 0.25},
+    "data": {"validation_fraction": 0.25},
     "train": {"epochs": 4, "batch_size": 5, "learning_rate": 3e-2, "seed": 7},
 }
 NOTHING = 1e-30  # a learning rate that moves no float32 weight
@@ -51,7 +51,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     rows = []
     for frames in (8, 12):
-        write_synthetic(root / f"of_{frames}", clips_per_class=4, size=32, frames=frames, test_share=0.25)
+        write_synthetic(root / f"of_{frames}", clips_per_class=4, size=32, frames=frames, test_fraction=0.25)
         with open(root / f"of_{frames}" / "manifest.csv", newline="", encoding="utf-8") as file:
             rows += [
                 (f"of_{frames}/{row['path']}", row["label"], row["split"])
@@ -95,7 +95,7 @@ def still(data, features, tmp_path_factory):
 
 
 def weights(result):
-    return [ops.convert_to_numpy(weight) for weight in result.recogniser.model.weights]
+    return [ops.convert_to_numpy(weight) for weight in result.recognizer.model.weights]
 
 
 def same(ours, theirs, **tolerance):
@@ -136,7 +136,7 @@ def loss_and_accuracy(steps, counts, labels):
 
 def step_answers(result, maps):
     """Probabilities `(N, T, C)` of a softmax regression on the mean feature of every frame."""
-    kernel, bias = result.recogniser.model.get_layer("classifier").get_weights()
+    kernel, bias = result.recognizer.model.get_layer("classifier").get_weights()
     logits = maps.mean(axis=(2, 3)) @ kernel + bias
     steps = np.exp(logits - logits.max(axis=2, keepdims=True))
     return steps / steps.sum(axis=2, keepdims=True)
@@ -160,7 +160,7 @@ def test_the_record_says_what_was_trained_on_what_and_where(run, data):
     record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     backend = keras.backend.backend()
     manifest = read_manifest(data)
-    parts = split_manifest(manifest, validation_share=0.25)
+    parts = split_manifest(manifest, validation_fraction=0.25)
     assert record["data"] == {
         "sha256": manifest.sha256,
         "found": 24,
@@ -182,7 +182,7 @@ def test_the_file_of_the_model_carries_the_record_and_names_in_the_order_of_the_
     loaded = keras_actrec.load(run.folder / "model.keras")
     assert loaded.about == run.record
     assert loaded.class_names == CLASSES == read_manifest(data).class_names
-    assert loaded.input == recipe().input
+    assert loaded.preprocessor == recipe().preprocessor
     assert loaded.masked
 
 
@@ -208,8 +208,8 @@ def test_the_loss_is_the_mean_over_the_steps_that_the_mask_leaves(still, data, f
     assert abs(loss_and_accuracy(steps, counts | True, labels)[0] - loss) > 1e-3  # padding would be seen
 
 
-def clips_of(records, recogniser):
-    clips, masks = zip(*(recogniser.read(record.file) for record in records), strict=True)
+def clips_of(records, recognizer):
+    clips, masks = zip(*(recognizer.read(record.file) for record in records), strict=True)
     return {"clip": np.stack(clips), "mask": np.stack(masks)}
 
 
@@ -219,7 +219,7 @@ def test_the_saved_model_has_the_trained_weights(run, data, features):
     head = keras.Model(
         [model.get_layer("backbone").output, model.input["mask"]], model.get_layer("classifier").output
     )
-    maps, counts, labels = stored(data, features, "validation", validation_share=0.25)
+    maps, counts, labels = stored(data, features, "validation", validation_fraction=0.25)
     loss, accuracy = loss_and_accuracy(head.predict([maps, counts], verbose=0), counts, labels)
     found = [float(row["val_loss"]) for row in history(run)]
     assert min(abs(found[-1] - other) for other in found[:-1]) > 1e-3  # weights of another moment are seen
@@ -231,31 +231,31 @@ def test_the_answer_to_a_clip_is_that_to_its_extracted_features(still, data, fea
     """By hand from the stored features: the probabilities' mean over the steps that count."""
     maps, counts, _ = stored(data, features, "test")
     expected = (step_answers(still, maps) * counts[..., None]).sum(axis=1) / counts.sum(axis=1, keepdims=True)
-    inputs = clips_of(split_manifest(read_manifest(data))["test"], still.recogniser)
+    inputs = clips_of(split_manifest(read_manifest(data))["test"], still.recognizer)
     np.testing.assert_array_equal(inputs["mask"], counts)
-    answers = still.recogniser.model.predict(inputs, verbose=0)
+    answers = still.recognizer.model.predict(inputs, verbose=0)
     assert np.ptp(answers, axis=0).max() > 0.05
     np.testing.assert_allclose(answers, expected, atol=1e-3)  # features are float16
 
 
 def test_the_answer_is_the_mean_of_the_steps_that_count(run, data):
-    model = run.recogniser.model
+    model = run.recognizer.model
     both = keras.Model(model.input, [model.get_layer("classifier").output, model.output])
-    frames, mask = run.recogniser.read(read_manifest(data).records[0].file)
+    frames, mask = run.recognizer.read(read_manifest(data).records[0].file)
     assert mask.tolist() == [True] * 4 + [False]
-    steps, answer = both.predict_on_batch(run.recogniser.batch(frames, mask))
+    steps, answer = both.predict_on_batch(run.recognizer.batch(frames, mask))
     np.testing.assert_allclose(answer[0], steps[0, :4].mean(axis=0), atol=1e-6)
 
 
 def test_a_frozen_backbone_stays_what_it_was(run):
-    network = run.recogniser.model.get_layer("backbone").network
+    network = run.recognizer.model.get_layer("backbone").network
     original = backbones.build(BACKBONE, input_shape=(32, 32, 3))
     for ours, theirs in zip(network.weights, original.weights, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
 
 
 def test_the_statistics_of_the_motion_are_trained_too(run):
-    mean, variance = run.recogniser.model.get_layer("motion_scale").get_weights()
+    mean, variance = run.recognizer.model.get_layer("motion_scale").get_weights()
     assert np.any(mean != 0) and np.any(variance != 1)
 
 
@@ -296,7 +296,7 @@ def test_a_backbone_is_trained_where_the_recipe_says_so(data, tmp_path):
         "train": {"train_backbone": True, "learning_rate": 1e-3},
     }
     trained = training.train(recipe(**values), data, tmp_path / "run")
-    network = trained.recogniser.model.get_layer("backbone").network
+    network = trained.recognizer.model.get_layer("backbone").network
     original = backbones.build(BACKBONE, input_shape=(32, 32, 3))
     pairs = [
         (weight.name, np.abs(ops.convert_to_numpy(weight) - ops.convert_to_numpy(other)).max())
@@ -314,7 +314,7 @@ def test_progress_is_reported_to_the_end_of_every_stage(data, features, tmp_path
         data,
         tmp_path / "run",
         cache=features,
-        report=lambda *a: seen.append(a),
+        progress=lambda *a: seen.append(a),
     )
     assert [step[:3] for step in seen if step[0] == "epochs"] == [("epochs", 1, 2), ("epochs", 2, 2)]
     assert all(step[3].startswith("loss ") and "accuracy " in step[3] for step in seen if step[0] == "epochs")
@@ -389,8 +389,8 @@ def test_a_class_of_which_every_video_was_skipped_is_named(few, tmp_path):
     "values, message",
     [
         ({"clip": {"flip": True}}, "a frozen backbone sees every frame once"),
-        ({"clip": {"crop": "random"}}, "set clip.flip=false, clip.crop='center' and no colours"),
-        ({"clip": {"contrast": 0.2}}, "set clip.flip=false, clip.crop='center' and no colours"),
+        ({"clip": {"crop": "random"}}, "set clip.flip=false, clip.crop='center' and no colors"),
+        ({"clip": {"contrast": 0.2}}, "set clip.flip=false, clip.crop='center' and no colors"),
         ({"clip": {"swap": [[0, 12]]}}, "clip.swap names class 12, but there are"),
         ({"model": {"backbone": "efficientnet_lite"}}, "did you mean 'efficientnet_lite0'?"),
         ({"model": {"backbone": "efficientnet_lite0:block9_output"}}, "efficientnet_lite0 has no layer"),
@@ -489,10 +489,10 @@ def test_a_dataset_in_its_official_layout_is_trained_on_and_counted(data, featur
 
     values = recipe(data={"dataset": "ucf101", "split": 1})
     run = training.train(values, root, tmp_path / "run")
-    assert run.recogniser.class_names == classes  # in the order of the official file
+    assert run.recognizer.class_names == classes  # in the order of the official file
     assert run.record["data"]["parts"] == {"train": 4, "validation": 0, "test": 2}
     assert (run.record["data"]["found"], run.record["data"]["official"]) == (6, 9537 + 3783)
-    result = evaluation.evaluate(run.recogniser, root)
+    result = evaluation.evaluate(run.recognizer, root)
     assert (result.videos, result.to_json()["official"]) == (2, 3783)
 
 
@@ -509,7 +509,7 @@ def test_a_cache_of_frames_changes_no_number(data, tmp_path):
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 18  # the training part, all different
     assert not differ(*runs)
     scores = [
-        evaluation.evaluate(runs[0].recogniser, data, cache=cache).scores
+        evaluation.evaluate(runs[0].recognizer, data, cache=cache).scores
         for cache in (None, tmp_path / "cache")
     ]
     np.testing.assert_array_equal(*scores)

@@ -18,7 +18,7 @@ EPOCHS = 5
 TRAIN = {"epochs": EPOCHS, "batch_size": 4, "learning_rate": 3.0, "schedule": "constant", "keep": "best"}
 RECIPE = {
     "model": {"name": "frame_pool", "backbone": "efficientnet_lite0:block1_output"},
-    "data": {"manifest": "manifest.csv", "validation_share": 0.5},
+    "data": {"manifest": "manifest.csv", "validation_fraction": 0.5},
     "clip": {"frames": 2, "size": 32, "crop": "none"},
 }
 
@@ -30,12 +30,12 @@ class Stop(Exception):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    write_synthetic(folder / "set", clips_per_class=4, size=32, frames=8, test_share=0.25)
+    write_synthetic(folder / "set", clips_per_class=4, size=32, frames=8, test_fraction=0.25)
     return folder
 
 
 def train(data, out, stop=None, log=(), seen=None, **table):
-    def report(stage, done, total, text=""):
+    def progress(stage, done, total, text=""):
         if stage == "epochs":
             if seen is not None:
                 seen.append((done, total, text))
@@ -43,7 +43,7 @@ def train(data, out, stop=None, log=(), seen=None, **table):
                 raise Stop
 
     recipe = training.parse_recipe({**RECIPE, "train": {**TRAIN, **table}})
-    return training.train(recipe, data / "set", out, cache=data / "cache", log=log, report=report)
+    return training.train(recipe, data / "set", out, cache=data / "cache", log=log, progress=progress)
 
 
 def history(run):
@@ -53,7 +53,7 @@ def history(run):
 
 
 def weights(run):
-    return [keras.ops.convert_to_numpy(w.value).copy() for w in run.recogniser.model.weights]
+    return [keras.ops.convert_to_numpy(w.value).copy() for w in run.recognizer.model.weights]
 
 
 @pytest.fixture(scope="module")

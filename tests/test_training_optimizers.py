@@ -265,7 +265,7 @@ def test_a_share_of_the_data_is_so_many_batches(accumulate, batches, steps):
 
 @pytest.mark.parametrize("decay, shrunk", [("all", {"kernel", "bias", "gamma"}), ("kernels", {"kernel"})])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_decay_spares_biases_and_normalisations_where_the_recipe_says_kernels(optimizer, decay, shrunk):
+def test_decay_spares_biases_and_normalizations_where_the_recipe_says_kernels(optimizer, decay, shrunk):
     names = {"kernel": (2, 2), "bias": (2, 6), "gamma": (2,)}  # the bias of Keras's GRU is a matrix
     weights = [keras.Variable(np.ones(shape), name=name) for name, shape in names.items()]
     train = {"optimizer": optimizer, "weight_decay": 0.5, "decay": decay, "learning_rate": 0.1}

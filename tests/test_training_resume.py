@@ -31,7 +31,7 @@ RECIPES = {
             "num_layers": 1,
             "dropout": 0.5,
         },
-        "data": {"manifest": "manifest.csv", "validation_share": 0.25},
+        "data": {"manifest": "manifest.csv", "validation_fraction": 0.25},
         "clip": {"frames": 3, "size": 32, "crop": "none"},
         "train": TRAIN,
     },
@@ -47,7 +47,7 @@ import json, sys
 from keras_actrec import training
 recipe, data, out = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 training.train(training.parse_recipe(recipe), data, out,
-               report=lambda *about: print(*about[:2], flush=True))
+               progress=lambda *about: print(*about[:2], flush=True))
 """
 
 
@@ -59,22 +59,22 @@ class Stop(Exception):
 def data(tmp_path_factory):
     """A folder for each recipe."""
     root = tmp_path_factory.mktemp("data")
-    write_synthetic(root / "videos", clips_per_class=3, size=32, frames=8, test_share=0.34)
+    write_synthetic(root / "videos", clips_per_class=3, size=32, frames=8, test_fraction=0.34)
     (root / "skeletons").mkdir()
     trees.northwestern_ucla(root / "skeletons", subjects=1, episodes=2)
     return root
 
 
-def train(kind, data, folder, report=None):
-    return training.train(training.parse_recipe(RECIPES[kind]), data / kind, folder, report=report)
+def train(kind, data, folder, progress=None):
+    return training.train(training.parse_recipe(RECIPES[kind]), data / kind, folder, progress=progress)
 
 
 def stopping(after):
-    def report(stage, done, total, text=""):
+    def progress(stage, done, total, text=""):
         if stage == "epochs" and done == after:
             raise Stop
 
-    return report
+    return progress
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def whole(data, tmp_path_factory):
 
 
 def check_equal(run, whole):
-    for found, expected in zip(run.recogniser.model.weights, whole.recogniser.model.weights, strict=True):
+    for found, expected in zip(run.recognizer.model.weights, whole.recognizer.model.weights, strict=True):
         np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(w.value) for w in (found, expected)))
     histories = [(r.folder / "history.csv").read_text() for r in (run, whole)]
     assert histories[0] == histories[1] and histories[0].count("\n") == EPOCHS + 1

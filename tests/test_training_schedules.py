@@ -204,7 +204,7 @@ def norm(name):
     return layers.BatchNormalization(name=name)
 
 
-def test_partial_bn_freezes_all_plain_trained_batch_normalisations_but_the_first():
+def test_partial_bn_freezes_all_plain_trained_batch_normalizations_but_the_first():
     frame = keras.Sequential([keras.Input((4, 4, 4)), norm("one"), norm("two")])
     clip = keras.Input((2, 4, 4, 4))
     x = GateShift(name="gate")(FrameWise(frame, name="frames")(clip))
@@ -231,7 +231,7 @@ def test_partial_bn_freezes_all_plain_trained_batch_normalisations_but_the_first
 def test_partial_bn_without_a_norm_to_freeze_is_refused():
     model = keras.Sequential([keras.Input((4,)), norm("one")], name="small")
     with pytest.raises(
-        UserError, match="train.partial_bn=true: small trains 1 batch normalisations, so there"
+        UserError, match="train.partial_bn=true: small trains 1 batch normalizations, so there"
     ):
         fit._freeze_norms(model)
 
@@ -244,7 +244,7 @@ MODEL = {"name": "softmax_regression", "backbone": "efficientnet_lite0:block1_ou
 def data(tmp_path_factory):
     """16 videos of two classes for training, 6 for validation and 2 for testing."""
     root = tmp_path_factory.mktemp("data")
-    write_synthetic(root, clips_per_class=12, size=32, frames=8, test_share=1 / 3)
+    write_synthetic(root, clips_per_class=12, size=32, frames=8, test_fraction=1 / 3)
     with open(root / "manifest.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["label"] in ("grow", "shrink")]
     for place, row in enumerate(row for row in rows if row["split"] == "test"):
@@ -287,8 +287,8 @@ def test_a_share_of_the_data_is_an_update(run):
     moved = [
         np.abs(ours - theirs).max()
         for ours, theirs in zip(
-            done.recogniser.model.get_layer("classifier").get_weights(),
-            start.recogniser.model.get_layer("classifier").get_weights(),
+            done.recognizer.model.get_layer("classifier").get_weights(),
+            start.recognizer.model.get_layer("classifier").get_weights(),
             strict=True,
         )
     ]
@@ -304,7 +304,7 @@ def test_validation_and_the_kept_model_use_the_moving_average(run):
     assert np.ptp(column(others, "val_loss")) > 1e-2
     # Swapping on TensorFlow adds and subtracts, so the weights that are trained move by rounding.
     np.testing.assert_allclose(column(rows, "loss"), column(others, "loss"), rtol=1e-3)
-    kernel, other = (each.recogniser.model.get_layer("classifier").get_weights()[0] for each in (done, plain))
+    kernel, other = (each.recognizer.model.get_layer("classifier").get_weights()[0] for each in (done, plain))
     assert np.abs(kernel - other).max() > 0.05
 
 
@@ -314,7 +314,7 @@ def test_half_precision_trains_and_keeps_a_float32_model(run, policy):
     done, rows = run(mixed_precision=policy, **options)
     _, plain = run(**options)
     assert keras.config.dtype_policy().name == "float32"
-    assert {layer.dtype_policy.name for layer in done.recogniser.model.layers} == {"float32"}
+    assert {layer.dtype_policy.name for layer in done.recognizer.model.layers} == {"float32"}
     assert column(rows, "learning_rate") == pytest.approx([0.01, 0.019])
     losses, reference = column(rows, "loss"), column(plain, "loss")
     assert losses != reference  # another arithmetic
@@ -330,7 +330,7 @@ def test_a_backbone_that_is_trained_in_half_precision_has_partial_bn(run):
     moved = [
         [bool(np.any(a != b)) for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True)]
         for ours, theirs in zip(
-            done.recogniser.model.get_layer("backbone").network.layers, start.layers, strict=True
+            done.recognizer.model.get_layer("backbone").network.layers, start.layers, strict=True
         )
         if isinstance(ours, layers.BatchNormalization)
     ]
@@ -341,7 +341,7 @@ def test_a_backbone_that_is_trained_in_half_precision_has_partial_bn(run):
     "train, message",
     [
         ({"accumulate": 9}, "train.accumulate=9 is an update every 9 batches, but the run has 8: lower it"),
-        ({"partial_bn": True}, "train.partial_bn=true: softmax_regression trains 0 batch normalisations"),
+        ({"partial_bn": True}, "train.partial_bn=true: softmax_regression trains 0 batch normalizations"),
     ],
 )
 def test_what_could_never_happen_in_the_run_is_refused(run, train, message):

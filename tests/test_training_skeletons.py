@@ -9,7 +9,7 @@ import keras_actrec
 import trees
 from keras_actrec import evaluation, training
 from keras_actrec.data import (
-    SkeletonInput,
+    SkeletonPreprocessor,
     SkeletonTransform,
     audit_videos,
     index_skeletons,
@@ -44,7 +44,7 @@ def run(data, tmp_path_factory):
 
 
 def test_a_network_learns_which_joint_moves(run, data, tmp_path):
-    result = evaluation.evaluate(run.recogniser, data)
+    result = evaluation.evaluate(run.recognizer, data)
     assert (result.videos, result.official) == (80, 504) and result.top1 > 0.9  # chance .1
     assert result.protocol == "16 steps in the middle, shorter ones padded"
     result.write_predictions(tmp_path / "p.csv")
@@ -54,7 +54,9 @@ def test_a_network_learns_which_joint_moves(run, data, tmp_path):
 
 def test_the_file_reads_a_sequence_as_it_was_trained(run, data):
     loaded = keras_actrec.load(run.folder / "model.keras")
-    assert loaded.input == SkeletonInput("northwestern_ucla", SkeletonTransform(16, velocity=True))
+    assert loaded.preprocessor == SkeletonPreprocessor(
+        "northwestern_ucla", SkeletonTransform(16, velocity=True)
+    )
     file = data / "all_sqe" / "a02_s03_e00_v01.json"
     steps, mask = loaded.read(file)
     record = next(
@@ -79,8 +81,8 @@ def test_resampled_sequences_need_no_mask(data, tmp_path):
     run = training.train(
         recipe(skeleton={"length": "resample", "frames": 6}, train={"epochs": 1}), data, tmp_path / "run"
     )
-    assert not run.recogniser.masked
-    assert run.recogniser.model.input_shape == (None, None, JOINTS * 3 * 2)
+    assert not run.recognizer.masked
+    assert run.recognizer.model.input_shape == (None, None, JOINTS * 3 * 2)
 
 
 def test_damaged_files_are_skipped_and_named(data, tmp_path):

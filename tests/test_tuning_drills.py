@@ -27,7 +27,7 @@ dropout = 0.0
 [data]
 dataset = "northwestern_ucla"
 split = "view1_view2"
-validation_share = 0.25
+validation_fraction = 0.25
 [skeleton]
 frames = 8
 [train]
@@ -41,7 +41,7 @@ import sys
 from keras_actrec import tuning
 study, data, out, workers, resume = sys.argv[1:]
 tuning.run_study(
-    tuning.read_study(study), data, out, workers=int(workers), resume=resume == "resume", report=print
+    tuning.read_study(study), data, out, workers=int(workers), resume=resume == "resume", progress=print
 )
 """
 LIMIT = 240  # seconds that a drill may take, on a busy machine

@@ -15,7 +15,7 @@ import pytest
 import trees
 from keras_actrec import tuning
 from keras_actrec.errors import UserError
-from keras_actrec.tuning import distributed, room, trial
+from keras_actrec.tuning import distributed, study_run, trial
 
 _search = pytest.importorskip("keras_actrec.tuning._search", reason="the extra tune is not installed")
 
@@ -28,7 +28,7 @@ dropout = 0.0
 [data]
 dataset = "northwestern_ucla"
 split = "view1_view2"
-validation_share = 0.25
+validation_fraction = 0.25
 [skeleton]
 frames = 8
 [train]
@@ -71,9 +71,9 @@ os.replace(run.parent / "result", job["result"])
 def stand_in(tmp_path, monkeypatch):
     file = tmp_path / "stand_in.py"
     file.write_text(STAND_IN)
-    monkeypatch.setattr(room, "_command", lambda module, job: [sys.executable, str(file), str(job)])
+    monkeypatch.setattr(study_run, "_command", lambda module, job: [sys.executable, str(file), str(job)])
     monkeypatch.setattr(_search, "_PAUSE", 0.0)
-    monkeypatch.setattr(room, "_LOOK", 0.02)
+    monkeypatch.setattr(study_run, "_LOOK", 0.02)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def starts(out):
 def test_a_grid_is_walked_in_order_and_ends_before_max_trials(make, stand_in, tmp_path):
     told = []
     out = tuning.run_study(
-        make((10, 20, 30), [0, 5]), tmp_path, tmp_path / "out", report=lambda *each: told.append(each)
+        make((10, 20, 30), [0, 5]), tmp_path, tmp_path / "out", progress=lambda *each: told.append(each)
     )
     found = rows(out)
     assert [(int(r["model.units"]), int(r["train.seed"])) for r in found] == [
@@ -142,7 +142,7 @@ def test_where_all_trials_fail_the_first_reason_is_told_and_there_is_no_best_one
 
 
 def test_a_combination_that_the_recipe_refuses_fails_with_its_reason(make, stand_in, tmp_path):
-    place = room.Room(make(), tmp_path, tmp_path / "out")
+    place = study_run.StudyRun(make(), tmp_path, tmp_path / "out")
     result = place.run_trial("0", {"model.unit": 3})
     assert result["status"] == "FAILED" and "has no argument 'unit'" in result["reason"]
 
@@ -211,7 +211,7 @@ def test_stopped_around_any_save_of_the_oracle_no_trial_is_lost_or_run_twice(
 ):
     study = make(tuple(range(10, 20)), oracle=oracle, max_trials=4)
     whole = rows(tuning.run_study(study, tmp_path, tmp_path / "whole"))
-    save = room.write_json
+    save = study_run.write_json
     for stop, before in [(1, False), (2, True), (2, False), (3, True), (3, False)]:
         out, saves = tmp_path / f"out-{stop}-{before}", itertools.count(1)
 
@@ -247,7 +247,7 @@ def test_an_interrupt_ends_the_trials_process_and_leaves_a_study_to_go_on_with(
         return 0
 
     with monkeypatch.context() as patch:
-        patch.setattr(room, "_memory", interrupt)
+        patch.setattr(study_run, "_memory", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tuning.run_study(study, tmp_path, out)
     assert rows(out)[0]["status"] == "RUNNING"
@@ -287,7 +287,9 @@ def test_roles_addresses_and_ids_are_checked(role, address, name, message, make,
 
 def test_a_worker_writes_nothing_before_the_chief_has_opened_the_directory(make, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(distributed, "_work", lambda room, *rest: seen.append(sorted(room.out.iterdir())))
+    monkeypatch.setattr(
+        distributed, "_work", lambda study_run, *rest: seen.append(sorted(study_run.out.iterdir()))
+    )
     arguments = (make(), tmp_path, tmp_path / "out", "worker", "node:8000")
     worker = threading.Thread(
         target=distributed.run_role, args=arguments, kwargs={"worker_id": "worker-1"}, daemon=True
@@ -295,7 +297,7 @@ def test_a_worker_writes_nothing_before_the_chief_has_opened_the_directory(make,
     worker.start()
     time.sleep(1)
     assert seen == [] and not (tmp_path / "out").exists()
-    room.Room(make(), tmp_path, tmp_path / "out").open(resume=False)
+    study_run.StudyRun(make(), tmp_path, tmp_path / "out").open(resume=False)
     worker.join(20)
     assert seen == [[tmp_path / "out" / "study.toml"]]
 
@@ -320,7 +322,7 @@ def test_memory_of_the_runner_stays_flat(make, stand_in, tmp_path):
     used = []
     study = make(tuple(range(10, 30)), max_trials=20)
     tuning.run_study(
-        study, tmp_path, tmp_path / "out", report=lambda *_: used.append(room._memory(os.getpid()))
+        study, tmp_path, tmp_path / "out", progress=lambda *_: used.append(study_run._memory(os.getpid()))
     )
     assert len(used) == 20 and min(used) > 50
     slope = np.polyfit(range(20), used, 1)[0]

@@ -222,10 +222,10 @@ HYPERMODELS = {
 @pytest.mark.parametrize("name", HYPERMODELS)
 def test_a_hypermodel_declares_exactly_its_space(name):
     axes, arguments, _ = HYPERMODELS[name]
-    hypermodel = getattr(tuning, name)(2, **arguments, frames=[2, 3], every=[1, 2])
+    hypermodel = getattr(tuning, name)(2, **arguments, frames=[2, 3], frame_step=[1, 2])
     hp = keras_tuner.HyperParameters()
     hypermodel.space.declare(hp)
-    assert [each.name for each in hp.space] == ["frames", "every", *axes, *LEARNING]
+    assert [each.name for each in hp.space] == ["frames", "frame_step", *axes, *LEARNING]
 
 
 @pytest.mark.filterwarnings("ignore:(currentThread|getName):DeprecationWarning")  # KerasTuner 1.4.8
@@ -284,7 +284,7 @@ def test_frames_and_steps_are_cut_out_of_the_data():
         def fit(self, x, y, validation_data=None):
             seen.append((x[0, :, 0].tolist(), validation_data[0][0, :, 0].tolist()))
 
-    hypermodel = tuning.EleAttHyperModel(2, (None, 1), frames=[3, 4], every=[2])
+    hypermodel = tuning.EleAttHyperModel(2, (None, 1), frames=[3, 4], frame_step=[2])
     x = np.arange(10.0)[None, :, None]
     hypermodel.fit(keras_tuner.HyperParameters(), Model(), x, [0], validation_data=(-x, [0]))
     assert seen == [([0, 2, 4], [0, -2, -4])]
@@ -292,7 +292,7 @@ def test_frames_and_steps_are_cut_out_of_the_data():
 
 def test_frames_of_a_generator_are_refused():
     hypermodel = tuning.EleAttHyperModel(2, (None, 1), frames=[3])
-    with pytest.raises(UserError, match="`frames` and `every` choose from arrays"):
+    with pytest.raises(UserError, match="`frames` and `frame_step` choose from arrays"):
         hypermodel.fit(keras_tuner.HyperParameters(), None, iter([]))
 
 

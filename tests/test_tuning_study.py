@@ -28,7 +28,7 @@ num_layers = 1
 [data]
 dataset = "northwestern_ucla"
 split = "view1_view2"
-validation_share = 0.25
+validation_fraction = 0.25
 
 [skeleton]
 frames = 4
@@ -273,7 +273,7 @@ def test_a_study_that_comes_along_covers_its_grid_and_its_table(file):
     assert len(rows) * len(study.axes["train.seed"].values) == study.space.size()  # nothing else is mixed
     assert set(study.table.paper) <= rows
     assert len(set(study.winner_seeds) - set(study.axes["train.seed"].values)) == 3
-    assert study.recipe_of().data.validation_share > 0  # for the objective
+    assert study.recipe_of().data.validation_fraction > 0  # for the objective
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
@@ -305,7 +305,7 @@ def data(tmp_path_factory):
 def test_a_description_counts_combinations_trials_and_parameters(folder, data):
     stages = set()
     found = read_study(folder / "study.toml").describe(
-        data, report=lambda stage, done, total, text="": stages.add(stage)
+        data, progress=lambda stage, done, total, text="": stages.add(stage)
     )
     assert (found["combinations"], found["trials"], found["epochs"]) == (6, 6, 3)
     # A GRU of N = 2 units, 3 N (D + N + 1), on D = 20 x 3 coordinates, and 10 classes; a gate D (D + N + 1).
@@ -331,7 +331,7 @@ def test_a_description_names_combinations_that_cannot_be_built(folder, data):
 
 
 def test_an_objective_that_the_base_does_not_have_is_refused(folder, data):
-    study = read_study(folder / "study.toml", ["data.validation_share=0.0"])
+    study = read_study(folder / "study.toml", ["data.validation_fraction=0.0"])
     with pytest.raises(UserError, match="gate: study.objective='val_accuracy' needs a validation part"):
         study.describe(data)
 

@@ -53,7 +53,7 @@ LSTM_HEAD = (2 + 1) * 2 + (2 + 1) * 3
 
 
 def unit(channels, filters, size, bias=1):
-    """A convolution and its batch normalisation."""
+    """A convolution and its batch normalization."""
     return size**2 * channels * filters + bias * filters + 2 * filters
 
 
@@ -240,16 +240,16 @@ def test_softmax_regression_is_the_mean_of_what_it_says_of_every_frame():
     close(model(FEATURES), expected.mean(1), 1e-5)
 
 
-def test_frame_pool_is_a_linear_classifier_of_the_normalised_mean():
+def test_frame_pool_is_a_linear_classifier_of_the_normalized_mean():
     model = randomize(small("frame_pool"))
-    norm = model.get_layer("z_normalisation")
+    norm = model.get_layer("z_normalization")
     norm.moving_mean.assign([1.0, 2.0, 3.0])
     norm.moving_variance.assign([4.0, 5.0, 6.0])
     kernel, bias = model.get_layer("classifier").get_weights()
     z = (FEATURES.mean((1, 2, 3)) - [1.0, 2.0, 3.0]) / np.sqrt(np.array([4.0, 5.0, 6.0]) + 1e-3)
     logits = z @ kernel + bias
     close(model(FEATURES), np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), 1e-5)
-    assert "z_normalisation" not in {layer.name for layer in small("frame_pool", normalize=False).layers}
+    assert "z_normalization" not in {layer.name for layer in small("frame_pool", normalize=False).layers}
 
 
 def test_lstm_attention_starts_from_the_mean_of_all_features():
@@ -352,7 +352,7 @@ def test_a_backbone_is_frozen_with_its_statistics_and_thaws_when_told():
     assert names >= {"kernel", "gamma", "beta", "moving_mean", "moving_variance"}
 
 
-def test_clips_have_three_colours():
+def test_clips_have_three_colors():
     with pytest.raises(UserError, match="^`input_shape` of clips is \\(T, H, W, 3\\)"):
         small("frame_pool", input_shape=(None, 4, 4, 1), backbone=frames_network())
 

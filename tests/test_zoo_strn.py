@@ -191,9 +191,9 @@ def test_a_bad_argument_of_strn_is_named_in_one_line(arguments, message):
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
-def test_the_gru_reads_the_normalised_features_of_the_valid_steps():
+def test_the_gru_reads_the_normalized_features_of_the_valid_steps():
     model = zoo.frame_gru(3, input_shape=(None, 2, 2, 3), units=2, masked=True)
-    normalise = model.get_layer("z_normalisation")
+    normalize = model.get_layer("z_normalization")
     features = np.random.default_rng(1).normal(size=(8, 5, 2, 2, 3)).astype("float32")
     mask = np.ones((8, 5), bool)
     mask[:4, 3:] = False
@@ -201,7 +201,7 @@ def test_the_gru_reads_the_normalised_features_of_the_valid_steps():
     model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
     model.train_on_batch({"features": features, "mask": mask}, np.arange(8) % 3)
     valid = features.mean((2, 3))[mask]
-    close(normalise.moving_mean, 0.1 * valid.mean(0), 1e-5)
-    close(normalise.moving_variance, 0.9 + 0.1 * valid.var(0), 1e-5)
+    close(normalize.moving_mean, 0.1 * valid.mean(0), 1e-5)
+    close(normalize.moving_variance, 0.9 + 0.1 * valid.var(0), 1e-5)
     plain = zoo.frame_gru(3, input_shape=(None, 2, 2, 3), units=2, normalize=False)
     assert trainable(plain) == trainable(model) == 3 * 2 * (3 + 2 + 2) + (2 + 1) * 3

@@ -53,7 +53,7 @@ def lines(path, *rows):
 
 
 def frames_of(place):
-    """A clip `(10, 32, 32, 3)`: a square that moves, in the colour of `place`."""
+    """A clip `(10, 32, 32, 3)`: a square that moves, in the color of `place`."""
     frames = np.full((FRAMES, 32, 32, 3), 60, "uint8")
     for time in range(FRAMES):
         frames[time, 10:18, 2 * time : 2 * time + 8] = 40 * (place % 5), 255 - 25 * (place % 10), 200

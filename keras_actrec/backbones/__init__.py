@@ -41,7 +41,7 @@ def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
 
     Returns:
         A `keras.Model` from frames `(B, H, W, 3)`, RGB, 0-255, any dtype, to a feature map `(B, K, K', D)`;
-        `model.output_shape[-1]` is `D`. The normalisation is inside.
+        `model.output_shape[-1]` is `D`. The normalization is inside.
 
     Raises:
         UserError: for an unknown name or layer (with the nearest one), frames that are not RGB, and weights

@@ -8,13 +8,13 @@ from keras_actrec.layers import _initializers
 
 
 class ConvUnits:
-    """Adds convolutions, each with batch normalisation and ReLU, and what callers put around them.
+    """Adds convolutions, each with batch normalization and ReLU, and what callers put around them.
 
     Args:
-        names: patterns of the names of convolution, normalisation and ReLU, such as `"{}_bn"`.
+        names: patterns of the names of convolution, normalization and ReLU, such as `"{}_bn"`.
         width: factor of every number of filters, which stays a multiple of 8.
         before, after: dicts from a convolution's name to a function `tensor -> tensor` of its input or of its
-            output, which is then normalised.
+            output, which is then normalized.
     """
 
     def __init__(self, names, width, before, after):

@@ -45,7 +45,7 @@ class InputScaling(keras.layers.Layer):
     | `"bgr"` | `x - (128, 117, 104)`, channels reversed to BGR: the Inception networks of TSN |
     | `"none"` | `x`: the network scales for itself |
 
-    Computed in float32 whatever the policy: bfloat16 would round the pixels before they are centred.
+    Computed in float32 whatever the policy: bfloat16 would round the pixels before they are centered.
 
     Args:
         mode: one of the above.

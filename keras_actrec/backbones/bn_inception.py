@@ -31,7 +31,7 @@ def bn_inception(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, 
     """Build BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167) as the TSN authors trained it.
 
     A stem and ten Inception blocks; 10,270,240 trainable parameters, in 69 convolutions with bias and batch
-    normalisation. The input scaling is inside: BGR, minus (104, 117, 128). Feature maps by the name of a
+    normalization. The input scaling is inside: BGR, minus (104, 117, 128). Feature maps by the name of a
     layer, at 224 x 224 pixels:
 
     | layer | channels | side |
@@ -70,7 +70,7 @@ def graph(frames, *, width=1.0, before=None, after=None):
         frames: tensor `(N, H, W, 3)`, RGB, 0-255.
         width: factor of every number of channels, rounded to multiples of 8.
         before: dict from the name of a convolution to a function of its input.
-        after: dict from the name of a convolution to a function of its output, which is then normalised.
+        after: dict from the name of a convolution to a function of its output, which is then normalized.
 
     Returns:
         The map of `inception_5b_output`, `(N, H / 32, W / 32, 1024 * width)`.

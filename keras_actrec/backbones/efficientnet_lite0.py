@@ -42,7 +42,7 @@ def efficientnet_lite0(
     | `block6_output`, `block7_output` | 192, 320 | 7, 7 |
     | `top` | 1280 | 7 |
 
-    Where we differ: no drop-connect and no dropout in training. Padding (`same`) and batch normalisation
+    Where we differ: no drop-connect and no dropout in training. Padding (`same`) and batch normalization
     (epsilon 1e-3) are those of the TensorFlow original, whose ImageNet weights come by way of a PyTorch port.
 
     Args:

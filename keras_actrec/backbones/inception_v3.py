@@ -26,7 +26,7 @@ def inception_v3(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, 
     """Build InceptionV3 (Szegedy et al. 2015, arXiv 1512.00567) as the TSN authors trained it.
 
     A stem and eleven blocks; 21,802,784 trainable parameters, in 94 convolutions with bias and batch
-    normalisation. The input scaling is inside: BGR, minus (104, 117, 128). The gate-shift networks give it
+    normalization. The input scaling is inside: BGR, minus (104, 117, 128). The gate-shift networks give it
     frames of 229 x 229 pixels. Feature maps by the name of a layer, at that size:
 
     | layer | channels | side |
@@ -66,7 +66,7 @@ def graph(frames, *, width=1.0, before=None, after=None):
         frames: tensor `(N, H, W, 3)`, RGB, 0-255.
         width: factor of every number of channels, rounded to multiples of 8.
         before: dict from the name of a convolution to a function of its input.
-        after: dict from the name of a convolution to a function of its output, which is then normalised.
+        after: dict from the name of a convolution to a function of its output, which is then normalized.
 
     Returns:
         The map of `mixed_10_join`, `(N, K, K', 2048 * width)`.

@@ -72,7 +72,7 @@ class LoadReport:
         path: the file.
         model: name of the model.
         loaded: names of the tensors that were loaded.
-        left: names of the tensors that nothing in the model takes.
+        unused: names of the tensors that nothing in the model takes.
         missing: paths of the model's weights that the file has nothing for; they are as they were.
         classes: number of classes in the file and in the model where they differ, else None.
     """
@@ -80,14 +80,14 @@ class LoadReport:
     path: str
     model: str
     loaded: tuple
-    left: tuple
+    unused: tuple
     missing: tuple
     classes: tuple | None = None
 
     def __str__(self):
         text = (
-            f"{self.path} into {self.model}: {len(self.loaded)} tensors loaded; {len(self.left)} left in the "
-            f"file{_some(self.left)}; {len(self.missing)} weights of the model missing in it"
+            f"{self.path} into {self.model}: {len(self.loaded)} tensors loaded; {len(self.unused)} left in "
+            f"the file{_some(self.unused)}; {len(self.missing)} weights of the model missing in it"
             f"{_some(self.missing)}."
         )
         if self.classes:
@@ -191,7 +191,7 @@ def _drop_leading(array, dims):
 
 
 @dataclass(frozen=True)
-class Recognised:
+class CheckpointIdentity:
     """Which model of the zoo a checkpoint is for: arguments of `zoo.build`."""
 
     model: str
@@ -199,7 +199,7 @@ class Recognised:
     num_classes: int
 
 
-def recognise_torch(path):
+def identify_checkpoint(path):
     """Tell from the names of its tensors which model a checkpoint of the official codes is for.
 
     | tensors | |
@@ -228,7 +228,7 @@ def recognise_torch(path):
         model = "gsm"
     else:
         model = "tsm" if any(".net." in name for name in state) else "tsn"
-    return Recognised(model, backbone, _drop_leading(head[0], 2).shape[0])
+    return CheckpointIdentity(model, backbone, _drop_leading(head[0], 2).shape[0])
 
 
 def _backbone(state):

@@ -22,8 +22,8 @@ _WORDS = {
 
 
 @contextmanager
-def progress():
-    """Yield `report(stage, done, total, text)`, which draws a bar a stage, on stderr.
+def progress_bars():
+    """Yield `progress(stage, done, total, text)`, which draws a bar a stage, on stderr.
 
     Where stderr is not a terminal there are no bars; every quarter of a stage's way becomes a line instead.
     """
@@ -42,25 +42,25 @@ def progress():
     )
     tasks = {}
 
-    def report(stage, done, total, text=""):
+    def progress(stage, done, total, text=""):
         if (stage, total) not in tasks:
             tasks[stage, total] = bars.add_task(_label(stage), total=total, text=text)
         bars.update(tasks[stage, total], completed=done, text=text)
 
     with bars:
-        yield report
+        yield progress
 
 
 def _lines(console):
     shown = {}
 
-    def report(stage, done, total, text=""):
+    def progress(stage, done, total, text=""):
         quarter = 4 * done // max(total, 1)
         if shown.get((stage, total)) != quarter:
             shown[stage, total] = quarter
             console.print(f"{_label(stage)} {done}/{total}  {text}".rstrip(), highlight=False)
 
-    return report
+    return progress
 
 
 def _label(stage):

@@ -17,16 +17,16 @@ def audit(
     workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
 ):
     """Read every video once: which are damaged, how many frames they have."""
-    from keras_actrec.cli._progress import progress
+    from keras_actrec.cli._progress import progress_bars
     from keras_actrec.data import audit_videos, read_set
 
     videos = read_set(data, dataset=dataset, split=split, manifest=manifest)
-    with progress() as report:
+    with progress_bars() as progress:
         result = audit_videos(
             videos,
             out=json,
             workers=workers,
-            progress=lambda done, total: report("videos", done, total),
+            progress=lambda done, total: progress("videos", done, total),
         )
     for error in result.problems(videos):
         print(f"{error.status}: {error}")

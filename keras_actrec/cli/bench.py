@@ -24,7 +24,7 @@ def bench(
     from rich.table import Table
 
     from keras_actrec._files import write_json
-    from keras_actrec.cli._progress import progress
+    from keras_actrec.cli._progress import progress_bars
     from keras_actrec.data import read_manifest
     from keras_actrec.data.bench import bench_data
     from keras_actrec.errors import UserError
@@ -34,8 +34,8 @@ def bench(
     videos = [record.file for record in read_manifest(data).records] if data else None
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory())
-        report = stack.enter_context(progress())
-        found = bench_data(folder, videos=videos, rounds=rounds, samples=samples, report=report)
+        progress = stack.enter_context(progress_bars())
+        found = bench_data(folder, videos=videos, rounds=rounds, samples=samples, progress=progress)
     table = Table("program", "clips a CPU second", title=f"16 of all frames, {found['videos']} videos")
     for name, speed in found["clips_per_cpu_second"].items():
         table.add_row(name, f"{speed:.1f}")

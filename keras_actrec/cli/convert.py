@@ -16,10 +16,10 @@ def convert(
     classes: Annotated[Path | None, typer.Option(help="The classes' names, one a line.")] = None,
 ):
     """Convert a torch checkpoint of the official codes, without torch."""
-    from keras_actrec import artefact
+    from keras_actrec import from_torch
 
     names = classes and classes.read_text(encoding="utf-8").splitlines()
-    recogniser, report = artefact.from_torch(file, frames=frames, size=size, class_names=names)
-    recogniser.save(to)
+    recognizer, report = from_torch(file, frames=frames, size=size, class_names=names)
+    recognizer.save(to)
     print(report)
-    print(f"wrote {to}: {recogniser.model.name}, {len(recogniser.class_names)} classes")
+    print(f"wrote {to}: {recognizer.model.name}, {len(recognizer.class_names)} classes")

@@ -18,14 +18,14 @@ def demo(
 ):
     """Train HM-AN and the frame average on clips whose class is the order of their frames."""
     from keras_actrec import insight
-    from keras_actrec.cli._progress import progress
+    from keras_actrec.cli._progress import progress_bars
 
     if out.exists() and any(out.iterdir()):
         if not _is_demo(out):
             raise UserError(f"{out} holds something else than an earlier demo: choose another --out")
         shutil.rmtree(out)
-    with progress() as report:
-        page, evaluations = insight.demo(out, report=report)
+    with progress_bars() as progress:
+        page, evaluations = insight.demo(out, progress=progress)
     for evaluation in evaluations:
         pairs = "  ".join(f"{name} {value}" for name, value in evaluation.extra.items())
         print(f"{evaluation.name:<12} top-1 {evaluation.top1:.3f}  {pairs}")

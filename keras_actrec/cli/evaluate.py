@@ -13,7 +13,7 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="A CSV file, or a folder with one folder a class.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
+    part: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
     protocol: Annotated[
         str | None, typer.Option(help="How a paper tests, such as gsm_2_clips; default the model's own.")
     ] = None,
@@ -33,8 +33,8 @@ def evaluate(
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
 ):
     """Score a model, or several together: accuracy with its interval, calibration, confusion matrix."""
-    from keras_actrec import artefact, evaluation
-    from keras_actrec.cli._progress import progress
+    from keras_actrec import evaluation, load
+    from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
 
     files = [model, *(ensemble or [])]
@@ -45,18 +45,18 @@ def evaluate(
         if file.suffix == ".npz":
             return evaluation.read_scores(file)
         return evaluation.evaluate(
-            artefact.load(file),
+            load(file),
             data,
-            split=split,
+            part=part,
             protocol=protocol,
             on_error=on_error,
             max_skipped=max_skipped,
             audit=audit,
             cache=cache,
-            report=report,
+            progress=progress,
         )
 
-    with progress() as report:
+    with progress_bars() as progress:
         found = [result_of(file) for file in files]
     result = evaluation.ensemble(found, fuse) if ensemble else found[0]
     if json is not None:
@@ -68,11 +68,11 @@ def evaluate(
     if page is not None:
         from keras_actrec import insight
 
-        insight.write_report(page, title=f"{result.name}, split {result.split}", evaluations=[result])
+        insight.write_report(page, title=f"{result.name}, part {result.part}", evaluations=[result])
 
     for line in result.skipped:
         print(f"skipped: {line}")
-    print(f"{result.name}, split {result.split}: {result.videos} videos, {len(result.skipped)} skipped")
+    print(f"{result.name}, part {result.part}: {result.videos} videos, {len(result.skipped)} skipped")
     print(f"protocol: {result.protocol}")
     print(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
     values = result.to_json()

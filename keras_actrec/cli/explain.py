@@ -12,13 +12,13 @@ def explain(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explain.html"),
 ):
     """Write a page with the attention, the boundaries and the temperature of each video."""
-    from keras_actrec import artefact, insight
+    from keras_actrec import insight, load
     from keras_actrec.insight.report import need_viz
 
     need_viz()  # before the models run, not after
-    recogniser = artefact.load(model)
-    explanations = [insight.explain(recogniser, clip) for clip in clips]
+    recognizer = load(model)
+    explanations = [insight.explain(recognizer, clip) for clip in clips]
     insight.write_report(
-        out, title=f"What {recogniser.model.name} saw", evaluations=[], explanations=explanations
+        out, title=f"What {recognizer.model.name} saw", evaluations=[], explanations=explanations
     )
     print(f"wrote {out}")

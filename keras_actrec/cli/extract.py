@@ -27,7 +27,9 @@ def extract(
     crop: Annotated[
         str | None, typer.Option(show_default="center", help="As in a recipe; none is the whole frame.")
     ] = None,
-    every: Annotated[int | None, typer.Option(min=1, show_default="1", help="Use every n-th frame.")] = None,
+    frame_step: Annotated[
+        int | None, typer.Option(min=1, show_default="1", help="Use every n-th frame.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
     split: Annotated[str | None, typer.Option(help="Which of the set's official splits.")] = None,
     manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
@@ -47,10 +49,10 @@ def extract(
     """Write a .npy of feature maps, or of decoded frames, for every video."""
     from keras_actrec import backbones, training
     from keras_actrec import data as videos
-    from keras_actrec.cli._progress import progress
+    from keras_actrec.cli._progress import progress_bars
 
     options = {"backbone": backbone, "frames": frames, "size": size, "short_side": short_side, "crop": crop}
-    options |= {"every": every, "dataset": dataset, "split": split, "manifest": manifest}
+    options |= {"frame_step": frame_step, "dataset": dataset, "split": split, "manifest": manifest}
     options = {name: value for name, value in options.items() if value is not None}
     skip = {"on_error": on_error, "max_skipped": max_skipped}
     skip = {name: value for name, value in skip.items() if value is not None}
@@ -58,7 +60,7 @@ def extract(
         if set_:
             raise UserError(f"--set changes a recipe: name one with --recipe. Received: --set {set_[0]}")
         transform = videos.ClipTransform(options.get("size", 224), short_side, options.get("crop", "center"))
-        step = options.get("every", 1)
+        step = options.get("frame_step", 1)
     else:
         if options:
             name = next(iter(options)).replace("_", "-")
@@ -72,7 +74,7 @@ def extract(
     if recipe is not None:
         cache = training.caching(values, len(found.class_names), batch_size=batch_size)
     elif frames:
-        cache = functools.partial(videos.cache_frames, transform=transform, every=step)
+        cache = functools.partial(videos.cache_frames, transform=transform, frame_step=step)
     else:
         shape = transform.size, transform.size, 3
         network = backbones.build(options.get("backbone", "efficientnet_lite0"), input_shape=shape)
@@ -84,13 +86,13 @@ def extract(
             batch_size=batch_size,
         )
     audited = audit and videos.read_audit(audit)
-    with progress() as report:
+    with progress_bars() as progress:
         indexed, broken = videos.index_videos(
             videos.shard(found.records, shard),
             **skip,
             workers=workers,
             audit=audited,
-            progress=lambda done, total: report("videos", done, total),
+            progress=lambda done, total: progress("videos", done, total),
         )
         pairs = cache(
             indexed,
@@ -98,7 +100,7 @@ def extract(
             audit=audited,
             workers=workers,
             index="index.csv" if shard == "1/1" else f"index-{shard.replace('/', '-of-')}.csv",
-            progress=lambda done, total: report("cache", done, total),
+            progress=lambda done, total: progress("cache", done, total),
         )
     for error in broken:
         print(f"skipped: {error}")

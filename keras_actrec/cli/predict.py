@@ -16,13 +16,13 @@ def predict(
     json: Annotated[Path | None, typer.Option(help="Write labels, scores and seconds here.")] = None,
 ):
     """Print the five most probable classes of each video."""
-    from keras_actrec import artefact
+    from keras_actrec import load
 
-    recogniser = artefact.load(model)
+    recognizer = load(model)
     results = []
     for clip in clips:
         started = time.perf_counter()
-        answers = recogniser.predict_video(clip, top=5)
+        answers = recognizer.predict_video(clip, top=5)
         seconds = time.perf_counter() - started
         results.append(
             {

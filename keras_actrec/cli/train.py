@@ -25,13 +25,13 @@ def train(
 ):
     """Train a model."""
     from keras_actrec import training
-    from keras_actrec.cli._progress import progress
+    from keras_actrec.cli._progress import progress_bars
 
     overrides = [*(set_ or []), *([f"data.on_error={on_error}"] if on_error else [])]
     if max_skipped is not None:
         overrides.append(f"data.max_skipped={max_skipped}")
     values = training.read_recipe(recipe, overrides)
-    with progress() as report:
+    with progress_bars() as progress:
         run = training.train(
             values,
             data,
@@ -41,7 +41,7 @@ def train(
             cache=cache,
             audit=audit,
             log=log or (),
-            report=report,
+            progress=progress,
         )
     for line in run.record["data"]["skipped"]:
         print(f"skipped: {line}")

@@ -28,13 +28,13 @@ def tune(
 ):
     """Run a study: a search over a recipe, its table and its winner."""
     from keras_actrec import tuning
-    from keras_actrec.cli._progress import progress
+    from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
 
     values = tuning.read_study(study, set_ or [])
     if dry_run:
-        with progress() as report:
-            _print(values.describe(data, report=report))
+        with progress_bars() as progress:
+            _print(values.describe(data, progress=progress))
         return
     if out is None:
         raise UserError("--out is missing: the directory of the study")
@@ -42,13 +42,13 @@ def tune(
         raise UserError("--role and --address go together: --role worker --address host:8000 --id worker-1")
     if (role == "worker") != (id_ is not None):
         raise UserError("--id goes with --role worker, which needs one: --id worker-1")
-    with progress() as report:
+    with progress_bars() as progress:
         if role is None:
-            tuning.run_study(values, data, out, resume=resume, workers=workers, report=report)
+            tuning.run_study(values, data, out, resume=resume, workers=workers, progress=progress)
         else:
             from keras_actrec.tuning.distributed import run_role
 
-            run_role(values, data, out, role, address, worker_id=id_, resume=resume, report=report)
+            run_role(values, data, out, role, address, worker_id=id_, resume=resume, progress=progress)
     if role != "worker":
         print(f"wrote {out / 'README.md'}")
 

@@ -25,14 +25,14 @@ from keras_actrec.data.transforms import ClipTransform
 # The modules that need Keras are loaded when they are first used: a worker process has no use for them.
 _LAZY = {
     "ClipDataset": "loader",
-    "ClipInput": "inputs",
+    "ClipPreprocessor": "preprocessors",
     "FeatureDataset": "loader",
     "FollowEpoch": "loader",
     "SkeletonDataset": "loader",
-    "SkeletonInput": "inputs",
+    "SkeletonPreprocessor": "preprocessors",
     "ViewDataset": "loader",
     "extract_features": "extract",
-    "input_of": "inputs",
+    "preprocessor_of": "preprocessors",
     "raising_failures": "loader",
 }
 

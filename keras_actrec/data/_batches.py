@@ -65,7 +65,7 @@ class Clips:
         record, video = item
         indices, mask = self.sampling.indices(video.frames, rng)
         frames = _frames(record, video, indices, self.transform)
-        clip, label = self.transform.labelled(frames, record.label, rng)
+        clip, label = self.transform.labeled(frames, record.label, rng)
         return clip, mask, label
 
     def length(self, item):
@@ -149,7 +149,7 @@ def _frames(record, video, indices, transform):
 
 def _steps(sampling, frames):
     """Every e-th frame and of these every s-th is every (e s)-th."""
-    return -(-frames // (sampling.every * sampling.stride))
+    return -(-frames // (sampling.frame_step * sampling.stride))
 
 
 # ---- batches

@@ -5,7 +5,7 @@ which gives that frame as uint8 `(H, W, 3)`, RGB, or `None` where it does not de
 of frames by the header, 0 where it says nothing, and `fps` the rate. `time` is the time stamp of the grabbed
 frame in seconds, `None` where there are none. `lazy` readers have not decoded a frame that they have grabbed.
 After the last frame, `complete(frames)` tells whether fewer frames than claimed are all that there should be.
-`way_out` is what to do about a damaged one.
+`hint` is what to do about a damaged one.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def open_video(path, decoder):
 
 class _Video:
     lazy = False
-    way_out = "re-encode it with ffmpeg or remove it"
+    hint = "re-encode it with ffmpeg or remove it"
     time = seconds = 0.0  # of the last frame, and of the latest so far
 
     def complete(self, frames):
@@ -71,7 +71,7 @@ class _Video:
         self.time, self.seconds = time, max(self.seconds, time)
 
     def _refuse(self, program):
-        reason = f"{program} cannot open it (damaged, no video track, or not a video); {self.way_out}"
+        reason = f"{program} cannot open it (damaged, no video track, or not a video); {self.hint}"
         raise VideoError(self.path, "unreadable", reason)
 
 
@@ -151,7 +151,7 @@ class _PyAV(_Video):
 class _FrameFolder:
     lazy = True
     fps, time = 0.0, None
-    way_out = "extract its frames again or remove it"
+    hint = "extract its frames again or remove it"
 
     def __init__(self, path):
         self.files = frame_files(path)

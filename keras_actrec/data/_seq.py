@@ -1,4 +1,4 @@
-"""Frames out of `.seq` files, the container of Piotr Dollár's toolbox (modelled on Norpix's).
+"""Frames out of `.seq` files, the container of Piotr Dollár's toolbox (modeled on Norpix's).
 
 A header of 1024 bytes and one image after the other, JPEG, PNG or uncompressed, each with a time stamp behind
 it. Olympic Sports has them.
@@ -13,20 +13,20 @@ from keras_actrec.data._opencv import opencv
 from keras_actrec.data._video_error import VideoError
 
 _HEADER = 1024
-_RAW, _COMPRESSED = (100, 200), (102, 201, 1, 2)  # grey and colour: uncompressed; JPEG and PNG
+_RAW, _COMPRESSED = (100, 200), (102, 201, 1, 2)  # gray and color: uncompressed; JPEG and PNG
 
 
 class SeqReader:
     """A `.seq` file frame by frame, with the methods of the readers of videos (see `_readers`)."""
 
     lazy, time = True, None
-    way_out = "get it again or convert it"
+    hint = "get it again or convert it"
 
     def __init__(self, path):
         data = memoryview(Path(path).read_bytes())
         head = data[:_HEADER]
         if len(head) < _HEADER or head[:24] != struct.pack("<I", 0xFEED) + "Norpix seq".encode("utf-16-le"):
-            raise VideoError(path, "unreadable", f"not a .seq file (its header is missing); {self.way_out}")
+            raise VideoError(path, "unreadable", f"not a .seq file (its header is missing); {self.hint}")
         width, height, bits, _, size, kind, claimed, _, stride = struct.unpack_from("<9I", head, 548)
         if kind in _RAW:
             images = _uncompressed(data, size, stride)

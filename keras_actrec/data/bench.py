@@ -24,7 +24,7 @@ _FRAMES, _WIDTH, _HEIGHT = 90, 320, 240  # of the videos that are made
 _MEMORY = Path("/proc/self/statm")
 
 
-def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, report=None):
+def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, progress=None):
     """Measure decoders, caches and the memory of the loaders, all in one process and one run.
 
     What is measured, in CPU time of the whole process (all threads):
@@ -43,7 +43,7 @@ def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, r
         num_videos: how many to make.
         rounds: how often each program reads all clips.
         samples: clips for the memory; 0 leaves that out.
-        report: called as `report(stage, done, total)`: stages `rounds` and `samples`.
+        progress: called as `progress(stage, done, total)`: stages `rounds` and `samples`.
 
     Returns:
         dict of `videos`, `rounds`; `clips_per_cpu_second`: program to figure; `ratios`: words to figure; and
@@ -56,7 +56,7 @@ def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, r
     for name, value, least in (("num_videos", num_videos, 1), ("rounds", rounds, 1), ("samples", samples, 0)):
         if value < least:
             raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
-    report = report or (lambda stage, done, total, text="": None)
+    progress = progress or (lambda stage, done, total, text="": None)
     folder = Path(folder)
     paths = [Path(path) for path in videos] if videos else _write_videos(folder / "videos", num_videos)
     indexed, _ = index_videos([Record(path, path.name, 0) for path in paths])
@@ -81,7 +81,7 @@ def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, r
                 for place in range(len(paths)):
                     program(place)
             speeds[name].append(repeats * len(paths) / (time.process_time() - start))
-        report("rounds", done + 1, rounds)
+        progress("rounds", done + 1, rounds)
 
     def ratio(first, second):  # of turns that stood beside each other
         return statistics.median(a / b for a, b in zip(speeds[first], speeds[second], strict=True))
@@ -94,7 +94,7 @@ def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, r
         "features": lambda: FeatureDataset(features, CLIP, training=True, workers=4),
     }
     measured = loaders.items() if samples and _MEMORY.exists() else ()
-    memory = {name: _growth(make(), samples, report) for name, make in measured}
+    memory = {name: _growth(make(), samples, progress) for name, make in measured}
     return {
         "videos": len(paths),
         "rounds": rounds,
@@ -132,7 +132,7 @@ def _backbone():
     return keras.Model(frame, keras.layers.Dense(1280)(x), name="bench")
 
 
-def _growth(dataset, samples, report):
+def _growth(dataset, samples, progress):
     """MiB that 1,000 clips add: the slope of the memory over the second half of the clips."""
     places, sizes = [], []
     done = 0
@@ -142,7 +142,7 @@ def _growth(dataset, samples, report):
         dataset.on_epoch_end()
         places.append(done)
         sizes.append(_resident())
-        report("samples", min(done, samples), samples)
+        progress("samples", min(done, samples), samples)
     half = len(places) // 2
     return float(np.polyfit(places[half:], sizes[half:], 1)[0] * 1000 / 2**20) if half > 1 else 0.0
 

@@ -104,7 +104,7 @@ def _checksums(steps):
 
 
 def cache_frames(
-    indexed, transform, out, *, every=1, audit=None, workers=2, index="index.csv", progress=None
+    indexed, transform, out, *, frame_step=1, audit=None, workers=2, index="index.csv", progress=None
 ):
     """Decodes videos and stores their frames as far as they can be prepared before anything is drawn.
 
@@ -116,7 +116,7 @@ def cache_frames(
         transform: a `ClipTransform`; its `prepare` is applied. `shrink` keeps the entries of `multiscale` and
             `resized`, which are cut from the frames as they are, small.
         out: folder to write into; made if missing.
-        every: every `every`-th frame is stored, from the first on, see `Sampling`.
+        frame_step: every `frame_step`-th frame is stored, from the first on, see `Sampling`.
         audit: an `Audit`, whose hashes are taken for files that have not changed since.
         workers: number of threads. Each holds the prepared frames of one video.
         index: name of the list, a CSV file beside the entries; `None` writes none.
@@ -130,12 +130,12 @@ def cache_frames(
         UserError: an argument out of range.
         VideoError: a video that does not decode (any more).
     """
-    if every < 1:
-        raise UserError(f"`every` must be at least 1. Received: every={every}")
+    if frame_step < 1:
+        raise UserError(f"`frame_step` must be at least 1. Received: frame_step={frame_step}")
 
     def make(record, info):
         frames, seconds = [], []
-        for second, frame in decoded(record, info, every):
+        for second, frame in decoded(record, info, frame_step):
             frames.append(transform.prepare(frame[None])[0])
             seconds.append(second)
         return np.stack(frames), seconds
@@ -145,7 +145,7 @@ def cache_frames(
         make,
         out=out,
         name="frames",
-        about=(transform.preparation, every),
+        about=(transform.preparation, frame_step),
         prepared=transform.preparation,
         audit=audit,
         workers=workers,
@@ -248,9 +248,9 @@ def fill(indexed, make, *, out, name, about, prepared="", audit, workers, index,
     return pairs
 
 
-def decoded(record, info, every):
-    """Pairs of seconds and frame, for every `every`-th frame of a record, all of the video's size."""
-    for seconds, frame in iter_timed(record.file, every, start=record.start, stop=record.stop):
+def decoded(record, info, frame_step):
+    """Pairs of seconds and frame, for every `frame_step`-th frame of a record, all of the video's size."""
+    for seconds, frame in iter_timed(record.file, frame_step, start=record.start, stop=record.stop):
         yield seconds, sized(frame, (info.height, info.width))
 
 

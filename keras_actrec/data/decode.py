@@ -269,9 +269,9 @@ def _frames_between(path, frames, start, stop):
 
 def _check_count(path, frames, reader):
     if not frames:
-        raise VideoError(path, "empty", f"the file opens but no frame decodes; {reader.way_out}")
+        raise VideoError(path, "empty", f"the file opens but no frame decodes; {reader.hint}")
     if 10 * frames < 9 * reader.claimed and not reader.complete(frames):
-        reason = f"only {frames} of {reader.claimed} claimed frames decode; {reader.way_out}"
+        reason = f"only {frames} of {reader.claimed} claimed frames decode; {reader.hint}"
         raise VideoError(path, "truncated", reason, (frames, reader.claimed))
 
 

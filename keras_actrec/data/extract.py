@@ -41,7 +41,7 @@ def extract_features(
     Args:
         indexed: pairs `(Record, VideoInfo)` from `index_videos`.
         backbone: `keras.Model` that maps frames `(B, H, W, 3)`, RGB, 0-255, to `(B, K, K, D)` or `(B, D)`.
-        transform: a `ClipTransform`; nothing is drawn, so a random crop is a centred one.
+        transform: a `ClipTransform`; nothing is drawn, so a random crop is a centered one.
         out: folder to write into; made if missing.
         stride: every `stride`-th frame is used, from the first on.
         batch_size: frames a batch. Of features that are there it changes nothing; those that are computed
@@ -62,7 +62,7 @@ def extract_features(
     for name, value in (("stride", stride), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
-    still = transform.still
+    deterministic = transform.deterministic
 
     def make(record, info):
         seconds, features = [], []
@@ -71,7 +71,7 @@ def extract_features(
             times, frames = zip(*batch, strict=True)
             seconds += times
             with np.errstate(over="ignore"):  # an overflow is refused below
-                features.append(_run(backbone, still(np.stack(frames)), batch_size).astype("float16"))
+                features.append(_run(backbone, deterministic(np.stack(frames)), batch_size).astype("float16"))
         features = np.concatenate(features)
         if not np.isfinite(features).all():
             raise UserError(f"{record.file}: {backbone.name} gives features beyond float16; scale them")
@@ -82,7 +82,7 @@ def extract_features(
         make,
         out=out,
         name=backbone.name,
-        about=(*_about(backbone), still.size, still.preparation, stride),
+        about=(*_about(backbone), deterministic.size, deterministic.preparation, stride),
         audit=audit,
         workers=workers,
         index=index,

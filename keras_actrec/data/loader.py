@@ -180,7 +180,7 @@ class ClipDataset(_Dataset):
 
     A batch is `(x, y)`: `x` uint8 `(B, T, size, size, 3)`, RGB, or, with `masked`, a dict of `clip` and
     `mask` `(B, T)`, bool; `y` int32 `(B,)`. The last batch may be smaller. With `training` the order is
-    shuffled and frames, crops, flips and colours are drawn anew in each epoch; all of it depends on (seed,
+    shuffled and frames, crops, flips and colors are drawn anew in each epoch; all of it depends on (seed,
     `epoch`, place of the item in `items`) only, never on `workers` or on the backend. A mirrored clip has the
     label that `transform.swap` gives it.
 
@@ -189,8 +189,8 @@ class ClipDataset(_Dataset):
     the same in a run that was resumed.
 
     With `buckets`, all clips of a batch have the length T of one of them, in place of `sampling.frames`: a
-    video goes where all its frames (every `every`-th, every `stride`-th) just fit, or, if it fits nowhere,
-    into the largest. The last batch of each bucket may be smaller, so an epoch has at most as many T as there
+    video goes where all its frames (by `frame_step` and `stride`) just fit, or, if it fits nowhere, into the
+    largest. The last batch of each bucket may be smaller, so an epoch has at most as many T as there
     are buckets and at most twice as many shapes. With `training` the batches of all buckets are shuffled;
     else they come bucket by bucket. The second batch is always of another bucket than the first, because
     Keras on TensorFlow takes from these two what varies. `places(index)` tells which items a batch holds.

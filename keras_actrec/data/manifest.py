@@ -18,7 +18,7 @@ _COLUMNS = ("path", "label", "split", "group", "fold")
 
 @dataclass(frozen=True)
 class Record:
-    """One labelled video: where it is and what the manifest says of it.
+    """One labeled video: where it is and what the manifest says of it.
 
     Attributes:
         file: where the file is.
@@ -43,7 +43,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The labelled videos of a set.
+    """The labeled videos of a set.
 
     Attributes:
         records: tuple of `Record`, in the order of the CSV file or sorted by path.

@@ -22,7 +22,7 @@ class Pose:
     is zeros (and its score 0): numbers that are not finite are refused.
 
     Attributes:
-        joints: float32 array `(T, bodies, joints, 2 or 3)`, in metres or pixels as the estimator has them.
+        joints: float32 array `(T, bodies, joints, 2 or 3)`, in meters or pixels as the estimator has them.
         scores: float32 array `(T, bodies, joints)`, the estimator's confidence, or `None`.
         fps: frames a second, or `None`.
         names: tuple of the joints' names, or `None`.

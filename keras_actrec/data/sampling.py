@@ -29,7 +29,7 @@ class Sampling:
     - `tsn`: as `segments`, but drawn as TSN, TSM and GSM do in training: all segments have floor(n / T)
       frames and the rest at the end is left out.
     - `contiguous`: T frames every s frames. The start is drawn evenly from all that fit, or, without `rng`,
-      centred.
+      centered.
     - `dense`: as `contiguous`, but T s frames must fit (TSM and I3D on Kinetics: 64 frames, s = 64 / T).
     - `stride`: every s-th frame from the first on; `rng` moves the start by less than s.
     - `sequences`: T frames every s frames that start at frame 0, h, 2 h, ... as long as they fit; h is `hop`.
@@ -50,13 +50,13 @@ class Sampling:
     - `loop`: what there is, then the video from its start again: frame (start + i s) mod n (TSM, I3D).
     - `mask`: as `repeat`, but what was added is masked.
 
-    With `every` = e, all of this applies to the frames 0, e, 2e, ... of the video, as if it had no others.
+    With `frame_step` = e, all of this applies to the frames 0, e, 2e, ... of the video alone.
 
     Attributes:
         frames: T, number of frames of a clip.
         method: one of the six above.
         stride: s, step in frames; 1 for `"segments"` and `"tsn"`, which span the whole video.
-        every: e, use only every e-th frame of the video.
+        frame_step: e, use only every e-th frame of the video.
         short: one of the five above; by default `"stretch"` for `"segments"` and `"tsn"`, `"loop"` for
             `"dense"`, else `"mask"`.
         num_clips: M, number of clips that `clips` gives; 1 for `"stride"` and `"sequences"`.
@@ -74,7 +74,7 @@ class Sampling:
     frames: int = 16
     method: str = "segments"
     stride: int = 1
-    every: int = 1
+    frame_step: int = 1
     short: str | None = None
     num_clips: int = 1
     hop: int | None = None
@@ -86,7 +86,7 @@ class Sampling:
             if getattr(self, name) not in known:
                 names = ", ".join(filter(None, known))
                 raise UserError(f"`{name}` must be one of {names}. Received: {name}={getattr(self, name)!r}")
-        for name in ("stride", "every", "num_clips", "hop"):
+        for name in ("stride", "frame_step", "num_clips", "hop"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
@@ -127,7 +127,7 @@ class Sampling:
             indices, mask = self._middles(number, 1, 2) if rng is None else self._drawn(number, rng)
         else:
             indices, mask = self._from(self._start(number, rng), number)
-        return self.every * indices, mask
+        return self.frame_step * indices, mask
 
     def clips(self, num_frames):
         """Picks the frames of all clips of a video that a test averages over. Nothing is drawn.
@@ -148,11 +148,11 @@ class Sampling:
         else:
             clips = [self._from(start, number) for start in self._starts(number)]
         indices, masks = zip(*clips, strict=True)
-        return self.every * np.stack(indices), np.stack(masks)
+        return self.frame_step * np.stack(indices), np.stack(masks)
 
     def of_kept(self):
         """The same rule for a list of only the frames 0, e, 2e, ..., such as their features."""
-        return replace(self, every=1)
+        return replace(self, frame_step=1)
 
     @property
     def _rule(self):
@@ -161,7 +161,7 @@ class Sampling:
     def _kept(self, num_frames):
         if num_frames < 1:
             raise UserError(f"`num_frames` must be at least 1. Received: num_frames={num_frames}")
-        return _ceil_div(num_frames, self.every)
+        return _ceil_div(num_frames, self.frame_step)
 
     @property
     def _span(self):

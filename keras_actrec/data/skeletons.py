@@ -25,7 +25,7 @@ class SkeletonTransform:
        `rotation`.
     4. `scale`, with a generator: a factor drawn from 1 - `scale` to 1 + `scale`.
     5. `length`: `"pad"` adds frames of zeros that the mask leaves out; of a longer sequence it takes a window
-       that is drawn with a generator, else centred. `"resample"` takes `frames` points in even steps from the
+       that is drawn with a generator, else centered. `"resample"` takes `frames` points evenly from the
        first frame to the last, linear between frames.
     6. `velocity`: the step from the frame before, 0 in the first, is added as three more channels.
 

@@ -5,11 +5,11 @@ import numpy as np
 from keras_actrec.errors import UserError
 
 
-def split_manifest(manifest, *, test_fold=None, test_share=0.25, validation_share=0.0, seed=0):
+def split_manifest(manifest, *, test_fold=None, test_fraction=0.25, validation_fraction=0.0, seed=0):
     """Splits a manifest into train, validation and test.
 
     Where the manifest has splits, they are used as they are. Else `test_fold` names the fold that is the test
-    part, and the other folds are for training. Else the test part is drawn: `test_share` of every class as
+    part, and the other folds are for training. Else the test part is drawn: `test_fraction` of every class as
     nearly as whole groups allow, and at least one unit of every class that has two or more; a unit is a
     group, or a record without one. **A group never stands in two parts.** The validation part is drawn from
     the train part in the same way, unless the manifest's splits name one. The draw depends on `seed` alone.
@@ -17,8 +17,8 @@ def split_manifest(manifest, *, test_fold=None, test_share=0.25, validation_shar
     Args:
         manifest: a `Manifest`.
         test_fold: name or number of the fold to test on, for manifests with folds.
-        test_share: share to draw for testing, between 0 and 1.
-        validation_share: share of the train part to draw for validation; 0 draws none.
+        test_fraction: share to draw for testing, between 0 and 1.
+        validation_fraction: share of the train part to draw for validation; 0 draws none.
         seed: seed of the draw.
 
     Returns:
@@ -28,10 +28,10 @@ def split_manifest(manifest, *, test_fold=None, test_share=0.25, validation_shar
         UserError: an unknown fold, a share out of range, a class that is missing from the train part, an
             empty test part, or a group in two parts.
     """
-    if not 0 < test_share < 1:
-        raise UserError(f"`test_share` must be between 0 and 1. Received: test_share={test_share}")
-    if not 0 <= validation_share < 1:
-        raise UserError(f"`validation_share` must be in [0, 1). Received: {validation_share}")
+    if not 0 < test_fraction < 1:
+        raise UserError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={test_fraction}")
+    if not 0 <= validation_fraction < 1:
+        raise UserError(f"`validation_fraction` must be in [0, 1). Received: {validation_fraction}")
     records = manifest.records
     validation = ()
     if any(record.split for record in records):
@@ -52,13 +52,13 @@ def split_manifest(manifest, *, test_fold=None, test_share=0.25, validation_shar
         train = tuple(record for record in records if record.fold != str(test_fold))
         test = tuple(record for record in records if record.fold == str(test_fold))
     else:
-        train, test = _draw(records, test_share, np.random.default_rng([seed, 0]))
-    if validation_share and not validation:
-        train, validation = _draw(train, validation_share, np.random.default_rng([seed, 1]))
+        train, test = _draw(records, test_fraction, np.random.default_rng([seed, 0]))
+    if validation_fraction and not validation:
+        train, validation = _draw(train, validation_fraction, np.random.default_rng([seed, 1]))
         if not validation:
             raise UserError(
                 "the validation part is empty: no group can leave the train part without taking a whole "
-                "class along; use validation_share=0 or add groups"
+                "class along; use validation_fraction=0 or add groups"
             )
     parts = {"train": train, "validation": validation, "test": test}
     _check(parts, manifest.class_names)
@@ -101,7 +101,7 @@ def _draw(records, share, rng):
 def _check(parts, class_names):
     for name in ("train", "test"):
         if not parts[name]:
-            raise UserError(f"the {name} part is empty; change the splits, the folds or `test_share`")
+            raise UserError(f"the {name} part is empty; change the splits, the folds or `test_fraction`")
     absent = sorted(set(range(len(class_names))) - {record.label for record in parts["train"]})
     if absent:
         raise UserError(

@@ -17,7 +17,7 @@ SYNTHETIC_PAIRS = (
     ("pulse_then_shake", "shake_then_pulse"),
 )
 
-# One outline a pair, without rotational symmetry, y down, in any scale: centred and scaled to the unit disc.
+# One outline a pair, without rotational symmetry, y down, in any scale: centered and scaled to the unit disc.
 _TURNS = np.linspace(0.12 * np.pi, 1.88 * np.pi, 25)
 _OUTLINES = (
     tuple((np.cos(t), np.sin(t)) for t in _TURNS) + ((0, 0),),  # a disc with a mouth
@@ -45,7 +45,7 @@ _SUPERSAMPLING = 2
 def synthetic_clip(kind, *, twin=0, size=112, frames=24, seed=0):
     """Draws one clip of a class: a textured sprite that moves, grows, turns or shakes on a still background.
 
-    The outline tells the pair, as a scene tells sports apart, and nothing more. The look (colours, texture,
+    The outline tells the pair, as a scene tells sports apart, and nothing more. The look (colors, texture,
     background) and the motion (place, speed, extent) are drawn from
     `np.random.default_rng([seed, pair, twin])`, where `pair` is the row of `SYNTHETIC_PAIRS` that holds
     `kind`. So the two classes of a pair at the same `twin` show **the same frames in another order**: the
@@ -84,9 +84,9 @@ def synthetic_clip(kind, *, twin=0, size=112, frames=24, seed=0):
 
 
 def write_synthetic(
-    root, *, clips_per_class=40, size=112, frames=24, fps=12, test_share=0.25, seed=0, progress=None
+    root, *, clips_per_class=40, size=112, frames=24, fps=12, test_fraction=0.25, seed=0, progress=None
 ):
-    """Writes a small labelled set of video files that only a model of time can solve.
+    """Writes a small labeled set of video files that only a model of time can solve.
 
     Ten classes in five pairs (`SYNTHETIC_PAIRS`). Every clip has a twin in the other class of its pair that
     consists of the same frames, before encoding, in another order (see `synthetic_clip`). Whatever a model
@@ -105,7 +105,7 @@ def write_synthetic(
         size: height and width in pixels, even, at least 32.
         frames: frames a clip, at least 8.
         fps: frames a second written in the file.
-        test_share: share of the twins of each pair in the split `test`, at least one unless it is 0; the
+        test_fraction: share of the twins of each pair in the split `test`, at least one unless it is 0; the
             others are `train`.
         seed: seed of the set.
         progress: called as `progress(done, total)` after every clip.
@@ -118,12 +118,14 @@ def write_synthetic(
     """
     if clips_per_class < 1:
         raise UserError(f"`clips_per_class` must be at least 1. Received: clips_per_class={clips_per_class}")
-    if not 0 <= test_share < 1:
-        raise UserError(f"`test_share` must be in [0, 1). Received: test_share={test_share}")
+    if not 0 <= test_fraction < 1:
+        raise UserError(f"`test_fraction` must be in [0, 1). Received: test_fraction={test_fraction}")
     if fps <= 0:
         raise UserError(f"`fps` must be above 0. Received: fps={fps}")
     root = Path(root)
-    num_test = min(max(round(test_share * clips_per_class), 1), clips_per_class - 1) if test_share else 0
+    num_test = (
+        min(max(round(test_fraction * clips_per_class), 1), clips_per_class - 1) if test_fraction else 0
+    )
     total = 2 * len(SYNTHETIC_PAIRS) * clips_per_class
     rows = []
     for pair, kinds in enumerate(SYNTHETIC_PAIRS):
@@ -153,7 +155,7 @@ def _write_mp4(path, clip, fps):
         if not writer.isOpened():
             raise UserError(f"{path}: OpenCV cannot write mp4 files here; install opencv-python from PyPI")
         for frame in clip:
-            writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV's colours are BGR
+            writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV's colors are BGR
         writer.release()
 
 
@@ -183,19 +185,19 @@ def _look(outline, size, rng):
 
     angle, waves = rng.uniform(0, np.pi), rng.uniform(4, 8)
     stripes = 0.5 + 0.5 * np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle)))[..., None]
-    colour = front[0] + stripes * (front[1] - front[0])
-    sprite = np.concatenate([colour * alpha, alpha], axis=-1)
+    color = front[0] + stripes * (front[1] - front[0])
+    sprite = np.concatenate([color * alpha, alpha], axis=-1)
     return sprite.astype("float32"), background.clip(0, 255).astype("float32")
 
 
 def _poses(pair, frames, rng):
-    """`(frames, 4)`: centre x, centre y, diameter (all in frame sizes), angle in degrees, clockwise."""
+    """`(frames, 4)`: center x, center y, diameter (all in frame sizes), angle in degrees, clockwise."""
     diameter = rng.uniform(0.34, 0.46)  # of the disc round the sprite, which the outline does not fill
     angle = rng.uniform(0, 360)
     time = np.linspace(0, 1, frames) ** rng.uniform(0.75, 1.33)  # slowing down or speeding up
     still = np.ones(frames)
 
-    def anywhere(room):  # a centre that keeps `room` inside the frame
+    def anywhere(room):  # a center that keeps `room` inside the frame
         return rng.uniform(room / 2, 1 - room / 2)
 
     forward = SYNTHETIC_PAIRS[pair][0]

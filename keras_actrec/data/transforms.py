@@ -12,19 +12,19 @@ _CROPS = ("center", "random", "multiscale", "resized", "none")
 _JITTERS = ("brightness", "contrast", "saturation")
 
 # Multi-scale crops: sides in thousandths of the short side, and (row, column) of the 13 places in quarter
-# steps of the room that the crop leaves: corners and centre, middles of the edges, quarters.
+# steps of the room that the crop leaves: corners and center, middles of the edges, quarters.
 _SCALES = (1000, 875, 750, 660)
-_CORNERS_AND_CENTRE = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
-_PLACES = (*_CORNERS_AND_CENTRE, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+_CORNERS_AND_CENTER = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
+_PLACES = (*_CORNERS_AND_CENTER, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
 
 _GREY = np.array([0.299, 0.587, 0.114])  # of RGB
 
 
 @dataclass(frozen=True)
 class ClipTransform:
-    """Resizes, crops, mirrors and recolours all frames of a clip in the same way.
+    """Resizes, crops, mirrors and recolors all frames of a clip in the same way.
 
-    Sizes are in pixels, the result is a square of `size`. Normalisation is not done here: it is inside the
+    Sizes are in pixels, the result is a square of `size`. Normalization is not done here: it is inside the
     models. Where a generator is given, `crop` does this:
 
     - `center`: the frames are resized so that the short side is `short_side`; the middle is cut out.
@@ -38,15 +38,15 @@ class ClipTransform:
     Before all of it, frames whose short side is longer than `shrink` are brought to that, which keeps a cache
     of decoded frames small.
 
-    Without a generator nothing is drawn: all but `none` are `center`, nothing is mirrored or recoloured.
+    Without a generator nothing is drawn: all but `none` are `center`, nothing is mirrored or recolored.
     Resizing is bilinear; where it shrinks, areas are averaged.
 
-    Colours are changed by factors drawn from 1 - v to 1 + v: brightness times the pixel, contrast about the
-    clip's mean grey, saturation about the pixel's own grey, in this order.
+    Colors are changed by factors drawn from 1 - v to 1 + v: brightness times the pixel, contrast about the
+    clip's mean gray, saturation about the pixel's own gray, in this order.
 
     Attributes:
         size: height and width of the result.
-        short_side: short side before a centred or random crop, at least `size`; by default
+        short_side: short side before a centered or random crop, at least `size`; by default
             `size * 256 // 224`.
         crop: one of the five above.
         flip: whether to mirror left and right with probability 1/2 where a generator is given.
@@ -125,12 +125,12 @@ class ClipTransform:
             )
 
     @property
-    def draws(self):
+    def is_random(self):
         """Whether the result depends on the generator."""
         return self.flip or self.crop not in ("center", "none") or any(getattr(self, v) for v in _JITTERS)
 
     @property
-    def still(self):
+    def deterministic(self):
         """The transform that draws nothing and gives what this one gives without a generator."""
         if self.crop == "none":
             return ClipTransform(self.size, crop="none", shrink=self.shrink)
@@ -184,9 +184,9 @@ class ClipTransform:
         Raises:
             UserError: `frames` has another type or shape.
         """
-        return self.labelled(frames, None, rng)[0]
+        return self.labeled(frames, None, rng)[0]
 
-    def labelled(self, frames, label, rng=None):
+    def labeled(self, frames, label, rng=None):
         """Transforms a clip and its class id, which a mirrored clip swaps.
 
         Args:
@@ -219,7 +219,7 @@ class ClipTransform:
         frames = np.ascontiguousarray(frames)
         if rng is not None and any(getattr(self, name) for name in _JITTERS):
             factors = [rng.uniform(1 - getattr(self, name), 1 + getattr(self, name)) for name in _JITTERS]
-            frames = _recolour(frames, *factors)
+            frames = _recolor(frames, *factors)
         return frames, label
 
     def crops(self, frames):
@@ -227,7 +227,7 @@ class ClipTransform:
 
         The frames are resized so that the short side is `short_side`. Three crops lie at both ends and in the
         middle of the long side; with `short_side=size` they show everything that a 3:1 frame has. Ten crops
-        are the corners and the centre, then the same mirrored.
+        are the corners and the center, then the same mirrored.
 
         Args:
             frames: uint8 array `(T, H, W, 3)`.
@@ -243,7 +243,7 @@ class ClipTransform:
         frames, (down, across) = self._scaled(self.prepare(frames))
         if self.num_crops == 10:
             steps = down // 4, across // 4
-            places = [(row * steps[0], column * steps[1]) for row, column in _CORNERS_AND_CENTRE]
+            places = [(row * steps[0], column * steps[1]) for row, column in _CORNERS_AND_CENTER]
         elif frames.shape[1] > frames.shape[2]:
             places = [(top, across // 2) for top in (0, down // 2, down)]
         else:
@@ -306,11 +306,11 @@ def _resize_short(frames, target):
     return _resize(frames, round(height * target / short), round(width * target / short))
 
 
-def _recolour(frames, brightness, contrast, saturation):
-    """All three factors are one linear map of the three colours."""
-    grey = brightness * (frames.mean(axis=(0, 1, 2)) @ _GREY)
+def _recolor(frames, brightness, contrast, saturation):
+    """All three factors are one linear map of the three colors."""
+    gray = brightness * (frames.mean(axis=(0, 1, 2)) @ _GREY)
     mix = saturation * np.eye(3) + (1 - saturation) * _GREY
-    offset = np.full((3, 1), (1 - contrast) * grey)
+    offset = np.full((3, 1), (1 - contrast) * gray)
     table = np.hstack([brightness * contrast * mix, offset])
     flat = frames.reshape(-1, *frames.shape[2:])  # OpenCV knows no time: (T H, W, 3)
     return opencv().transform(flat, table).reshape(frames.shape)

@@ -1,4 +1,4 @@
-"""Evaluate a recogniser on one part of a set of videos."""
+"""Evaluate a recognizer on one part of a set of videos."""
 
 import csv
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_actrec._files import replacing, write_json
 from keras_actrec.data import (
-    ClipInput,
+    ClipPreprocessor,
     read_audit,
     read_set,
     split_manifest,
@@ -39,9 +39,9 @@ class Evaluation:
         scores: their probabilities `(N, C)`.
         skipped: one line for every video that could not be read.
         protocol: in words: frames, views, how their answers become one.
-        split: the part of the data.
+        part: the part of the data.
         official: number of videos that the part should have, `None` where that is not known.
-        extra: further columns of a report, name to text.
+        extra: further columns of a progress, name to text.
         manifest: hash of the set that the part is of, see `Manifest.sha256`.
     """
 
@@ -52,7 +52,7 @@ class Evaluation:
     scores: np.ndarray
     skipped: tuple
     protocol: str
-    split: str
+    part: str
     official: int | None = None
     extra: dict = field(default_factory=dict)
     manifest: str | None = None
@@ -130,7 +130,7 @@ class Evaluation:
         precision = self.average_precision
         return {
             "model": self.name,
-            "split": self.split,
+            "part": self.part,
             "top1": self.top1,
             "top1_interval": self.top1_interval and list(self.top1_interval),
             "interval_over": "videos" if self.groups is None else "groups",
@@ -166,10 +166,10 @@ class Evaluation:
 
 
 def evaluate(
-    recogniser,
+    recognizer,
     data,
     *,
-    split="test",
+    part="test",
     protocol=None,
     on_error="raise",
     max_skipped=0.1,
@@ -177,11 +177,11 @@ def evaluate(
     cache=None,
     batch_size=8,
     workers=2,
-    report=None,
+    progress=None,
 ):
-    """Score a recogniser on one part of a set of videos.
+    """Score a recognizer on one part of a set of videos.
 
-    A video is looked at as `sampling.clips` and `transform.crops` of the recogniser's input say, and the
+    A video is looked at as `sampling.clips` and `transform.crops` of the recognizer's input say, and the
     probabilities of what they give are averaged: one clip and one crop unless they ask for more. A protocol
     changes that.
 
@@ -189,17 +189,17 @@ def evaluate(
     trained on.
 
     Args:
-        recogniser: a `Recogniser`.
+        recognizer: a `Recognizer`.
         data: a CSV file or a folder, see `read_set`.
-        split: `"train"`, `"validation"`, `"test"` or `"all"`.
-        protocol: a `Protocol`, or the name of one in `PROTOCOLS`; by default the recogniser's own.
+        part: `"train"`, `"validation"`, `"test"` or `"all"`.
+        protocol: a `Protocol`, or the name of one in `PROTOCOLS`; by default the recognizer's own.
         on_error: `"raise"`, or `"skip"` to count videos that cannot be read and leave them out.
         max_skipped: largest share of the part's videos that may be left out.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         cache: folder of decoded frames that `train` and `evaluate` share; it changes no number.
         batch_size: clips at a time.
         workers: threads that decode.
-        report: called as `report(stage, done, total, text)`: stages `videos` and `batches`.
+        progress: called as `progress(stage, done, total, text)`: stages `videos` and `batches`.
 
     Returns:
         An `Evaluation`.
@@ -209,49 +209,49 @@ def evaluate(
             split on, or a protocol that the model cannot be tested with.
         VideoError: for a video that cannot be read.
     """
-    report = report or (lambda stage, done, total, text="": None)
+    progress = progress or (lambda stage, done, total, text="": None)
     protocol = find_protocol(protocol)
-    recogniser = protocol.of(recogniser)
-    table = recogniser.about.get("recipe", {}).get("data", {})
+    recognizer = protocol.of(recognizer)
+    table = recognizer.about.get("recipe", {}).get("data", {})
     manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest", "options")})
-    records = _with_labels_of(recogniser, manifest, _part(recogniser, manifest, table, split))
-    indexed, broken = recogniser.input.index(
+    records = _with_labels_of(recognizer, manifest, _part(recognizer, manifest, table, part))
+    indexed, broken = recognizer.preprocessor.index(
         records,
         on_error=on_error,
         max_skipped=max_skipped,
         audit=audit and read_audit(audit),
         workers=max(workers, 1),
-        progress=lambda done, total: report("videos", done, total, split),
+        progress=lambda done, total: progress("videos", done, total, part),
     )
     if not indexed:
-        raise UserError(f"split {split!r} has no video that can be scored ({len(broken)} skipped)")
-    if cache is not None and isinstance(recogniser.input, ClipInput):
-        indexed = recogniser.input.cached(
-            indexed, cache, index=None, progress=lambda done, total: report("features", done, total, split)
+        raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
+    if cache is not None and isinstance(recognizer.preprocessor, ClipPreprocessor):
+        indexed = recognizer.preprocessor.cached(
+            indexed, cache, index=None, progress=lambda done, total: progress("features", done, total, part)
         )
-    options = {"masked": recogniser.masked, "workers": workers}
-    several = recogniser.input.has_views
+    options = {"masked": recognizer.masked, "workers": workers}
+    several = recognizer.preprocessor.has_views
     if several:
-        dataset = recogniser.input.views(indexed, **options)
+        dataset = recognizer.preprocessor.views(indexed, **options)
     else:
-        dataset = recogniser.input.batches(indexed, batch_size=batch_size, **options)
+        dataset = recognizer.preprocessor.batches(indexed, batch_size=batch_size, **options)
     scores = []
     for index in range(len(dataset)):
         clips, labels = dataset[index]
-        found = _predict(recogniser.model, clips, len(labels), batch_size)
+        found = _predict(recognizer.model, clips, len(labels), batch_size)
         scores.append(fuse(found[:, None], protocol.average) if several else found)
-        report("batches", index + 1, len(dataset), split)
+        progress("batches", index + 1, len(dataset), part)
     records = tuple(record for record, _ in indexed)
     return Evaluation(
-        name=recogniser.model.name,
-        class_names=recogniser.class_names,
+        name=recognizer.model.name,
+        class_names=recognizer.class_names,
         records=records,
         labels=np.array([record.label for record in records]),
         scores=np.concatenate(scores),
         skipped=tuple(str(error) for error in broken),
-        protocol=protocol.words(recogniser),
-        split=split,
-        official=manifest.official.get(split),
+        protocol=protocol.words(recognizer),
+        part=part,
+        official=manifest.official.get(part),
         manifest=manifest.sha256,
     )
 
@@ -272,17 +272,17 @@ def _predict(model, clips, count, batch_size):
     return np.concatenate(scores)[:count]
 
 
-def _part(recogniser, manifest, table, split):
-    if split == "all":
+def _part(recognizer, manifest, table, part):
+    if part == "all":
         return manifest.records
     has_splits = any(record.split for record in manifest.records)
-    trained_on = recogniser.about.get("data", {}).get("sha256")
+    trained_on = recognizer.about.get("data", {}).get("sha256")
     if trained_on == manifest.sha256:
         parts = split_manifest(
             manifest,
             test_fold=table.get("test_fold"),
-            test_share=table.get("test_share", 0.25),
-            validation_share=table.get("validation_share", 0.0),
+            test_fraction=table.get("test_fraction", 0.25),
+            validation_fraction=table.get("validation_fraction", 0.0),
             seed=table.get("split_seed", 0),
         )
     elif has_splits:  # which may be a test part alone
@@ -293,28 +293,28 @@ def _part(recogniser, manifest, table, split):
     else:
         raise UserError(
             "this data has no splits of its own and is not the data that the model was trained on, "
-            "so its training videos cannot be told from others: use --split all"
+            "so its training videos cannot be told from others: use --part all"
         )
-    if split not in parts:
-        raise UserError(f"`split` must be one of {', '.join(parts)}, all. Received: split={split!r}")
-    if not parts[split]:
-        raise UserError(f"this data has no videos in split {split!r}")
-    return parts[split]
+    if part not in parts:
+        raise UserError(f"`part` must be one of {', '.join(parts)}, all. Received: part={part!r}")
+    if not parts[part]:
+        raise UserError(f"this data has no videos in part {part!r}")
+    return parts[part]
 
 
-def _with_labels_of(recogniser, manifest, records):
+def _with_labels_of(recognizer, manifest, records):
     """The records with the model's class ids, which need not be the manifest's."""
-    ids = {name: number for number, name in enumerate(recogniser.class_names)}
-    relabelled = []
+    ids = {name: number for number, name in enumerate(recognizer.class_names)}
+    relabeled = []
     for record in records:
         name = manifest.class_names[record.label]
         if name not in ids:
             raise UserError(
                 f"{record.path}: its label {name!r} is not one of the model's classes: "
-                f"{', '.join(recogniser.class_names)}"
+                f"{', '.join(recognizer.class_names)}"
             )
-        relabelled.append(replace(record, label=ids[name]))
-    return relabelled
+        relabeled.append(replace(record, label=ids[name]))
+    return relabeled
 
 
 def _numbers(values):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import keras
 
-from keras_actrec.data import ClipInput
+from keras_actrec.data import ClipPreprocessor
 from keras_actrec.errors import UserError
 
 _AVERAGES = {
@@ -19,13 +19,13 @@ _AVERAGES = {
 class Protocol:
     """How a test looks at a video: which clips and crops, and how their answers become one.
 
-    What is not changed is the recogniser's own; `Protocol()` changes nothing and averages probabilities.
+    What is not changed is the recognizer's own; `Protocol()` changes nothing and averages probabilities.
 
     Attributes:
         name: stamped into results, in front of what is seen of a video in words.
         sampling: changes to the `Sampling`, by name.
         transform: changes to the `ClipTransform`, by name.
-        full_resolution: whether the side of a crop is the short side that frames have before a centre crop,
+        full_resolution: whether the side of a crop is the short side that frames have before a center crop,
             `size * 256 // 224`, so that three crops hold the whole frame.
         average: how the views become one answer, see `fuse`: `"probabilities"`, `"logits"` (before the
             softmax; models that end in one are taken at the logarithm of their probabilities, which differs
@@ -44,8 +44,8 @@ class Protocol:
         if self.average not in _AVERAGES:
             raise UserError(f"`average` must be one of {', '.join(_AVERAGES)}. Received: {self.average!r}")
 
-    def of(self, recogniser):
-        """The recogniser that looks at files as the protocol says.
+    def of(self, recognizer):
+        """The recognizer that looks at files as the protocol says.
 
         Where the frames of a clip become more or larger, the model is built again for them with the same
         weights.
@@ -53,60 +53,67 @@ class Protocol:
         Raises:
             UserError: for a model that cannot be tested so.
         """
-        if self.steps and not _has_steps(recogniser.model):
+        if self.steps and not _has_steps(recognizer.model):
             raise UserError(
-                f"protocol {self.name} averages the answers of all steps, and {recogniser.model.name} "
+                f"protocol {self.name} averages the answers of all steps, and {recognizer.model.name} "
                 "gives one answer a clip: choose another protocol"
             )
         if not (self.sampling or self.transform or self.full_resolution):
-            return recogniser
-        if not isinstance(recogniser.input, ClipInput):
+            return recognizer
+        if not isinstance(recognizer.preprocessor, ClipPreprocessor):
             raise UserError(
-                f"protocol {self.name} is about clips of videos, and {recogniser.model.name} sees skeletons: "
+                f"protocol {self.name} is about clips of videos, and {recognizer.model.name} sees skeletons: "
                 "leave it out"
             )
-        sampling, transform = recogniser.input.sampling, recogniser.input.transform
+        sampling, transform = recognizer.preprocessor.sampling, recognizer.preprocessor.transform
         changes = dict(self.transform)
         if self.full_resolution:
             changes["size"] = changes["short_side"] = transform.size * 256 // 224
-        seen = ClipInput(replace(sampling, **self.sampling), replace(transform, **changes))
-        model = recogniser.model
+        seen = ClipPreprocessor(replace(sampling, **self.sampling), replace(transform, **changes))
+        model = recognizer.model
         if (seen.sampling.frames, seen.transform.size) != (sampling.frames, transform.size):
             model = _built_for(model, seen, self.name)
-        return replace(recogniser, model=model, input=seen)
+        return replace(recognizer, model=model, input=seen)
 
-    def words(self, recogniser):
-        """What is stamped into a result of `recogniser`, which is what `of` has returned."""
+    def words(self, recognizer):
+        """What is stamped into a result of `recognizer`, which is what `of` has returned."""
         name = f"{self.name}: " if self.name else ""
         # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
-        steps = ", mean of the steps' probabilities" if _has_steps(recogniser.model) else ""
-        views = f", {_AVERAGES[self.average]}" if recogniser.input.has_views else ""
-        return f"{name}{recogniser.input.protocol}{steps}{views}"
+        steps = ", mean of the steps' probabilities" if _has_steps(recognizer.model) else ""
+        views = f", {_AVERAGES[self.average]}" if recognizer.preprocessor.has_views else ""
+        return f"{name}{recognizer.preprocessor.protocol}{steps}{views}"
 
 
 # All of the video, stretched where it is short, and a crop from the middle of frames with a short side of 256
 # where crops have 224.
-_SEGMENTS = {"method": "segments", "stride": 1, "every": 1, "short": "stretch", "hop": None, "num_clips": 1}
+_SEGMENTS = {
+    "method": "segments",
+    "stride": 1,
+    "frame_step": 1,
+    "short": "stretch",
+    "hop": None,
+    "num_clips": 1,
+}
 _SEQUENCES = {"method": "sequences", "hop": None, "short": "repeat", "num_clips": 1}
-_CENTRE = {"crop": "center", "short_side": None, "num_crops": 1}
+_CENTER = {"crop": "center", "short_side": None, "num_crops": 1}
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         # Released code of GSM, SA-GSM (its test script), TSM, TRN and TSN: logits are averaged.
-        Protocol("gsm_1_clip", _SEGMENTS, _CENTRE, average="logits"),
-        Protocol("gsm_2_clips", {**_SEGMENTS, "num_clips": 2}, _CENTRE, average="logits"),
-        Protocol("sa_gsm", _SEGMENTS, _CENTRE, average="logits"),
-        Protocol("tsm_1_clip", _SEGMENTS, _CENTRE, average="logits"),
+        Protocol("gsm_1_clip", _SEGMENTS, _CENTER, average="logits"),
+        Protocol("gsm_2_clips", {**_SEGMENTS, "num_clips": 2}, _CENTER, average="logits"),
+        Protocol("sa_gsm", _SEGMENTS, _CENTER, average="logits"),
+        Protocol("tsm_1_clip", _SEGMENTS, _CENTER, average="logits"),
         Protocol(
             "tsm_2_clips",
             {**_SEGMENTS, "num_clips": 2},
-            {**_CENTRE, "num_crops": 3},
+            {**_CENTER, "num_crops": 3},
             full_resolution=True,
             average="logits",
         ),
-        Protocol("trn", _SEGMENTS, {**_CENTRE, "num_crops": 10}, average="logits"),
-        Protocol("tsn", {**_SEGMENTS, "frames": 25}, {**_CENTRE, "num_crops": 10}, average="logits"),
+        Protocol("trn", _SEGMENTS, {**_CENTER, "num_crops": 10}, average="logits"),
+        Protocol("tsn", {**_SEGMENTS, "frames": 25}, {**_CENTER, "num_crops": 10}, average="logits"),
         # STRN: all sequences of T frames, end to end.
         Protocol("strn", _SEQUENCES),
         # HM-AN: the mean of T steps. Attention LSTM (Sharma et al.): all blocks of T frames, one from every

@@ -50,10 +50,10 @@ def result_row(run):
         f"write it with `keras-actrec evaluate {run / 'model.keras'} --data DATA --json {run / 'test.json'}`",
     )
     try:
-        if (scores["manifest"], scores["split"]) != (record["data"]["sha256"], "test"):
+        if (scores["manifest"], scores["part"]) != (record["data"]["sha256"], "test"):
             raise UserError(
                 f"{run / 'test.json'}: a row is about the test part of the data that the run was trained on, "
-                f"and this is about {scores['split']!r} or about other data: evaluate it on that"
+                f"and this is about {scores['part']!r} or about other data: evaluate it on that"
             )
         recipe, data = record["recipe"], record["data"]
         fold, official = recipe["data"].get("test_fold"), data["official"]

@@ -13,7 +13,7 @@ from keras_actrec.errors import UserError
 from keras_actrec.evaluation.evaluate import Evaluation
 from keras_actrec.evaluation.metrics import fuse
 
-_ABOUT = ("name", "skipped", "protocol", "split", "official", "manifest")
+_ABOUT = ("name", "skipped", "protocol", "part", "official", "manifest")
 
 
 def write_scores(evaluation, path):
@@ -94,7 +94,7 @@ def ensemble(evaluations, average="probabilities"):
             owner, lacks = (first, other) if path in set(ours) else (other, first)
             raise UserError(
                 f"{path} was scored by {owner.name} and not by {lacks.name}: "
-                "evaluate both on the same data and split"
+                "evaluate both on the same data and part"
             )
         rows = [place[path] for path in ours]
         for path, row, label in zip(ours, rows, first.labels, strict=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Page and charts share their colours. The two lines are from Okabe and Ito's palette for the colour-blind.
+# Page and charts share their colors. The two lines are from Okabe and Ito's palette for the color-blind.
 THEMES = {
     "light": {
         "page": "#fcfcfb",
@@ -33,8 +33,8 @@ THEMES = {
         "predicted": "#f0a23c",
     },
 }
-OUTLINE = "#ff2bd6"  # of the looked-at cell: no such colour in the heat map, rare in videos
-_COUNTS = {"light": "magma_r", "dark": "magma"}  # both from the page's colour to the far end
+OUTLINE = "#ff2bd6"  # of the looked-at cell: no such color in the heat map, rare in videos
+_COUNTS = {"light": "magma_r", "dark": "magma"}  # both from the page's color to the far end
 
 _WIDTH, _LEFT, _RIGHT = 440, 46, 6  # of one block of steps, and its margins: text has this size at this width
 _STEPS = 6  # of one block at most: it fits a phone, and two stand side by side elsewhere
@@ -84,7 +84,7 @@ class _Steps:
     attention: np.ndarray | None
     boundaries: np.ndarray | None
     temperature: np.ndarray | None
-    lines: list  # (colour's name, class name, probabilities)
+    lines: list  # (color's name, class name, probabilities)
 
 
 def _lines(explanation):
@@ -119,8 +119,8 @@ def _frames(steps, start, stop):
         row, column = divmod(int(shares.argmax()), columns)
         width = 0.95 / columns
         corner = box[0] + column * width, 1 - (row + 1) / rows
-        for colour, thick in (("black", 1.8), (OUTLINE, 0.9)):
-            axes.add_patch(Rectangle(corner, width, 1 / rows, fill=False, edgecolor=colour, linewidth=thick))
+        for color, thick in (("black", 1.8), (OUTLINE, 0.9)):
+            axes.add_patch(Rectangle(corner, width, 1 / rows, fill=False, edgecolor=color, linewidth=thick))
     axes.set(xlim=(start, stop), ylim=(0, 1), aspect="auto")
     alt = f"Frames {start + 1} to {shown[-1] + 1}."
     if steps.attention is not None:
@@ -132,13 +132,13 @@ def _frames(steps, start, stop):
 
 
 def _heat(shares):
-    """Colours `(K, K, 4)` to lay over a frame: the larger a share, the brighter and the less clear."""
+    """Colors `(K, K, 4)` to lay over a frame: the larger a share, the brighter and the less clear."""
     from matplotlib import colormaps
 
     strength = shares / shares.max()
-    colours = colormaps["inferno"](0.5 + 0.45 * strength)
-    colours[..., 3] = _HEAT * strength
-    return colours
+    colors = colormaps["inferno"](0.5 + 0.45 * strength)
+    colors[..., 3] = _HEAT * strength
+    return colors
 
 
 def _charts(steps, start, stop):
@@ -210,21 +210,21 @@ def _chart(steps, start, stop, theme):
             linewidth=0.8,
         )
         axes.set_yticks(np.arange(layers) + 0.5, [f"layer {number}" for number in range(1, layers + 1)])
-    centres = np.arange(count) + 0.5
+    centers = np.arange(count) + 0.5
     if steps.temperature is not None:
         axes = panel("temperature", _TEMPERATURE)
         low, high = _span(steps.temperature)
         room = 0.15 * (high - low)
         axes.set_ylim(low - room, high + room)
         axes.set_yticks([low, high], [f"{low:.2f}", f"{high:.2f}"])
-        axes.plot(centres, steps.temperature, color=theme["ink"], linewidth=1.2, marker="o", markersize=2.5)
+        axes.plot(centers, steps.temperature, color=theme["ink"], linewidth=1.2, marker="o", markersize=2.5)
     axes = panel("probability", _PROBABILITY)
     axes.set_ylim(-0.06, 1.06)  # room for a marker
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.axhline(0.5, color=theme["line"], linewidth=0.8)
     for kind, _, values in steps.lines:
         axes.plot(
-            centres,
+            centers,
             values,
             color=theme[kind],
             linewidth=1.6,
@@ -243,7 +243,7 @@ def _span(values):
 
 
 def confusion(evaluation):
-    """Draws a confusion matrix: counts, coloured by their share of the row."""
+    """Draws a confusion matrix: counts, colored by their share of the row."""
     pngs = {name: _png(_confusion(evaluation, name), tight=True) for name in THEMES}
     width, height = _png_size(pngs["light"])
     return Picture(
@@ -266,11 +266,11 @@ def _confusion(evaluation, page):
     side = max(cell * classes, 120)
     figure = Figure(figsize=(side / 100, side / 100))
     axes = figure.add_axes((0, 0, 1, 1))
-    colours = colormaps[_COUNTS[page]](0.1 + 0.75 * shares)
-    colours[counts == 0] = 0  # clear
-    axes.imshow(colours, interpolation="nearest", aspect="auto")
+    colors = colormaps[_COUNTS[page]](0.1 + 0.75 * shares)
+    colors[counts == 0] = 0  # clear
+    axes.imshow(colors, interpolation="nearest", aspect="auto")
     for row, column in zip(*np.nonzero(counts), strict=True):
-        ink = "black" if colours[row, column, :3] @ (0.299, 0.587, 0.114) > 0.5 else "white"
+        ink = "black" if colors[row, column, :3] @ (0.299, 0.587, 0.114) > 0.5 else "white"
         size = _points(11 if counts[row, column] < 1000 else 8)
         axes.text(column, row, f"{counts[row, column]}", color=ink, fontsize=size, ha="center", va="center")
     names = [_short(name) for name in evaluation.class_names]
@@ -339,8 +339,8 @@ def _points(pixels):
     return pixels * 0.72  # a figure has 100 pixels an inch here
 
 
-def _write(figure, x, y, text, colour, **where):
-    figure.text(x, y, text, color=colour, fontsize=_points(11), parse_math=False, **where)
+def _write(figure, x, y, text, color, **where):
+    figure.text(x, y, text, color=color, fontsize=_points(11), parse_math=False, **where)
 
 
 def _png(figure, tight=False):

@@ -15,44 +15,44 @@ _MODELS = ("hman", "frame_pool")
 _EXPLAINED = 6
 
 
-def demo(out, *, clips_per_class=120, overrides=(), report=None):
+def demo(out, *, clips_per_class=120, overrides=(), progress=None):
     """Write clips, train HM-AN and the frame average on them, and show what both learned on one page.
 
     Args:
         out: folder for `videos/`, `features/`, a run directory for each model, and `demo.html`.
         clips_per_class: clips of each of the ten classes, a fifth of them for testing.
         overrides: changes to both recipes, as in `read_recipe`.
-        report: as in `train`.
+        progress: as in `train`.
 
     Returns:
         The page's path and the two `Evaluation`s, HM-AN's first.
     """
     need_viz()  # before minutes of work, not after
-    out, report = Path(out), report or (lambda stage, done, total, text="": None)
+    out, progress = Path(out), progress or (lambda stage, done, total, text="": None)
     data = out / "videos"
     write_synthetic(
         data,
         clips_per_class=clips_per_class,
-        test_share=0.2,
-        progress=lambda done, total: report("writing videos", done, total),
+        test_fraction=0.2,
+        progress=lambda done, total: progress("writing videos", done, total),
     )
-    evaluations, recognisers = [], []
+    evaluations, recognizers = [], []
     for name in _MODELS:
 
         def named(stage, done, total, text="", name=name):
-            report(f"{name}: {stage}", done, total, text)
+            progress(f"{name}: {stage}", done, total, text)
 
         recipe = read_recipe(f"{name}/synthetic", overrides)
-        run = train(recipe, data, out / name, cache=out / "cache", report=named)
-        result = evaluate(run.recogniser, data, report=named)
+        run = train(recipe, data, out / name, cache=out / "cache", progress=named)
+        result = evaluate(run.recognizer, data, progress=named)
         evaluations.append(replace(result, extra=_pair_scores(result)))
-        recognisers.append(run.recogniser)
+        recognizers.append(run.recognizer)
 
     # The first test clip of each of six classes.
     shown = [record for record in evaluations[0].records if record.label < _EXPLAINED]
     shown = list({record.label: record for record in reversed(shown)}.values())
     explanations = [
-        explain(recognisers[0], record.file, true_label=recognisers[0].class_names[record.label])
+        explain(recognizers[0], record.file, true_label=recognizers[0].class_names[record.label])
         for record in sorted(shown, key=lambda r: r.label)
     ]
     page = out / "demo.html"

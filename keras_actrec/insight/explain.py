@@ -64,14 +64,14 @@ class Explanation:
         return float(np.max(self.scores))
 
 
-def explain(recogniser, path, true_label=None):
+def explain(recognizer, path, true_label=None):
     """Runs a model on one video and keeps what its layers did.
 
     Read are the layers `temporal` (an `AttentiveRNN` with `return_trace=True`) and `classifier` (the
     probabilities at every step), as `hman`, `lstm_attention`, `conv_attention` and `cham` have them.
 
     Args:
-        recogniser: what `keras_actrec.load` returns.
+        recognizer: what `keras_actrec.load` returns.
         path: video file.
         true_label: name of the class that the video shows, if known.
 
@@ -83,9 +83,9 @@ def explain(recogniser, path, true_label=None):
             `true_label` that is no class.
         VideoError: a video that does not decode.
     """
-    tracer = _tracer(recogniser.model)
-    frames, mask = recogniser.read(path)
-    seen = tracer.predict_on_batch(recogniser.batch(frames, mask))
+    tracer = _tracer(recognizer.model)
+    frames, mask = recognizer.read(path)
+    seen = tracer.predict_on_batch(recognizer.batch(frames, mask))
     seen = {name: np.asarray(value[0], "float32") for name, value in seen.items()}
     if "attention" in seen:
         side = math.isqrt(seen["attention"].shape[-1])
@@ -101,9 +101,9 @@ def explain(recogniser, path, true_label=None):
         temperature=seen.get("temperature"),
         steps=seen["steps"],
         scores=seen["scores"],
-        class_names=tuple(recogniser.class_names),
+        class_names=tuple(recognizer.class_names),
         true_label=true_label,
-        model_name=recogniser.model.name,
+        model_name=recognizer.model.name,
     )
 
 

@@ -44,7 +44,7 @@ def write_report(path, *, title, evaluations=(), explanations=()):
             {
                 "name": each.name,
                 "protocol": each.protocol,
-                "split": each.split,
+                "part": each.part,
                 "confusion": pictures.confusion(each),
                 "reliability": pictures.reliability(each),
                 "classes": _classes(each),

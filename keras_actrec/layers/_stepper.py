@@ -7,14 +7,14 @@ import keras
 from keras import ops
 
 
-def stepper(cell, training=False):
+def make_step(cell, training=False):
     """The step of one of our cells, or of any Keras cell: `step(inputs, states, noise=None)`.
 
     It returns output, states and traces. Made once for a loop: what is the same at every step is done here.
     Cells are built by then, so `call` is used and not `__call__`, which costs .15 ms a step on torch.
     """
-    if hasattr(cell, "stepper"):
-        return cell.stepper(training)
+    if hasattr(cell, "make_step"):
+        return cell.make_step(training)
     if hasattr(cell, "step"):
         return functools.partial(cell.step, training=training)
     if type(cell) is keras.layers.GRUCell and not cell.reset_after:

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_actrec.errors import UserError
-from keras_actrec.layers._stepper import stepper
+from keras_actrec.layers._stepper import make_step
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -85,9 +85,9 @@ class AttentionCell(keras.layers.Layer):
         parts = [part for part in (self.attention, self.cell) if getattr(part, "noise_size", 0)]
         return ops.concatenate([part.draw_noise(shape, seed) for part in parts], axis=-1)
 
-    def stepper(self, training=False):
+    def make_step(self, training=False):
         """The function of one step, made once before the loop."""
-        run = stepper(self.cell, training)
+        run = make_step(self.cell, training)
 
         def step(inputs, states, noise=None):
             attention_noise = cell_noise = None
@@ -104,7 +104,7 @@ class AttentionCell(keras.layers.Layer):
 
     def step(self, inputs, states, noise=None, training=False):
         """One step: output, new states, and a dict of traces."""
-        return self.stepper(training)(inputs, states, noise)
+        return self.make_step(training)(inputs, states, noise)
 
     def call(self, inputs, states, training=False):
         output, states, _ = self.step(inputs, states, training=training)

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_actrec import _backend
 from keras_actrec.errors import UserError
-from keras_actrec.layers._stepper import stepper
+from keras_actrec.layers._stepper import make_step
 from keras_actrec.layers.attention_cell import refuse_dropout
 
 
@@ -73,7 +73,7 @@ class AttentiveRNN(keras.layers.RNN):
         if self.go_backwards:
             inputs = {key: ops.flip(value, axis=0) for key, value in inputs.items()}
 
-        run = stepper(self.cell, training)
+        run = make_step(self.cell, training)
 
         def step(states, inputs):
             output, new_states, trace = run(inputs["x"], states, inputs.get("noise"))

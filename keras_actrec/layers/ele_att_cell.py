@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
-from keras_actrec.layers._stepper import stepper
+from keras_actrec.layers._stepper import make_step
 from keras_actrec.layers.attention_cell import refuse_dropout
 
 ACTIVATIONS = ("sigmoid", "softmax")
@@ -99,9 +99,9 @@ class EleAttCell(keras.layers.Layer):
         """The cell's."""
         return self.cell.draw_noise(shape, seed)
 
-    def stepper(self, training=False):
+    def make_step(self, training=False):
         """The function of one step, made once before the loop."""
-        run = stepper(self.cell, training)
+        run = make_step(self.cell, training)
         kernel, recurrent_kernel, bias = (
             ops.convert_to_tensor(weight)
             for weight in (self.attention_kernel, self.attention_recurrent_kernel, self.attention_bias)
@@ -120,7 +120,7 @@ class EleAttCell(keras.layers.Layer):
 
     def step(self, inputs, states, noise=None, training=False):
         """One step: output, new states, and the trace `gates (B, D)`."""
-        return self.stepper(training)(inputs, states, noise)
+        return self.make_step(training)(inputs, states, noise)
 
     def call(self, inputs, states, training=False):
         output, states, _ = self.step(inputs, states, training=training)

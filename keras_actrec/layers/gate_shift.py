@@ -1,4 +1,4 @@
-"""Channels moved by one frame where a learnt gate says so."""
+"""Channels moved by one frame where a learned gate says so."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from keras_actrec.layers.temporal_shift import from_next, from_previous, without
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class GateShift(keras.layers.Layer):
-    """Gate-shift module: every location decides how much of its features moves to a neighbouring frame.
+    """Gate-shift module: every location decides how much of its features moves to a neighboring frame.
 
     `g = tanh(conv(relu(bn(x))))`: a 3 x 3 x 3 convolution in two groups, from either half of the channels to
     one gate a frame and location. In each half `y = g x` moves and `x - y` stays. The first half moves from
@@ -26,7 +26,7 @@ class GateShift(keras.layers.Layer):
         inputs: `(B, T, H, W, C)`; all but C may be unknown.
         mask: bool `(B, T)`, False where a frame is padding: as if the clip ended there, also for the batch
             statistics. What comes out at padding means nothing.
-        training: whether to normalise with the batch's statistics.
+        training: whether to normalize with the batch's statistics.
 
     Returns:
         The same shape.

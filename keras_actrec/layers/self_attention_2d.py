@@ -33,7 +33,7 @@ class SelfAttention2D(keras.layers.Layer):
 
     Reference: SA-GSM (Cappuccio and Paliotta), eq. 2-4, after Zhang et al., arXiv 1805.08318. As in their
     code, values are as wide as the input and there is no map after the attention. Where we differ: gamma is
-    trained; their optimiser never got it, so their attention stayed off.
+    trained; their optimizer never got it, so their attention stayed off.
     """
 
     def __init__(self, key_channels=None, **kwargs):

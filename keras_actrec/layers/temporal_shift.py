@@ -8,7 +8,7 @@ from keras_actrec.errors import UserError
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class TemporalShift(keras.layers.Layer):
-    """Let frames see their neighbours, without weights or multiplications.
+    """Let frames see their neighbors, without weights or multiplications.
 
     With `n = C // fold`, frame t keeps all channels but the first `2 n`: n of them come from frame t + 1, the
     next n from frame t - 1. Before the first frame and after the last there is zero.

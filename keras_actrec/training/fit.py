@@ -17,10 +17,10 @@ import numpy as np
 import keras_actrec
 from keras_actrec import _backend, zoo
 from keras_actrec._files import replacing
-from keras_actrec.artefact import Recogniser
 from keras_actrec.data import FollowEpoch, raising_failures, read_audit, read_set, split_manifest
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
+from keras_actrec.recognizer import Recognizer
 from keras_actrec.training.learner import (
     PerStep,
     build_model,
@@ -39,14 +39,14 @@ from keras_actrec.training.schedules import callbacks_of, learning_rate_of
 
 @dataclass(frozen=True)
 class Run:
-    """What `train` leaves: the folder, the recogniser, and the run's record as written to `run.json`."""
+    """What `train` leaves: the folder, the recognizer, and the run's record as written to `run.json`."""
 
     folder: Path
-    recogniser: Recogniser
+    recognizer: Recognizer
     record: dict
 
 
-def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None, log=(), report=None):
+def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None, log=(), progress=None):
     """Train a model as a recipe says.
 
     The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
@@ -67,7 +67,7 @@ def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None,
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         log: where the history goes beside `history.csv`: `"tensorboard"` (events in `out/tensorboard`),
             `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on may have others.
-        report: called as `report(stage, done, total, text)` while it works: stages `videos`, `features`
+        progress: called as `progress(stage, done, total, text)` while it works: stages `videos`, `features`
             and `epochs`.
 
     Returns:
@@ -77,7 +77,7 @@ def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None,
         UserError: for data that cannot be trained on, a directory that holds a finished run or a started one
             of another recipe, or a loss that is not a number.
     """
-    report = report or (lambda stage, done, total, text="": None)
+    progress = progress or (lambda stage, done, total, text="": None)
     out, started = Path(out), time.perf_counter()
     if (out / "model.keras").exists():
         raise UserError(f"{out} holds a finished run: choose another --out, or remove it")
@@ -96,12 +96,12 @@ def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None,
 
     indexed, skipped = {}, []
     for part in ("train", "validation"):
-        indexed[part], broken = recipe.input.index(
+        indexed[part], broken = recipe.preprocessor.index(
             parts[part],
             on_error=recipe.data.on_error,
             max_skipped=recipe.data.max_skipped,
             audit=audited,
-            progress=lambda done, total, part=part: report("videos", done, total, part),
+            progress=lambda done, total, part=part: progress("videos", done, total, part),
         )
         skipped += broken
     _check_classes(indexed["train"], names)
@@ -120,11 +120,11 @@ def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None,
             out=folder,
             index=None,
             audit=audited,
-            progress=lambda done, total: report("features", done, total, part),
+            progress=lambda done, total: progress("features", done, total, part),
         )
 
     learner, datasets = learner_of(recipe, model, indexed, cached)
-    last, kept = _fit(recipe, learner, datasets, manifest.sha256, out, logs, report)
+    last, kept = _fit(recipe, learner, datasets, manifest.sha256, out, logs, progress)
     if learner is not model:
         zoo.copy_weights(learner, model)
 
@@ -147,10 +147,10 @@ def train(recipe, data, out, *, name=None, overrides=(), cache=None, audit=None,
         "last_epoch": last,
         "kept_epoch": kept,
     }
-    recogniser = Recogniser(model, names, recipe.input, record)
+    recognizer = Recognizer(model, names, recipe.preprocessor, record)
     _write(out / "run.json", json.dumps(record, indent=2) + "\n")
-    recogniser.save(out / "model.keras")
-    return Run(out, recogniser, record)
+    recognizer.save(out / "model.keras")
+    return Run(out, recognizer, record)
 
 
 def read_data(table, data):
@@ -161,14 +161,14 @@ def read_data(table, data):
     parts = split_manifest(
         manifest,
         test_fold=table.test_fold,
-        test_share=table.test_share,
-        validation_share=table.validation_share,
+        test_fraction=table.test_fraction,
+        validation_fraction=table.validation_fraction,
         seed=table.split_seed,
     )
     return manifest, parts
 
 
-def _fit(recipe, learner, datasets, sha256, out, logs, report):
+def _fit(recipe, learner, datasets, sha256, out, logs, progress):
     """Fit; the last epoch's values, and the number of the epoch whose weights are kept."""
     table = recipe.train
     batches = len(datasets["train"])
@@ -206,7 +206,7 @@ def _fit(recipe, learner, datasets, sha256, out, logs, report):
                 checkpoint,
                 # Behind the checkpoint: what is reported as done is kept.
                 *(logger(checkpoint, recipe) for logger in logs),
-                _Progress(done, table.epochs, report),
+                _Progress(done, table.epochs, progress),
             ],
         )
     if best:
@@ -231,17 +231,18 @@ def _check_run(table, batches, validated):
             else f"train.monitor={table.monitor.removeprefix('val_')!r}"
         )
         raise UserError(
-            f"train.monitor={table.monitor!r} needs a validation part: set data.validation_share, or {other}"
+            f"train.monitor={table.monitor!r} needs a validation part: set data.validation_fraction, or "
+            f"{other}"
         )
 
 
 def _freeze_norms(model):
-    """Freeze the trained batch normalisations but the first, statistics too (partial BN of TSN)."""
+    """Freeze the trained batch normalizations but the first, statistics too (partial BN of TSN)."""
     norms = [layer for layer in _plain_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     norms = [layer for layer in norms if layer.trainable_weights]
     if len(norms) < 2:
         raise UserError(
-            f"train.partial_bn=true: {model.name} trains {len(norms)} batch normalisations, so there is none "
+            f"train.partial_bn=true: {model.name} trains {len(norms)} batch normalizations, so there is none "
             "to freeze; leave it out, or set train.train_backbone=true"
         )
     for layer in norms[1:]:
@@ -268,15 +269,15 @@ class _FiniteLoss(keras.callbacks.Callback):
 
 
 class _Progress(keras.callbacks.Callback):
-    def __init__(self, done, epochs, report):
+    def __init__(self, done, epochs, progress):
         super().__init__()
         self.done = done
         self.epochs = epochs
-        self.report = report
+        self.progress = progress
 
     def on_train_begin(self, logs=None):
         if self.done:
-            self.report("epochs", self.done, self.epochs, "going on")
+            self.progress("epochs", self.done, self.epochs, "going on")
 
     def on_epoch_end(self, epoch, logs=None):
         names = {
@@ -286,7 +287,7 @@ class _Progress(keras.callbacks.Callback):
             "val_accuracy": "val accuracy",
         }
         text = "  ".join(f"{label} {logs[name]:.3f}" for name, label in names.items() if name in logs)
-        self.report("epochs", epoch + 1, self.epochs, text)
+        self.progress("epochs", epoch + 1, self.epochs, text)
 
 
 def _check_classes(items, names):
@@ -300,7 +301,7 @@ def _check_classes(items, names):
 
 def _seed(seed):
     # What keras.utils.set_random_seed does, without importing TensorFlow where it is installed: Keras draws
-    # the seeds of its initialisers and generators from `random`.
+    # the seeds of its initializers and generators from `random`.
     random.seed(seed)
     np.random.seed(seed)
     _backend.seed(seed)

@@ -19,10 +19,10 @@ def check_input(recipe, num_classes):
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
-    if on_features(recipe) and recipe.clip.transform.draws:
+    if on_features(recipe) and recipe.clip.transform.is_random:
         raise UserError(
-            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recoloured at "
-            "random: set clip.flip=false, clip.crop='center' and no colours, or train.train_backbone=true"
+            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recolored at "
+            "random: set clip.flip=false, clip.crop='center' and no colors, or train.train_backbone=true"
         )
     foreign = [label for pair in recipe.clip.swap for label in pair if label >= num_classes]
     if foreign:
@@ -48,7 +48,7 @@ def _shape(recipe, indexed):
     """Shape of what the model sees of a file, without the batch."""
     if recipe.skeleton is not None:
         joints = indexed[0][1]
-        return None, recipe.input.transform(joints)[0].shape[1]
+        return None, recipe.preprocessor.transform(joints)[0].shape[1]
     return (recipe.clip.frames if _sees_clips(recipe) else None, recipe.clip.size, recipe.clip.size, 3)
 
 
@@ -56,7 +56,7 @@ def _build(recipe, num_classes, shape, **changes):
     """The model of the recipe; `changes` replace arguments, None leaves one out."""
     name = recipe.model.name
     arguments = {**recipe.model.arguments, "input_shape": shape}
-    if recipe.input.masks:
+    if recipe.preprocessor.masks:
         if "masked" not in zoo.arguments_of(name):
             whole = "clip.short='stretch'" if recipe.skeleton is None else "skeleton.length='resample'"
             raise UserError(f"{name} has no mask for padding: set {whole}")
@@ -92,13 +92,13 @@ def caching(recipe, num_classes, *, model=None, batch_size=32):
     if recipe.skeleton is not None:
         raise UserError("a recipe with [skeleton] reads joints, of which nothing is computed once")
     check_input(recipe, num_classes)
-    transform, every = recipe.clip.transform, recipe.clip.every
+    transform, frame_step = recipe.clip.transform, recipe.clip.frame_step
     if not on_features(recipe):
-        return functools.partial(cache_frames, transform=transform, every=every)
+        return functools.partial(cache_frames, transform=transform, frame_step=frame_step)
     model = model or build_model(recipe, num_classes, ())
     network = model.get_layer("backbone").network
     return functools.partial(
-        extract_features, backbone=network, transform=transform, stride=every, batch_size=batch_size
+        extract_features, backbone=network, transform=transform, stride=frame_step, batch_size=batch_size
     )
 
 
@@ -119,12 +119,12 @@ def learner_of(recipe, model, indexed, cache):
     options = {
         "batch_size": table.batch_size,
         "seed": table.seed,
-        "masked": recipe.input.masks,
+        "masked": recipe.preprocessor.masks,
         "buckets": table.buckets,
         "workers": table.workers,
         "processes": table.processes,
     }
-    make, learner = recipe.input.batches, model
+    make, learner = recipe.preprocessor.batches, model
     with _dtype_policy(table.mixed_precision):
         if on_features(recipe):
             make = functools.partial(FeatureDataset, sampling=recipe.clip.sampling.of_kept())

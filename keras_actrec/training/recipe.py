@@ -99,7 +99,7 @@ def parse_recipe(values, source="recipe"):
     if holds_skeletons(recipe.data.dataset) != (table == "skeleton"):
         raise UserError(f"{source}: {_other_table(recipe.data.dataset, table)}")
     try:
-        recipe.input  # noqa: B018  (which checks its arguments)
+        recipe.preprocessor  # noqa: B018  (which checks its arguments)
     except UserError as error:
         raise UserError(f"{source}: [{table}] {error}") from error
     try:

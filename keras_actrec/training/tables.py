@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic_core import PydanticCustomError
 
-from keras_actrec.data import ClipInput, ClipTransform, Sampling, SkeletonInput, SkeletonTransform
+from keras_actrec.data import (
+    ClipPreprocessor,
+    ClipTransform,
+    Sampling,
+    SkeletonPreprocessor,
+    SkeletonTransform,
+)
 
 
 class _Table(pydantic.BaseModel):
@@ -38,8 +44,8 @@ class DataTable(_Table):
     options: dict[str, str | int] = {}
     manifest: str | None = None
     test_fold: int | str | None = None
-    test_share: float = pydantic.Field(0.25, gt=0, lt=1)
-    validation_share: float = pydantic.Field(0.0, ge=0, lt=1)
+    test_fraction: float = pydantic.Field(0.25, gt=0, lt=1)
+    validation_fraction: float = pydantic.Field(0.0, ge=0, lt=1)
     split_seed: int = pydantic.Field(0, ge=0)
     on_error: Literal["raise", "skip"] = "raise"
     max_skipped: float = pydantic.Field(0.1, ge=0, le=1)
@@ -51,7 +57,7 @@ class ClipTable(_Table):
     frames: int = 16
     method: Literal["segments", "tsn", "contiguous", "dense", "stride", "sequences"] = "segments"
     stride: int = 1
-    every: int = 1
+    frame_step: int = 1
     short: Literal["stretch", "first", "repeat", "loop", "mask"] | None = None
     num_clips: int = 1
     hop: int | None = None
@@ -149,13 +155,13 @@ class TrainTable(_Table):
         weight_decay: for `sgd`, `adam` and `rmsprop` times the weight added to the clipped gradient, as in
             PyTorch and the papers' code (`SGD`, `AdamL2`, `RMSpropL2`); for `adamw` times rate and weight
             taken from the weight, beside Adam's step.
-        decay: `"all"` weights (GSM), or `"kernels"`: no biases and no weights of normalisations (TSN).
+        decay: `"all"` weights (GSM), or `"kernels"`: no biases and no weights of normalizations (TSN).
 
     Others:
-        partial_bn: freeze all trained batch normalisations of the network but the first (TSN), both weights
+        partial_bn: freeze all trained batch normalizations of the network but the first (TSN), both weights
             and statistics. Those inside gates are trained on.
         ema: momentum of a moving average of the trained weights, updated after every batch; validation and
-            the model that is kept use it. Statistics of batch normalisations are the last ones.
+            the model that is kept use it. Statistics of batch normalizations are the last ones.
         mixed_precision: `"mixed_bfloat16"` or `"mixed_float16"` to compute in half precision. Weights, the
             features of a frozen backbone and the model that is kept are float32.
         early_stop: stop when `monitor` has not improved for so many epochs.
@@ -273,11 +279,11 @@ class Recipe(_Table):
         return values if "skeleton" in values else {"clip": {}, **values}
 
     @property
-    def input(self):
-        """How the model looks at a file: a `ClipInput` or a `SkeletonInput`."""
+    def preprocessor(self):
+        """How the model looks at a file: a `ClipPreprocessor` or a `SkeletonPreprocessor`."""
         if self.skeleton is not None:
-            return SkeletonInput(self.data.dataset, self.skeleton.transform)
-        return ClipInput(self.clip.sampling, self.clip.transform)
+            return SkeletonPreprocessor(self.data.dataset, self.skeleton.transform)
+        return ClipPreprocessor(self.clip.sampling, self.clip.transform)
 
     @property
     def frames(self):

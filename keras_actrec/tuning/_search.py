@@ -25,22 +25,22 @@ class _Durable:
     run. Trials that were running are handed out again to the workers that had them.
     """
 
-    def __init__(self, room, **options):
+    def __init__(self, run, **options):
         hyperparameters = keras_tuner.HyperParameters()
-        room.study.space.declare(hyperparameters)
+        run.study.space.declare(hyperparameters)
         super().__init__(
-            objective=keras_tuner.Objective(room.study.objective, room.study.direction),
+            objective=keras_tuner.Objective(run.study.objective, run.study.direction),
             hyperparameters=hyperparameters,
             allow_new_entries=False,
-            seed=room.study.seed + 1,  # KerasTuner draws another one where it is 0
+            seed=run.study.seed + 1,  # KerasTuner draws another one where it is 0
             max_consecutive_failed_trials=None,  # it would end the search after three
             **options,
         )
-        self.max_trials = room.study.max_trials  # Hyperband takes it in no other way
+        self.max_trials = run.study.max_trials  # Hyperband takes it in no other way
         self.verbose = 0
-        self.file = room.out / "oracle.json"
+        self.file = run.out / "oracle.json"
         if self.file.exists():
-            self._restore(room.workers)
+            self._restore(run.workers)
 
     def save(self):
         trials = [trial.get_state() for trial in self.trials.values()]
@@ -72,9 +72,9 @@ class _Durable:
 class _Grid(_Durable, keras_tuner.Oracle):
     """All combinations in the study's order. KerasTuner's own one has no state and fails when taken up."""
 
-    def __init__(self, room):
-        self.space = room.study.space
-        super().__init__(room)
+    def __init__(self, run):
+        self.space = run.study.space
+        super().__init__(run)
 
     def populate_space(self, trial_id):
         values = next(itertools.islice(self.space.combinations(), int(trial_id), None), None)
@@ -95,9 +95,9 @@ class _Bayesian(_Durable, keras_tuner.oracles.BayesianOptimizationOracle):
 class _Hyperband(_Durable, keras_tuner.oracles.HyperbandOracle):
     """Many short trials, the best of them longer; those are trained anew, as schedules depend on length."""
 
-    def __init__(self, room):
-        epochs = room.study.recipe_of().train.epochs
-        super().__init__(room, max_epochs=epochs, hyperband_iterations=None)
+    def __init__(self, run):
+        epochs = run.study.recipe_of().train.epochs
+        super().__init__(run, max_epochs=epochs, hyperband_iterations=None)
 
 
 _ORACLES = {"grid": _Grid, "random": _Random, "bayesian": _Bayesian, "hyperband": _Hyperband}
@@ -107,14 +107,14 @@ class Tuner(base_tuner.BaseTuner):
     """KerasTuner's loop around trials that run in processes of their own.
 
     Args:
-        room: a `Room`.
+        run: a `StudyRun`.
     """
 
-    def __init__(self, room):
-        self.room = room
-        oracle = _ORACLES[room.study.oracle](room)
-        super().__init__(oracle, directory=str(room.out), project_name="keras_tuner")
-        self.tuner_id = room.worker
+    def __init__(self, run):
+        self.run = run
+        oracle = _ORACLES[run.study.oracle](run)
+        super().__init__(oracle, directory=str(run.out), project_name="keras_tuner")
+        self.tuner_id = run.worker
 
     def save(self):
         """Saves the oracle, which is all there is."""
@@ -122,28 +122,28 @@ class Tuner(base_tuner.BaseTuner):
 
     def pre_create_trial(self):
         """Ends the search when its time is up."""
-        self.room.check_time()
+        self.run.check_time()
         time.sleep(_PAUSE)
 
     def run_trial(self, trial):
         """The objective of a trial."""
         chosen = trial.hyperparameters.values
         epochs = [f"train.epochs={chosen['tuner/epochs']}"] if "tuner/epochs" in chosen else []
-        values = self.room.study.space.choose(trial.hyperparameters)
-        result = self.room.run_trial(trial.trial_id, values, epochs)
+        values = self.run.study.space.choose(trial.hyperparameters)
+        result = self.run.run_trial(trial.trial_id, values, epochs)
         if result["status"] == "FAILED":
             raise keras_tuner.errors.FailedTrialError(result["reason"])
-        return {self.room.study.objective: result["metrics"][self.room.study.objective]}
+        return {self.run.study.objective: result["metrics"][self.run.study.objective]}
 
     def on_trial_end(self, trial):
         """Tells the oracle, which saves itself."""
         self.oracle.end_trial(trial)
 
 
-def search(room):
+def search(run):
     """Run the trials of a study until its oracle has no more."""
     with _known_warnings():
-        Tuner(room).search()
+        Tuner(run).search()
 
 
 @contextlib.contextmanager

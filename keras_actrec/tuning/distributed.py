@@ -18,9 +18,9 @@ from pathlib import Path
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
 from keras_actrec.tuning import report as reports
-from keras_actrec.tuning.room import Child, DeadlinePassed, Room
 from keras_actrec.tuning.space import import_keras_tuner
 from keras_actrec.tuning.study import read_study
+from keras_actrec.tuning.study_run import DeadlinePassed, StudyRun, WorkerProcess
 from keras_actrec.tuning.trial import end_with_parent
 
 _LOOK = 0.3  # seconds between looks at the processes
@@ -28,7 +28,7 @@ _PATIENCE = 600  # seconds that a worker waits for the chief to open the study
 _DEATHS = 5  # of one process, without a trial that ended in between, before the study gives up
 
 
-def run_role(study, data, out, role, address, *, worker_id=None, resume=False, report=None):
+def run_role(study, data, out, role, address, *, worker_id=None, resume=False, progress=None):
     """Run the chief of a study, or one of its workers, on this machine.
 
     Start one chief and any number of workers, in any order, with the same study and directory. A worker that
@@ -43,7 +43,7 @@ def run_role(study, data, out, role, address, *, worker_id=None, resume=False, r
         address: `"host:port"` of the chief.
         worker_id: name of this worker, one that no other one has.
         resume: for the chief, as of `run_study`.
-        report: as of `run_study`.
+        progress: as of `run_study`.
 
     Raises:
         UserError: as of `run_study`; a role, an address or a name that is none; where a worker has waited ten
@@ -51,37 +51,37 @@ def run_role(study, data, out, role, address, *, worker_id=None, resume=False, r
     """
     import_keras_tuner()
     _split(address)
-    room = Room(study, Path(data).absolute(), Path(out).absolute(), report=report)
+    run = StudyRun(study, Path(data).absolute(), Path(out).absolute(), progress=progress)
     if role == "worker":
         _check_name(worker_id)
-        _await_study(room)
-        return _work(room, address, worker_id)
+        _await_study(run)
+        return _work(run, address, worker_id)
     if role != "chief":
         raise UserError(f"role must be 'chief' or 'worker'. Received: role={role!r}")
     if worker_id is not None:
         raise UserError(f"a chief has no id. Received: worker_id={worker_id!r}")
-    room.open(resume)
-    return room.finish(lambda: _supervise(room, address))
+    run.open(resume)
+    return run.finish(lambda: _supervise(run, address))
 
 
-def _await_study(room):
+def _await_study(run):
     """Wait until the chief has opened the directory, which is to be empty when it does."""
     end = time.monotonic() + _PATIENCE
-    while not (room.out / "study.toml").exists():
+    while not (run.out / "study.toml").exists():
         if time.monotonic() > end:
             raise UserError(
-                f"no chief has opened a study in {room.out} for {_PATIENCE} seconds: "
+                f"no chief has opened a study in {run.out} for {_PATIENCE} seconds: "
                 "start it, and give all the same --out"
             )
         time.sleep(_LOOK)
 
 
-def search_with_workers(room):
-    """Run the trials of a study with a chief and the room's workers on this machine, until all have ended."""
+def search_with_workers(run):
+    """Run the trials of a study with a chief and workers on this machine, until all have ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    _supervise(room, f"127.0.0.1:{port}")
+    _supervise(run, f"127.0.0.1:{port}")
 
 
 @dataclass
@@ -89,19 +89,19 @@ class _Process:
     """A chief or worker and the process that it is at the moment."""
 
     job: Path
-    child: Child
+    child: WorkerProcess
     done: bool = False
     deaths: int = 0
     ended: int = 0  # trials that had ended when it last died
 
     @classmethod
-    def begin(cls, room, name, address):
-        job = room.out / "processes" / f"{name}.json"
-        about = {"name": name, "address": address, "workers": room.workers, "deadline": room.deadline}
-        write_json(job, {**about, "data": str(room.data), "out": str(room.out)})
+    def begin(cls, run, name, address):
+        job = run.out / "processes" / f"{name}.json"
+        about = {"name": name, "address": address, "workers": run.workers, "deadline": run.deadline}
+        write_json(job, {**about, "data": str(run.data), "out": str(run.out)})
         return cls(job, _start(job))
 
-    def look(self, room):
+    def look(self, run):
         """Start it again where it ended with an error."""
         status = self.child.process.poll()
         if status is None or self.done:
@@ -109,10 +109,10 @@ class _Process:
         self.child.close()
         self.done = status == 0
         if not self.done:
-            self.revive(room)
+            self.revive(run)
 
-    def revive(self, room):
-        ended = room.count_ended()
+    def revive(self, run):
+        ended = run.count_ended()
         self.deaths = self.deaths + 1 if ended == self.ended else 1
         self.ended, self.done = ended, False
         if self.deaths > _DEATHS:
@@ -123,44 +123,44 @@ class _Process:
 
 
 def _start(job):
-    return Child("distributed", job, job.with_suffix(".txt"))
+    return WorkerProcess("distributed", job, job.with_suffix(".txt"))
 
 
-def _supervise(room, address):
-    """Keep a chief and the room's workers alive until their work has ended.
+def _supervise(run, address):
+    """Keep a chief and the study's workers alive until their work has ended.
 
     Where the workers are on other machines, the chief ends by itself when it has sent all of them away.
     """
     processes = []
     try:
-        for name in ("chief", *(room.workers or ())):
-            processes.append(_Process.begin(room, name, address))
+        for name in ("chief", *(run.workers or ())):
+            processes.append(_Process.begin(run, name, address))
         chief, *rest = processes
         told = 0
         while not all(process.done for process in rest or [chief]):
-            room.check_time()
+            run.check_time()
             for process in processes:
-                process.look(room)
-            ended = room.count_ended()
+                process.look(run)
+            ended = run.count_ended()
             if ended != told:
-                room.report("trials", ended, room.study.max_trials, "")
+                run.progress("trials", ended, run.study.max_trials, "")
                 told = ended
             if chief.done and not all(process.done for process in rest):
-                chief.revive(room)  # a worker that died after its last trial has not been told that it was
+                chief.revive(run)  # a worker that died after its last trial has not been told that it was
             time.sleep(_LOOK)
     finally:
         for process in processes:
             process.child.close()
 
 
-def _work(room, address, name):
+def _work(run, address, name):
     """Run trials that the chief gives, until it has no more; or, named `chief`, be it."""
     import grpc
 
     from keras_actrec.tuning._search import search
 
     host, port = _split(address)
-    room.worker = name
+    run.worker = name
     named = {
         "KERASTUNER_TUNER_ID": name,
         "KERASTUNER_ORACLE_IP": host,
@@ -170,9 +170,9 @@ def _work(room, address, name):
     before = {key: os.environ.get(key) for key in named}
     os.environ.update(named)
     try:
-        search(room)
+        search(run)
     except DeadlinePassed:
-        room.report("trials", room.count_ended(), room.study.max_trials, "the time of the study is up")
+        run.progress("trials", run.count_ended(), run.study.max_trials, "the time of the study is up")
     except grpc.RpcError as error:
         raise UserError(
             f"{name} has lost the chief at {address} ({error.code().name}): start both again under their ids"
@@ -180,7 +180,7 @@ def _work(room, address, name):
     finally:
         for key, value in before.items():
             os.environ.pop(key) if value is None else os.environ.update({key: value})
-        reports.write_trials(room.study, room.out)
+        reports.write_trials(run.study, run.out)
 
 
 def _split(address):
@@ -204,7 +204,7 @@ def main():
     end_with_parent()
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     out = Path(job["out"])
-    room = Room(
+    run = StudyRun(
         read_study(out / "study.toml"), Path(job["data"]), out, job["deadline"], workers=job["workers"]
     )
-    _work(room, job["address"], job["name"])
+    _work(run, job["address"], job["name"])

@@ -1,14 +1,14 @@
 """Spaces over the models of the zoo for searches of one's own with KerasTuner.
 
-All classes take `(num_classes, input_shape=None, *, frames=None, every=None, **arguments)`:
+All classes take `(num_classes, input_shape=None, *, frames=None, frame_step=None, **arguments)`:
 
 - num_classes, input_shape: as of the builder.
 - frames: list of numbers of frames to choose from; None for as many as the data has.
-- every: list of steps to choose from, where 2 leaves every second frame out; None for all frames.
+- frame_step: list of steps to choose from, where 2 leaves every second frame out; None for all frames.
 - arguments: further ones of the builder, and values of axes, which are not searched then.
 
 `space` is the `Space`. `hp.Fixed(name, value)` before the search pins an axis too; a list or boolean is given
-as its JSON text there. Labels are class ids. With `frames` or `every`, x is an array `(N, T, ...)`.
+as its JSON text there. Labels are class ids. With `frames` or `frame_step`, x is an array `(N, T, ...)`.
 
 This module is only imported when one of the classes is used: their base class is KerasTuner's.
 """
@@ -31,7 +31,7 @@ _LEARNING = {
     "accumulate": Axis(values=[1, 4, 16]),
 }
 _DROPOUT = Axis(low=0.0, high=0.7, step=0.1)
-_SEEN = ("frames", "every")
+_SEEN = ("frames", "frame_step")
 
 
 class _ZooHyperModel(keras_tuner.HyperModel):
@@ -41,11 +41,11 @@ class _ZooHyperModel(keras_tuner.HyperModel):
     axes = {}
     defaults = {}  # of the builder's arguments, where no axis gives a value
 
-    def __init__(self, num_classes, input_shape=None, *, frames=None, every=None, **arguments):
+    def __init__(self, num_classes, input_shape=None, *, frames=None, frame_step=None, **arguments):
         super().__init__(name=self.builder)
         self.num_classes = num_classes
         self.input_shape = input_shape
-        seen = {"frames": frames, "every": every}
+        seen = {"frames": frames, "frame_step": frame_step}
         seen = {name: Axis(values=list(values)) for name, values in seen.items() if values is not None}
         self.space = Space({**seen, **self.axes, **_LEARNING})
         self.arguments = arguments
@@ -77,9 +77,10 @@ class _ZooHyperModel(keras_tuner.HyperModel):
     def _see(self, x, values):
         if not hasattr(x, "shape"):
             raise UserError(
-                f"`frames` and `every` choose from arrays: leave them out, and let {type(x).__name__} choose"
+                f"`frames` and `frame_step` choose from arrays: leave them out, and let {type(x).__name__} "
+                "choose"
             )
-        return x[:, :: values.get("every", 1)][:, : values.get("frames")]
+        return x[:, :: values.get("frame_step", 1)][:, : values.get("frames")]
 
 
 def _optimizer(optimizer, learning_rate, accumulate):

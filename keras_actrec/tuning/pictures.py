@@ -68,7 +68,7 @@ def _draw_parallel(study, axes, trials, codes, scores, path):
     plot = figure.subplots()
     for row, height in zip(codes, heights, strict=True):
         plot.plot([*row, height], color=colormaps["viridis"](0.9 * height), alpha=0.8)  # yellow is too pale
-    behind = {"boxstyle": "round", "facecolor": "white", "edgecolor": "lightgrey"}
+    behind = {"boxstyle": "round", "facecolor": "white", "edgecolor": "lightgray"}
     for place, name in enumerate(axes):
         labels = {}
         for trial, code in zip(trials, codes[:, place], strict=True):
@@ -77,7 +77,7 @@ def _draw_parallel(study, axes, trials, codes, scores, path):
             plot.text(place, code, label, fontsize=8, ha="center", va="center", bbox=behind, parse_math=False)
     for height in np.linspace(0, 1, 5):
         plot.text(end + 0.04, height, f"{low + height * (high - low):.3f}", fontsize=8, va="center")
-    plot.vlines(range(end + 1), [*codes.min(axis=0, initial=0), 0], 1, color="lightgrey", zorder=0)
+    plot.vlines(range(end + 1), [*codes.min(axis=0, initial=0), 0], 1, color="lightgray", zorder=0)
     plot.set_xticks(range(end + 1), [*axes, study.objective], parse_math=False)
     plot.set_xlim(-0.3, end + 0.3)
     plot.set_yticks([])

@@ -121,7 +121,7 @@ def table(study, trials):
     notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", layout.note]
     if any(len(tests) > 1 for tests in ours.values()):
         notes += ["Here: the mean over the seeds ± its 95 % interval (Student)."]
-    notes += [_finding(layout, ours, min(videos, default=0)) if layout.paper else ""]
+    notes += [_verdict(layout, ours, min(videos, default=0)) if layout.paper else ""]
     return "\n".join([*lines, "", " ".join(note for note in notes if note)]).rstrip()
 
 
@@ -145,11 +145,11 @@ def _status(row):
     return result["status"].lower() + (f": {result['reason']}" if result["reason"] else "")
 
 
-def _finding(layout, ours, videos):
+def _verdict(layout, ours, videos):
     """Whether the paper's best row is the best one here too, and which of its orders of two rows hold.
 
     The best row's finding holds where it leads all others that the paper puts behind it, and does not where
-    one of them leads it, in both cases by more than chance gives (see `_reach`).
+    one of them leads it, in both cases by more than chance gives (see `_margin`).
     """
     ranked = sorted(layout.paper, key=layout.paper.get, reverse=not _is_error(layout))
     best = ranked[0]
@@ -165,7 +165,7 @@ def _finding(layout, ours, videos):
     sign = -1 if _is_error(layout) else 1
     means = {label: statistics.mean(figures) for label, figures in ours.items()}
     leads = {(one, other): sign * (means[one] - means[other]) for one, other in pairs}
-    reach, by = _reach(layout, ours, pairs, videos)
+    reach, by = _margin(layout, ours, pairs, videos)
     seen = [pair for pair in pairs if leads[pair] > reach[pair]]
     turned = [pair for pair in pairs if leads[pair] < -reach[pair]]
     rivals = [pair for pair in pairs if pair[0] == best]
@@ -192,7 +192,7 @@ def _named(pairs):
     return f" ({'; '.join(f'`{one}` before `{other}`' for one, other in pairs)})" if pairs else ""
 
 
-def _reach(layout, ours, pairs, videos):
+def _margin(layout, ours, pairs, videos):
     """How far chance reaches in the difference of each pair of rows, and by what that is known.
 
     With several seeds in every row: Tukey's 95 % intervals, all pairs of rows at once, with the spread of the

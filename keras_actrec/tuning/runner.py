@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from keras_actrec.errors import UserError
-from keras_actrec.tuning.room import Room
 from keras_actrec.tuning.space import import_keras_tuner
+from keras_actrec.tuning.study_run import StudyRun
 
 
-def run_study(study, data, out, *, resume=False, workers=1, report=None):
+def run_study(study, data, out, *, resume=False, workers=1, progress=None):
     """Run a study and write its results.
 
     A trial is a recipe with overrides. It is trained in a process of its own, which gives all memory back. A
@@ -27,7 +27,7 @@ def run_study(study, data, out, *, resume=False, workers=1, report=None):
         resume: go on with the study that `out` holds.
         workers: trials at a time, on this machine. KerasTuner's chief and so many workers are processes of
             their own then, and one that dies is started again under its name.
-        report: called as `report("trials", done, total, text)` after each trial.
+        progress: called as `progress("trials", done, total, text)` after each trial.
 
     Returns:
         `out`, as a `Path`.
@@ -40,12 +40,12 @@ def run_study(study, data, out, *, resume=False, workers=1, report=None):
     if workers < 1:
         raise UserError(f"workers must be at least 1. Received: workers={workers}")
     names = ["tuner0"] if workers == 1 else [f"worker-{place}" for place in range(workers)]
-    room = Room(study, Path(data).absolute(), Path(out).absolute(), report=report, workers=names)
-    room.open(resume)
+    run = StudyRun(study, Path(data).absolute(), Path(out).absolute(), progress=progress, workers=names)
+    run.open(resume)
     if workers == 1:
         from keras_actrec.tuning._search import search
 
-        return room.finish(lambda: search(room))
+        return run.finish(lambda: search(run))
     from keras_actrec.tuning.distributed import search_with_workers
 
-    return room.finish(lambda: search_with_workers(room))
+    return run.finish(lambda: search_with_workers(run))

@@ -42,7 +42,7 @@ class Budget(_Table):
     study_seconds: float | None = pydantic.Field(None, gt=0)
 
 
-class Layout(_Table):
+class PaperTable(_Table):
     """`[table]`: the table of the paper. `paper` holds its figures under the labels of the rows.
 
     The label of a row are the values of the axes in `row`, `"98-104"`, or, of several, `"2, true"`; an axis
@@ -94,14 +94,14 @@ class StudyTable(_Table):
 class Study(StudyTable):
     """A study, as `[study]`, `[budget]`, `[space."table.key"]` and `[table]` of a TOML file say.
 
-    See `StudyTable`, `Budget`, `Axis` and `Layout` for the keys. `read_study` makes it. With an axis
+    See `StudyTable`, `Budget`, `Axis` and `PaperTable` for the keys. `read_study` makes it. With an axis
     `train.seed`, trials that differ in it alone are one configuration, which is judged by their mean; oracles
     other than `grid`, which would search for the luckiest seed, take its first value.
     """
 
     budget: Budget = Budget()
     axes: dict[str, Axis] = pydantic.Field(alias="space", min_length=1)
-    table: Layout | None = None
+    table: PaperTable | None = None
 
     @functools.cached_property
     def space(self):
@@ -124,12 +124,12 @@ class Study(StudyTable):
             lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items()), ""]
         return "\n".join(lines)
 
-    def describe(self, data, *, report=None):
+    def describe(self, data, *, progress=None):
         """Look at the study before it runs: build its models, and train the base for two epochs.
 
         Args:
             data: a CSV file or a folder, as `train` takes it.
-            report: as of `train`.
+            progress: as of `train`.
 
         Returns:
             dict of `combinations` (None: no end of them), `trials`, `epochs` of a trial, `seconds`, an
@@ -144,7 +144,7 @@ class Study(StudyTable):
         trials = min(self.max_trials, combinations or self.max_trials)
         epochs = self.recipe_of().train.epochs
         counts, refused = self._parameters(data)
-        once, start, epoch = self._measure(data, report)
+        once, start, epoch = self._measure(data, progress)
         runs = trials + len(self.winner_seeds)
         return {
             "combinations": combinations,
@@ -169,7 +169,7 @@ class Study(StudyTable):
         for recipe, overrides in models.values():
             manifest, parts = read_data(recipe.data, data)
             try:
-                indexed, _ = recipe.input.index(parts["train"][:1])
+                indexed, _ = recipe.preprocessor.index(parts["train"][:1])
                 model = build_model(recipe, len(manifest.class_names), indexed)
             except UserError as error:
                 refused.append(f"{' '.join(overrides)}: {error}")
@@ -178,7 +178,7 @@ class Study(StudyTable):
             keras.utils.clear_session(free_memory=False)
         return counts, refused
 
-    def _measure(self, data, report):
+    def _measure(self, data, progress):
         """Seconds of what is computed once, of a run's start, and of an epoch, with the base."""
         overrides = overrides_of(next(self.space.samples()))
         recipe = self.recipe_of([*overrides, "train.epochs=2"])
@@ -187,15 +187,15 @@ class Study(StudyTable):
         def watch(stage, done, total, text=""):
             times.setdefault((stage, "first"), time.perf_counter())
             times[stage, "last"] = time.perf_counter()
-            if report is not None:
-                report(stage, done, total, text)
+            if progress is not None:
+                progress(stage, done, total, text)
 
         with tempfile.TemporaryDirectory() as folder:
-            run = train(recipe, data, Path(folder) / "run", cache=Path(folder) / "cache", report=watch)
+            run = train(recipe, data, Path(folder) / "run", cache=Path(folder) / "cache", progress=watch)
         if self.objective not in run.record["last_epoch"]:
             raise UserError(
                 f"{self.name}: study.objective={self.objective!r} needs a validation part: "
-                "put data.validation_share=0.25 into `set`"
+                "put data.validation_fraction=0.25 into `set`"
             )
         epoch = times["epochs", "last"] - times["epochs", "first"]
         once = times.get(("features", "last"), 0) - times.get(("features", "first"), 0)
@@ -268,7 +268,7 @@ def parse_study(values, source="study"):
     return study
 
 
-_TABLES = {"study": StudyTable, "budget": Budget, "space": Axis, "table": Layout}
+_TABLES = {"study": StudyTable, "budget": Budget, "space": Axis, "table": PaperTable}
 
 
 def _with_one_seed(study):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import keras
 
-from keras_actrec import artefact, evaluation, training
+from keras_actrec import evaluation, training
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
+from keras_actrec.recognizer import load
 from keras_actrec.training.fit import read_data
 from keras_actrec.training.learner import build_model
 
@@ -29,7 +30,7 @@ def run(job):
     recipe, folder, objective = training.read_recipe(job["recipe"]), Path(job["run"]), job["objective"]
     manifest, parts = read_data(recipe.data, job["data"])
     if objective.startswith("val_") and not parts["validation"]:
-        raise UserError(f"{objective} needs a validation part: put data.validation_share=0.2 into `set`")
+        raise UserError(f"{objective} needs a validation part: put data.validation_fraction=0.2 into `set`")
     if job["parameters"] is not None:
         count = _count(recipe, len(manifest.class_names), parts["train"])
         if count > job["parameters"]:
@@ -37,17 +38,17 @@ def run(job):
                 f"over budget: {count:,} trained parameters, budget.parameters={job['parameters']:,}"
             )
     if (folder / "model.keras").exists():
-        recogniser = artefact.load(folder / "model.keras")
+        recognizer = load(folder / "model.keras")
     else:
-        run = training.train(recipe, job["data"], folder, cache=job["cache"], report=_report)
-        recogniser = run.recogniser
-    record = recogniser.about
+        run = training.train(recipe, job["data"], folder, cache=job["cache"], progress=_print_progress)
+        recognizer = run.recognizer
+    record = recognizer.about
     metrics, protocol = dict(record["last_epoch"]), ""
     if not math.isfinite(metrics[objective]):
         return failed(f"{objective} is not a number: lower train.learning_rate, or set train.clipnorm=1")
     if job["test"] and record["data"]["parts"]["test"]:
         scores = evaluation.evaluate(
-            recogniser,
+            recognizer,
             job["data"],
             on_error=recipe.data.on_error,
             max_skipped=recipe.data.max_skipped,
@@ -64,7 +65,7 @@ def run(job):
         "reason": "",
         "metrics": {name: float(value) for name, value in metrics.items()},
         "epochs": len((folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1,
-        "parameters": count_trainable(recogniser.model),
+        "parameters": count_trainable(recognizer.model),
         "seconds": record["seconds"],
         "protocol": protocol,
     }
@@ -90,7 +91,7 @@ def _count(recipe, num_classes, records):
     """Trained weights of a recipe's model, of which nothing is left behind."""
     indexed = ()
     if recipe.skeleton is not None:  # a file shows the number of joints
-        indexed, _ = recipe.input.index(records, on_error="skip", max_skipped=1.0)
+        indexed, _ = recipe.preprocessor.index(records, on_error="skip", max_skipped=1.0)
     count = count_trainable(build_model(recipe, num_classes, indexed))
     keras.backend.clear_session()
     return count
@@ -101,7 +102,7 @@ def count_trainable(model):
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def _report(stage, done, total, text=""):
+def _print_progress(stage, done, total, text=""):
     if stage == "epochs":
         print(f"epoch {done}/{total}  {text}", flush=True)
 

@@ -67,7 +67,7 @@ def motion_of(features, mask):
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class StepNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation by the steps that a mask `(B, T)` leaves. It hands no mask on."""
+    """Batch normalization by the steps that a mask `(B, T)` leaves. It hands no mask on."""
 
     def call(self, inputs, training=None, mask=None):
         if mask is not None:
@@ -122,7 +122,7 @@ def load_weights(model, weights):
         copy_weights(keras.saving.load_model(path, compile=False), model)
     elif path.suffix in (".pth", ".pt", ".tar"):
         report = load_torch(model, path)
-        if report.left or report.missing:
+        if report.unused or report.missing:
             warnings.warn(str(report), stacklevel=3)
     else:
         raise UserError(

@@ -49,7 +49,7 @@ def features_of(inputs, clip, backbone, width, *, shift=None, gate=None):
     """The pooled feature of every frame, `(B, T, D)`.
 
     The frames are a batch to the network. `shift` and `gate` are functions `(name, x) -> x` over clips
-    `(B, T, H, W, C)`; they are applied to the input or to the output, before its batch normalisation, of
+    `(B, T, H, W, C)`; they are applied to the input or to the output, before its batch normalization, of
     the convolutions that TSM and GSM have chosen in this network.
     """
     name, _, layer = backbone.partition(":")

@@ -31,8 +31,8 @@ def frame_gru(
             `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         motion: as in `hman`.
-        normalize: whether every frame's feature is z-normalised with the training set's statistics, kept as
-            the moving averages of a batch normalisation without scale and offset.
+        normalize: whether every frame's feature is z-normalized with the training set's statistics, kept as
+            the moving averages of a batch normalization without scale and offset.
         units: width of the GRU.
         masked: whether there is a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
@@ -53,7 +53,7 @@ def frame_gru(
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     x = _parts.pooled(_parts.motion_of(features, mask) if motion else features)  # (B, T, D)
     if normalize:
-        x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalisation")(
+        x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalization")(
             x, mask=mask
         )
     x = keras.layers.GRU(units, name="temporal")(x, mask=mask)  # (B, units)

@@ -28,8 +28,8 @@ def frame_pool(
         input_shape: `(T, K, K, D)` or `(T, D)` features, default (None, 7, 7, 2048); with a backbone
             `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
-        normalize: whether the mean feature is z-normalised with the training set's statistics, kept as
-            the moving averages of a batch normalisation without scale and offset.
+        normalize: whether the mean feature is z-normalized with the training set's statistics, kept as
+            the moving averages of a batch normalization without scale and offset.
         masked: whether there is a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
@@ -46,7 +46,7 @@ def frame_pool(
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     x = _parts.average(_parts.pooled(features), mask)  # (B, D)
     if normalize:
-        x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalisation")(
+        x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalization")(
             x
         )
     x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(

@@ -20,7 +20,7 @@ def gsm(
     classifier_activation="softmax",
     weights=None,
 ):
-    """Build GSM: `tsn` with ten gate-shift modules, each behind a convolution and before its normalisation.
+    """Build GSM: `tsn` with ten gate-shift modules, each behind a convolution and before its normalization.
 
     Args:
         num_classes: number of classes.

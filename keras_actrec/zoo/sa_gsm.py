@@ -48,7 +48,7 @@ def sa_gsm(
         UserError: for an argument that does not fit.
 
     Reference: Cappuccio and Paliotta, "SA-GSM". Where we differ: gamma, the share of the attention, is
-    trained; the released code leaves it out of the optimiser, so that its attention stays switched off.
+    trained; the released code leaves it out of the optimizer, so that its attention stays switched off.
     """
     num_classes = _parts.check_num_classes(num_classes)
     inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked, gated=True)

@@ -104,7 +104,7 @@ def read_skeleton(dataset, record):
         record: a `Record` of it.
 
     Returns:
-        float32 array `(T, bodies, joints, 3)` in the set's own unit: metres for all but `jhmdb` (pixels)
+        float32 array `(T, bodies, joints, 3)` in the set's own unit: meters for all but `jhmdb` (pixels)
         and `poses` (the estimator's). Bodies that are missing are zeros.
 
     Raises:

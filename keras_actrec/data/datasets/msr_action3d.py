@@ -95,7 +95,7 @@ def msr_action3d(root, *, subset="all", files="557"):
 
 
 def read_skeleton(record):
-    """Joints `(T, 1, 20, 3)` in metres; the fourth column of the file, a confidence, is left out.
+    """Joints `(T, 1, 20, 3)` in meters; the fourth column of the file, a confidence, is left out.
 
     A joint that was not seen is zeros in the file; so is the whole of `a13_s09_e02`.
     """

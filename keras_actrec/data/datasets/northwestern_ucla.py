@@ -125,7 +125,7 @@ def _content(file):
 
 
 def read_skeleton(record):
-    """Joints `(T, 1, 20, 3)` in metres, in the camera's coordinates."""
+    """Joints `(T, 1, 20, 3)` in meters, in the camera's coordinates."""
     readable(record.file)
     try:
         joints = read_json(record.file, dict).get("skeletons")

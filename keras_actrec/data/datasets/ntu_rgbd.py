@@ -87,7 +87,7 @@ def ntu_rgbd(root, *, split="cs", missing=None):
 
 
 def read_skeleton(record):
-    """Joints `(T, 2, 25, 3)` in metres: the body that moves most, then the next one or zeros.
+    """Joints `(T, 2, 25, 3)` in meters: the body that moves most, then the next one or zeros.
 
     Bodies are followed by the number that Kinect gave them and ranked by the variance of their coordinates,
     the authors' own rule. Frames in which a body is missing are zeros.
@@ -107,7 +107,7 @@ def _bodies(path):
 
     The file is text: the number of frames; for each frame the number of bodies; for each body a line of ten
     values, the first its number, the number of joints, and a line of twelve values a joint, the first three
-    its place in metres.
+    its place in meters.
     """
     path = readable(path)
     try:

@@ -73,7 +73,7 @@ def _half(items, rng):
 
 
 def read_skeleton(record):
-    """Joints `(T, 1, 20, 3)` in world coordinates as the file has them, which are taken to be metres."""
+    """Joints `(T, 1, 20, 3)` in world coordinates as the file has them, which are taken to be meters."""
     joints = read_mat(record.file, "SW")  # (20, 3, T)
     if joints.ndim == 2:  # MATLAB drops the last axis of a single frame
         joints = joints[..., None]

@@ -72,7 +72,7 @@ def utkinect(root, *, split="odd_even"):
 
 
 def read_skeleton(record):
-    """Joints `(T, 1, 20, 3)` in metres: the rows of the file whose frame number is in the record's range.
+    """Joints `(T, 1, 20, 3)` in meters: the rows of the file whose frame number is in the record's range.
 
     Some frame numbers stand twice, with joints a little apart; both rows are kept, as steps of time.
     """

@@ -15,7 +15,7 @@ from keras_actrec.errors import UserError
 
 
 @dataclass(frozen=True)
-class ClipInput:
+class ClipPreprocessor:
     """Clips of a video, for models with the input `clip (B, T, H, W, 3)`.
 
     Attributes:
@@ -45,14 +45,12 @@ class ClipInput:
         """What is seen of a video, in words."""
         sampling, transform = self.sampling, self.transform
         step = f", stride {sampling.stride}" if sampling.stride > 1 else ""
-        every = f", 1 frame in {sampling.every}" if sampling.every > 1 else ""
+        kept = f", 1 frame in {sampling.frame_step}" if sampling.frame_step > 1 else ""
         clips = "1 clip" if sampling.num_clips == 1 else f"{sampling.num_clips} clips"
         clips = "all clips" if sampling.method == "sequences" else clips
-        crop = "whole frame" if transform.crop == "none" else "centre crop"
+        crop = "whole frame" if transform.crop == "none" else "center crop"
         crop = crop if transform.num_crops == 1 else f"{transform.num_crops} crops"
-        return (
-            f"{clips} of {sampling.frames} frames ({sampling.method}{step}{every}), {crop} {transform.size}"
-        )
+        return f"{clips} of {sampling.frames} frames ({sampling.method}{step}{kept}), {crop} {transform.size}"
 
     def read(self, path):
         """Read a video: frames uint8 `(T, H, W, 3)` and mask bool `(T,)`. Else a `VideoError`."""
@@ -74,7 +72,7 @@ class ClipInput:
 
     def cached(self, indexed, out, **options):
         """What `index` found, with the frames in a cache below `out`: see `cache_frames`."""
-        return cache_frames(indexed, self.transform, out, every=self.sampling.every, **options)
+        return cache_frames(indexed, self.transform, out, frame_step=self.sampling.frame_step, **options)
 
     def batches(self, indexed, **options):
         """A `ClipDataset` of what `index` found, or of the same in a cache of frames."""
@@ -85,16 +83,16 @@ class ClipInput:
         return ViewDataset(indexed, self._sampling(indexed), self.transform, **options)
 
     def _sampling(self, indexed):
-        """The cache has left out what `every` passes over."""
+        """The cache has left out what `frame_step` passes over."""
         return self.sampling.of_kept() if isinstance(indexed[0][1], CachedVideo) else self.sampling
 
     def to_json(self):
-        """Plain values, for `input_of`."""
+        """Plain values, for `preprocessor_of`."""
         return {"sampling": asdict(self.sampling), "transform": asdict(self.transform)}
 
 
 @dataclass(frozen=True)
-class SkeletonInput:
+class SkeletonPreprocessor:
     """A skeleton sequence, for models with the input `features (B, T, D)`.
 
     Attributes:
@@ -137,12 +135,12 @@ class SkeletonInput:
         return SkeletonDataset(indexed, self.transform, **options)
 
     def to_json(self):
-        """Plain values, for `input_of`."""
+        """Plain values, for `preprocessor_of`."""
         return {"dataset": self.dataset, "transform": asdict(self.transform)}
 
 
-def input_of(values):
+def preprocessor_of(values):
     """The input that `to_json` wrote."""
     if "sampling" in values:
-        return ClipInput(Sampling(**values["sampling"]), ClipTransform(**values["transform"]))
-    return SkeletonInput(values["dataset"], SkeletonTransform(**values["transform"]))
+        return ClipPreprocessor(Sampling(**values["sampling"]), ClipTransform(**values["transform"]))
+    return SkeletonPreprocessor(values["dataset"], SkeletonTransform(**values["transform"]))

@@ -29,7 +29,7 @@ class DeadlinePassed(BaseException):
 
 
 @dataclass
-class Room:
+class StudyRun:
     """Where a study runs: its directory, its data, when its time is up, and by whom.
 
     `worker` is the name of who runs trials here. Trials that are still with others than `workers` are handed
@@ -40,12 +40,12 @@ class Room:
     data: Path
     out: Path
     deadline: float | None = None
-    report: object = None
+    progress: object = None
     worker: str = "tuner0"
     workers: list | None = None
 
     def __post_init__(self):
-        self.report = self.report or (lambda stage, done, total, text="": None)
+        self.progress = self.progress or (lambda stage, done, total, text="": None)
         if self.deadline is None and self.study.budget.study_seconds is not None:
             self.deadline = time.time() + self.study.budget.study_seconds
 
@@ -76,7 +76,7 @@ class Room:
             search()
             self.train_winner()
         except DeadlinePassed:
-            self.report("trials", self.count_ended(), self.study.max_trials, "the time of the study is up")
+            self.progress("trials", self.count_ended(), self.study.max_trials, "the time of the study is up")
         finally:
             reports.write_report(self.study, self.out)
         results.check_any_completed(self.out)
@@ -103,7 +103,7 @@ class Room:
         result = self._run(self.out / "trials" / name, values, overrides, test=self.study.table is not None)
         reports.write_trials(self.study, self.out)
         text = result["reason"] or f"{self.study.objective} {result['metrics'][self.study.objective]:.4f}"
-        self.report("trials", self.count_ended(), self.study.max_trials, f"trial {name}: {text}")
+        self.progress("trials", self.count_ended(), self.study.max_trials, f"trial {name}: {text}")
         return result
 
     def train_winner(self):
@@ -119,7 +119,7 @@ class Room:
             overrides, values = [*best.overrides, f"train.seed={seed}"], {**first.values, results.SEED: seed}
             folder = self.out / "winner" / first.name / f"seed-{seed}"  # with more trials it may be another
             result = self._run(folder, values, overrides, test=True)
-            self.report("winner", place + 1, len(seeds), result["reason"])
+            self.progress("winner", place + 1, len(seeds), result["reason"])
 
     def _run(self, folder, values, overrides, test):
         ended = folder / "result.json"
@@ -146,7 +146,7 @@ class Room:
             "result": str(ended),
         }
         write_json(folder / "job.json", job)
-        with Child("trial", folder / "job.json", folder / "log.txt") as process:
+        with WorkerProcess("trial", folder / "job.json", folder / "log.txt") as process:
             reason = self._watch(process)
         if ended.exists():
             return json.loads(ended.read_text(encoding="utf-8"))
@@ -167,7 +167,7 @@ class Room:
         return None
 
 
-class Child:
+class WorkerProcess:
     """A process of ours for the time of a `with` block, behind which it and its own ones are gone.
 
     It runs `keras_actrec.tuning.MODULE.main` on the same backend and path. Its standard input is a pipe that

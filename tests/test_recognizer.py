@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import keras_actrec
-from keras_actrec import artefact, zoo
-from keras_actrec.artefact import Recogniser
+from keras_actrec import recognizer as module
+from keras_actrec import zoo
 from keras_actrec.data import (
-    ClipInput,
+    ClipPreprocessor,
     ClipTransform,
     Sampling,
     VideoError,
@@ -23,12 +23,13 @@ from keras_actrec.data import (
     write_synthetic,
 )
 from keras_actrec.errors import UserError
+from keras_actrec.recognizer import Recognizer
 
 CLASSES = ("grow", "shrink", "Füße")
 SAMPLING = Sampling(6, "contiguous", 1, 2)
 TRANSFORM = ClipTransform(32, crop="none")
-INPUT = ClipInput(SAMPLING, TRANSFORM)
-ABOUT = {"recipe": {"data": {"test_share": 0.5}}, "data": {"sha256": "abc"}, "seconds": 1.5}
+INPUT = ClipPreprocessor(SAMPLING, TRANSFORM)
+ABOUT = {"recipe": {"data": {"test_fraction": 0.5}}, "data": {"sha256": "abc"}, "seconds": 1.5}
 OTHERS = sorted({"jax", "torch", "tensorflow"} - {keras.backend.backend()})
 
 ANSWERS = """
@@ -36,10 +37,10 @@ import sys
 import numpy as np
 import keras_actrec
 
-recogniser = keras_actrec.load(sys.argv[1])
+recognizer = keras_actrec.load(sys.argv[1])
 inputs = dict(np.load(sys.argv[2]))
-np.save(sys.argv[3], recogniser.model.predict(inputs, verbose=0))
-print(recogniser.class_names)
+np.save(sys.argv[3], recognizer.model.predict(inputs, verbose=0))
+print(recognizer.class_names)
 """
 
 
@@ -47,7 +48,7 @@ print(recogniser.class_names)
 def videos(tmp_path_factory):
     """A clip of 8 frames, of which the sampling sees 4 and pads 2."""
     folder = tmp_path_factory.mktemp("videos")
-    write_synthetic(folder, clips_per_class=1, size=32, frames=8, test_share=0)
+    write_synthetic(folder, clips_per_class=1, size=32, frames=8, test_fraction=0)
     return folder
 
 
@@ -70,7 +71,7 @@ def hman():
         weight.assign(rng.normal(0, 0.5, weight.shape))
     for weight in model.get_layer("motion_scale").weights:  # the moving mean and variance
         weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-    return Recogniser(model, CLASSES, INPUT, ABOUT)
+    return Recognizer(model, CLASSES, INPUT, ABOUT)
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +83,18 @@ def file(hman, tmp_path_factory):
 
 @pytest.fixture
 def small():
-    """A recogniser without a mask, quick to build."""
+    """A recognizer without a mask, quick to build."""
     clip = keras.Input((None, 32, 32, 3), name="clip")
     x = keras.layers.GlobalAveragePooling3D()(keras.layers.Rescaling(1 / 255)(clip))
     x = keras.layers.Dense(3, activation="softmax")(x)
-    return Recogniser(keras.Model(clip, x, name="small"), CLASSES, ClipInput(Sampling(4), TRANSFORM), ABOUT)
+    return Recognizer(
+        keras.Model(clip, x, name="small"), CLASSES, ClipPreprocessor(Sampling(4), TRANSFORM), ABOUT
+    )
 
 
-def inputs(recogniser, videos):
+def inputs(recognizer, videos):
     read = [
-        recogniser.read(videos / kind / f"{kind}_000.mp4") for kind in ("grow", "move_left", "turn_clockwise")
+        recognizer.read(videos / kind / f"{kind}_000.mp4") for kind in ("grow", "move_left", "turn_clockwise")
     ]
     clips, masks = zip(*read, strict=True)
     return {"clip": np.stack(clips), "mask": np.stack(masks)}
@@ -117,7 +120,7 @@ def test_a_file_gives_the_same_probabilities_in_a_fresh_process_on_another_backe
 def test_names_sampling_transform_and_record_travel(file):
     loaded = keras_actrec.load(file)
     assert loaded.class_names == CLASSES
-    assert loaded.input == INPUT
+    assert loaded.preprocessor == INPUT
     assert loaded.about == ABOUT
     assert loaded.masked
 
@@ -153,15 +156,15 @@ def test_a_video_is_read_as_the_sampling_and_the_transform_say(hman, videos):
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_the_answer_to_a_video_is_every_class_best_first(hman, small, masked, videos):
-    recogniser, path = (hman if masked else small), videos / "grow" / "grow_000.mp4"
-    answers = recogniser.predict_video(path)
-    frames, mask = recogniser.read(path)
+    recognizer, path = (hman if masked else small), videos / "grow" / "grow_000.mp4"
+    answers = recognizer.predict_video(path)
+    frames, mask = recognizer.read(path)
     batch = {"clip": frames[None], "mask": mask[None]} if masked else frames[None]
-    expected = dict(zip(CLASSES, recogniser.model.predict_on_batch(batch)[0], strict=True))
+    expected = dict(zip(CLASSES, recognizer.model.predict_on_batch(batch)[0], strict=True))
     assert [score for _, score in answers] == sorted((float(x) for x in expected.values()), reverse=True)
     assert all(score == pytest.approx(float(expected[name])) for name, score in answers)
     assert sum(score for _, score in answers) == pytest.approx(1, abs=1e-5)
-    assert recogniser.predict_video(path, top=2) == answers[:2]
+    assert recognizer.predict_video(path, top=2) == answers[:2]
 
 
 def test_padding_changes_nothing_where_the_model_takes_a_mask(hman, videos):
@@ -253,7 +256,7 @@ class Interrupt:
 def test_an_interrupted_save_leaves_the_old_file(small, file, tmp_path, monkeypatch):
     path = shutil.copy(file, tmp_path / "model.keras")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(artefact, "json", Interrupt())  # after the model, before the names
+        patch.setattr(module, "json", Interrupt())  # after the model, before the names
         small.save(path)
     assert path.read_bytes() == file.read_bytes()
     small.save(path)  # the next one is not disturbed by what was left

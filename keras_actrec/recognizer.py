@@ -11,8 +11,15 @@ import numpy as np
 
 from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
 from keras_actrec._files import replacing
-from keras_actrec.checkpoints import load_torch, recognise_torch
-from keras_actrec.data import ClipInput, ClipTransform, Record, Sampling, SkeletonInput, input_of
+from keras_actrec.checkpoints import identify_checkpoint, load_torch
+from keras_actrec.data import (
+    ClipPreprocessor,
+    ClipTransform,
+    Record,
+    Sampling,
+    SkeletonPreprocessor,
+    preprocessor_of,
+)
 from keras_actrec.errors import UserError
 
 _ENTRY = "keras_actrec.json"  # beside Keras' own entries in the archive, which ignore it
@@ -20,20 +27,21 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Recogniser:
+class Recognizer:
     """A model that knows its classes and how to look at a video.
 
     Attributes:
         model: `keras.Model`, clips `(B, T, H, W, 3)`, RGB, 0-255, or sequences `(B, T, D)`, to probabilities
             `(B, C)`.
         class_names: name of every class id.
-        input: a `ClipInput` or a `SkeletonInput`: what of a file the model sees, and in which form.
+        preprocessor: a `ClipPreprocessor` or a `SkeletonPreprocessor`: what of a file the model sees, and
+            in which form.
         about: what else the file says: the recipe, versions, the training data's hash.
     """
 
     model: keras.Model
     class_names: tuple
-    input: ClipInput | SkeletonInput
+    preprocessor: ClipPreprocessor | SkeletonPreprocessor
     about: dict = field(default_factory=dict)
 
     @property
@@ -47,7 +55,7 @@ class Recogniser:
         Raises:
             VideoError: a file that cannot be used.
         """
-        return self.input.read(path)
+        return self.preprocessor.read(path)
 
     def batch(self, steps, mask=None):
         """Model inputs from the frames `(T, H, W, 3)` or steps `(T, D)` of one clip, as `read` gives them.
@@ -56,11 +64,11 @@ class Recogniser:
             UserError: for frames of another size.
         """
         steps = np.asarray(steps)
-        self.input.check(steps)
+        self.preprocessor.check(steps)
         if not self.masked:
             return steps[None]
         mask = np.ones(len(steps), bool) if mask is None else np.asarray(mask)
-        return {self.input.name: steps[None], "mask": mask[None]}
+        return {self.preprocessor.name: steps[None], "mask": mask[None]}
 
     def predict_video(self, path, top=None):
         """Name what a video shows: with several clips or crops, by the mean of what they show.
@@ -75,9 +83,9 @@ class Recogniser:
         Raises:
             VideoError: a video that does not decode.
         """
-        if self.input.has_views:
-            indexed, _ = self.input.index([Record(Path(path), str(path), 0)])
-            views, _ = self.input.views(indexed, masked=self.masked)[0]
+        if self.preprocessor.has_views:
+            indexed, _ = self.preprocessor.index([Record(Path(path), str(path), 0)])
+            views, _ = self.preprocessor.views(indexed, masked=self.masked)[0]
         else:
             views = self.batch(*self.read(path))
         scores = np.mean(self.model.predict_on_batch(views), axis=0)
@@ -92,7 +100,7 @@ class Recogniser:
         about = {
             "format": _FORMAT,
             "class_names": list(self.class_names),
-            "input": self.input.to_json(),
+            "preprocessor": self.preprocessor.to_json(),
             "about": self.about,
         }
         with replacing(path) as beside:
@@ -102,13 +110,13 @@ class Recogniser:
 
 
 def load(path):
-    """Open a `.keras` file written by `Recogniser.save`, on any backend.
+    """Open a `.keras` file written by `Recognizer.save`, on any backend.
 
     Args:
         path: the file.
 
     Returns:
-        A `Recogniser`.
+        A `Recognizer`.
 
     Raises:
         UserError: where the file is missing, broken, or a Keras model without class names.
@@ -126,7 +134,7 @@ def load(path):
     except KeyError as error:
         raise UserError(
             f"{path} is a Keras model without class names and sampling: "
-            "save it with keras_actrec's Recogniser.save"
+            "save it with keras_actrec's Recognizer.save"
         ) from error
     if about["format"] > _FORMAT:
         raise UserError(
@@ -136,32 +144,32 @@ def load(path):
         model = keras.saving.load_model(path, compile=False)
     except zipfile.BadZipFile as error:
         raise UserError(f"{path} is damaged ({error}): copy or train it again") from error
-    return Recogniser(
+    return Recognizer(
         model=model,
         class_names=tuple(about["class_names"]),
-        input=input_of(about["input"]),
+        preprocessor=preprocessor_of(about["preprocessor"]),
         about=about["about"],
     )
 
 
 def from_torch(path, *, frames=8, size=None, class_names=None):
-    """Make a recogniser of a torch checkpoint of the official GSM, SA-GSM, TSM or TSN code.
+    """Make a recognizer of a torch checkpoint of the official GSM, SA-GSM, TSM or TSN code.
 
     Args:
-        path: the checkpoint; see `checkpoints.recognise_torch` for what tells its model.
+        path: the checkpoint; see `checkpoints.identify_checkpoint` for what tells its model.
         frames: frames of a clip, one from each of as many segments; the file does not say.
         size: side of the frames in pixels, default 229 for InceptionV3 and 224 for the others.
         class_names: a name for every class, default "class 0", "class 1", ...
 
     Returns:
-        A `Recogniser` and the `checkpoints.LoadReport`.
+        A `Recognizer` and the `checkpoints.LoadReport`.
 
     Raises:
         UserError: for a file that cannot be read, is of another network or lacks a weight of its model, and
             for another number of names than classes.
     """
     path = Path(path)
-    found = recognise_torch(path)
+    found = identify_checkpoint(path)
     if size is None:
         size = 229 if found.backbone == "inception_v3" else 224
     if class_names is None:
@@ -175,5 +183,7 @@ def from_torch(path, *, frames=8, size=None, class_names=None):
     report = load_torch(model, path, complete=True)
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    about = {"checkpoint": {**asdict(found), "file": path.name, "sha256": sha256, "left": list(report.left)}}
-    return Recogniser(model, names, ClipInput(Sampling(frames), ClipTransform(size)), about), report
+    about = {
+        "checkpoint": {**asdict(found), "file": path.name, "sha256": sha256, "unused": list(report.unused)}
+    }
+    return Recognizer(model, names, ClipPreprocessor(Sampling(frames), ClipTransform(size)), about), report

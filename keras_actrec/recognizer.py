@@ -5,6 +5,7 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,9 +22,10 @@ from keras_actrec.data import (
     preprocessor_of,
 )
 from keras_actrec.errors import UserError
+from keras_actrec.zoo import ModelSpec
 
 _ENTRY = "keras_actrec.json"  # beside Keras' own entries in the archive, which ignore it
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,19 @@ class Recognizer:
         class_names: name of every class id.
         preprocessor: a `ClipPreprocessor` or a `SkeletonPreprocessor`: what of a file the model sees, and
             in which form.
+        spec: what the model is; by default what `zoo.spec` knows of it.
         about: what else the file says: the recipe, versions, the training data's hash.
     """
 
     model: keras.Model
     class_names: tuple
     preprocessor: ClipPreprocessor | SkeletonPreprocessor
-    about: dict = field(default_factory=dict)
+    spec: ModelSpec | None = None
+    about: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def masked(self):
-        """Whether the model takes a mask of the frames that count."""
-        return isinstance(self.model.input, dict)
+    def __post_init__(self) -> None:
+        if self.spec is None:
+            object.__setattr__(self, "spec", zoo.spec(self.model))
 
     def read(self, path):
         """Read a file as the model wants it: frames uint8 `(T, H, W, 3)`, or steps, and mask bool `(T,)`.
@@ -65,7 +68,7 @@ class Recognizer:
         """
         steps = np.asarray(steps)
         self.preprocessor.check(steps)
-        if not self.masked:
+        if not self.spec.masked:
             return steps[None]
         mask = np.ones(len(steps), bool) if mask is None else np.asarray(mask)
         return {self.preprocessor.name: steps[None], "mask": mask[None]}
@@ -85,7 +88,7 @@ class Recognizer:
         """
         if self.preprocessor.has_views:
             indexed, _ = self.preprocessor.index([Record(Path(path), str(path), 0)])
-            views, _ = self.preprocessor.views(indexed, masked=self.masked)[0]
+            views, _ = self.preprocessor.views(indexed, masked=self.spec.masked)[0]
         else:
             views = self.batch(*self.read(path))
         scores = np.mean(self.model.predict_on_batch(views), axis=0)
@@ -100,6 +103,7 @@ class Recognizer:
         about = {
             "format": _FORMAT,
             "class_names": list(self.class_names),
+            "spec": self.spec.to_json(),
             "preprocessor": self.preprocessor.to_json(),
             "about": self.about,
         }
@@ -140,6 +144,8 @@ def load(path):
         raise UserError(
             f"{path} was written by a newer keras_actrec: upgrade with pip install -U keras_actrec"
         )
+    if about["format"] < _FORMAT:
+        raise UserError(f"{path} was written by a keras_actrec before 0.1.0: train or convert it again")
     try:
         model = keras.saving.load_model(path, compile=False)
     except zipfile.BadZipFile as error:
@@ -148,6 +154,7 @@ def load(path):
         model=model,
         class_names=tuple(about["class_names"]),
         preprocessor=preprocessor_of(about["preprocessor"]),
+        spec=ModelSpec.from_json(about["spec"]),
         about=about["about"],
     )
 
@@ -186,4 +193,7 @@ def from_torch(path, *, frames=8, size=None, class_names=None):
     about = {
         "checkpoint": {**asdict(found), "file": path.name, "sha256": sha256, "unused": list(report.unused)}
     }
-    return Recognizer(model, names, ClipPreprocessor(Sampling(frames), ClipTransform(size)), about), report
+    recognizer = Recognizer(
+        model, names, ClipPreprocessor(Sampling(frames), ClipTransform(size)), about=about
+    )
+    return recognizer, report

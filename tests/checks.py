@@ -287,7 +287,7 @@ def check_model(name, arguments, tmp_path):
     for count in (1, 0, -3, 2.5, True):
         with pytest.raises(UserError, match="^`num_classes` must be a whole number of at least 2. Received"):
             zoo.build(name, count, **arguments)
-    wrong = f"^{name} has no argument 'input_shapes'. Did you mean 'input_shape'?"
+    wrong = f"^{name} has no argument 'input_shapes'; did you mean 'input_shape'\\?$"
     with pytest.raises(UserError, match=wrong):
         zoo.build(name, 3, input_shapes=())
 

@@ -58,7 +58,7 @@ def test_the_parameters_are_as_many_as_the_card_says(name):
     ],
 )
 def test_the_multiply_adds_are_those_of_the_authors_networks(name, backbone, published):
-    default = zoo.arguments_of(name)["backbone"]
+    default = zoo.spec(name).arguments["backbone"]
     wanted = f'{name}(174, backbone="{backbone}")' if backbone != default else f"{name}(174)"
     counted = {call: float(operations) for call, _, _, operations in rows(name)}
     assert counted[wanted] == pytest.approx(published, rel=0.01)

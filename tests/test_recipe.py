@@ -419,7 +419,7 @@ def test_the_listed_recipes_are_the_files_in_the_zoo():
 def test_every_recipe_of_the_library_is_valid_and_lies_with_its_model(path):
     recipe = read_recipe(path)
     assert recipe.model.name == path.parent.name
-    assert set(recipe.model.arguments) <= set(zoo.arguments_of(recipe.model.name))
+    assert set(recipe.model.arguments) <= set(zoo.spec(recipe.model.name).arguments)
     assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
 
 

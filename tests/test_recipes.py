@@ -59,7 +59,7 @@ def shrunk(file):
     """The recipe as it is, and the values of a small one."""
     values = tomllib.loads(file.read_text(encoding="utf-8"))
     model = values["model"]
-    arguments = zoo.arguments_of(model["name"])
+    arguments = zoo.spec(model["name"]).arguments
     model |= {name: size for name, size in SMALL.items() if name in arguments}
     model.pop("weights", None)  # nothing is downloaded
     if arguments.get("backbone", "") is not None:

@@ -214,7 +214,7 @@ def table(**train):
 
 
 def made(batches=100, weights=(), **train):
-    return optimizer_of(table(**train), table(**train).learning_rate, batches, weights)
+    return optimizer_of(table(**train), batches, weights)
 
 
 @pytest.mark.parametrize(

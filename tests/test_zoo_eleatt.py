@@ -92,7 +92,7 @@ def test_the_answer_is_the_softmax_of_the_mean_logit_of_the_steps_that_are_there
 
 def test_the_baseline_is_the_model_without_gates():
     model, baseline = randomize(small(attention_layers=[])), small("stacked_rnn")
-    zoo.copy_weights(model, baseline)
+    baseline.set_weights(model.get_weights())
     close(baseline(CLIPS), model(CLIPS), 0)
 
 
@@ -108,7 +108,7 @@ def test_a_backbone_in_front_gives_what_its_features_give():
     clips = RNG.uniform(size=(2, 4, 4, 4, 3)).astype("float32")
     on_clips = randomize(small(input_shape=(None, 4, 4, 3), backbone=frames))
     on_features = small()
-    zoo.copy_weights(on_clips, on_features)
+    on_features.set_weights(on_clips.get_weights()[len(frames.weights) :])
     features = np.stack([numpy(frames(clips[:, t])).mean((1, 2)) for t in range(4)], axis=1)
     close(on_clips(clips), on_features(features))
 

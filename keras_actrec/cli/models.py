@@ -13,7 +13,7 @@ def models():
     table = Table(Column("model", no_wrap=True), "what it is", Column("recipes", no_wrap=True))
     recipes = training.list_recipes()
     for name in zoo.list_models():
-        about = inspect.getdoc(zoo.builder(name)).splitlines()[0].removeprefix("Build ")
+        about = inspect.getdoc(zoo.spec(name).builder).splitlines()[0].removeprefix("Build ")
         table.add_row(name, about, "\n".join(recipe for recipe in recipes if recipe.startswith(f"{name}/")))
     Console().print(table)
     print(f"backbones: {', '.join(backbones.list_backbones())}")

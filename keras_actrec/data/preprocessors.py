@@ -1,4 +1,8 @@
-"""How a model looks at a file: which part of it, and in which form."""
+"""How a model looks at a file: which part of it, and in which form.
+
+`ClipPreprocessor` and `SkeletonPreprocessor` have the same methods: nobody outside of this package asks which
+of them it has.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,7 +10,8 @@ from pathlib import Path
 from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import index_skeletons, read_skeleton
 from keras_actrec.data.decode import index_videos, probe, read_frames
-from keras_actrec.data.loader import ClipDataset, SkeletonDataset, ViewDataset
+from keras_actrec.data.extract import extract_features
+from keras_actrec.data.loader import ClipDataset, FeatureDataset, SkeletonDataset, ViewDataset
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonTransform
@@ -27,6 +32,13 @@ class ClipPreprocessor:
     transform: ClipTransform
 
     name = "clip"
+    cacheable = True  # whether something is computed once of a file
+    whole = "clip.short='stretch'"  # what to set in a recipe for samples without padding
+
+    @property
+    def is_random(self):
+        """Whether frames are changed at random in training."""
+        return self.transform.is_random
 
     @property
     def masks(self):
@@ -66,13 +78,33 @@ class ClipPreprocessor:
                 f"Received: shape {frames.shape}; `read(path)` sizes them"
             )
 
+    def check_classes(self, num_classes):
+        """Refuse a swap of classes of which the data has fewer."""
+        foreign = [label for pair in self.transform.swap for label in pair if label >= num_classes]
+        if foreign:
+            raise UserError(f"clip.swap names class {foreign[0]}, but there are {num_classes}, from 0 on")
+
     def index(self, records, **options):
         """`index_videos`."""
         return index_videos(records, **options)
 
+    def shape(self, indexed):
+        """Shape of a sample, `(T, H, W, 3)`, without the batch; what `index` found does not change it."""
+        return (self.sampling.frames, self.transform.size, self.transform.size, 3)
+
     def cached(self, indexed, out, **options):
         """What `index` found, with the frames in a cache below `out`: see `cache_frames`."""
         return cache_frames(indexed, self.transform, out, frame_step=self.sampling.frame_step, **options)
+
+    def extracted(self, indexed, out, *, backbone, **options):
+        """What `index` found, with the features that a network gives of it: see `extract_features`."""
+        return extract_features(
+            indexed, backbone, transform=self.transform, out=out, stride=self.sampling.frame_step, **options
+        )
+
+    def feature_batches(self, extracted, **options):
+        """A `FeatureDataset` of what `extracted` gave."""
+        return FeatureDataset(extracted, self.sampling.of_kept(), **options)
 
     def batches(self, indexed, **options):
         """A `ClipDataset` of what `index` found, or of the same in a cache of frames."""
@@ -104,6 +136,9 @@ class SkeletonPreprocessor:
     transform: SkeletonTransform
 
     name = "features"
+    cacheable = False
+    is_random = False
+    whole = "skeleton.length='resample'"
     has_views = False
 
     @property
@@ -126,9 +161,18 @@ class SkeletonPreprocessor:
         if sequence.ndim != 2:
             raise UserError(f"this model takes sequences (T, D). Received: shape {sequence.shape}")
 
+    def check_classes(self, num_classes):
+        """Nothing depends on the classes."""
+
     def index(self, records, *, audit=None, **options):
         """`index_skeletons`; it reads every file anyway, so an audit does not shorten it."""
         return index_skeletons(records, self.dataset, **options)
+
+    def shape(self, indexed):
+        """Shape of a sample, `(T, D)`, without the batch: D follows from the joints that `index` found."""
+        _, joints = indexed[0]
+        sequence, _ = self.transform(joints)
+        return sequence.shape
 
     def batches(self, indexed, **options):
         """A `SkeletonDataset` of what `index` found."""

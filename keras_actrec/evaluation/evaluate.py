@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_actrec._files import replacing, write_json
 from keras_actrec.data import (
-    ClipPreprocessor,
     read_audit,
     read_set,
     split_manifest,
@@ -225,11 +224,11 @@ def evaluate(
     )
     if not indexed:
         raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
-    if cache is not None and isinstance(recognizer.preprocessor, ClipPreprocessor):
+    if cache is not None and recognizer.preprocessor.cacheable:
         indexed = recognizer.preprocessor.cached(
-            indexed, cache, index=None, progress=lambda done, total: progress("features", done, total, part)
+            indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
         )
-    options = {"masked": recognizer.masked, "workers": workers}
+    options = {"masked": recognizer.spec.masked, "workers": workers}
     several = recognizer.preprocessor.has_views
     if several:
         dataset = recognizer.preprocessor.views(indexed, **options)

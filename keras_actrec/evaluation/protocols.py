@@ -1,11 +1,9 @@
 """How a test looks at a video, by the name of the paper that tests so."""
 
-import difflib
 from dataclasses import dataclass, field, replace
 
-import keras
-
-from keras_actrec.data import ClipPreprocessor
+from keras_actrec import zoo
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 
 _AVERAGES = {
@@ -47,20 +45,19 @@ class Protocol:
     def of(self, recognizer):
         """The recognizer that looks at files as the protocol says.
 
-        Where the frames of a clip become more or larger, the model is built again for them with the same
-        weights.
+        Where the frames of a clip become more or larger, the model's layers take them on another input.
 
         Raises:
             UserError: for a model that cannot be tested so.
         """
-        if self.steps and not _has_steps(recognizer.model):
+        if self.steps and not recognizer.spec.per_step:
             raise UserError(
                 f"protocol {self.name} averages the answers of all steps, and {recognizer.model.name} "
                 "gives one answer a clip: choose another protocol"
             )
         if not (self.sampling or self.transform or self.full_resolution):
             return recognizer
-        if not isinstance(recognizer.preprocessor, ClipPreprocessor):
+        if recognizer.preprocessor.name != "clip":
             raise UserError(
                 f"protocol {self.name} is about clips of videos, and {recognizer.model.name} sees skeletons: "
                 "leave it out"
@@ -69,17 +66,21 @@ class Protocol:
         changes = dict(self.transform)
         if self.full_resolution:
             changes["size"] = changes["short_side"] = transform.size * 256 // 224
-        seen = ClipPreprocessor(replace(sampling, **self.sampling), replace(transform, **changes))
+        seen = replace(
+            recognizer.preprocessor,
+            sampling=replace(sampling, **self.sampling),
+            transform=replace(transform, **changes),
+        )
         model = recognizer.model
         if (seen.sampling.frames, seen.transform.size) != (sampling.frames, transform.size):
-            model = _built_for(model, seen, self.name)
-        return replace(recognizer, model=model, input=seen)
+            model = _resized(model, seen, self.name)
+        return replace(recognizer, model=model, preprocessor=seen)
 
     def words(self, recognizer):
         """What is stamped into a result of `recognizer`, which is what `of` has returned."""
         name = f"{self.name}: " if self.name else ""
         # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
-        steps = ", mean of the steps' probabilities" if _has_steps(recognizer.model) else ""
+        steps = ", mean of the steps' probabilities" if recognizer.spec.per_step else ""
         views = f", {_AVERAGES[self.average]}" if recognizer.preprocessor.has_views else ""
         return f"{name}{recognizer.preprocessor.protocol}{steps}{views}"
 
@@ -135,33 +136,17 @@ def find_protocol(protocol):
     if protocol is None:
         return Protocol()
     if protocol not in PROTOCOLS:
-        near = difflib.get_close_matches(str(protocol), PROTOCOLS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(PROTOCOLS)}"
-        raise UserError(f"there is no protocol {protocol!r}: {hint}")
+        raise UserError(f"there is no protocol {protocol!r}: {did_you_mean(protocol, PROTOCOLS)}")
     return PROTOCOLS[protocol]
 
 
-def _has_steps(model):
-    return model.layers[-1].name == "average"
-
-
-def _built_for(model, seen, name):
+def _resized(model, seen, name):
     """The model for other clips. Its weights do not depend on them, or there is an error."""
-    size = seen.transform.size
-    shape = (seen.sampling.frames, size, size, 3)
-    inputs = model.input if isinstance(model.input, dict) else {"clip": model.input}
-    if all(have in (None, want) for have, want in zip(inputs["clip"].shape[1:], shape, strict=True)):
-        return model
-    shapes = {"clip": shape, "mask": shape[:1]}
-    inputs = {key: keras.Input(shapes[key], name=key, dtype=tensor.dtype) for key, tensor in inputs.items()}
+    shape = seen.shape(())
     try:
-        built = keras.models.clone_model(
-            model, input_tensors=inputs if isinstance(model.input, dict) else inputs["clip"]
-        )
-        built.set_weights(model.get_weights())
+        return zoo.resized(model, shape)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"protocol {name} shows clips of {' x '.join(map(str, shape[:3]))}, and {model.name} takes only "
             "those it was built for: choose another protocol"
         ) from error
-    return built

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
+from keras_actrec import zoo
 from keras_actrec.errors import UserError
 
 
@@ -67,8 +68,7 @@ class Explanation:
 def explain(recognizer, path, true_label=None):
     """Runs a model on one video and keeps what its layers did.
 
-    Read are the layers `temporal` (an `AttentiveRNN` with `return_trace=True`) and `classifier` (the
-    probabilities at every step), as `hman`, `lstm_attention`, `conv_attention` and `cham` have them.
+    What a model can show is its `spec.trace`; `hman`, `lstm_attention`, `conv_attention` and `cham` have one.
 
     Args:
         recognizer: what `keras_actrec.load` returns.
@@ -79,11 +79,11 @@ def explain(recognizer, path, true_label=None):
         An `Explanation`.
 
     Raises:
-        UserError: a model without these layers or with an attention that is not on a square of cells, or a
+        UserError: a model without a trace or with an attention that is not on a square of cells, or a
             `true_label` that is no class.
         VideoError: a video that does not decode.
     """
-    tracer = _tracer(recognizer.model)
+    tracer = _tracer(recognizer)
     frames, mask = recognizer.read(path)
     seen = tracer.predict_on_batch(recognizer.batch(frames, mask))
     seen = {name: np.asarray(value[0], "float32") for name, value in seen.items()}
@@ -108,32 +108,11 @@ def explain(recognizer, path, true_label=None):
 
 
 # A model of the same layers with more outputs, compiled by the backend once and not for every clip.
-_TRACERS = WeakKeyDictionary()
+_TRACERS: WeakKeyDictionary[keras.Model, keras.Model] = WeakKeyDictionary()
 
 
-def _tracer(model):
+def _tracer(recognizer):
+    model = recognizer.model
     if model not in _TRACERS:
-        layers = {layer.name: layer for layer in model.layers}
-        trace = _trace(layers["temporal"]) if "temporal" in layers else {}
-        if not trace or "classifier" not in layers:
-            raise UserError(
-                f"`{model.name}` has no attention or boundaries to explain; hman, lstm_attention, "
-                "conv_attention and cham have: a layer `temporal` with `return_trace=True`"
-            )
-        locations = trace["attention"].shape[-1] if "attention" in trace else 1
-        if math.isqrt(locations) ** 2 != locations:
-            raise UserError(
-                f"`{model.name}` looks at {locations} locations, which are no square of cells to draw"
-            )
-        outputs = {**trace, "steps": layers["classifier"].output, "scores": model.output}
-        _TRACERS[model] = keras.Model(model.input, outputs)
+        _TRACERS[model] = zoo.traced(model, recognizer.spec)
     return _TRACERS[model]
-
-
-def _trace(layer):
-    if not getattr(layer, "return_trace", False):
-        return {}
-    # Keras keeps the dict that the layer returned as a list, sorted by key; states, if any, come after it.
-    names = sorted({"output", *getattr(layer.cell, "trace_sizes", {})})
-    trace = dict(zip(names, keras.tree.flatten(layer.output), strict=False))
-    return {name: trace[name] for name in ("attention", "boundaries", "temperature") if name in trace}

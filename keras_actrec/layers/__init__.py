@@ -16,9 +16,12 @@ from keras_actrec.layers.gate_shift import GateShift
 from keras_actrec.layers.gumbel_hard_attention import GumbelHardAttention
 from keras_actrec.layers.hm_rnn import HMRNN
 from keras_actrec.layers.hm_rnn_cell import HMRNNCell
+from keras_actrec.layers.last_step import LastStep
 from keras_actrec.layers.reinforce_attention import ReinforceAttention
 from keras_actrec.layers.self_attention_2d import SelfAttention2D
+from keras_actrec.layers.slow_rnn import SlowRNN
 from keras_actrec.layers.soft_attention import SoftAttention
+from keras_actrec.layers.step_normalization import StepNormalization
 from keras_actrec.layers.temporal_shift import TemporalShift
 from keras_actrec.layers.temporal_skip import TemporalSkip
 from keras_actrec.layers.unfold_time import UnfoldTime
@@ -44,9 +47,12 @@ __all__ = [
     "GateShift",
     "GumbelHardAttention",
     "HMRNNCell",
+    "LastStep",
     "ReinforceAttention",
     "SelfAttention2D",
+    "SlowRNN",
     "SoftAttention",
+    "StepNormalization",
     "TemporalShift",
     "TemporalSkip",
     "UnfoldTime",

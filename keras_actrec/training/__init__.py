@@ -1,8 +1,7 @@
 """From a recipe and a folder of videos to a run directory with a model."""
 
-from keras_actrec.training.fit import Run, train
-from keras_actrec.training.learner import caching
 from keras_actrec.training.optimizers import RPROP, SGD, AdamL2, RMSpropL2
+from keras_actrec.training.prepare import caching
 from keras_actrec.training.recipe import (
     Recipe,
     find_recipe,
@@ -11,6 +10,7 @@ from keras_actrec.training.recipe import (
     read_recipe,
     recipe_name,
 )
+from keras_actrec.training.run import Run, train
 from keras_actrec.training.schedules import warmup_cosine
 
 __all__ = [

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_actrec.errors import UserError
+from keras_actrec.training.schedules import learning_rate_of
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -168,17 +169,16 @@ class RMSpropL2(_L2, keras.optimizers.RMSprop):
     """
 
 
-def optimizer_of(table, learning_rate, batches, weights):
+def optimizer_of(table, batches, weights):
     """The optimizer that `[train]` names.
 
     Args:
         table: a `TrainTable`.
-        learning_rate: a number or a schedule.
         batches: number of batches an epoch.
         weights: the weights that will be trained.
     """
     options = {
-        "learning_rate": learning_rate,
+        "learning_rate": learning_rate_of(table, batches),
         "clipnorm": table.clipnorm,
         "global_clipnorm": table.global_clipnorm,
         "clipvalue": table.clipvalue,

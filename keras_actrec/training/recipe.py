@@ -120,7 +120,7 @@ def _other_table(dataset, table):
 
 def _check_values(model):
     """Check the arguments' types against the builder's defaults, and that none is what training decides."""
-    defaults = zoo.arguments_of(model.name)
+    defaults = zoo.spec(model.name).arguments
     for name, value in model.arguments.items():
         if name in _DECIDED:
             raise UserError(f"{name!r} cannot be set here, {_DECIDED[name]}; leave it out")

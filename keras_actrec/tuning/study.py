@@ -14,8 +14,7 @@ import pydantic
 
 from keras_actrec.errors import UserError
 from keras_actrec.training import find_recipe, read_recipe, train
-from keras_actrec.training.fit import read_data
-from keras_actrec.training.learner import build_model
+from keras_actrec.training.prepare import build_model, read_data
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.results import SEED
 from keras_actrec.tuning.space import Axis, Space, overrides_of
@@ -170,7 +169,7 @@ class Study(StudyTable):
             manifest, parts = read_data(recipe.data, data)
             try:
                 indexed, _ = recipe.preprocessor.index(parts["train"][:1])
-                model = build_model(recipe, len(manifest.class_names), indexed)
+                model, _ = build_model(recipe, len(manifest.class_names), indexed)
             except UserError as error:
                 refused.append(f"{' '.join(overrides)}: {error}")
                 continue

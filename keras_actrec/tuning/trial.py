@@ -14,8 +14,7 @@ from keras_actrec import evaluation, training
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import load
-from keras_actrec.training.fit import read_data
-from keras_actrec.training.learner import build_model
+from keras_actrec.training.prepare import build_model, read_data
 
 
 def run(job):
@@ -89,10 +88,8 @@ def end_with_parent():
 
 def _count(recipe, num_classes, records):
     """Trained weights of a recipe's model, of which nothing is left behind."""
-    indexed = ()
-    if recipe.skeleton is not None:  # a file shows the number of joints
-        indexed, _ = recipe.preprocessor.index(records, on_error="skip", max_skipped=1.0)
-    count = count_trainable(build_model(recipe, num_classes, indexed))
+    indexed, _ = recipe.preprocessor.index(records[:1])  # which shows the number of joints
+    count = count_trainable(build_model(recipe, num_classes, indexed)[0])
     keras.backend.clear_session()
     return count
 

@@ -1,7 +1,7 @@
 """Models: one builder a file, from arguments to an uncompiled functional `keras.Model`."""
 
-from keras_actrec.zoo._parts import copy_weights
-from keras_actrec.zoo._registry import arguments_of, build, builder, check_arguments, list_models
+from keras_actrec.zoo._registry import ModelSpec, build, check_arguments, list_models, spec
+from keras_actrec.zoo._views import backbone, resized, traced, training_view
 from keras_actrec.zoo.cham import cham
 from keras_actrec.zoo.conv_attention import conv_attention
 from keras_actrec.zoo.eleatt_rnn import eleatt_rnn
@@ -19,13 +19,12 @@ from keras_actrec.zoo.tsm import tsm
 from keras_actrec.zoo.tsn import tsn
 
 __all__ = [
-    "arguments_of",
+    "ModelSpec",
+    "backbone",
     "build",
-    "builder",
     "cham",
     "check_arguments",
     "conv_attention",
-    "copy_weights",
     "eleatt_rnn",
     "frame_gru",
     "frame_pool",
@@ -33,10 +32,14 @@ __all__ = [
     "hman",
     "list_models",
     "lstm_attention",
+    "resized",
     "sa_gsm",
     "softmax_regression",
+    "spec",
     "stacked_rnn",
     "strn",
+    "traced",
+    "training_view",
     "trn",
     "tsm",
     "tsn",

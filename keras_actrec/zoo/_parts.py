@@ -4,12 +4,11 @@ import warnings
 from pathlib import Path
 
 import keras
-from keras import ops
 
 from keras_actrec import backbones
 from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
-from keras_actrec.layers import Coordinates, FrameDifference, FrameWise
+from keras_actrec.layers import Coordinates, FrameDifference, FrameWise, StepNormalization
 
 
 def check_num_classes(num_classes):
@@ -65,19 +64,6 @@ def motion_of(features, mask):
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
 
 
-@keras.saving.register_keras_serializable("keras_actrec")
-class StepNormalization(keras.layers.BatchNormalization):
-    """Batch normalization by the steps that a mask `(B, T)` leaves. It hands no mask on."""
-
-    def call(self, inputs, training=None, mask=None):
-        if mask is not None:
-            mask = ops.expand_dims(mask, tuple(range(2, len(inputs.shape) - 1)))  # (B, T, 1, 1)
-        return super().call(inputs, training=training, mask=mask)
-
-    def compute_mask(self, inputs, mask=None):
-        return None
-
-
 def locations(features):
     """`(B, T, K, K, D)` -> `(B, T, N, D)`, the form that attentions take."""
     if len(features.shape) != 5 or None in features.shape[2:]:
@@ -100,6 +86,13 @@ def pooled(features):
     return FrameWise(keras.layers.GlobalAveragePooling2D(), name="pooled")(features)
 
 
+def classifier(num_classes, activation=None, **options):
+    """The last layer, in float32 under every policy: named `classifier`, which checkpoints go by."""
+    return keras.layers.Dense(
+        num_classes, activation=activation, name="classifier", dtype="float32", **options
+    )
+
+
 def average(steps, mask, name="average"):
     """Mean over the steps that the mask leaves, in float32."""
     return keras.layers.GlobalAveragePooling1D(name=name, dtype="float32")(steps, mask=mask)
@@ -119,7 +112,7 @@ def load_weights(model, weights):
     if path.name.endswith(".weights.h5"):
         model.load_weights(path)
     elif path.suffix == ".keras":
-        copy_weights(keras.saving.load_model(path, compile=False), model)
+        _take_weights(keras.saving.load_model(path, compile=False), model)
     elif path.suffix in (".pth", ".pt", ".tar"):
         report = load_torch(model, path)
         if report.unused or report.missing:
@@ -131,10 +124,10 @@ def load_weights(model, weights):
     return model
 
 
-def copy_weights(source, target):
-    """Copy weights between two builds of one model, layer by layer by name.
+def _take_weights(source, target):
+    """Take the weights of a file's model, layer by layer by name.
 
-    Only one of them may have a backbone; then it is left alone.
+    Only one of the two may have a backbone; then it is left alone.
 
     Raises:
         UserError: where the models do not have the same layers, or weights of another shape.

@@ -1,70 +1,170 @@
-"""Models by name."""
+"""Models by name, and what each of them is."""
 
-import difflib
+import functools
 import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, ParamSpec
+from weakref import WeakKeyDictionary
 
+import keras
+
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 
-_BUILDERS = {}
+_Arguments = ParamSpec("_Arguments")
 
 
-def register(builder):
-    """Make `builder` known to `build` and `list_models` under its own name."""
-    name = builder.__name__
-    if name in _BUILDERS:
-        raise ValueError(f"A model is called {name!r} already: {_BUILDERS[name].__module__}")
-    _BUILDERS[name] = builder
-    return builder
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is. Training, evaluation and explanation ask this, and never a layer's name.
 
+    `spec("hman")` says what the builder can do; `spec(model)`, and the `spec` of a `Recognizer`, what a model
+    is that was built with certain arguments. A `.keras` file carries the latter.
 
-def list_models():
-    """Return the names of all models, sorted."""
-    return sorted(_BUILDERS)
+    Attributes:
+        name: of the builder.
+        input: what the network takes: `"clip"` `(B, T, H, W, 3)`; `"features"` of frames, `(B, T, K, K, D)`
+            or `(B, T, D)`; or a `"sequence"` of vectors, `(B, T, D)`. With a backbone in front the last two
+            take clips too.
+        per_step: whether it answers at every step, which it is trained on, and averages these answers.
+        masked: whether it takes a mask `(B, T)` of the steps that count.
+        trace: what it can show of its steps: `"attention"`, `"boundaries"`, `"temperature"`, `"gates"`.
+        consensus: what is averaged over time: `"probabilities"`, `"logits"` or `"features"`; `"last"` where
+            the answer is read from the last step.
+        paper: the source.
+        backbone: whether there is a backbone in front, which can be frozen and run once.
+        builder: the function that builds it; None where the specification was read from a file.
+    """
 
+    name: str
+    input: Literal["clip", "features", "sequence"]
+    per_step: bool = False
+    masked: bool = False
+    trace: tuple[str, ...] = ()
+    consensus: Literal["probabilities", "logits", "features", "last"] = "last"
+    paper: str = ""
+    backbone: bool = False
+    builder: Callable[..., keras.Model] | None = field(default=None, compare=False, repr=False)
 
-def builder(name):
-    """Return the function that builds the model called `name`."""
-    if name not in _BUILDERS:
-        raise UserError(
-            f"There is no model {name!r}.{nearest(name, _BUILDERS)} There are: {', '.join(list_models())}"
+    @property
+    def input_name(self) -> str:
+        """The name of the model's input beside the mask: `"clip"` or `"features"`."""
+        return "clip" if self.input == "clip" or self.backbone else "features"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The builder's arguments without `num_classes`: a dict from names to defaults."""
+        parameters = inspect.signature(self.builder).parameters if self.builder else {}
+        return {key: each.default for key, each in parameters.items() if key != "num_classes"}
+
+    def built(self, arguments: Mapping[str, Any]) -> "ModelSpec":
+        """The specification of a model that was built with these arguments."""
+        return replace(
+            self,
+            masked=bool(arguments.get("masked", False)),
+            backbone=self.input != "clip" and arguments.get("backbone") is not None,
         )
-    return _BUILDERS[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `from_json`."""
+        values = asdict(replace(self, builder=None))
+        del values["builder"]
+        return {**values, "trace": list(self.trace)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        """What `to_json` wrote."""
+        return cls(**{**values, "trace": tuple(values["trace"])})
 
 
-def build(name, num_classes, **arguments):
+_SPECS: dict[str, ModelSpec] = {}
+# The specifications of the models that were built in this process.
+_BUILT: WeakKeyDictionary[keras.Model, ModelSpec] = WeakKeyDictionary()
+
+
+def register(
+    name: str,
+    *,
+    input: Literal["clip", "features", "sequence"],
+    consensus: Literal["probabilities", "logits", "features", "last"],
+    paper: str,
+    per_step: bool = False,
+    trace: tuple[str, ...] = (),
+) -> Callable[[Callable[_Arguments, keras.Model]], Callable[_Arguments, keras.Model]]:
+    """Make a builder known to `build`, `spec` and `list_models`. See `ModelSpec` for the arguments."""
+
+    def decorate(builder: Callable[_Arguments, keras.Model]) -> Callable[_Arguments, keras.Model]:
+        if name in _SPECS:
+            raise ValueError(f"A model is called {name!r} already: {_SPECS[name].builder.__module__}")
+
+        @functools.wraps(builder)
+        def build(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> keras.Model:
+            model = builder(*args, **kwargs)
+            _BUILT[model] = _SPECS[name].built(kwargs)
+            return model
+
+        _SPECS[name] = ModelSpec(
+            name,
+            input,
+            per_step=per_step,
+            masked="masked" in inspect.signature(builder).parameters,
+            trace=trace,
+            consensus=consensus,
+            paper=paper,
+            builder=build,
+        )
+        return build
+
+    return decorate
+
+
+def list_models() -> list[str]:
+    """Return the names of all models, sorted."""
+    return sorted(_SPECS)
+
+
+def spec(model: str | keras.Model) -> ModelSpec:
+    """Return what a model is.
+
+    Args:
+        model: a name, for what its builder can do; or a model that a builder of the zoo returned in this
+            process, for what it is. Of any other model only the inputs are known: it takes a mask where one
+            of its inputs is named `mask`.
+
+    Raises:
+        UserError: for an unknown name, with the nearest one.
+    """
+    if isinstance(model, str):
+        if model not in _SPECS:
+            raise UserError(f"Unknown model {model!r}; {did_you_mean(model, _SPECS)}")
+        return _SPECS[model]
+    if model in _BUILT:
+        return _BUILT[model]
+    names = [tensor.name for tensor in model.inputs]
+    return ModelSpec(model.name, "clip" if "clip" in names else "features", masked="mask" in names)
+
+
+def build(name: str, num_classes: int, **arguments: Any) -> keras.Model:
     """Build a model by name: `build("hman", num_classes=51, units=512)`.
 
     Returns:
         An uncompiled `keras.Model`.
 
     Raises:
-        UserError: for an unknown name or argument, with the nearest one there is.
+        UserError: for an unknown name or argument, with the nearest one.
     """
     check_arguments(name, arguments)
-    return builder(name)(num_classes, **arguments)
+    return spec(name).builder(num_classes, **arguments)
 
 
-def check_arguments(name, arguments):
+def check_arguments(name: str, arguments: Iterable[str]) -> None:
     """Check a model's name and the names of its arguments without building it.
 
     Raises:
-        UserError: for an unknown name or argument, with the nearest one there is.
+        UserError: for an unknown name or argument, with the nearest one.
     """
-    known = arguments_of(name)
+    known = spec(name).arguments
     for argument in arguments:
         if argument not in known:
-            raise UserError(
-                f"{name} has no argument {argument!r}.{nearest(argument, known)} It has: {', '.join(known)}"
-            )
-
-
-def arguments_of(name):
-    """Return the arguments of a model without `num_classes`: a dict from names to defaults."""
-    parameters = inspect.signature(builder(name)).parameters
-    return {key: parameter.default for key, parameter in parameters.items() if key != "num_classes"}
-
-
-def nearest(name, names):
-    """` Did you mean 'x'?`, or nothing where no name is near."""
-    match = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {match[0]!r}?" if match else ""
+            raise UserError(f"{name} has no argument {argument!r}; {did_you_mean(argument, known)}")

@@ -4,6 +4,7 @@ import functools
 
 import keras
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.backbones._weights import imagenet_file
 from keras_actrec.backbones.bn_inception import GATED as BN_INCEPTION_GATED
 from keras_actrec.backbones.bn_inception import graph as bn_inception
@@ -15,7 +16,6 @@ from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FoldTime, UnfoldTime
 from keras_actrec.zoo import _parts
-from keras_actrec.zoo._registry import nearest
 
 # Name -> graph, side of its frames, convolutions whose input TSM shifts, convolutions whose output GSM gates.
 NETWORKS = {
@@ -35,10 +35,7 @@ def inputs_of(input_shape, backbone, masked, gated=False):
     name = str(backbone).partition(":")[0]
     known = [each for each, (*_, places) in NETWORKS.items() if places or not gated]
     if name not in known:
-        raise UserError(
-            f"`backbone` must be one of {', '.join(known)}.{nearest(name, known)} "
-            f"Received: backbone={backbone!r}"
-        )
+        raise UserError(f"`backbone` must be one of {', '.join(known)}. Received: backbone={backbone!r}")
     side = NETWORKS[name][1]
     clip = _parts.clip_of(input_shape or (8, side, side, 3))
     inputs, mask = _parts.with_mask(clip, masked)
@@ -77,19 +74,14 @@ def features_of(inputs, clip, backbone, width, *, shift=None, gate=None):
 def _output_of(network, layer):
     layers = {each.name: each.output for each in network.layers}
     if layer not in layers or len(layers[layer].shape) != 4:
-        raise UserError(f"{network.name} has no feature map {layer!r}.{nearest(layer, layers)}")
+        raise UserError(f"{network.name} has no feature map {layer!r}; {did_you_mean(layer, layers)}")
     return layers[layer]
 
 
 def consensus(features, num_classes, dropout, mask, activation):
     """Logits of every frame, their mean over the clip, and then the activation."""
     x = keras.layers.Dropout(dropout, name="dropout")(features)
-    x = keras.layers.Dense(
-        num_classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
-        name="classifier",
-        dtype="float32",
-    )(x)
+    x = _parts.classifier(num_classes, kernel_initializer=keras.initializers.RandomNormal(stddev=0.001))(x)
     x = _parts.average(x, mask)
     return keras.layers.Activation(activation or "linear", name="answer", dtype="float32")(x)
 

@@ -1,16 +1,22 @@
 """CHAM: Conv-Attention with a second, slower layer."""
 
 import keras
-from keras import ops
 
 from keras_actrec.errors import UserError
-from keras_actrec.layers import AttentiveRNN, ConvLSTMCell
+from keras_actrec.layers import ConvLSTMCell, SlowRNN
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 from keras_actrec.zoo.conv_attention import answer, attended
 
 
-@register
+@register(
+    "cham",
+    input="features",
+    per_step=True,
+    trace=("attention",),
+    consensus="probabilities",
+    paper="Yan et al., arXiv 1705.03146",
+)
 def cham(
     num_classes,
     *,
@@ -53,35 +59,13 @@ def cham(
     `step_every=2` and zeros as the second layer's first state are our choice.
     """
     num_classes = _parts.check_num_classes(num_classes)
+    if step_every < 1 or step_every != int(step_every):
+        raise UserError(
+            f"`step_every` must be a whole number of at least 1. Received: step_every={step_every}"
+        )
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     x = attended(features, mask, filters)
     cell = ConvLSTMCell(filters, features.shape[2:4], name="cell_2")
     x = SlowRNN(cell, step_every, return_sequences=True, name="temporal_2")(x, mask=mask)
     x = answer(x, mask, num_classes, dropout, return_sequences, classifier_activation)
     return _parts.load_weights(keras.Model(inputs, x, name="cham"), weights)
-
-
-@keras.saving.register_keras_serializable("keras_actrec")
-class SlowRNN(AttentiveRNN):
-    """An `AttentiveRNN` that steps at the first and then at every `every`-th step of its input.
-
-    In between it keeps its states and its output, as at padding.
-    """
-
-    def __init__(self, cell, every=1, **kwargs):
-        super().__init__(cell, **kwargs)
-        if every < 1 or every != int(every):
-            raise UserError(
-                f"`step_every` must be a whole number of at least 1. Received: step_every={every}"
-            )
-        self.every = int(every)
-
-    def call(self, sequences, initial_state=None, mask=None, training=False):
-        batch, time = ops.shape(sequences)[:2]
-        steps = ops.broadcast_to(ops.arange(time) % self.every == 0, (batch, time))
-        if mask is not None:
-            steps = ops.logical_and(steps, mask)
-        return super().call(sequences, initial_state=initial_state, mask=steps, training=training)
-
-    def get_config(self):
-        return {**super().get_config(), "every": self.every}

@@ -8,7 +8,14 @@ from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
-@register
+@register(
+    "conv_attention",
+    input="features",
+    per_step=True,
+    trace=("attention",),
+    consensus="probabilities",
+    paper="Yan et al., arXiv 1705.03146",
+)
 def conv_attention(
     num_classes,
     *,
@@ -90,7 +97,5 @@ def answer(x, mask, num_classes, dropout, return_sequences, classifier_activatio
         1024, activation="tanh", kernel_initializer=_initializers.glorot_uniform(), name="hidden"
     )(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
-        x
-    )
+    x = _parts.classifier(num_classes, classifier_activation)(x)
     return x if return_sequences else _parts.average(x, mask)

@@ -16,7 +16,13 @@ CELLS = {
 }
 
 
-@register
+@register(
+    "eleatt_rnn",
+    input="sequence",
+    trace=("gates",),
+    consensus="logits",
+    paper="Zhang et al., arXiv 1807.04445",
+)
 def eleatt_rnn(
     num_classes,
     *,
@@ -124,7 +130,7 @@ def recurrent_classifier(
         layer_name = "temporal" if number == 1 else f"temporal_{number}"
         x = AttentiveRNN(inner, return_sequences=True, return_trace=gated, name=layer_name)(x, mask=mask)
         x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x["output"] if gated else x)
-    x = keras.layers.Dense(num_classes, name="classifier", dtype="float32")(x)
+    x = _parts.classifier(num_classes)(x)
     x = _parts.average(x, mask)
     x = keras.layers.Activation(classifier_activation, dtype="float32", name="answer")(x)
     return _parts.load_weights(keras.Model(inputs, x, name=name), weights)

@@ -7,7 +7,7 @@ from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
-@register
+@register("frame_gru", input="features", consensus="last", paper="Iqbal, master thesis, Bonn 2017")
 def frame_gru(
     num_classes,
     *,
@@ -57,7 +57,5 @@ def frame_gru(
             x, mask=mask
         )
     x = keras.layers.GRU(units, name="temporal")(x, mask=mask)  # (B, units)
-    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
-        x
-    )
+    x = _parts.classifier(num_classes, classifier_activation)(x)
     return _parts.load_weights(keras.Model(inputs, x, name="frame_gru"), weights)

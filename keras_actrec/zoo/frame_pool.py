@@ -6,7 +6,7 @@ from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
-@register
+@register("frame_pool", input="features", consensus="features", paper="Iqbal, master thesis, Bonn 2017")
 def frame_pool(
     num_classes,
     *,
@@ -49,7 +49,5 @@ def frame_pool(
         x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalization")(
             x
         )
-    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
-        x
-    )
+    x = _parts.classifier(num_classes, classifier_activation)(x)
     return _parts.load_weights(keras.Model(inputs, x, name="frame_pool"), weights)

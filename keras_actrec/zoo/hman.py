@@ -18,7 +18,14 @@ from keras_actrec.zoo._reinforce import PolicyGradient, ReinforceModel
 ATTENTIONS = ("gumbel_adaptive", "gumbel_constant", "soft", "reinforce")
 
 
-@register
+@register(
+    "hman",
+    input="features",
+    per_step=True,
+    trace=("attention", "boundaries", "temperature"),
+    consensus="probabilities",
+    paper="Yan et al., arXiv 1708.07590",
+)
 def hman(
     num_classes,
     *,
@@ -101,9 +108,7 @@ def hman(
     x = keras.layers.Dropout(dropout, name="dropout_1")(trace["output"])  # (B, T, L * units)
     x = keras.layers.Dense(1024, activation="tanh", name="hidden")(x)
     x = keras.layers.Dropout(dropout, name="dropout_2")(x)
-    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
-        x
-    )
+    x = _parts.classifier(num_classes, classifier_activation)(x)
     model_class = keras.Model
     if attention == "reinforce":
         x = PolicyGradient(reinforce_weight, dtype="float32", name="policy")(x, trace["log_prob"], mask)

@@ -7,7 +7,14 @@ from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
-@register
+@register(
+    "lstm_attention",
+    input="features",
+    per_step=True,
+    trace=("attention",),
+    consensus="probabilities",
+    paper="Sharma et al., arXiv 1511.04119",
+)
 def lstm_attention(
     num_classes,
     *,
@@ -73,9 +80,7 @@ def lstm_attention(
     x = keras.layers.Dropout(dropout, name="dropout_1")(x)
     x = keras.layers.Dense(units, activation="tanh", name="hidden")(x)
     x = keras.layers.Dropout(dropout, name="dropout_2")(x)
-    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
-        x
-    )
+    x = _parts.classifier(num_classes, classifier_activation)(x)
     if not return_sequences:
         x = _parts.average(x, mask)
     return _parts.load_weights(keras.Model(inputs, x, name="lstm_attention"), weights)

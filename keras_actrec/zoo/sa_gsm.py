@@ -8,7 +8,7 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register
+@register("sa_gsm", input="clip", consensus="logits", paper="Cappuccio and Paliotta, SA-GSM")
 def sa_gsm(
     num_classes,
     *,

@@ -6,7 +6,13 @@ from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
-@register
+@register(
+    "softmax_regression",
+    input="features",
+    per_step=True,
+    consensus="probabilities",
+    paper="Yan et al., arXiv 1708.07590",
+)
 def softmax_regression(
     num_classes,
     *,
@@ -44,9 +50,7 @@ def softmax_regression(
     if motion:
         features = _parts.motion_of(features, mask)
     x = _parts.pooled(features)
-    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
-        x
-    )
+    x = _parts.classifier(num_classes, classifier_activation)(x)
     if not return_sequences:
         x = _parts.average(x, mask)
     return _parts.load_weights(keras.Model(inputs, x, name="softmax_regression"), weights)

@@ -4,7 +4,7 @@ from keras_actrec.zoo._registry import register
 from keras_actrec.zoo.eleatt_rnn import recurrent_classifier
 
 
-@register
+@register("stacked_rnn", input="sequence", consensus="logits", paper="Zhang et al., arXiv 1807.04445")
 def stacked_rnn(
     num_classes,
     *,

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import keras
-from keras import ops
 
 from keras_actrec.backbones import resnet50
 from keras_actrec.errors import UserError
-from keras_actrec.layers import FoldTime, TemporalSkip, UnfoldTime
+from keras_actrec.layers import FoldTime, LastStep, TemporalSkip, UnfoldTime
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -20,7 +19,7 @@ PLACEMENTS = {
 }
 
 
-@register
+@register("strn", input="clip", consensus="last", paper="Iqbal, master thesis, Bonn 2017; arXiv 1706.08807")
 def strn(
     num_classes,
     *,
@@ -89,9 +88,7 @@ def strn(
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = UnfoldTime(name="features")([x, clip])  # (B, T, 2048)
     x = LastStep(name="last_step")(x, mask=mask)
-    x = keras.layers.Dense(num_classes, activation=classifier_activation, name="classifier", dtype="float32")(
-        x
-    )
+    x = _parts.classifier(num_classes, classifier_activation)(x)
     model = keras.Model(inputs, x, name="strn")
     if _is_resnet50(weights):
         resnet50.load_applications(model, weights)
@@ -139,25 +136,3 @@ def _is_resnet50(weights):
     if weights is None or weights == "imagenet":
         return weights is not None
     return Path(weights).suffix == ".h5" and "classifier" not in resnet50.read_layers(weights)
-
-
-@keras.saving.register_keras_serializable("keras_actrec")
-class LastStep(keras.layers.Layer):
-    """The last step of `(B, T, D)`, with a mask `(B, T)` the last valid one: `(B, D)`."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def call(self, inputs, mask=None):
-        if mask is None:
-            return inputs[:, -1]
-        behind = ops.argmax(ops.flip(ops.cast(mask, "int32"), axis=1), axis=1)  # padding behind the last step
-        last = ops.shape(inputs)[1] - 1 - ops.cast(behind, "int32")
-        return ops.squeeze(ops.take_along_axis(inputs, last[:, None, None], axis=1), 1)
-
-    def compute_mask(self, inputs, mask=None):
-        return None
-
-    def compute_output_shape(self, inputs_shape):
-        return (inputs_shape[0], inputs_shape[2])

@@ -1,0 +1,31 @@
+"""The last step of a sequence."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class LastStep(keras.layers.Layer):
+    """The last step of a sequence: `(B, T, D)` -> `(B, D)`.
+
+    Call arguments:
+        inputs: `(B, T, D)`; B and T may be unknown.
+        mask: bool `(B, T)`; then the last step is the last one that it leaves. It hands no mask on.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        if mask is None:
+            return inputs[:, -1]
+        behind = ops.argmax(ops.flip(ops.cast(mask, "int32"), axis=1), axis=1)  # padding behind the last step
+        last = ops.shape(inputs)[1] - 1 - ops.cast(behind, "int32")
+        return ops.squeeze(ops.take_along_axis(inputs, last[:, None, None], axis=1), 1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, inputs_shape):
+        return (inputs_shape[0], inputs_shape[2])

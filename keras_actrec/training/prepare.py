@@ -1,0 +1,308 @@
+"""What a recipe trains, and on what: the data, the model that is kept, and the view of it that is trained."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_actrec import backbones, zoo
+from keras_actrec.data import Audit, Manifest, Record, read_set, split_manifest
+from keras_actrec.errors import UserError
+from keras_actrec.training.recipe import DataTable, Recipe
+from keras_actrec.zoo import ModelSpec
+
+Indexed = list[tuple[Record, Any]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe and data, ready for `fit`.
+
+    Attributes:
+        recipe: the `Recipe`.
+        manifest: of the whole set.
+        parts: the records of each part.
+        skipped: one error for every file that cannot be read.
+        model: the model that is kept.
+        spec: what it is.
+        learner: the model that is trained: a view on the layers of `model`; see `put_back` for the exception.
+        datasets: for `train`, and for `validation` where that part is not empty.
+    """
+
+    recipe: Recipe
+    manifest: Manifest
+    parts: dict[str, tuple[Record, ...]]
+    skipped: tuple[Exception, ...]
+    model: keras.Model
+    spec: ModelSpec
+    learner: keras.Model
+    datasets: dict[str, keras.utils.PyDataset]
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return len(self.datasets["train"])
+
+    @property
+    def targets(self) -> dict[str, keras.utils.PyDataset]:
+        """The datasets with a label for each answer of the learner."""
+        if not self.spec.per_step:
+            return self.datasets
+        return {part: PerStep(dataset) for part, dataset in self.datasets.items()}
+
+    def put_back(self) -> None:
+        """Give `model` what the learner has learned, where that is a build of its own: in half precision."""
+        if self.recipe.train.mixed_precision != "float32":
+            _copy_weights(self.learner, self.model)
+
+
+def prepare(
+    recipe: Recipe,
+    manifest: Manifest,
+    parts: dict[str, tuple[Record, ...]],
+    *,
+    out: Path,
+    cache: str | Path | None = None,
+    audit: Audit | None = None,
+    progress: Callable[..., None],
+) -> Prepared:
+    """Read the files, build the model, and make the view of it that is trained.
+
+    Args:
+        recipe: a `Recipe`.
+        manifest: of the whole set, and
+        parts: its parts, as `read_data` gives them.
+        out: the run directory: features of a frozen backbone are kept in `out/cache` where `cache` is None.
+        cache: folder for what is computed once.
+        audit: videos that it knows are not read through again.
+        progress: as of `train`.
+
+    Raises:
+        UserError: for files that cannot be trained on, or a model that cannot be built.
+    """
+    names = manifest.class_names
+    indexed, skipped = {}, []
+    for part in ("train", "validation"):
+        indexed[part], broken = recipe.preprocessor.index(
+            parts[part],
+            on_error=recipe.data.on_error,
+            max_skipped=recipe.data.max_skipped,
+            audit=audit,
+            progress=lambda done, total, part=part: progress("videos", done, total, part),
+        )
+        skipped += broken
+    _check_classes(indexed["train"], names)
+
+    model, spec = build_model(recipe, len(names), indexed["train"])
+    learner = _learner(recipe, model, spec, indexed["train"])
+    on_features = trains_on_features(recipe, spec)
+    folder = cache or (out / "cache" if on_features else None)
+    keep = None
+    if folder is not None and recipe.preprocessor.cacheable:
+        keep = caching(recipe, len(names), model=model)
+    datasets = {}
+    for part, items in indexed.items():
+        if not items:
+            continue
+        if keep is not None:
+            stage = "features" if on_features else "frames"
+            items = keep(
+                items,
+                out=folder,
+                index=None,
+                audit=audit,
+                progress=lambda done, total, part=part, stage=stage: progress(stage, done, total, part),
+            )
+        datasets[part] = _batches(recipe, spec, items, training=part == "train")
+    return Prepared(recipe, manifest, parts, tuple(skipped), model, spec, learner, datasets)
+
+
+def read_data(table: DataTable, data: str | Path) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:
+    """Read and split the data as `[data]` of a recipe says: the manifest and its parts."""
+    manifest = read_set(
+        data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options
+    )
+    parts = split_manifest(
+        manifest,
+        test_fold=table.test_fold,
+        test_fraction=table.test_fraction,
+        validation_fraction=table.validation_fraction,
+        seed=table.split_seed,
+    )
+    return manifest, parts
+
+
+def check(recipe: Recipe, num_classes: int) -> None:
+    """Refuse what does not go together in `[model]` and `[clip]` or `[skeleton]`, before files are read."""
+    spec, preprocessor = _spec(recipe), recipe.preprocessor
+    if spec.input_name != preprocessor.name:
+        if spec.input == "clip":
+            raise UserError(f"{spec.name} takes clips of videos: put [clip] in the place of [skeleton]")
+        raise UserError(
+            f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
+        )
+    if trains_on_features(recipe, spec) and preprocessor.is_random:
+        raise UserError(
+            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recolored at "
+            "random: set clip.flip=false, clip.crop='center' and no colors, or train.train_backbone=true"
+        )
+    if preprocessor.masks and not zoo.spec(spec.name).masked:
+        raise UserError(f"{spec.name} has no mask for padding: set {preprocessor.whole}")
+    preprocessor.check_classes(num_classes)
+
+
+def trains_on_features(recipe: Recipe, spec: ModelSpec) -> bool:
+    """Whether the model has a frozen backbone, which is run once, and what is behind it is trained."""
+    return spec.backbone and not recipe.train.train_backbone
+
+
+def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tuple[keras.Model, ModelSpec]:
+    """The model of the recipe, and its specification.
+
+    Args:
+        recipe: a `Recipe`.
+        num_classes: number of classes.
+        indexed: pairs of the recipe's preprocessor; those of skeletons tell the number of joints.
+    """
+    model = _build(recipe, num_classes, recipe.preprocessor.shape(indexed))
+    spec = zoo.spec(model)
+    if spec.backbone and recipe.train.train_backbone:
+        zoo.backbone(model).trainable = True
+    return model, spec
+
+
+def caching(
+    recipe: Recipe, num_classes: int, *, model: keras.Model | None = None, batch_size: int = 32
+) -> Callable[..., Indexed]:
+    """How what training as a recipe says reads of its files is kept.
+
+    Args:
+        recipe: a `Recipe`.
+        num_classes: number of classes of the data.
+        model: the recipe's model, if it has been built.
+        batch_size: frames that a backbone sees at a time.
+
+    Returns:
+        A function of pairs `(Record, VideoInfo)` and `out`, with the options that `extract_features` and
+        `cache_frames` share, that gives pairs of a `Record` and a `CachedVideo`.
+
+    Raises:
+        UserError: a recipe of skeletons, a model without a backbone that needs one, or a frozen one and
+            something that is drawn.
+    """
+    preprocessor = recipe.preprocessor
+    if not preprocessor.cacheable:
+        raise UserError("a recipe with [skeleton] reads joints, of which nothing is computed once")
+    check(recipe, num_classes)
+    if not trains_on_features(recipe, _spec(recipe)):
+        return preprocessor.cached
+    model = model or build_model(recipe, num_classes)[0]
+    return functools.partial(
+        preprocessor.extracted, backbone=zoo.backbone(model).network, batch_size=batch_size
+    )
+
+
+class PerStep(keras.utils.PyDataset):
+    """Repeats a clip's label at every step; steps that the mask leaves out weigh nothing."""
+
+    def __init__(self, dataset: keras.utils.PyDataset) -> None:
+        super().__init__(workers=0)
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        x, y = self.dataset[index]
+        steps = (next(iter(x.values())) if isinstance(x, dict) else x).shape[1]
+        y = np.repeat(y[:, None], steps, axis=1)
+        return (x, y, x["mask"].astype("float32")) if isinstance(x, dict) else (x, y)
+
+
+def _spec(recipe):
+    return zoo.spec(recipe.model.name).built(recipe.model.arguments)
+
+
+def _build(recipe, num_classes, shape, **changes):
+    """The model of the recipe for samples of a shape; `changes` replace arguments, None leaves one out."""
+    spec = _spec(recipe)
+    steps = shape[0] if spec.input == "clip" else None
+    arguments = {**recipe.model.arguments, "input_shape": (steps, *shape[1:])}
+    if recipe.preprocessor.masks:
+        arguments["masked"] = True
+    arguments.update(changes)
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    try:
+        return zoo.build(spec.name, num_classes, **arguments)
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{spec.name} cannot be built as [model] says: {reason}") from error
+
+
+def _learner(recipe, model, spec, indexed):
+    """The model that is trained."""
+    on_features = trains_on_features(recipe, spec)
+    view = zoo.training_view(model, spec, on_features=on_features)
+    policy = recipe.train.mixed_precision
+    if policy == "float32":
+        return view
+    # Half precision alone needs a second build: layers compute in the type that they were built with, and the
+    # model that is kept, like the features of a frozen backbone, is float32.
+    shape, changes = recipe.preprocessor.shape(indexed), {"weights": None}
+    if on_features:
+        shape, changes = view.input_shape, {"weights": None, "backbone": None}
+        shape = (shape["features"] if spec.masked else shape)[1:]
+    with _dtype_policy(policy):
+        twin = _build(recipe, model.output_shape[-1], shape, **changes)
+        learner = zoo.training_view(twin, zoo.spec(twin))
+    if spec.backbone and not on_features:
+        zoo.backbone(twin).trainable = True
+    _copy_weights(view, learner)
+    return learner
+
+
+def _copy_weights(source, target):
+    """Copy the weights of the layers that two builds of a model share."""
+    for layer in source.layers:
+        if layer.weights:
+            target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+def _batches(recipe, spec, items, training):
+    table = recipe.train
+    preprocessor = recipe.preprocessor
+    make = preprocessor.feature_batches if trains_on_features(recipe, spec) else preprocessor.batches
+    return make(
+        items,
+        training=training,
+        batch_size=table.batch_size,
+        seed=table.seed,
+        masked=spec.masked,
+        buckets=table.buckets,
+        workers=table.workers,
+        processes=table.processes,
+    )
+
+
+def _check_classes(items, names):
+    if not items:
+        raise UserError("there is no video to train on: all of them were skipped")
+    present = {record.label for record, _ in items}
+    missing = [name for label, name in enumerate(names) if label not in present]
+    if missing:
+        raise UserError(f"no video of class {missing[0]!r} is left to train on")
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

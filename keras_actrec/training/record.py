@@ -1,0 +1,69 @@
+"""What a run says of itself: `run.json`, with all that its numbers depend on."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras_actrec
+from keras_actrec import _backend
+from keras_actrec.training.fit import Fitted
+from keras_actrec.training.prepare import Prepared
+
+
+def record_of(
+    prepared: Prepared, fitted: Fitted, *, name: str, overrides: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """The record of a run as plain values: recipe, data, versions, machine, commit, and what came of it."""
+    manifest = prepared.manifest
+    return {
+        "recipe_name": name,
+        "overrides": list(overrides),
+        "recipe": prepared.recipe.model_dump(exclude_none=True),
+        "data": {
+            "sha256": manifest.sha256,
+            "found": len(manifest.records),
+            "official": sum(manifest.official.values()) or None,
+            "parts": {part: len(records) for part, records in prepared.parts.items()},
+            "skipped": [str(error) for error in prepared.skipped],
+        },
+        "versions": _versions(),
+        "backend": _backend.name,
+        "machine": _machine(),
+        "commit": _commit(),
+        "seconds": round(seconds, 1),
+        "last_epoch": fitted.last_epoch,
+        "kept_epoch": fitted.kept_epoch,
+    }
+
+
+def _versions():
+    # Of the modules, not of the distributions: TensorFlow and OpenCV are installed under several names.
+    names = ("keras_actrec", "keras", "numpy", "cv2", _backend.name)
+    return {name: sys.modules[name].__version__ for name in names}
+
+
+def _machine():
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {', '.join(_backend.devices())}"
+    )
+
+
+def _commit():
+    """The checkout's commit, with `+` where files differ from it; None for an installed package."""
+    folder = Path(keras_actrec.__file__).parent
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+    try:
+        tracked = git("ls-files", "--error-unmatch", "__init__.py")
+    except FileNotFoundError:  # no git on this machine
+        return None
+    head = git("rev-parse", "--short", "HEAD")
+    if tracked.returncode or head.returncode:  # installed, maybe in somebody's own checkout; or no commit
+        return None
+    return head.stdout.strip() + ("+" if git("status", "--porcelain", "--", "*.py").stdout.strip() else "")

@@ -1,0 +1,109 @@
+"""Train a recipe and write the run directory: prepare, fit, record."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_actrec import _backend
+from keras_actrec._files import replacing, write_json
+from keras_actrec.data import read_audit
+from keras_actrec.errors import UserError
+from keras_actrec.recognizer import Recognizer
+from keras_actrec.training.fit import fit
+from keras_actrec.training.logs import loggers_of
+from keras_actrec.training.prepare import check, prepare, read_data
+from keras_actrec.training.recipe import Recipe, recipe_name
+from keras_actrec.training.record import record_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `train` leaves: the folder, the recognizer, and the run's record as written to `run.json`."""
+
+    folder: Path
+    recognizer: Recognizer
+    record: dict[str, Any]
+
+
+def train(
+    recipe: Recipe,
+    data: str | Path,
+    out: str | Path,
+    *,
+    name: str | None = None,
+    overrides: Sequence[str] = (),
+    cache: str | Path | None = None,
+    audit: str | Path | None = None,
+    log: Sequence[str] = (),
+    progress: Callable[..., None] | None = None,
+) -> Run:
+    """Train a model as a recipe says.
+
+    The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
+    answers with the mean of the steps' probabilities. A frozen backbone is run once: its features are
+    extracted to disk, and what stands behind it is trained on them. Networks over whole clips, such as `gsm`,
+    are trained on the clips.
+
+    Args:
+        recipe: a `Recipe`.
+        data: a CSV file or a folder, see `read_set`.
+        out: the run directory: `recipe.toml`, `run.json`, `history.csv` and, when the run has ended,
+            `model.keras`.
+        name: what `read_recipe` read the recipe from, for the record; by default `recipe.toml` in `out`.
+        overrides: what `read_recipe` changed in it, for the record.
+        cache: folder for what is computed once: the features of a frozen backbone, by default in `out/cache`,
+            and, for networks over clips, decoded frames, which are kept only where `cache` is given. Runs
+            that share it share the work; it changes no number.
+        audit: JSON file of `audit_videos`: videos that it knows are not read through again.
+        log: where the history goes in addition to `history.csv`: `"tensorboard"` (events in
+            `out/tensorboard`), `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on
+            may have others.
+        progress: called as `progress(stage, done, total, text)` while it works: stages `videos`, `features`
+            or `frames`, and `epochs`.
+
+    Returns:
+        A `Run`.
+
+    Raises:
+        UserError: for data that cannot be trained on, a directory that holds a finished run or a started one
+            of another recipe, or a loss that is not a number.
+    """
+    progress = progress or (lambda stage, done, total, text="": None)
+    out, started = Path(out), time.perf_counter()
+    if (out / "model.keras").exists():
+        raise UserError(f"{out} holds a finished run: choose another --out, or remove it")
+    written = out / "recipe.toml"
+    if written.exists() and written.read_text(encoding="utf-8") != recipe.to_toml():
+        raise UserError(f"{out} holds a run with another recipe: choose another --out, or remove it")
+    loggers = loggers_of(log)
+    name = recipe_name(name) if name else str(written)
+    _seed(recipe.train.seed)
+    manifest, parts = read_data(recipe.data, data)
+    check(recipe, len(manifest.class_names))
+    audited = read_audit(audit) if audit else None
+    with replacing(written) as beside:
+        beside.write_text(recipe.to_toml(), encoding="utf-8")
+
+    prepared = prepare(recipe, manifest, parts, out=out, cache=cache, audit=audited, progress=progress)
+    fitted = fit(prepared, out, loggers=loggers, progress=progress)
+    prepared.put_back()
+    record = record_of(
+        prepared, fitted, name=name, overrides=overrides, seconds=time.perf_counter() - started
+    )
+    recognizer = Recognizer(prepared.model, manifest.class_names, recipe.preprocessor, prepared.spec, record)
+    write_json(out / "run.json", record)
+    recognizer.save(out / "model.keras")
+    return Run(out, recognizer, record)
+
+
+def _seed(seed):
+    # What keras.utils.set_random_seed does, without importing TensorFlow where it is installed: Keras draws
+    # the seeds of its initializers and generators from `random`.
+    random.seed(seed)
+    np.random.seed(seed)
+    _backend.seed(seed)

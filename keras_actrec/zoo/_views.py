@@ -1,0 +1,104 @@
+"""Views: other inputs and outputs of the same layers, so that a model is built once and no weight is copied.
+
+The names of layers on which they rest are those that the zoo's builders give: `backbone` (a `FrameWise`),
+`temporal` (an `AttentiveRNN` with a trace), `classifier`, and `average` (over the steps' answers).
+"""
+
+import math
+
+import keras
+
+from keras_actrec.errors import UserError
+from keras_actrec.layers import FrameWise
+from keras_actrec.zoo._registry import ModelSpec
+
+
+def backbone(model: keras.Model) -> FrameWise:
+    """The backbone in front of a model whose specification says that it has one."""
+    return model.get_layer("backbone")
+
+
+def training_view(model: keras.Model, spec: ModelSpec, *, on_features: bool = False) -> keras.Model:
+    """The model that is trained: it answers at every step, where `spec.per_step` says so.
+
+    Args:
+        model: a model of the zoo.
+        spec: its specification.
+        on_features: whether it starts behind the backbone: `features` take the place of `clip`.
+
+    Returns:
+        A model of the same class on the same layers.
+    """
+    skipped = {"average": spec.per_step, "backbone": on_features}
+
+    def call(layer, *args, **kwargs):
+        return args[0] if skipped.get(layer.name) else layer(*args, **kwargs)
+
+    shapes = {tensor.name: tensor.shape[1:] for tensor in model.inputs}
+    if on_features:
+        shapes["clip"] = backbone(model).output.shape[1:]
+    view = _on_inputs(model, shapes, call)
+    if not (on_features and spec.masked):
+        return view
+    features = view.input["clip"]
+    features.name = "features"  # Keras wants the keys of a dict of inputs to be their names
+    return type(model)({"features": features, "mask": view.input["mask"]}, view.output, name=model.name)
+
+
+def traced(model: keras.Model, spec: ModelSpec) -> keras.Model:
+    """The model with a dict of outputs: `steps (B, T, C)`, `scores (B, C)`, and what of `spec.trace` it has.
+
+    Raises:
+        UserError: a model without a trace, or with an attention that is not on a square of cells.
+    """
+    trace = _trace(model, spec)
+    if not trace:
+        raise UserError(
+            f"`{model.name}` has no attention or boundaries to explain; hman, lstm_attention, conv_attention "
+            "and cham have"
+        )
+    locations = trace["attention"].shape[-1] if "attention" in trace else 1
+    if math.isqrt(locations) ** 2 != locations:
+        raise UserError(f"`{model.name}` looks at {locations} locations, which are no square of cells")
+    outputs = {**trace, "steps": model.get_layer("classifier").output, "scores": model.output}
+    return keras.Model(model.input, outputs)
+
+
+def _trace(model, spec):
+    if not spec.trace or not spec.per_step:
+        return {}
+    layer = model.get_layer("temporal")
+    # Keras keeps the dict that the layer returned as a list, sorted by key; states, if any, come after it.
+    names = sorted({"output", *layer.cell.trace_sizes})
+    tensors = dict(zip(names, keras.tree.flatten(layer.output), strict=False))
+    return {name: tensors[name] for name in spec.trace if name in tensors}
+
+
+def resized(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
+    """The model for clips of another shape `(T, H, W, 3)`.
+
+    Raises:
+        TypeError, ValueError: where its layers take only the clips that it was built for.
+    """
+    shapes = {tensor.name: tensor.shape[1:] for tensor in model.inputs}
+    if all(have in (None, want) for have, want in zip(shapes["clip"], shape, strict=True)):
+        return model
+    return _on_inputs(model, {**shapes, "clip": shape, "mask": shape[:1]})
+
+
+def _on_inputs(model, shapes, call=None):
+    """The layers of a model on new inputs of these shapes, by name; `call` calls each layer.
+
+    Keras can also start a model at a tensor inside of another one, but then it cannot save that other one
+    where both share an input, such as the mask (3.15).
+    """
+
+    def fresh(tensor):
+        return keras.Input(shapes[tensor.name], name=tensor.name, dtype=tensor.dtype)
+
+    return keras.models.clone_model(
+        model,
+        input_tensors=keras.tree.map_structure(fresh, model.input),
+        clone_function=lambda layer: layer,
+        call_function=call,
+    )

@@ -38,15 +38,15 @@ class Recognizer:
         class_names: name of every class id.
         preprocessor: a `ClipPreprocessor` or a `SkeletonPreprocessor`: what of a file the model sees, and
             in which form.
-        spec: what the model is; by default what `zoo.spec` knows of it.
         about: what else the file says: the recipe, versions, the training data's hash.
+        spec: what the model is; by default what `zoo.spec` knows of it.
     """
 
     model: keras.Model
     class_names: tuple
     preprocessor: ClipPreprocessor | SkeletonPreprocessor
-    spec: ModelSpec | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    spec: ModelSpec | None = None
 
     def __post_init__(self) -> None:
         if self.spec is None:

@@ -229,7 +229,7 @@ def batch_of(name, arguments, count=4, masked=True):
     """Inputs of a model: `count` samples of four steps; with a mask, the first two have three of them."""
     rng = np.random.default_rng(0)
     shape = (count, 4, *arguments["input_shape"][1:])
-    clips = takes_clips(name)
+    clips = zoo.spec(name).input == "clip"
     x = rng.normal(size=shape).astype("float32")
     if clips:  # around the mean pixel, for signals of about 1 behind the input scaling
         x += np.linspace(110, 120, count, dtype="float32").reshape(-1, 1, 1, 1, 1)
@@ -241,24 +241,19 @@ def batch_of(name, arguments, count=4, masked=True):
     return {"clip" if clips else "features": x, "mask": mask}
 
 
-def takes_clips(name):
-    """Whether a model sees clips where no backbone is given."""
-    return zoo.arguments_of(name).get("backbone", "") is not None
-
-
 def check_model(name, arguments, tmp_path):
     """Asserts what every model must do, built by name for three classes.
 
     `arguments` make it small; `arguments["input_shape"]` is that of features or clips, T unknown where the
     model allows that.
     """
-    maskable = "masked" in zoo.arguments_of(name)
+    maskable = zoo.spec(name).masked
     options = {**arguments, "masked": True} if maskable else arguments
     inputs = batch_of(name, arguments, masked=maskable)
 
     model = spread(zoo.build(name, 3, **options))
     assert model.name == name and not model.compiled
-    kind = "clip" if takes_clips(name) else "features"
+    kind = zoo.spec(name).input_name
     expected = {kind: (None, *arguments["input_shape"])} | ({"mask": (None, None)} if maskable else {})
     assert {tensor.name: tensor.shape for tensor in model.inputs} == expected
     assert model.output_shape == (None, 3)
@@ -271,7 +266,7 @@ def check_model(name, arguments, tmp_path):
         plain.set_weights(model.get_weights())
         close(answer[:2], plain.predict_on_batch(inputs[kind][:2, :3]), 1e-5)
 
-    if "return_sequences" in zoo.arguments_of(name):
+    if zoo.spec(name).per_step:
         steps = zoo.build(name, 3, return_sequences=True, **options)
         steps.set_weights(model.get_weights())
         every, mask = steps.predict_on_batch(inputs), inputs["mask"]
@@ -294,7 +289,7 @@ def check_model(name, arguments, tmp_path):
 
 def check_parameters(name, arguments, parameters):
     """Asserts the number of trainable parameters, and that a compiled step moves every weight they are in."""
-    maskable = "masked" in zoo.arguments_of(name)
+    maskable = zoo.spec(name).masked
     options = {**arguments, "masked": True} if maskable else arguments
     model = spread(zoo.build(name, 3, **options))
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_actrec import zoo
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
@@ -377,11 +378,13 @@ def test_the_protocol_says_which_frames_and_how_answers_become_one(
     clip = keras.Input((None, SIZE, SIZE, 3), name="clip")
     x = keras.layers.Lambda(lambda x: ops.mean(ops.cast(x, "float32"), axis=(2, 3)) / 765)(clip)
     if steps:
-        x = keras.layers.GlobalAveragePooling1D(name="average")(x)
+        x = keras.layers.GlobalAveragePooling1D()(x)
     else:
-        x = keras.layers.GlobalAveragePooling1D(name="average")(x)
+        x = keras.layers.GlobalAveragePooling1D()(x)
         x = keras.layers.Dense(3, activation="softmax", name="classifier")(x)
-    model = Recognizer(keras.Model(clip, x), CLASSES, ClipPreprocessor(sampling, transform), trained_on(data))
+    spec = zoo.ModelSpec("mine", "clip", per_step=steps)
+    seen = ClipPreprocessor(sampling, transform)
+    model = Recognizer(keras.Model(clip, x), CLASSES, seen, trained_on(data), spec)
     ending = ", mean of the steps' probabilities" if steps else ""
     assert evaluate(model, data, part="train").protocol == f"1 clip of {protocol}{ending}"
 

@@ -25,9 +25,10 @@ def stub(sampling=None, transform=None, steps=False):
     """A recognizer with a model that takes clips of any number of frames and any size."""
     clip = keras.Input((None, None, None, 3), name="clip")
     x = keras.layers.Lambda(lambda x: ops.softmax(ops.mean(ops.cast(x, "float32"), axis=(2, 3))))(clip)
-    x = keras.layers.GlobalAveragePooling1D(name="average" if steps else "mean")(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
     seen = ClipPreprocessor(sampling or Sampling(4), transform or ClipTransform(224, crop="none"))
-    return Recognizer(keras.Model(clip, x, name="stub"), CLASSES, seen)
+    spec = zoo.ModelSpec("stub", "clip", per_step=steps)
+    return Recognizer(keras.Model(clip, x, name="stub"), CLASSES, seen, spec=spec)
 
 
 # Frames that a video of 40 shows a model of 4, by hand from the papers' code, side and number of the crops

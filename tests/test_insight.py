@@ -14,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from keras_actrec import zoo
 from keras_actrec.errors import UserError
 from keras_actrec.insight import Explanation, _pictures, explain, write_report
 from keras_actrec.layers import AttentionCell, AttentiveRNN, GumbelHardAttention, HMRNNCell, SoftAttention
@@ -25,6 +26,7 @@ class FakeRecognizer:
 
     def __init__(self, model, frames, mask=None, class_names=("run", "jump", "fall")):
         self.model, self.frames, self.class_names = model, frames, class_names
+        self.spec = TINY if model.name == "tiny" else zoo.spec(model)
         self.mask = np.ones(len(frames), bool) if mask is None else np.array(mask)
 
     def read(self, path):
@@ -34,6 +36,10 @@ class FakeRecognizer:
         if not isinstance(self.model.input, dict):
             return frames[None]
         return {"clip": frames[None], "mask": mask[None]}
+
+
+# Of `tiny_model`, which is none of the zoo's.
+TINY = zoo.ModelSpec("tiny", "clip", per_step=True, trace=("attention", "boundaries", "temperature"))
 
 
 def clip(frames, size=2, seed=0):
@@ -136,13 +142,13 @@ def test_a_model_is_explained_with_the_weights_it_has_now():
     np.testing.assert_allclose(found.steps, [[0.2, 0.5, 0.3]] * 3, atol=1e-6)
 
 
-def test_a_model_without_a_temporal_layer_is_refused():
+def test_a_model_without_a_trace_is_refused():
     model = build("frame_pool", 3, input_shape=(None, 2, 2, 3))
     with pytest.raises(UserError, match="`frame_pool` has no attention or boundaries to explain"):
         explain(FakeRecognizer(model, clip(3)), "a.mp4")
 
 
-def test_a_temporal_layer_without_a_trace_is_refused():
+def test_a_model_of_ones_own_is_refused():
     inputs = keras.Input((None, 3))
     x = AttentiveRNN(keras.layers.SimpleRNNCell(2), name="temporal")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3, name="classifier")(x), name="silent")
@@ -316,7 +322,7 @@ def test_the_page_names_every_class_with_its_counts(page):
 def test_the_page_says_how_a_model_was_tested_and_how_sure_its_numbers_are(page):
     found = page(evaluations=[evaluation()])
     text = " ".join(found.text.split())
-    assert "Split test; 2 clips." in text
+    assert "Part test; 2 clips." in text
     assert "hman 50.0% 25.0% to 75.0% 45.7% 62.5% 12.5%" in text  # mAP is the mean of .5, .625 and .75
     assert any("4 with 50% on average, 25% right; 7 with 88%" in img["alt"] for img in found.of("img"))
 

@@ -170,6 +170,7 @@ PUBLIC = {
         "STRNHyperModel",
         "Space",
         "Study",
+        "estimate_study",
         "find_study",
         "list_studies",
         "parse_study",

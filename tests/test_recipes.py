@@ -15,7 +15,7 @@ import trees
 from keras_actrec import evaluation, training, zoo
 from keras_actrec.data import read_dataset, read_set, split_manifest
 from keras_actrec.errors import UserError
-from keras_actrec.training import fit
+from keras_actrec.training import fit, prepare
 
 ZOO = Path(__file__).parents[1] / "zoo"
 FILES = sorted(ZOO.glob("*/*.toml"))
@@ -89,16 +89,16 @@ def numbers(weights):
     return {weight.path: ops.convert_to_numpy(weight).copy() for weight in weights}
 
 
-def spied(monkeypatch, name, look=lambda made: None):
-    """What a function of `fit` makes from now on, after a look at it."""
-    function, made = getattr(fit, name), []
+def spied(monkeypatch, module, name, look=lambda made: None):
+    """What a function of a module makes from now on, after a look at it."""
+    function, made = getattr(module, name), []
 
     def spy(*arguments):
         made.append(function(*arguments))
         look(made[-1])
         return made[-1]
 
-    monkeypatch.setattr(fit, name, spy)
+    monkeypatch.setattr(module, name, spy)
     return made
 
 
@@ -107,8 +107,8 @@ def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(file, tree, cac
     recipe, values = shrunk(file)
     data = tree(tree_of(recipe))
     small, parts = two_updates(values, data)
-    built, start = spied(monkeypatch, "optimizer_of"), {}
-    spied(monkeypatch, "build_model", lambda model: start.update(numbers(model.weights)))
+    built, start = spied(monkeypatch, fit, "optimizer_of"), {}
+    spied(monkeypatch, prepare, "build_model", lambda made: start.update(numbers(made[0].weights)))
     run = training.train(small, data, tmp_path / "run", cache=cache)
     model = run.recognizer.model
 

@@ -122,7 +122,7 @@ def test_names_sampling_transform_and_record_travel(file):
     assert loaded.class_names == CLASSES
     assert loaded.preprocessor == INPUT
     assert loaded.about == ABOUT
-    assert loaded.masked
+    assert loaded.spec == zoo.spec("hman").built({"masked": True, "backbone": "efficientnet_lite0"})
 
 
 def test_every_weight_travels_exactly(hman, file):
@@ -229,15 +229,22 @@ def test_a_file_with_flipped_bytes_is_refused(file, tmp_path):
     assert "damaged.keras is damaged (" in refusal(tmp_path / "damaged.keras")
 
 
-def test_a_file_of_a_newer_format_says_to_upgrade(file, tmp_path):
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "new.keras", "w") as new:
+@pytest.mark.parametrize(
+    "step, words",
+    [
+        (1, "written by a newer keras_actrec: upgrade with pip install -U"),
+        (-1, "written by a keras_actrec before 0.1.0: train or convert it again"),
+    ],
+)
+def test_a_file_of_another_format_says_what_to_do(step, words, file, tmp_path):
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "other.keras", "w") as other:
         for name in old.namelist():
             data = old.read(name)
             if name == "keras_actrec.json":
                 about = json.loads(data)
-                data = json.dumps({**about, "format": about["format"] + 1, "classes": []})
-            new.writestr(name, data)
-    assert "written by a newer keras_actrec: upgrade with pip install -U" in refusal(tmp_path / "new.keras")
+                data = json.dumps({"format": about["format"] + step, "classes": []})
+            other.writestr(name, data)
+    assert words in refusal(tmp_path / "other.keras")
 
 
 def test_only_a_keras_file_can_be_saved(small, tmp_path):

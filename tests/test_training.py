@@ -21,7 +21,8 @@ from keras_actrec.data import (
     write_synthetic,
 )
 from keras_actrec.errors import UserError
-from keras_actrec.training import fit
+from keras_actrec.training import prepare
+from keras_actrec.training import record as records
 
 BACKBONE = "efficientnet_lite0:block1_output"
 CLASSES = ("grow", "move_up", "shrink")
@@ -174,7 +175,7 @@ def test_the_record_says_what_was_trained_on_what_and_where(run, data):
     assert record["versions"]["keras_actrec"] == keras_actrec.__version__
     assert set(record["versions"]) == {"keras_actrec", "keras", "numpy", "cv2", backend}
     assert "cores" in record["machine"] and record["seconds"] > 0
-    assert record["commit"] == fit._commit()
+    assert record["commit"] == records._commit()
     assert record == run.record
 
 
@@ -183,7 +184,7 @@ def test_the_file_of_the_model_carries_the_record_and_names_in_the_order_of_the_
     assert loaded.about == run.record
     assert loaded.class_names == CLASSES == read_manifest(data).class_names
     assert loaded.preprocessor == recipe().preprocessor
-    assert loaded.masked
+    assert loaded.spec.masked
 
 
 def test_the_history_has_a_row_an_epoch_with_the_validation_part(run):
@@ -336,7 +337,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_not_gone_on_with(data, fe
     ):
         training.train(broken, data, tmp_path / "run", cache=features)
     assert not (tmp_path / "run" / "model.keras").exists()
-    done = history(fit.Run(tmp_path / "run", None, None))
+    done = history(training.Run(tmp_path / "run", None, None))
     assert 1 <= len(done) < 5 and all(np.isfinite(float(row["loss"])) for row in done)
     with pytest.raises(UserError, match="holds a run with another recipe: choose another --out"):
         training.train(recipe(), data, tmp_path / "run", cache=features)
@@ -358,7 +359,7 @@ def few(tmp_path):
 
 def test_a_bad_video_stops_the_run_before_anything_is_built(few, tmp_path, monkeypatch):
     (few.parent / "shrink" / "shrink_001.mp4").write_bytes(b"")
-    monkeypatch.setattr(fit, "build_model", None)
+    monkeypatch.setattr(prepare, "build_model", None)
     with pytest.raises(VideoError, match="shrink_001.mp4: the file has zero bytes"):
         training.train(recipe(), few, tmp_path / "run")
 
@@ -425,19 +426,19 @@ def test_the_commit_is_that_of_the_librarys_checkout_and_of_no_other(tmp_path, m
     (package / "training" / "fit.py").touch()
     monkeypatch.setattr(keras_actrec, "__file__", str(package / "__init__.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    assert fit._commit() is None  # no checkout
+    assert records._commit() is None  # no checkout
     git(package.parent, "init")
     (package.parent / "README.md").touch()
     git(package.parent, "add", "README.md")
     git(package.parent, "commit", "--message", "Somebody's project")
-    assert fit._commit() is None  # installed inside a checkout of something else
+    assert records._commit() is None  # installed inside a checkout of something else
     git(package.parent, "add", ".")
     git(package.parent, "commit", "--message", "Ours")
     head = git(package.parent, "rev-parse", "--short", "HEAD")
     (package.parent / "notes.txt").touch()
-    assert fit._commit() == head
+    assert records._commit() == head
     (package / "training" / "fit.py").write_text("changed = True\n", encoding="utf-8")
-    assert fit._commit() == head + "+"
+    assert records._commit() == head + "+"
 
 
 def test_no_half_written_file_is_left_anywhere(run, still, features):

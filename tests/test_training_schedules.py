@@ -13,7 +13,8 @@ from keras_actrec.data import write_synthetic
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise, GateShift
 from keras_actrec.training import fit, parse_recipe, warmup_cosine
-from keras_actrec.training.schedules import EarlyStop, LogScalars, Plateau, callbacks_of, learning_rate_of
+from keras_actrec.training.optimizers import learning_rate_of
+from keras_actrec.training.schedules import EarlyStop, LogScalars, Plateau, callbacks_of
 
 
 def table(**train):
@@ -352,6 +353,6 @@ def test_what_could_never_happen_in_the_run_is_refused(run, train, message):
 
 def test_a_monitor_without_a_validation_part_is_refused():
     with pytest.raises(
-        UserError, match="train.monitor='val_loss' needs a validation part: set data.validation_sh"
+        UserError, match="train.monitor='val_loss' needs a validation part: set data.validation_fr"
     ):
         fit._check_run(table(early_stop=3, monitor="val_loss"), 5, False)

@@ -81,7 +81,7 @@ def test_resampled_sequences_need_no_mask(data, tmp_path):
     run = training.train(
         recipe(skeleton={"length": "resample", "frames": 6}, train={"epochs": 1}), data, tmp_path / "run"
     )
-    assert not run.recognizer.masked
+    assert not run.recognizer.spec.masked
     assert run.recognizer.model.input_shape == (None, None, JOINTS * 3 * 2)
 
 
@@ -143,7 +143,7 @@ def test_a_skeleton_set_without_its_table_is_refused():
 
 
 def test_a_model_of_clips_says_that_it_takes_none(data, tmp_path):
-    with pytest.raises(UserError, match="gsm cannot be built as .model. says: .* of clips is"):
+    with pytest.raises(UserError, match="^gsm takes clips of videos: put .clip. in the place of .skeleton.$"):
         training.train(recipe(model={"name": "gsm"}), data, tmp_path)
 
 

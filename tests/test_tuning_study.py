@@ -14,7 +14,7 @@ from keras_actrec import tuning, zoo
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
 from keras_actrec.training import read_recipe
-from keras_actrec.tuning import list_studies, parse_study, read_study
+from keras_actrec.tuning import estimate_study, list_studies, parse_study, read_study
 from keras_actrec.tuning.space import overrides_of
 
 FILES = sorted((Path(__file__).parents[1] / "tuning").glob("*/study.toml"))
@@ -304,8 +304,10 @@ def data(tmp_path_factory):
 
 def test_a_description_counts_combinations_trials_and_parameters(folder, data):
     stages = set()
-    found = read_study(folder / "study.toml").describe(
-        data, progress=lambda stage, done, total, text="": stages.add(stage)
+    found = estimate_study(
+        read_study(folder / "study.toml"),
+        data,
+        progress=lambda stage, done, total, text="": stages.add(stage),
     )
     assert (found["combinations"], found["trials"], found["epochs"]) == (6, 6, 3)
     # A GRU of N = 2 units, 3 N (D + N + 1), on D = 20 x 3 coordinates, and 10 classes; a gate D (D + N + 1).
@@ -317,7 +319,7 @@ def test_a_description_counts_combinations_trials_and_parameters(folder, data):
 
 
 def test_a_description_leaves_weights_out_that_are_not_trained(folder, data):
-    found = read_study(folder / "study.toml", ["model.motion=true"]).describe(data)
+    found = estimate_study(read_study(folder / "study.toml", ["model.motion=true"]), data)
     model = zoo.stacked_rnn(10, input_shape=(None, 60), units=2, num_layers=1, motion=True)
     assert model.non_trainable_weights
     assert found["smallest"] == sum(math.prod(weight.shape) for weight in model.trainable_weights)
@@ -325,7 +327,7 @@ def test_a_description_leaves_weights_out_that_are_not_trained(folder, data):
 
 def test_a_description_names_combinations_that_cannot_be_built(folder, data):
     study = read_study(folder / "study.toml", ["model.attention_layers=[2]", "skeleton.velocity=false"])
-    (line,) = study.describe(data)["refused"]
+    (line,) = estimate_study(study, data)["refused"]
     assert line.startswith('model.name="eleatt_rnn" model.attention_layers=[2] skeleton.velocity=false: ')
     assert "`attention_layers` must be a list of numbers from 1 to 1" in line
 
@@ -333,7 +335,7 @@ def test_a_description_names_combinations_that_cannot_be_built(folder, data):
 def test_an_objective_that_the_base_does_not_have_is_refused(folder, data):
     study = read_study(folder / "study.toml", ["data.validation_fraction=0.0"])
     with pytest.raises(UserError, match="gate: study.objective='val_accuracy' needs a validation part"):
-        study.describe(data)
+        estimate_study(study, data)
 
 
 def test_a_dry_run_prints_the_description_and_writes_nothing(folder, data):

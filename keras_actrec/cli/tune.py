@@ -34,7 +34,7 @@ def tune(
     values = tuning.read_study(study, set_ or [])
     if dry_run:
         with progress_bars() as progress:
-            _print(values.describe(data, progress=progress))
+            _print(tuning.estimate_study(values, data, progress=progress))
         return
     if out is None:
         raise UserError("--out is missing: the directory of the study")
@@ -54,7 +54,7 @@ def tune(
 
 
 def _print(found):
-    """Print what `Study.describe` found."""
+    """Print what `estimate_study` found."""
     size = "no end of" if found["combinations"] is None else found["combinations"]
     print(f"combinations: {size}")
     print(f"trials: {found['trials']}, {found['epochs']} epochs each")

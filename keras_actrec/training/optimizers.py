@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_actrec.errors import UserError
-from keras_actrec.training.schedules import learning_rate_of
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -167,6 +166,21 @@ class RMSpropL2(_L2, keras.optimizers.RMSprop):
     Raises:
         UserError: for a negative `l2`.
     """
+
+
+def learning_rate_of(table, batches):
+    """The learning rate that the optimizer of `[train]` starts with: a number, or a schedule over batches."""
+    schedules = keras.optimizers.schedules
+    if table.schedule == "step":
+        # Keras counts steps from 0 and keeps the first rate up to and including the boundary.
+        return schedules.PiecewiseConstantDecay(
+            [table.drop_after - 1], [table.learning_rate, table.final_learning_rate]
+        )
+    if table.schedule == "cosine_restarts":
+        return schedules.CosineDecayRestarts(
+            table.learning_rate, table.restart_after * batches, t_mul=table.restart_factor
+        )
+    return table.learning_rate
 
 
 def optimizer_of(table, batches, weights):

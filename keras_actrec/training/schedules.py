@@ -79,21 +79,6 @@ def _number(value):
     return float(keras.ops.convert_to_numpy(value))
 
 
-def learning_rate_of(table, batches):
-    """The learning rate that the optimizer of `[train]` starts with: a number, or a schedule over batches."""
-    schedules = keras.optimizers.schedules
-    if table.schedule == "step":
-        # Keras counts steps from 0 and keeps the first rate up to and including the boundary.
-        return schedules.PiecewiseConstantDecay(
-            [table.drop_after - 1], [table.learning_rate, table.final_learning_rate]
-        )
-    if table.schedule == "cosine_restarts":
-        return schedules.CosineDecayRestarts(
-            table.learning_rate, table.restart_after * batches, t_mul=table.restart_factor
-        )
-    return table.learning_rate
-
-
 def callbacks_of(table):
     """The callbacks that `[train]` asks for, in the order in which `fit` needs them."""
     found = []

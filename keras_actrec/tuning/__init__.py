@@ -2,6 +2,7 @@
 
 import importlib
 
+from keras_actrec.tuning.estimate import estimate_study
 from keras_actrec.tuning.runner import run_study
 from keras_actrec.tuning.space import Axis, Space
 from keras_actrec.tuning.study import Study, find_study, list_studies, parse_study, read_study
@@ -13,6 +14,7 @@ __all__ = [
     "Axis",
     "Space",
     "Study",
+    "estimate_study",
     "find_study",
     "list_studies",
     "parse_study",

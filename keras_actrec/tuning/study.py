@@ -3,25 +3,18 @@
 import difflib
 import functools
 import json
-import tempfile
-import time
 import tomllib
-from pathlib import Path
 from typing import Any, Literal
 
-import keras
 import pydantic
 
 from keras_actrec.errors import UserError
-from keras_actrec.training import find_recipe, read_recipe, train
-from keras_actrec.training.prepare import build_model, read_data
+from keras_actrec.training import find_recipe, read_recipe
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.results import SEED
 from keras_actrec.tuning.space import Axis, Space, overrides_of
-from keras_actrec.tuning.trial import count_trainable
 
 _RECIPE_TABLES = ("model", "data", "clip", "skeleton", "train")
-_MOST_BUILT = 64  # models that `describe` builds
 
 
 class _Table(pydantic.BaseModel):
@@ -122,83 +115,6 @@ class Study(StudyTable):
         for name, table in tables.items():
             lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items()), ""]
         return "\n".join(lines)
-
-    def describe(self, data, *, progress=None):
-        """Look at the study before it runs: build its models, and train the base for two epochs.
-
-        Args:
-            data: a CSV file or a folder, as `train` takes it.
-            progress: as of `train`.
-
-        Returns:
-            dict of `combinations` (None: no end of them), `trials`, `epochs` of a trial, `seconds`, an
-            estimate for all trials and the winner's runs, one after the other, on this machine; `smallest`
-            and `largest` number of trainable parameters; and `refused`, combinations that cannot be built,
-            with the reason.
-
-        Raises:
-            UserError: for data that cannot be trained on, or a base that has no such objective.
-        """
-        combinations = self.space.size()
-        trials = min(self.max_trials, combinations or self.max_trials)
-        epochs = self.recipe_of().train.epochs
-        counts, refused = self._parameters(data)
-        once, start, epoch = self._measure(data, progress)
-        runs = trials + len(self.winner_seeds)
-        return {
-            "combinations": combinations,
-            "trials": trials,
-            "epochs": epochs,
-            "seconds": once + runs * (start + epochs * epoch),
-            "smallest": min(counts, default=None),
-            "largest": max(counts, default=None),
-            "refused": refused,
-        }
-
-    def _parameters(self, data):
-        """Trainable parameters of the models of the space, and what cannot be built."""
-        size = self.space.size()
-        few = size is not None and size <= _MOST_BUILT
-        models = {}
-        for values in self.space.combinations() if few else self.space.samples():
-            overrides = overrides_of(values)
-            recipe = self.recipe_of(overrides)
-            models.setdefault(repr((recipe.model, recipe.clip, recipe.skeleton)), (recipe, overrides))
-        counts, refused = [], []
-        for recipe, overrides in models.values():
-            manifest, parts = read_data(recipe.data, data)
-            try:
-                indexed, _ = recipe.preprocessor.index(parts["train"][:1])
-                model, _ = build_model(recipe, len(manifest.class_names), indexed)
-            except UserError as error:
-                refused.append(f"{' '.join(overrides)}: {error}")
-                continue
-            counts.append(count_trainable(model))
-            keras.utils.clear_session(free_memory=False)
-        return counts, refused
-
-    def _measure(self, data, progress):
-        """Seconds of what is computed once, of a run's start, and of an epoch, with the base."""
-        overrides = overrides_of(next(self.space.samples()))
-        recipe = self.recipe_of([*overrides, "train.epochs=2"])
-        times = {"begin": time.perf_counter()}
-
-        def watch(stage, done, total, text=""):
-            times.setdefault((stage, "first"), time.perf_counter())
-            times[stage, "last"] = time.perf_counter()
-            if progress is not None:
-                progress(stage, done, total, text)
-
-        with tempfile.TemporaryDirectory() as folder:
-            run = train(recipe, data, Path(folder) / "run", cache=Path(folder) / "cache", progress=watch)
-        if self.objective not in run.record["last_epoch"]:
-            raise UserError(
-                f"{self.name}: study.objective={self.objective!r} needs a validation part: "
-                "put data.validation_fraction=0.25 into `set`"
-            )
-        epoch = times["epochs", "last"] - times["epochs", "first"]
-        once = times.get(("features", "last"), 0) - times.get(("features", "first"), 0)
-        return once, times["epochs", "first"] - times["begin"] - epoch - once, epoch
 
 
 def find_study(name):

@@ -12,7 +12,8 @@ CHECKOUT = Path(__file__).parents[1]
 
 # From the ground up. A module imports from the floors below its own and from its own package.
 FLOORS = (
-    {"errors", "_files"},
+    {"errors", "_files", "_suggest"},
+    {"_backend_choice"},
     {"_backend"},
     {"layers"},
     {"checkpoints"},
@@ -22,6 +23,7 @@ FLOORS = (
     {"training", "evaluation"},
     {"deploy", "insight", "tuning"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FORBIDDEN = {("data", "layers")}  # although it lies below

@@ -1,10 +1,10 @@
 """How a test looks at a video, by the name of the paper that tests so."""
 
-import difflib
 from dataclasses import dataclass, field, replace
 
 import keras
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.data import ClipPreprocessor
 from keras_actrec.errors import UserError
 
@@ -135,9 +135,7 @@ def find_protocol(protocol):
     if protocol is None:
         return Protocol()
     if protocol not in PROTOCOLS:
-        near = difflib.get_close_matches(str(protocol), PROTOCOLS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(PROTOCOLS)}"
-        raise UserError(f"there is no protocol {protocol!r}: {hint}")
+        raise UserError(f"there is no protocol {protocol!r}: {did_you_mean(protocol, PROTOCOLS)}")
     return PROTOCOLS[protocol]
 
 

@@ -1,6 +1,5 @@
 """Studies: a search space over a recipe, its objective and its budget, as typed TOML."""
 
-import difflib
 import functools
 import json
 import tempfile
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import keras
 import pydantic
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 from keras_actrec.training import find_recipe, read_recipe, train
 from keras_actrec.training.fit import read_data
@@ -351,8 +351,7 @@ def _toml(value: Any):
 
 
 def _hint(name, known):
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+    return did_you_mean(name, sorted(known))
 
 
 def _first_problem(error):

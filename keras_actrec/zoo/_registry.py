@@ -1,8 +1,8 @@
 """Models by name."""
 
-import difflib
 import inspect
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 
 _BUILDERS = {}
@@ -66,5 +66,5 @@ def arguments_of(name):
 
 def nearest(name, names):
     """` Did you mean 'x'?`, or nothing where no name is near."""
-    match = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {match[0]!r}?" if match else ""
+    hint = did_you_mean(name, names, otherwise="")
+    return f" D{hint[1:]}" if hint else ""

@@ -8,9 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 import keras_actrec
-from keras_actrec.cli import doctor as doctor_module
+from keras_actrec import _installation
+from keras_actrec._installation import examine
 from keras_actrec.cli import main
-from keras_actrec.cli.doctor import examine
 from keras_actrec.errors import UserError
 
 BACKENDS = ("jax", "torch", "tensorflow")
@@ -55,13 +55,13 @@ def test_doctor_writes_and_reads_mp4v_which_every_opencv_can():
 
 
 def test_doctor_does_not_believe_a_codec_that_cannot_be_written():
-    assert doctor_module._try_codec("????", ".mp4") == {"written": False, "read": False}
+    assert _installation._try_codec("????", ".mp4") == {"written": False, "read": False}
 
 
 def test_doctor_names_what_an_extra_lacks_and_how_to_install_it(monkeypatch):
-    version = doctor_module._version
+    version = _installation._version
     monkeypatch.setattr(
-        doctor_module, "_version", lambda name: None if name == "keras-tuner" else version(name)
+        _installation, "_version", lambda name: None if name == "keras-tuner" else version(name)
     )
     extras = examine()["extras"]
     assert {"jax", "torch", "tensorflow", "pretrained", "tune", "viz", "dev"} <= set(extras)
@@ -71,9 +71,9 @@ def test_doctor_names_what_an_extra_lacks_and_how_to_install_it(monkeypatch):
 
 
 def test_doctor_prints_the_brackets_of_an_install_command(monkeypatch):
-    version = doctor_module._version
+    version = _installation._version
     monkeypatch.setattr(
-        doctor_module, "_version", lambda name: None if name == "keras-tuner" else version(name)
+        _installation, "_version", lambda name: None if name == "keras-tuner" else version(name)
     )
     assert "pip install 'keras_actrec[tune]'" in CliRunner().invoke(main.app, ["doctor"]).stdout
 

@@ -15,6 +15,7 @@ FLOORS = (
     {"errors", "_files", "_suggest"},
     {"_backend_choice"},
     {"_backend"},
+    {"_installation"},  # loads the backend to see whether it works
     {"layers"},
     {"checkpoints"},
     {"backbones"},  # read their ImageNet weights with `checkpoints`

@@ -10,7 +10,7 @@ from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0
 from keras_actrec.backbones.resnet50 import resnet50_v1_5
 from keras_actrec.errors import UserError
 
-__all__ = ["DepthwiseConv2D", "InputScaling", "build", "efficientnet_lite0", "list_backbones"]
+__all__ = ["DepthwiseConv2D", "InputScaling", "build", "check_name", "efficientnet_lite0", "list_backbones"]
 
 _BUILDERS = {
     "bn_inception": bn_inception.bn_inception,
@@ -24,6 +24,17 @@ _BUILDERS = {
 def list_backbones():
     """The names that `build` knows, sorted."""
     return sorted(_BUILDERS)
+
+
+def check_name(name: str) -> None:
+    """Check a name for `build`, `"name"` or `"name:layer"`, without building the network.
+
+    Raises:
+        UserError: for an unknown name, with the nearest one. The layer is not looked at.
+    """
+    name = str(name).partition(":")[0]
+    if name not in _BUILDERS:
+        raise UserError(f"unknown backbone {name!r}: {did_you_mean(name, list_backbones())}")
 
 
 def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
@@ -48,8 +59,7 @@ def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
     """
     name, _, suffix = str(name).partition(":")
     layer = layer or suffix or None
-    if name not in _BUILDERS:
-        raise UserError(f"unknown backbone {name!r}: {did_you_mean(name, list_backbones())}")
+    check_name(name)
     if len(input_shape) != 3 or input_shape[-1] != 3:
         raise UserError(f"`input_shape` must be (height, width, 3). Received: input_shape={input_shape}")
     model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape))

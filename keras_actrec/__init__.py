@@ -6,36 +6,73 @@ Importing this package chooses a backend that is installed, loads Keras and regi
 
 import importlib
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_LAZY = ("backbones", "checkpoints", "data", "evaluation", "insight", "layers", "training", "tuning", "zoo")
+__all__ = [
+    "Recognizer",
+    "UserError",
+    "backbones",
+    "checkpoints",
+    "data",
+    "evaluation",
+    "from_torch",
+    "insight",
+    "layers",
+    "load",
+    "training",
+    "tuning",
+    "zoo",
+]
 
-# The names of the package itself, and the module that holds each.
-_NAMES = {"Recognizer": "recognizer", "UserError": "errors", "from_torch": "recognizer", "load": "recognizer"}
+# The names that are no packages, and the module that holds each.
+_HOMES = {"Recognizer": "recognizer", "UserError": "errors", "from_torch": "recognizer", "load": "recognizer"}
 
-__all__ = [*_LAZY, *_NAMES]
+if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__getattr__` gives
+    from keras_actrec import (
+        backbones,
+        checkpoints,
+        data,
+        evaluation,
+        insight,
+        layers,
+        training,
+        tuning,
+        zoo,
+    )
+    from keras_actrec.errors import UserError
+    from keras_actrec.recognizer import Recognizer, from_torch, load
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        if name in __all__:
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _load_keras():
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _load_keras() -> None:
     """Chooses the backend, loads Keras and registers our layers and models for saving."""
     from keras_actrec import _backend, layers, zoo  # noqa: F401  (`_backend` first: it chooses the backend)
 
 
-def __getattr__(name):
-    if name in _LAZY:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _is_the_program() -> bool:
+    """Whether this process is our own program, which loads Keras when it needs it.
+
+    It has begun with the module `keras_actrec_program`, or as `python -m keras_actrec`: while Python looks
+    for the module after `-m`, `sys.argv` is `-m` and what follows that module. Names of scripts do not count.
+    """
+    module = sys.orig_argv[-len(sys.argv)] if sys.argv[:1] == ["-m"] else ""
+    return "keras_actrec_program" in sys.modules or module.removeprefix("-m") == __name__
 
 
-def __dir__():
-    return sorted({*globals(), *__all__})
-
-
-# The program `keras-actrec` calls `_load_keras` inside its commands instead: `--help` stays quick, a missing
-# backend is one line, and `doctor` runs without any.
-if Path((sys.argv or [""])[0]).stem != "keras-actrec":
+# The program answers `--help` and wrong usage at once, names a missing backend in one line, and its command
+# `doctor` runs without any backend.
+if not _is_the_program():
     _load_keras()

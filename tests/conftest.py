@@ -68,7 +68,12 @@ def run_python(tmp_path):
     """Runs Python in a fresh process, in an empty folder and on the backend of this run."""
 
     def run(*arguments, **environment):
-        """A variable set to None is removed. Returns the finished process with its `stdout` and `stderr`."""
+        """A variable set to None is removed, PYTHONPATH is extended.
+
+        Returns the finished process with its `stdout` and `stderr`.
+        """
+        folders = [environment.get("PYTHONPATH"), os.environ.get("PYTHONPATH")]
+        environment["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if folder)
         env = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), **environment}
         env = {name: str(value) for name, value in env.items() if value is not None}
         return subprocess.run(

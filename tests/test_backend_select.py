@@ -6,7 +6,7 @@ import sys
 import keras
 import pytest
 
-from keras_actrec._backend.select import BACKENDS, ensure_backend, installed_backends
+from keras_actrec._backend_choice import BACKENDS, ensure_backend, installed_backends
 from keras_actrec.errors import UserError
 
 NONE_INSTALLED = "No backend is installed: pip install 'keras_actrec[jax]' (or [torch], [tensorflow])"

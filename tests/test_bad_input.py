@@ -358,9 +358,8 @@ def test_an_override_that_does_not_fit(work, override, message):
 
 def test_a_recipe_that_is_not_there(work):
     assert "there is no recipe" in fails(*train(work, recipe="no.toml"))
-    assert fails("train", "hman/synthetik", "--data", work, "--out", work / "run") == (
-        "there is no recipe 'hman/synthetik': did you mean 'hman/synthetic'?"
-    )
+    message = fails("train", "hman/synthetik", "--data", work, "--out", work / "run")
+    assert message.startswith("there is no recipe 'hman/synthetik': did you mean 'hman/synthetic', ")
 
 
 def test_a_run_directory_that_is_taken(work):

@@ -1,6 +1,5 @@
 import json
 import sys
-from pathlib import Path
 
 import cv2
 import keras
@@ -9,13 +8,24 @@ import typer
 from typer.testing import CliRunner
 
 import keras_actrec
-from keras_actrec.cli import doctor as doctor_module
+from keras_actrec import _installation
+from keras_actrec._installation import examine
 from keras_actrec.cli import main
-from keras_actrec.cli.doctor import examine
 from keras_actrec.errors import UserError
 
-PROGRAM = Path(sys.executable).with_name("keras-actrec")
 BACKENDS = ("jax", "torch", "tensorflow")
+NO_BACKEND = "No backend is installed: pip install 'keras_actrec[jax]' (or [torch], [tensorflow])"
+# What the installed program runs, and the other way to start it.
+STARTS = (["-c", "from keras_actrec_program import main; main()"], ["-m", "keras_actrec"])
+TELL = """
+import atexit, sys
+
+def tell():
+    heavy = {"keras", "cv2", "jax", "torch", "tensorflow", "matplotlib"} & set(sys.modules)
+    print("loaded:", *heavy, file=sys.stderr)
+
+atexit.register(tell)
+"""
 
 
 def program(command, needs_keras=False):
@@ -45,13 +55,13 @@ def test_doctor_writes_and_reads_mp4v_which_every_opencv_can():
 
 
 def test_doctor_does_not_believe_a_codec_that_cannot_be_written():
-    assert doctor_module._try_codec("????", ".mp4") == {"written": False, "read": False}
+    assert _installation._try_codec("????", ".mp4") == {"written": False, "read": False}
 
 
 def test_doctor_names_what_an_extra_lacks_and_how_to_install_it(monkeypatch):
-    version = doctor_module._version
+    version = _installation._version
     monkeypatch.setattr(
-        doctor_module, "_version", lambda name: None if name == "keras-tuner" else version(name)
+        _installation, "_version", lambda name: None if name == "keras-tuner" else version(name)
     )
     extras = examine()["extras"]
     assert {"jax", "torch", "tensorflow", "pretrained", "tune", "viz", "dev"} <= set(extras)
@@ -61,9 +71,9 @@ def test_doctor_names_what_an_extra_lacks_and_how_to_install_it(monkeypatch):
 
 
 def test_doctor_prints_the_brackets_of_an_install_command(monkeypatch):
-    version = doctor_module._version
+    version = _installation._version
     monkeypatch.setattr(
-        doctor_module, "_version", lambda name: None if name == "keras-tuner" else version(name)
+        _installation, "_version", lambda name: None if name == "keras-tuner" else version(name)
     )
     assert "pip install 'keras_actrec[tune]'" in CliRunner().invoke(main.app, ["doctor"]).stdout
 
@@ -77,37 +87,56 @@ def test_doctor_without_opencv_fails_with_the_fix(monkeypatch):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_doctor_works_without_a_backend_and_says_which_to_install(run_python, hide):
-    done = run_python(PROGRAM, "doctor", KERAS_BACKEND=None, PYTHONPATH=hide(*BACKENDS))
+@pytest.mark.parametrize("start", STARTS, ids=["program", "module"])
+def test_doctor_works_without_a_backend_and_says_which_to_install(run_python, hide, start):
+    done = run_python(*start, "doctor", KERAS_BACKEND=None, PYTHONPATH=hide(*BACKENDS))
     assert done.returncode == 1
     assert "python" in done.stdout
-    assert done.stderr == (
-        "error: No backend is installed: pip install 'keras_actrec[jax]' (or [torch], [tensorflow])\n"
-    )
+    assert done.stderr == f"error: {NO_BACKEND}\n"
 
 
-def test_help_loads_neither_keras_nor_a_backend(run_python):
-    code = (
-        "import sys; sys.argv = ['keras-actrec', '--help']\n"
-        "from keras_actrec.cli.main import main\n"
-        "try:\n    main()\nfinally:\n"
-        "    heavy = {'keras', 'cv2', 'jax', 'torch', 'tensorflow', 'matplotlib'} & set(sys.modules)\n"
-        "    print('loaded:', *heavy, file=sys.stderr)"
-    )
-    done = run_python("-c", code)
-    assert done.returncode == 0
-    assert "doctor" in done.stdout
-    assert done.stderr.strip() == "loaded:"
+@pytest.mark.parametrize("start", STARTS, ids=["program", "module"])
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["--help"], 0, ["doctor", "--install-completion"]),
+        (["train", "--help"], 0, ["--cache"]),
+        (["--version"], 0, [f"keras_actrec {keras_actrec.__version__}, backend {keras.backend.backend()}"]),
+        (["tran"], 2, ["Did you mean 'train'?"]),
+        (["audit", "--dat", "x"], 2, ["No such option: --dat", "--data"]),
+        (["--show-completion", "bash"], 0, ["complete -o default -F"]),
+    ],
+)
+def test_keras_is_not_loaded_for(run_python, tmp_path, start, arguments, status, words):
+    """Every process writes at its end whether Keras and the like are loaded."""
+    (tmp_path / "told").mkdir()
+    (tmp_path / "told" / "sitecustomize.py").write_text(TELL, encoding="utf-8")
+    done = run_python(*start, *arguments, PYTHONPATH=tmp_path / "told")
+    assert done.returncode == status, done.stderr
+    assert done.stderr.splitlines()[-1] == "loaded:"
+    for word in words:
+        assert word in done.stdout + done.stderr
+
+
+def test_the_version_without_a_backend_says_how_to_install_one(run_python, hide):
+    done = run_python(*STARTS[0], "--version", KERAS_BACKEND=None, PYTHONPATH=hide(*BACKENDS))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"keras_actrec {keras_actrec.__version__}, no backend: {NO_BACKEND}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "completed"),
+    [("keras-actrec ev", 1, ["evaluate"]), ("keras-actrec train x --ca", 3, ["--cache"])],
+)
+def test_the_shell_completes_commands_and_options(run_python, words, number, completed):
+    code = "import sys; sys.argv = ['keras-actrec']; from keras_actrec_program import main; main()"
+    asked = {"_KERAS_ACTREC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": number}
+    done = run_python("-c", code, **asked)
+    assert done.stdout.split() == completed, done.stderr
 
 
 def test_a_command_that_needs_keras_gets_the_backend_error_as_one_line(run_python, hide):
-    code = (
-        "import sys; sys.argv = ['keras-actrec']\n"
-        "import typer\n"
-        "from keras_actrec.cli.main import _run\n"
-        "typer.run(_run(lambda: print('unreachable'), True))"
-    )
-    done = run_python("-c", code, KERAS_BACKEND="jax", PYTHONPATH=hide(*BACKENDS))
+    done = run_python(*STARTS[0], "models", KERAS_BACKEND="jax", PYTHONPATH=hide(*BACKENDS))
     assert done.returncode == 1
     assert done.stdout == ""
     assert (

@@ -19,7 +19,7 @@ manifest = "manifest.csv"
 
 [clip]
 frames = 3
-every = 2
+frame_step = 2
 size = 32
 crop = "none"
 

@@ -36,9 +36,11 @@ def test_the_sets_are_listed_sorted():
 
 def test_an_unknown_set_is_refused_with_the_nearest_name(tmp_path):
     with pytest.raises(
-        UserError, match=r"`name` must be one of basic_motions, .* did you mean ucf101\? .*'ucf11'"
+        UserError, match=r"of basic_motions, .*; did you mean 'ucf101'\? Received: name='ucf11'$"
     ):
         read_dataset("ucf11", tmp_path)
+    with pytest.raises(UserError, match=r"of basic_motions, .*, utkinect\. Received: name='zzz'$"):
+        read_dataset("zzz", tmp_path)
 
 
 def test_an_unknown_option_is_refused_with_those_there_are(tmp_path):

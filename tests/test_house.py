@@ -13,7 +13,9 @@ CHECKOUT = Path(__file__).parents[1]
 # From the ground up. A module imports from the floors below its own and from its own package.
 FLOORS = (
     {"errors", "_files", "_suggest"},
+    {"_backend_choice"},
     {"_backend"},
+    {"_installation"},  # loads the backend to see whether it works
     {"layers"},
     {"checkpoints"},
     {"backbones"},  # read their ImageNet weights with `checkpoints`
@@ -22,6 +24,7 @@ FLOORS = (
     {"training", "evaluation"},
     {"deploy", "insight", "tuning"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FORBIDDEN = {("data", "layers")}  # although it lies below

@@ -24,7 +24,7 @@ DATA = {"zoo": "recipes", "tuning": "studies"}  # folder to the package that it 
 def source(tmp_path_factory):
     """A copy of what goes into the wheel, with a made-up folder in zoo/ and in tuning/."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "keras_actrec_program.py"):
         shutil.copy(CHECKOUT / name, source / name)
     for name in ("keras_actrec", *DATA):
         shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -67,8 +67,13 @@ def test_the_wheel_carries_recipes_studies_texts_and_results_as_package_data(whe
     assert found == {f"keras_actrec/{package}/made_up/{name}" for name in carried}
 
 
-def test_the_wheel_carries_nothing_beside_the_package(wheel):
-    assert {name.split("/")[0].split("-")[0] for name in wheel} == {"keras_actrec"}
+def test_the_wheel_carries_nothing_but_the_package_and_the_start_of_its_program(wheel):
+    tops = {name.split("/")[0].split("-")[0] for name in wheel}
+    assert tops == {"keras_actrec", "keras_actrec_program.py"}
+
+
+def test_the_wheel_says_that_the_package_is_typed(wheel):
+    assert wheel["keras_actrec/py.typed"] == b""
 
 
 def test_the_wheel_has_the_version_of_the_package(wheel):
@@ -76,7 +81,7 @@ def test_the_wheel_has_the_version_of_the_package(wheel):
 
 
 def test_the_wheel_has_the_command_and_the_license(wheel):
-    assert "keras-actrec = keras_actrec.cli.main:main" in text_of(wheel, "entry_points.txt")
+    assert "keras-actrec = keras_actrec_program:main" in text_of(wheel, "entry_points.txt")
     assert "Apache License" in text_of(wheel, "licenses/LICENSE")
 
 

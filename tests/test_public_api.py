@@ -1,8 +1,10 @@
 """The public names, and what importing the package loads."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 import keras
 import pytest
@@ -31,6 +33,7 @@ PUBLIC = {
         "DepthwiseConv2D",
         "InputScaling",
         "build",
+        "check_name",
         "efficientnet_lite0",
         "list_backbones",
     ],
@@ -155,6 +158,8 @@ PUBLIC = {
         "Recipe",
         "Run",
         "caching",
+        "extract",
+        "extraction_recipe",
         "find_recipe",
         "list_recipes",
         "parse_recipe",
@@ -223,6 +228,26 @@ def test_a_name_that_is_not_there_raises_attribute_error():
         keras_actrec.no_such_name  # noqa: B018
 
 
+@pytest.mark.parametrize("package", ["keras_actrec", "keras_actrec.data", "keras_actrec.tuning"])
+def test_what_is_loaded_late_is_visible_to_type_checkers(package):
+    """The `import`s below `if TYPE_CHECKING` and at the top give every public name, from where it is."""
+    module = importlib.import_module(package)
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    (block,) = [node for node in blocks if ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {}
+    for node in [*tree.body, *block.body]:
+        if isinstance(node, ast.ImportFrom):
+            seen |= {alias.name: node.module for alias in node.names}
+    assert set(PUBLIC[package]) <= set(seen)
+    for node in block.body:
+        for name in [alias.name for alias in node.names]:
+            thing = getattr(importlib.import_module(node.module), name)
+            assert getattr(module, name) is thing
+    listed = next(node.value for node in tree.body if ast.unparse(node).startswith("__all__ ="))
+    assert sorted(ast.literal_eval(listed)) == sorted(PUBLIC[package])  # checkers read no expressions
+
+
 def test_importing_the_package_needs_no_other_backend_and_nothing_heavy(run_python, hide):
     # Keras itself loads OpenCV, matplotlib and sometimes JAX where they are installed: here they are hidden.
     others = HEAVY | BACKENDS - {keras.backend.backend()}
@@ -236,6 +261,24 @@ def test_importing_the_package_takes_less_than_a_second_beyond_keras(run_python)
     code = "import keras, time\nstart = time.time()\nimport keras_actrec\nprint(time.time() - start)"
     done = run_python("-c", code)
     assert float(done.stdout) < 1, done.stderr  # measured: 0.02 s
+
+
+@pytest.mark.parametrize("name", ["keras-actrec.py", "keras_actrec_mine.py", "__main__.py"])
+def test_a_script_of_any_name_gets_keras_and_our_layers(run_python, tmp_path, name):
+    script = tmp_path / "scripts" / name
+    script.parent.mkdir()
+    script.write_text("import sys, keras_actrec\nprint({'keras', 'keras_actrec.layers'} <= {*sys.modules})")
+    for arguments in ([script], [script, "-m", "keras_actrec"]):
+        assert run_python(*arguments).stdout == "True\n"
+
+
+def test_another_program_run_as_a_module_gets_keras(run_python, tmp_path):
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("import sys, keras_actrec\nprint('keras' in sys.modules)")
+    (package / "run.py").touch()
+    for arguments in (["-m", "mine.run"], ["-mmine.run", "-m", "keras_actrec"]):
+        assert run_python(*arguments, PYTHONPATH=tmp_path).stdout == "True\n"
 
 
 def test_importing_the_package_registers_the_layers_for_loading(run_python):

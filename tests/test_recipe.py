@@ -402,9 +402,9 @@ def test_a_file_wins_over_a_recipe_of_the_library(tmp_path, monkeypatch, file):
 
 
 def test_a_recipe_that_is_not_there_is_refused_with_the_nearest_one():
-    with pytest.raises(UserError, match="there is no recipe 'hman/syntetic': did you mean 'hman/synthetic'?"):
+    with pytest.raises(UserError, match="no recipe 'hman/syntetic': did you mean 'hman/synthetic', "):
         read_recipe("hman/syntetic")
-    with pytest.raises(UserError, match="there is no recipe 'x.toml': there are: .*hman/synthetic"):
+    with pytest.raises(UserError, match="there is no recipe 'x.toml': keras-actrec models lists all"):
         read_recipe("x.toml")
 
 

@@ -164,7 +164,7 @@ KEY = "max_trials = 10"
         ("[[], [1]]", "[[1], [1]]", 'space."model.attention_layers": a value stands twice'),
         ("when", "wenn", "unknown key 'space.\"model.attention_layers\".wenn'; did you mean 'when'?"),
         ('["eleatt_rnn"]', '["eleat_rnn"]', "`when`: model.name is never 'eleat_rnn'"),
-        ("recipe.toml", "hman/synthetik", "no recipe 'hman/synthetik': did you mean 'hman/synthetic'?"),
+        ("recipe.toml", "hman/synthetik", "no recipe 'hman/synthetik': did you mean 'hman/synthetic', "),
         ("train.epochs=3", "train.epoch=3", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         ("skeleton.velocity", "skeleton.velocit", "unknown key 'skeleton.velocit'; did you mean"),
         ("skeleton.velocity", "velocity", "--set takes table.key=value"),

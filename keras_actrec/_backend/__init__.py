@@ -10,7 +10,7 @@ Every backend has one module here with the same functions:
 Nothing else in the library asks for the backend or imports one.
 """
 
-from keras_actrec._backend.select import ensure_backend
+from keras_actrec._backend_choice import ensure_backend
 
 ensure_backend()
 

@@ -1,9 +1,8 @@
 """Per-frame networks by name, frames in and feature maps out."""
 
-import difflib
-
 import keras
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
@@ -11,7 +10,7 @@ from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0
 from keras_actrec.backbones.resnet50 import resnet50_v1_5
 from keras_actrec.errors import UserError
 
-__all__ = ["DepthwiseConv2D", "InputScaling", "build", "efficientnet_lite0", "list_backbones"]
+__all__ = ["DepthwiseConv2D", "InputScaling", "build", "check_name", "efficientnet_lite0", "list_backbones"]
 
 _BUILDERS = {
     "bn_inception": bn_inception.bn_inception,
@@ -25,6 +24,17 @@ _BUILDERS = {
 def list_backbones():
     """The names that `build` knows, sorted."""
     return sorted(_BUILDERS)
+
+
+def check_name(name: str) -> None:
+    """Check a name for `build`, `"name"` or `"name:layer"`, without building the network.
+
+    Raises:
+        UserError: for an unknown name, with the nearest one. The layer is not looked at.
+    """
+    name = str(name).partition(":")[0]
+    if name not in _BUILDERS:
+        raise UserError(f"unknown backbone {name!r}: {did_you_mean(name, list_backbones())}")
 
 
 def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
@@ -49,8 +59,7 @@ def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
     """
     name, _, suffix = str(name).partition(":")
     layer = layer or suffix or None
-    if name not in _BUILDERS:
-        raise UserError(f"unknown backbone {name!r}{_nearest(name, list_backbones())}")
+    check_name(name)
     if len(input_shape) != 3 or input_shape[-1] != 3:
         raise UserError(f"`input_shape` must be (height, width, 3). Received: input_shape={input_shape}")
     model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape))
@@ -58,12 +67,8 @@ def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
         return model
     outputs = {each.name: each.output for each in model.layers}
     if layer not in outputs:
-        raise UserError(f"{name} has no layer {layer!r}{_nearest(layer, outputs)}")
+        hint = did_you_mean(layer, outputs, otherwise=f"build({name!r}).summary() lists them")
+        raise UserError(f"{name} has no layer {layer!r}: {hint}")
     if len(outputs[layer].shape) != 4:
         raise UserError(f"layer {layer!r} of {name} gives no feature map but {outputs[layer].shape}")
     return keras.Model(model.input, outputs[layer], name=name)
-
-
-def _nearest(name, names):
-    match = difflib.get_close_matches(str(name), names, n=1, cutoff=0)
-    return f": did you mean {match[0]!r}?"

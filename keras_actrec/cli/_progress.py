@@ -15,7 +15,7 @@ from rich.progress import (
 _WORDS = {
     "videos": "reading videos",
     "features": "extracting features",
-    "cache": "filling the cache",
+    "frames": "decoding frames",
     "epochs": "training",
     "batches": "scoring",
 }

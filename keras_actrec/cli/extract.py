@@ -1,8 +1,7 @@
 """`keras-actrec extract`: features of a frozen backbone, or decoded frames, once."""
 
-import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,65 +44,43 @@ def extract(
         float | None, typer.Option(show_default="0.1", help="Largest share of the videos to skip.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
-):
+) -> None:
     """Write a .npy of feature maps, or of decoded frames, for every video."""
-    from keras_actrec import backbones, training
-    from keras_actrec import data as videos
+    from keras_actrec import training
     from keras_actrec.cli._progress import progress_bars
 
-    options = {"backbone": backbone, "frames": frames, "size": size, "short_side": short_side, "crop": crop}
-    options |= {"frame_step": frame_step, "dataset": dataset, "split": split, "manifest": manifest}
-    options = {name: value for name, value in options.items() if value is not None}
-    skip = {"on_error": on_error, "max_skipped": max_skipped}
-    skip = {name: value for name, value in skip.items() if value is not None}
+    network = _given(backbone=backbone, frames=frames)
+    clip = _given(size=size, short_side=short_side, crop=crop, frame_step=frame_step)
+    source = _given(dataset=dataset, split=split, manifest=manifest)
+    skip = _given(on_error=on_error, max_skipped=max_skipped)
     if recipe is None:
         if set_:
             raise UserError(f"--set changes a recipe: name one with --recipe. Received: --set {set_[0]}")
-        transform = videos.ClipTransform(options.get("size", 224), short_side, options.get("crop", "center"))
-        step = options.get("frame_step", 1)
+        values = training.extraction_recipe(**network, data=source | skip, clip=clip)
     else:
-        if options:
-            name = next(iter(options)).replace("_", "-")
-            raise UserError(f"--{name} does not go with --recipe: change the recipe with --set")
+        for name in network | clip | source:
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} does not go with --recipe: change the recipe with --set")
         overrides = [f"data.{name}={value}" for name, value in skip.items()]
         values = training.read_recipe(recipe, [*(set_ or []), *overrides])
-        options = values.data.model_dump(include={"dataset", "split", "manifest", "options"})
-        skip = values.data.model_dump(include={"on_error", "max_skipped"})
-    named = {name: options.get(name) for name in ("dataset", "split", "manifest", "options")}
-    found = videos.read_set(data, **named)
-    if recipe is not None:
-        cache = training.caching(values, len(found.class_names), batch_size=batch_size)
-    elif frames:
-        cache = functools.partial(videos.cache_frames, transform=transform, frame_step=step)
-    else:
-        shape = transform.size, transform.size, 3
-        network = backbones.build(options.get("backbone", "efficientnet_lite0"), input_shape=shape)
-        cache = functools.partial(
-            videos.extract_features,
-            backbone=network,
-            transform=transform,
-            stride=step,
-            batch_size=batch_size,
-        )
-    audited = audit and videos.read_audit(audit)
     with progress_bars() as progress:
-        indexed, broken = videos.index_videos(
-            videos.shard(found.records, shard),
-            **skip,
+        pairs, skipped = training.extract(
+            values,
+            data,
+            out,
+            part=shard,
+            batch_size=batch_size,
             workers=workers,
-            audit=audited,
-            progress=lambda done, total: progress("videos", done, total),
+            audit=audit,
+            progress=progress,
         )
-        pairs = cache(
-            indexed,
-            out=out,
-            audit=audited,
-            workers=workers,
-            index="index.csv" if shard == "1/1" else f"index-{shard.replace('/', '-of-')}.csv",
-            progress=lambda done, total: progress("cache", done, total),
-        )
-    for error in broken:
+    for error in skipped:
         print(f"skipped: {error}")
     steps, shapes = sum(video.frames for _, video in pairs), {video.shape[1:] for _, video in pairs}
     shape = f" of {shapes.pop()}" if len(shapes) == 1 else ""
-    print(f"{len(pairs)} videos, {steps} frames{shape} below {out}; {len(broken)} skipped")
+    print(f"{len(pairs)} videos, {steps} frames{shape} below {out}; {len(skipped)} skipped")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were set."""
+    return {name: value for name, value in options.items() if value is not None}

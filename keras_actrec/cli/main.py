@@ -4,10 +4,13 @@ import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
 import keras_actrec
+from keras_actrec._backend_choice import choose_backend
 from keras_actrec.cli.audit import audit
 from keras_actrec.cli.bench import bench
 from keras_actrec.cli.convert import convert
@@ -25,7 +28,7 @@ from keras_actrec.cli.tune import tune
 from keras_actrec.errors import UserError
 
 # Each command and whether it needs Keras, in the order of `--help`. The modules import nothing heavy: that
-# happens inside the functions, so that `--help` stays quick.
+# happens inside the functions, so that `--help` stays quick (see `keras_actrec_program`).
 COMMANDS = (
     (doctor, False),
     (demo, True),
@@ -46,18 +49,34 @@ COMMANDS = (
 app = typer.Typer(
     name="keras-actrec",
     help="Action recognition for Keras 3: from a folder of videos to an answer.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            backend = f"backend {choose_backend()}"
+        except UserError as error:
+            backend = f"no backend: {error}"
+        print(f"keras_actrec {keras_actrec.__version__}, {backend}")
+        raise typer.Exit
+
+
 @app.callback()
-def _group():  # without it, typer turns a single command into the program itself
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print version and backend, and exit."
+        ),
+    ] = False,
+) -> None:
     pass
 
 
-def _run(command, needs_keras):
+def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]:
     """Wraps a command: loads Keras where it is needed, prints an error as one line."""
 
     @functools.wraps(command)
@@ -80,7 +99,7 @@ for _command, _needs_keras in COMMANDS:
     app.command()(_run(_command, _needs_keras))
 
 
-def main():
+def main() -> None:
     """Runs the command line.
 
     A `UserError` or an `OSError` becomes the line `error: ...` on stderr and exit status 1, an interrupt

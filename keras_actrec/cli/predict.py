@@ -1,13 +1,12 @@
 """`keras-actrec predict`: name what videos show."""
 
-import json as json_module
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from keras_actrec._files import replacing
+from keras_actrec._files import write_json
 
 
 def predict(
@@ -36,5 +35,4 @@ def predict(
         for label, score in answers:
             print(f"  {score:6.3f}  {label}")
     if json is not None:
-        with replacing(json) as beside:
-            beside.write_text(json_module.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_json(json, results)

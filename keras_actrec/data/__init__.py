@@ -1,6 +1,7 @@
 """Videos in: which there are, their frames, clips of them, batches for Keras."""
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
@@ -22,44 +23,39 @@ from keras_actrec.data.splits import split_manifest
 from keras_actrec.data.synthetic import SYNTHETIC_PAIRS, synthetic_clip, write_synthetic
 from keras_actrec.data.transforms import ClipTransform
 
-# The modules that need Keras are loaded when they are first used: a worker process has no use for them.
-_LAZY = {
-    "ClipDataset": "loader",
-    "ClipPreprocessor": "preprocessors",
-    "FeatureDataset": "loader",
-    "FollowEpoch": "loader",
-    "SkeletonDataset": "loader",
-    "SkeletonPreprocessor": "preprocessors",
-    "ViewDataset": "loader",
-    "extract_features": "extract",
-    "preprocessor_of": "preprocessors",
-    "raising_failures": "loader",
-}
-
 __all__ = [
-    *_LAZY,
     "Audit",
     "CachedVideo",
+    "ClipDataset",
+    "ClipPreprocessor",
     "ClipTransform",
+    "FeatureDataset",
+    "FollowEpoch",
     "Manifest",
     "POSE_SUFFIXES",
     "Pose",
     "Record",
     "SYNTHETIC_PAIRS",
     "Sampling",
+    "SkeletonDataset",
+    "SkeletonPreprocessor",
     "SkeletonTransform",
     "VIDEO_SUFFIXES",
     "VideoError",
     "VideoInfo",
+    "ViewDataset",
     "audit_videos",
     "cache_frames",
     "clip_rng",
+    "extract_features",
     "holds_skeletons",
     "index_skeletons",
     "index_videos",
     "iter_frames",
     "list_datasets",
+    "preprocessor_of",
     "probe",
+    "raising_failures",
     "read_audit",
     "read_dataset",
     "read_frames",
@@ -74,12 +70,39 @@ __all__ = [
     "write_synthetic",
 ]
 
+# The names in modules that need Keras, which are loaded when they are first used: a process that only decodes
+# videos has no use for them.
+_HOMES = {
+    "ClipDataset": "loader",
+    "ClipPreprocessor": "preprocessors",
+    "FeatureDataset": "loader",
+    "FollowEpoch": "loader",
+    "SkeletonDataset": "loader",
+    "SkeletonPreprocessor": "preprocessors",
+    "ViewDataset": "loader",
+    "extract_features": "extract",
+    "preprocessor_of": "preprocessors",
+    "raising_failures": "loader",
+}
 
-def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__getattr__` gives
+    from keras_actrec.data.extract import extract_features
+    from keras_actrec.data.loader import (
+        ClipDataset,
+        FeatureDataset,
+        FollowEpoch,
+        SkeletonDataset,
+        ViewDataset,
+        raising_failures,
+    )
+    from keras_actrec.data.preprocessors import ClipPreprocessor, SkeletonPreprocessor, preprocessor_of
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

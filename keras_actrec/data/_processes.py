@@ -16,11 +16,11 @@ import traceback
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
 
-# As the program `keras-actrec`, it does not load Keras with the package (`-P`: nor a `pickle.py` of the
-# folder that it runs in).
+# With `keras_actrec_program`, Keras is not loaded with the package (`-P`: nor a `pickle.py` of the folder
+# that the process runs in).
 _START = (
-    "import pickle, sys; sys.argv[0] = 'keras-actrec'; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from keras_actrec.data._processes import serve; serve()"
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "import keras_actrec_program; from keras_actrec.data._processes import serve; serve()"
 )
 
 

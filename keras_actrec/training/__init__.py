@@ -1,5 +1,6 @@
 """From a recipe and a folder of videos to a run directory with a model."""
 
+from keras_actrec.training.extraction import extract, extraction_recipe
 from keras_actrec.training.optimizers import RPROP, SGD, AdamL2, RMSpropL2
 from keras_actrec.training.prepare import caching
 from keras_actrec.training.recipe import (
@@ -21,6 +22,8 @@ __all__ = [
     "Recipe",
     "Run",
     "caching",
+    "extract",
+    "extraction_recipe",
     "find_recipe",
     "list_recipes",
     "parse_recipe",

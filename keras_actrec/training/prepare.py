@@ -139,7 +139,7 @@ def read_data(table: DataTable, data: str | Path) -> tuple[Manifest, dict[str, t
 
 def check(recipe: Recipe, num_classes: int) -> None:
     """Refuse what does not go together in `[model]` and `[clip]` or `[skeleton]`, before files are read."""
-    spec, preprocessor = _spec(recipe), recipe.preprocessor
+    spec, preprocessor = spec_of(recipe), recipe.preprocessor
     if spec.input_name != preprocessor.name:
         if spec.input == "clip":
             raise UserError(f"{spec.name} takes clips of videos: put [clip] in the place of [skeleton]")
@@ -199,7 +199,7 @@ def caching(
     if not preprocessor.cacheable:
         raise UserError("a recipe with [skeleton] reads joints, of which nothing is computed once")
     check(recipe, num_classes)
-    if not trains_on_features(recipe, _spec(recipe)):
+    if not trains_on_features(recipe, spec_of(recipe)):
         return preprocessor.cached
     model = model or build_model(recipe, num_classes)[0]
     return functools.partial(
@@ -224,13 +224,14 @@ class PerStep(keras.utils.PyDataset):
         return (x, y, x["mask"].astype("float32")) if isinstance(x, dict) else (x, y)
 
 
-def _spec(recipe):
+def spec_of(recipe: Recipe) -> ModelSpec:
+    """What the model of the recipe will be."""
     return zoo.spec(recipe.model.name).built(recipe.model.arguments)
 
 
 def _build(recipe, num_classes, shape, **changes):
     """The model of the recipe for samples of a shape; `changes` replace arguments, None leaves one out."""
-    spec = _spec(recipe)
+    spec = spec_of(recipe)
     steps = shape[0] if spec.input == "clip" else None
     arguments = {**recipe.model.arguments, "input_shape": (steps, *shape[1:])}
     if recipe.preprocessor.masks:

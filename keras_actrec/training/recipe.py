@@ -1,11 +1,11 @@
 """Recipes: what is trained, on what, and how, as typed TOML."""
 
-import difflib
 import tomllib
 
 import pydantic
 
 from keras_actrec import zoo
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.data import holds_skeletons
 from keras_actrec.errors import UserError
 from keras_actrec.training.shipped import find, shipped
@@ -150,9 +150,7 @@ def _first_problem(error):
     name = ".".join([*tables, key])
     if problem["type"] == "extra_forbidden":
         known = (_TABLES[tables[0]] if tables else Recipe).model_fields
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {'.'.join([*tables, near[0]])!r}?" if near else f"there are: {', '.join(known)}"
-        return f"unknown key {name!r}; {hint}"
+        return f"unknown key {name!r}; {did_you_mean(key, known, prefix=name.removesuffix(key))}"
     if problem["type"] == "missing":
         return f"{name!r} is missing"
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}. Received: {problem['input']!r}"

@@ -1,29 +1,29 @@
 """Recipes and studies that come with the library, by name."""
 
-import difflib
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras_actrec
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 
 
-def shipped(inside, beside, pattern):
-    """Files that come along: in a wheel in the package's folder `inside`, in a checkout `beside` it."""
+def shipped(inside: str, beside: str, pattern: str) -> list[Path]:
+    """List files that come along: in a wheel in the package's folder `inside`, in a checkout in `beside`."""
     package = Path(keras_actrec.__file__).parent
     folders = [folder for folder in (package / inside, package.parent / beside) if folder.is_dir()]
     return sorted(folders[0].glob(pattern)) if folders else []
 
 
-def find(what, name, short, known):
-    """The file `name`, or that of `known`, name to file, under `short`.
+def find(what: str, name: str | Path, short: str, known: Mapping[str, Path]) -> Path:
+    """Find the file `name`, or that of `known`, name to file, under `short`.
 
     Raises:
-        UserError: where there is none, with the nearest name there is.
+        UserError: where neither exists, with the three nearest names.
     """
     if Path(name).is_file():
         return Path(name)
     if short in known:
         return known[short]
-    near = difflib.get_close_matches(short, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+    hint = did_you_mean(short, sorted(known), count=3, otherwise="keras-actrec models lists all")
     raise UserError(f"there is no {what} {str(name)!r}: {hint}")

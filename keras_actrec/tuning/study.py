@@ -1,6 +1,5 @@
 """Studies: a search space over a recipe, its objective and its budget, as typed TOML."""
 
-import difflib
 import functools
 import json
 import tomllib
@@ -8,6 +7,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 from keras_actrec.training import find_recipe, read_recipe
 from keras_actrec.training.shipped import find, shipped
@@ -266,8 +266,7 @@ def _toml(value: Any):
 
 
 def _hint(name, known):
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+    return did_you_mean(name, sorted(known))
 
 
 def _first_problem(error):

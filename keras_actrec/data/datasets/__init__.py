@@ -1,10 +1,10 @@
 """Readers of datasets in their official layouts, one a file."""
 
-import difflib
 import importlib
 import inspect
 from pathlib import Path
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import read_manifest
 from keras_actrec.errors import UserError
@@ -157,9 +157,7 @@ def holds_skeletons(dataset):
 
 def _module(argument, name, names):
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(
-            f"`{argument}` must be one of {', '.join(names)}. {hint}Received: {argument}={name!r}"
-        )
+        hint = did_you_mean(name, names, otherwise="")
+        end = f"; {hint}" if hint else "."
+        raise UserError(f"`{argument}` must be one of {', '.join(names)}{end} Received: {argument}={name!r}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -11,23 +11,23 @@ from keras_actrec.errors import UserError
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras's own default first
 
 
-def installed_backends():
-    """Names the backends that are installed, in the order in which we would choose them."""
+def installed_backends() -> list[str]:
+    """Name the backends that are installed, in the order in which we would choose them."""
     return [name for name in BACKENDS if _is_installed(name)]
 
 
-def ensure_backend():
-    """Makes sure that Keras, imported next, finds a backend that is installed.
+def choose_backend() -> str:
+    """Name the backend that Keras runs on, or will run on when it is imported after `ensure_backend`.
 
-    Nothing happens where Keras is already imported. Else the choice is, in this order: the variable
-    `KERAS_BACKEND`; `keras.json` in `KERAS_HOME` or `~/.keras`, if the backend it names is installed; the
-    first installed one of TensorFlow, JAX and PyTorch, which is then written to `KERAS_BACKEND`.
+    The choice is, in this order: that of Keras where it is imported; the variable `KERAS_BACKEND`;
+    `keras.json` in `KERAS_HOME` or `~/.keras`, if the backend it names is installed; the first installed one
+    of TensorFlow, JAX and PyTorch.
 
     Raises:
         UserError: `KERAS_BACKEND` names a backend that is unknown or not installed, or none is installed.
     """
     if "keras" in sys.modules:
-        return
+        return sys.modules["keras"].backend.backend()
     requested = os.environ.get("KERAS_BACKEND")
     if requested:
         if requested not in BACKENDS:
@@ -37,21 +37,37 @@ def ensure_backend():
                 f"KERAS_BACKEND={requested} but {requested} is not installed: "
                 f"pip install 'keras_actrec[{requested}]'"
             )
-        return
+        return requested
     installed = installed_backends()
     if not installed:
         raise UserError("No backend is installed: pip install 'keras_actrec[jax]' (or [torch], [tensorflow])")
-    if _configured_backend() not in installed:
-        os.environ["KERAS_BACKEND"] = installed[0]
+    configured = _configured()
+    return configured if configured in installed else installed[0]
 
 
-def _is_installed(name):
+def ensure_backend() -> None:
+    """Make sure that Keras, imported next, finds a backend that is installed.
+
+    Nothing happens where Keras is already imported. Else the choice of `choose_backend` is written to the
+    variable `KERAS_BACKEND` where Keras would not make it by itself.
+
+    Raises:
+        UserError: as `choose_backend`.
+    """
+    if "keras" in sys.modules:
+        return
+    backend = choose_backend()
+    if not os.environ.get("KERAS_BACKEND") and backend != _configured():
+        os.environ["KERAS_BACKEND"] = backend
+
+
+def _is_installed(name: str) -> bool:
     spec = importlib.util.find_spec(name)
     return spec is not None and spec.origin is not None  # a bare folder of that name has no origin
 
 
-def _configured_backend():
-    """Reads the backend named in keras.json; None where there is no such file or it says nothing."""
+def _configured() -> str | None:
+    """Read the backend named in keras.json; None where there is no such file or it says nothing."""
     home = os.environ.get("KERAS_HOME", "~/.keras")
     path = Path(home, "keras.json").expanduser()
     if not path.is_file():

@@ -1,0 +1,105 @@
+"""What training reads of its videos, computed before it: features of a frozen backbone, or decoded frames."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keras_actrec import backbones
+from keras_actrec.data import CachedVideo, Record, VideoError, read_audit, read_set, shard
+from keras_actrec.training.prepare import caching, spec_of, trains_on_features
+from keras_actrec.training.recipe import parse_recipe
+from keras_actrec.training.tables import Recipe
+
+
+def extraction_recipe(
+    *,
+    backbone: str = "efficientnet_lite0",
+    frames: bool = False,
+    data: dict[str, Any] | None = None,
+    clip: dict[str, Any] | None = None,
+) -> Recipe:
+    """A recipe to `extract` by, for features or frames that are for no model in particular.
+
+    Args:
+        backbone: name of the network whose features are computed, or `"name:layer"`.
+        frames: whether the decoded frames are kept, in place of features.
+        data: values of `[data]`.
+        clip: values of `[clip]`.
+
+    Returns:
+        A `Recipe`.
+
+    Raises:
+        UserError: an unknown backbone, or as `parse_recipe`.
+    """
+    backbones.check_name(backbone)
+    model = {"name": "softmax_regression", "backbone": backbone}  # the least that takes any backbone
+    values = {"model": model, "data": data or {}, "clip": clip or {}, "train": {"train_backbone": frames}}
+    return parse_recipe(values, "extraction")
+
+
+def extract(
+    recipe: Recipe,
+    data: str | Path,
+    out: str | Path,
+    *,
+    part: str = "1/1",
+    batch_size: int = 32,
+    workers: int = 2,
+    audit: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[list[tuple[Record, CachedVideo]], list[VideoError]]:
+    """Compute what training as a recipe says reads of its videos, for all parts of the set.
+
+    Args:
+        recipe: a `Recipe` of videos: the features of its frozen backbone are computed, or, where it has none,
+            decoded frames are kept.
+        data: a CSV file or a folder, see `read_set`.
+        out: folder to write into, for the `cache` of `train` and `evaluate`.
+        part: which share of the videos, such as `"2/8"`, see `shard`. The list of what was written is
+            `index.csv`, of a share `index-2-of-8.csv`.
+        batch_size: frames that the backbone sees at a time.
+        workers: number of threads that read videos.
+        audit: JSON file of `audit_videos`: videos that it knows are not read through again.
+        progress: called as `progress(stage, done, total)`: stages `videos`, then `features` or `frames`.
+
+    Returns:
+        list of pairs `(Record, CachedVideo)`, and the `VideoError`s of the videos that were skipped.
+
+    Raises:
+        UserError: a recipe that cannot be trained or is of skeletons, data that cannot be read, an argument
+            out of range, or too many videos to skip.
+        VideoError: with `data.on_error="raise"`, the first bad video.
+    """
+    report = progress or (lambda stage, done, total: None)
+    table = recipe.data
+    found = read_set(
+        data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options
+    )
+    stage, compute = _computation(recipe, len(found.class_names), batch_size)
+    audited = None if audit is None else read_audit(audit)
+    indexed, skipped = recipe.preprocessor.index(
+        shard(found.records, part),
+        on_error=table.on_error,
+        max_skipped=table.max_skipped,
+        workers=workers,
+        audit=audited,
+        progress=lambda done, total: report("videos", done, total),
+    )
+    pairs = compute(
+        indexed,
+        out=out,
+        audit=audited,
+        workers=workers,
+        index="index.csv" if part == "1/1" else f"index-{part.replace('/', '-of-')}.csv",
+        progress=lambda done, total: report(stage, done, total),
+    )
+    return pairs, skipped
+
+
+def _computation(
+    recipe: Recipe, num_classes: int, batch_size: int
+) -> tuple[str, Callable[..., list[tuple[Record, CachedVideo]]]]:
+    """The stage's name and the function that computes; all that is known of models here."""
+    stage = "features" if trains_on_features(recipe, spec_of(recipe)) else "frames"
+    return stage, caching(recipe, num_classes, batch_size=batch_size)

@@ -11,12 +11,12 @@ from keras_actrec.errors import UserError
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras's own default first
 
 
-def installed_backends():
+def installed_backends() -> list[str]:
     """Names the backends that are installed, in the order in which we would choose them."""
     return [name for name in BACKENDS if _is_installed(name)]
 
 
-def ensure_backend():
+def ensure_backend() -> None:
     """Makes sure that Keras, imported next, finds a backend that is installed.
 
     Nothing happens where Keras is already imported. Else the choice is, in this order: the variable
@@ -45,13 +45,13 @@ def ensure_backend():
         os.environ["KERAS_BACKEND"] = installed[0]
 
 
-def _is_installed(name):
+def _is_installed(name: str) -> bool:
     spec = importlib.util.find_spec(name)
     return spec is not None and spec.origin is not None  # a bare folder of that name has no origin
 
 
-def _configured_backend():
-    """Reads the backend named in keras.json; None where there is no such file or it says nothing."""
+def _configured_backend() -> str | None:
+    """Reads the backend named in keras.json; None without such a file, or where it says nothing."""
     home = os.environ.get("KERAS_HOME", "~/.keras")
     path = Path(home, "keras.json").expanduser()
     if not path.is_file():

@@ -1,9 +1,11 @@
 """Per-frame networks by name, frames in and feature maps out."""
 
 import difflib
+from collections.abc import Callable, Iterable
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
@@ -13,7 +15,7 @@ from keras_actrec.errors import UserError
 
 __all__ = ["DepthwiseConv2D", "InputScaling", "build", "efficientnet_lite0", "list_backbones"]
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "bn_inception": bn_inception.bn_inception,
     "efficientnet_lite0": efficientnet_lite0,
     "inception_v3": inception_v3.inception_v3,
@@ -22,12 +24,18 @@ _BUILDERS = {
 }
 
 
-def list_backbones():
+def list_backbones() -> list[str]:
     """The names that `build` knows, sorted."""
     return sorted(_BUILDERS)
 
 
-def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
+def build(
+    name: str,
+    *,
+    weights: PathLike | None = "imagenet",
+    input_shape: Shape = (None, None, 3),
+    layer: str | None = None,
+) -> keras.Model:
     """Build a per-frame network by name: frames in, a feature map out.
 
     Args:
@@ -64,6 +72,6 @@ def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
     return keras.Model(model.input, outputs[layer], name=name)
 
 
-def _nearest(name, names):
+def _nearest(name: str, names: Iterable[str]) -> str:
     match = difflib.get_close_matches(str(name), names, n=1, cutoff=0)
     return f": did you mean {match[0]!r}?"

@@ -27,7 +27,7 @@ class GateShift(keras.layers.Layer):
 
     Call arguments:
         inputs: `(B, T, H, W, C)`; all but C may be unknown.
-        mask: bool `(B, T)`, False where a frame is padding: as if the clip ended before it, also for the batch
+        mask: bool `(B, T)`, False where a frame is padding: as if the clip ended at it, also for the batch
             statistics. What comes out at padding means nothing.
         training: whether to normalize with the batch's statistics.
 

@@ -1,6 +1,7 @@
-"""Videos in: which there are, their frames, clips of them, batches for Keras."""
+"""Videos in: which exist, their frames, clips of them, batches for Keras."""
 
 import importlib
+from typing import Any
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
@@ -75,11 +76,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

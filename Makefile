@@ -28,6 +28,7 @@ test: $(VENV)/.all
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: $(VENV)/.all
 	$(BIN)/keras-actrec bench data
@@ -48,7 +49,7 @@ $(VENV)/.all: $(RULES) | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.lint: constraints.txt | $(BIN)/pip
-	$(INSTALL) ruff
+	$(INSTALL) ruff mypy numpy pydantic rich typer
 	@touch $@
 
 $(BIN)/pip:

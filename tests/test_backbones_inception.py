@@ -100,7 +100,7 @@ def test_functions_are_put_around_a_convolution(name):
 @pytest.mark.parametrize("argument", ["before", "after"])
 @pytest.mark.parametrize("name", MODULES)
 def test_a_convolution_that_there_is_not_is_named(name, argument):
-    with pytest.raises(UserError, match="there is no convolution 'inception_6a' to put something around"):
+    with pytest.raises(UserError, match="no convolution is called 'inception_6a'"):
         MODULES[name].graph(keras.Input((96, 96, 3)), width=0.125, **{argument: {"inception_6a": abs}})
 
 

@@ -137,7 +137,7 @@ def test_a_single_class(work, command):
     (work / "set" / "manifest.csv").unlink()
     shutil.rmtree(work / "set" / "light")
     message = fails(*command(work))
-    assert message == f"{work / 'set'}: there is only one class, 'dark'; at least two are needed"
+    assert message == f"{work / 'set'}: only one class, 'dark'; at least two are needed"
 
 
 def test_a_listed_video_that_is_missing(work, command):

@@ -446,7 +446,7 @@ def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(change, complet
 
 def test_a_file_of_which_nothing_fits_is_refused(tmp_path):
     file = save({"blocks.0.weight": torch.ones(2), "conv1.other": torch.ones(2)}, tmp_path / "file.pth")
-    assert "no layer there takes any of its tensors" in refusal(load_torch, small(), file)
+    assert "no layer of the model takes any of its tensors" in refusal(load_torch, small(), file)
 
 
 RESNETS = {

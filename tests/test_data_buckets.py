@@ -125,13 +125,13 @@ def test_without_training_the_buckets_come_in_turn_but_for_the_second_batch(feat
     assert_same(epochs(dataset, 1), epochs(dataset_of(features, training=False), 1))
 
 
-def test_places_tell_which_items_a_batch_holds(features):
+def test_item_indices_tell_which_items_a_batch_holds(features):
     dataset = dataset_of(features)
     dataset.epoch = 3
     for index in range(len(dataset)):
         x, y = dataset[index]
-        assert dataset.places(index) == places_of(x)
-        assert y.tolist() == [place % 4 for place in dataset.places(index)]
+        assert dataset.item_indices(index) == places_of(x)
+        assert y.tolist() == [place % 4 for place in dataset.item_indices(index)]
 
 
 def test_what_is_drawn_depends_on_seed_epoch_and_place(features):
@@ -162,7 +162,7 @@ def test_the_length_of_a_clip_counts_every_and_stride(tmp_path):
     ]
     sampling = Sampling(1, "contiguous", stride=2, frame_step=3)
     dataset = ClipDataset(items, sampling, ClipTransform(8), batch_size=2, buckets=(3, 4))
-    assert [dataset.places(index) for index in range(2)] == [[0], [1]]
+    assert [dataset.item_indices(index) for index in range(2)] == [[0], [1]]
     for frames, steps in ((18, 3), (20, 4)):
         bucket = Sampling(steps, "contiguous", stride=2, frame_step=3)
         indices, mask = bucket.indices(frames)
@@ -185,7 +185,7 @@ def test_the_length_of_a_skeleton_sequence_is_read(skeletons, options):
     transform = SkeletonTransform(center=None)
     dataset = SkeletonDataset(skeletons, transform, batch_size=2, buckets=(5, 10), masked=True, **options)
     batches = epochs(dataset, 1)
-    assert [dataset.places(index) for index in range(3)] == [[0, 3], [1, 2], [4]]
+    assert [dataset.item_indices(index) for index in range(3)] == [[0, 3], [1, 2], [4]]
     assert [x["features"].shape for x, _ in batches] == [(2, 5, 6), (2, 10, 6), (1, 10, 6)]
     assert [x["mask"].sum(axis=1).tolist() for x, _ in batches] == [[4, 5], [10, 7], [10]]
 

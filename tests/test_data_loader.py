@@ -366,7 +366,7 @@ def test_a_missing_feature_file_is_named(features, tmp_path):
 def test_a_batch_that_is_not_there_is_an_index_error(features):
     dataset = FeatureDataset(features, Sampling(4), batch_size=4)
     assert len(dataset) == 3 and len(list(dataset)) == 3
-    with pytest.raises(IndexError, match="there are 3 batches. Received: index=3"):
+    with pytest.raises(IndexError, match="`index` must be below 3, the number of batches. Received: index=3"):
         dataset[3]
 
 

@@ -110,13 +110,13 @@ def test_the_hash_is_that_of_the_set_and_not_of_its_order(tmp_path):
         ("path,label\n,a\n2.mp4,b\n", "line 2: `path` is blank"),
         ("path,label\n1.mp4,a\n2.mp4,a\n", "only one class, 'a'"),
         ("path,label\n1.mp4,a\n3.mp4,b\n4.mp4,b\n", "2 of 3 listed files are missing, the first is '3.mp4'"),
-        ("path,label\n1.mp4,a\n./1.mp4,b\n", r"'\./1.mp4' stands twice"),
+        ("path,label\n1.mp4,a\n./1.mp4,b\n", r"'\./1.mp4' is listed twice"),
         ("path,label,split\n1.mp4,a,train\n2.mp4,b,dev\n", "line 3: `split` must be .* Received: 'dev'"),
         ("path,label,split\n1.mp4,a,train\n2.mp4,b,\n", "`split` is blank for '2.mp4'"),
         ("path,label,fold\n1.mp4,a,\n2.mp4,b,1\n", "`fold` is blank for '1.mp4'"),
         (
             "path,label,split,group\n1.mp4,a,train,g\n2.mp4,b,test,g\n",
-            "the group 'g' stands in the splits 'train' and 'test'",
+            "the group 'g' is in the splits 'train' and 'test'",
         ),
     ],
 )

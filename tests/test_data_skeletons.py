@@ -361,8 +361,8 @@ def test_a_bad_argument_is_named(arguments, message):
         (np.zeros((4, 1, 25, 2)), r"must have the shape .* Received: \(4, 1, 25, 2\)"),
         (np.zeros((0, 1, 25, 3)), r"must have the shape .* Received: \(0, 1, 25, 3\)"),
         (np.full((4, 1, 25, 3), np.nan), "`joints` must be numbers; a missing joint is zero. Frame 0"),
-        (np.zeros((4, 1, 16, 3)), "`align` names joint 16, but there are 16, from 0 on"),
-        (np.zeros((4, 1, 1, 3)), "`center` names joint 1, but there are 1, from 0 on"),
+        (np.zeros((4, 1, 16, 3)), "`align` names joint 16, but the joints are 0 to 15"),
+        (np.zeros((4, 1, 1, 3)), "`center` names joint 1, but the joints are 0 to 0"),
     ],
 )
 def test_bad_joints_are_refused(joints, message):
@@ -371,7 +371,7 @@ def test_bad_joints_are_refused(joints, message):
 
 
 def test_a_mirror_of_joints_that_are_not_there_is_refused():
-    with pytest.raises(UserError, match="`mirror` names joint 19, but there are 16, from 0 on"):
+    with pytest.raises(UserError, match="`mirror` names joint 19, but the joints are 0 to 15"):
         SkeletonTransform(mirror=((15, 19),))(np.zeros((4, 1, 16, 3)))
 
 

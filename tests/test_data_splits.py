@@ -129,7 +129,7 @@ def test_two_groups_are_enough_to_split():
         (
             [(0, "", "g", "1"), (1, "", "h", "1"), (0, "", "g", "2"), (1, "", "i", "2")],
             {"test_fold": 1},
-            "the group 'g' stands in train and in test",
+            "the group 'g' is in train and in test",
         ),
         (
             [(0, "train"), (1, "train"), (1, "test")],

@@ -285,9 +285,9 @@ def test_one_crop_is_what_a_call_gives(crop):
         ({"crop": "none", "short_side": 300}, "must be left out"),
         ({"brightness": -0.1}, "`brightness` must be from 0 to 1. Received: brightness=-0.1"),
         ({"saturation": 1.5}, "`saturation` must be from 0 to 1. Received: saturation=1.5"),
-        ({"swap": [[1, 2, 3]]}, "`swap` must be pairs of class ids, each of which stands once."),
-        ({"swap": [[1, 2], [2, 3]]}, "`swap` must be pairs of class ids, each of which stands once."),
-        ({"swap": [[-1, 2]]}, "`swap` must be pairs of class ids, each of which stands once."),
+        ({"swap": [[1, 2, 3]]}, "`swap` must be pairs of class ids, each id once."),
+        ({"swap": [[1, 2], [2, 3]]}, "`swap` must be pairs of class ids, each id once."),
+        ({"swap": [[-1, 2]]}, "`swap` must be pairs of class ids, each id once."),
         (
             {"size": 64, "shrink": 72},
             "`shrink` must be at least the side that the frames are resized to, 73. Received: shrink=72",

@@ -1,18 +1,25 @@
 """JAX: `lax.scan`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
 from jax import lax
 
+from keras_actrec._types import Tensor
 
-def loop(step, states, sequences, unroll=False):
+
+def loop(
+    step: Callable[..., tuple[Any, Any]], states: Any, sequences: Any, unroll: bool = False
+) -> tuple[Any, Any]:
     """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
 
     Returns the outputs, stacked along a new first axis, and the last states.
     """
 
-    def body(carry, inputs):
+    def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
         outputs, carry = step(carry, inputs)
         return carry, outputs
 
@@ -21,10 +28,10 @@ def loop(step, states, sequences, unroll=False):
     return outputs, states
 
 
-def depthwise_conv2d(x, kernel, stride):
+def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding.
 
-    XLA has no fast one on CPUs: there it is a sum of shifted inputs times one tap each, which XLA fuses.
+    XLA has no fast one on CPUs. On a CPU it is a sum of shifted inputs times one tap each, which XLA fuses.
     """
     if jax.default_backend() != "cpu":
         return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
@@ -32,7 +39,7 @@ def depthwise_conv2d(x, kernel, stride):
     outs = [-(-side // stride) for side in x.shape[1:3]]
     pads = [max((out - 1) * stride + size - side, 0) for out, side in zip(outs, x.shape[1:3], strict=True)]
     x = jnp.pad(x, ((0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)))
-    total = 0
+    total: Any = 0
     for i in range(size):
         for j in range(size):
             rows = slice(i, i + (outs[0] - 1) * stride + 1, stride)
@@ -41,10 +48,10 @@ def depthwise_conv2d(x, kernel, stride):
     return total
 
 
-def devices():
+def devices() -> list[str]:
     """Names of the devices, such as `cpu:0`."""
     return [f"{device.platform}:{device.id}" for device in jax.devices()]
 
 
-def seed(number):
+def seed(number: int) -> None:
     """Seed what the backend draws by itself: nothing, Keras seeds every draw."""

@@ -1,10 +1,17 @@
 """TensorFlow: `tf.while_loop` over `TensorArray`s."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+from keras_actrec._types import Tensor
 
-def loop(step, states, sequences, unroll=False):
+
+def loop(
+    step: Callable[..., tuple[Any, Any]], states: Any, sequences: Any, unroll: bool = False
+) -> tuple[Any, Any]:
     """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
 
     Returns the outputs, stacked along a new first axis, and the last states. The first step runs
@@ -12,7 +19,7 @@ def loop(step, states, sequences, unroll=False):
     """
     flat = tf.nest.flatten(sequences)
 
-    def at(t):
+    def at(t: Any) -> Any:
         return tf.nest.pack_sequence_as(sequences, [sequence[t] for sequence in flat])
 
     outputs, states = step(states, at(0))
@@ -30,7 +37,7 @@ def loop(step, states, sequences, unroll=False):
         for output in tf.nest.flatten(outputs)
     ]
 
-    def body(t, states, arrays):
+    def body(t: Any, states: Any, arrays: list[Any]) -> tuple[Any, Any, list[Any]]:
         step_outputs, states = step(states, at(t))
         arrays = [
             array.write(t, out) for array, out in zip(arrays, tf.nest.flatten(step_outputs), strict=True)
@@ -46,15 +53,15 @@ def loop(step, states, sequences, unroll=False):
     return tf.nest.pack_sequence_as(outputs, stacked), states
 
 
-def depthwise_conv2d(x, kernel, stride):
+def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
     return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
 
 
-def devices():
+def devices() -> list[str]:
     """Names of the devices, such as `CPU:0`."""
     return [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
 
 
-def seed(number):
+def seed(number: int) -> None:
     """Seed what the backend draws by itself: nothing, Keras seeds every draw."""

@@ -1,10 +1,17 @@
 """PyTorch: a Python loop over views."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import torch
 
+from keras_actrec._types import Tensor
 
-def loop(step, states, sequences, unroll=False):
+
+def loop(
+    step: Callable[..., tuple[Any, Any]], states: Any, sequences: Any, unroll: bool = False
+) -> tuple[Any, Any]:
     """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
 
     Returns the outputs, stacked along a new first axis, and the last states. The loop is always
@@ -19,18 +26,18 @@ def loop(step, states, sequences, unroll=False):
     return keras.tree.pack_sequence_as(outputs, stacked), states
 
 
-def depthwise_conv2d(x, kernel, stride):
+def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
     return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
 
 
-def devices():
+def devices() -> list[str]:
     """Names of the devices, such as `cpu:0`."""
     return ["cpu:0"] + [
         f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
     ]
 
 
-def seed(number):
+def seed(number: int) -> None:
     """Seed what the backend draws by itself: Keras leaves dropout to torch's own generator."""
     torch.manual_seed(number)

@@ -1,8 +1,11 @@
 """Per-frame networks by name, frames in and feature maps out."""
 
+from collections.abc import Callable
+
 import keras
 
 from keras_actrec._suggest import did_you_mean
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
@@ -12,7 +15,7 @@ from keras_actrec.errors import UserError
 
 __all__ = ["DepthwiseConv2D", "InputScaling", "build", "check_name", "efficientnet_lite0", "list_backbones"]
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "bn_inception": bn_inception.bn_inception,
     "efficientnet_lite0": efficientnet_lite0,
     "inception_v3": inception_v3.inception_v3,
@@ -21,7 +24,7 @@ _BUILDERS = {
 }
 
 
-def list_backbones():
+def list_backbones() -> list[str]:
     """The names that `build` knows, sorted."""
     return sorted(_BUILDERS)
 
@@ -37,7 +40,13 @@ def check_name(name: str) -> None:
         raise UserError(f"unknown backbone {name!r}: {did_you_mean(name, list_backbones())}")
 
 
-def build(name, *, weights="imagenet", input_shape=(None, None, 3), layer=None):
+def build(
+    name: str,
+    *,
+    weights: PathLike | None = "imagenet",
+    input_shape: Shape = (None, None, 3),
+    layer: str | None = None,
+) -> keras.Model:
     """Build a per-frame network by name: frames in, a feature map out.
 
     Args:

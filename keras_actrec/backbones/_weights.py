@@ -3,12 +3,13 @@
 import contextlib
 import hashlib
 import os
-import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 
 import keras
 
+from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 
@@ -20,7 +21,7 @@ IMAGENET = {
 }
 
 
-def load_weights(model, weights, name):
+def load_weights(model: keras.Model, weights: PathLike | None, name: str) -> keras.Model:
     """Load `weights` into the network `name` of `IMAGENET`: `"imagenet"`, a path, or None."""
     if weights is None:
         return model
@@ -32,14 +33,14 @@ def load_weights(model, weights, name):
     return model
 
 
-def imagenet_file(name):
+def imagenet_file(name: str) -> str:
     """The torch file of a network's ImageNet weights, downloaded once and kept by Keras."""
     file = IMAGENET[name].rsplit("/", 1)[-1]
     with downloading(name):
         path = keras.utils.get_file(file, IMAGENET[name], cache_subdir="models")
     with open(path, "rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
-    expected = re.search(r"-([0-9a-f]+)\.", file)[1]
+    expected = os.path.splitext(file)[0].rpartition("-")[2]
     if not found.startswith(expected):
         os.remove(path)
         raise UserError(
@@ -50,7 +51,7 @@ def imagenet_file(name):
 
 
 @contextlib.contextmanager
-def downloading(name):
+def downloading(name: str) -> Iterator[None]:
     """Turns Keras's error for a failed download of ImageNet weights into one line."""
     try:
         yield
@@ -63,7 +64,7 @@ def downloading(name):
         ) from error
 
 
-def load_keras(model, path):
+def load_keras(model: keras.Model, path: PathLike) -> None:
     """Load a file that Keras wrote (`.weights.h5`, `.keras`, `.h5`) into `model`; it must fit."""
     path = os.fspath(path)
     if not os.path.isfile(path):

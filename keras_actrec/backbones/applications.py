@@ -1,8 +1,12 @@
 """The networks of `keras.applications` as backbones, each with its own input scaling inside."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones._weights import downloading, load_keras
 from keras_actrec.errors import UserError
 
@@ -56,16 +60,16 @@ class InputScaling(keras.layers.Layer):
         UserError: for another mode.
     """
 
-    def __init__(self, mode, **kwargs):
+    def __init__(self, mode: str, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         if mode not in ("tf", "torch", "caffe", "bgr", "none"):
             raise UserError(f"`mode` must be tf, torch, caffe, bgr or none. Received: mode={mode!r}")
         self.mode = mode
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x = ops.cast(inputs, self.compute_dtype)
         if self.mode == "tf":
             return x / 127.5 - 1.0
@@ -79,18 +83,20 @@ class InputScaling(keras.layers.Layer):
             return ops.flip(x, axis=-1) - ops.array([104.0, 117.0, 128.0], x.dtype)
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode}
 
 
-def application(name):
+def application(name: str) -> Callable[..., keras.Model]:
     """The builder `(*, weights, input_shape) -> keras.Model` of a network in `APPLICATIONS`."""
     attribute, mode = APPLICATIONS[name]
 
-    def builder(*, weights="imagenet", input_shape=(None, None, 3)):
+    def builder(
+        *, weights: PathLike | None = "imagenet", input_shape: Shape = (None, None, 3)
+    ) -> keras.Model:
         network = getattr(keras.applications, attribute)
         inputs = keras.Input(input_shape, name="frames")
         scaled = InputScaling(mode, name="input_scaling")(inputs)

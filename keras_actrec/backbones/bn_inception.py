@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones import _inception
 from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones.applications import InputScaling
@@ -27,7 +28,13 @@ GATED = tuple(
 )
 
 
-def bn_inception(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, name="bn_inception"):
+def bn_inception(
+    *,
+    weights: PathLike | None = "imagenet",
+    input_shape: Shape = (None, None, 3),
+    width: float = 1.0,
+    name: str = "bn_inception",
+) -> keras.Model:
     """Build BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167) as the TSN authors trained it.
 
     A stem and ten Inception blocks; 10,270,240 trainable parameters, in 69 convolutions with bias and batch
@@ -56,14 +63,20 @@ def bn_inception(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, 
         A `keras.Model` from frames `(B, H, W, 3)`, RGB, 0-255, any dtype, to a map of 1024 channels.
 
     Raises:
-        UserError: if the weights are not there or do not fit.
+        UserError: if the weights are missing or do not fit.
     """
     inputs = keras.Input(input_shape, name="frames")
     model = keras.Model(inputs, graph(inputs, width=width), name=name)
     return load_weights(model, weights, "bn_inception")
 
 
-def graph(frames, *, width=1.0, before=None, after=None):
+def graph(
+    frames: Tensor,
+    *,
+    width: float = 1.0,
+    before: _inception.Wrappers | None = None,
+    after: _inception.Wrappers | None = None,
+) -> Tensor:
     """The network as a function of frames.
 
     Args:
@@ -76,7 +89,7 @@ def graph(frames, *, width=1.0, before=None, after=None):
         The map of `inception_5b_output`, `(N, H / 32, W / 32, 1024 * width)`.
 
     Raises:
-        UserError: if `before` or `after` name a convolution that there is not.
+        UserError: if `before` or `after` name a convolution that does not exist.
     """
     conv = _inception.ConvUnits(("{}", "{}_bn", "{}_relu"), width, before, after)
     x = InputScaling("bgr", name="input_scaling")(frames)
@@ -91,7 +104,17 @@ def graph(frames, *, width=1.0, before=None, after=None):
     return x
 
 
-def _block(x, conv, name, single, reduce, triple, double_reduce, double, projection):
+def _block(
+    x: Tensor,
+    conv: _inception.ConvUnits,
+    name: str,
+    single: int | None,
+    reduce: int,
+    triple: int,
+    double_reduce: int,
+    double: int,
+    projection: int | None,
+) -> Tensor:
     stride = 1 if single else 2
     branches = [conv(x, f"{name}_1x1", single)] if single else []
     branch = conv(x, f"{name}_3x3_reduce", reduce)

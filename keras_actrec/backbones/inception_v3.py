@@ -3,7 +3,9 @@
 import keras
 from keras import layers
 
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones import _inception
+from keras_actrec.backbones._inception import ConvUnits
 from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones.applications import InputScaling
 
@@ -22,7 +24,13 @@ GATED = (
 )
 
 
-def inception_v3(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, name="inception_v3"):
+def inception_v3(
+    *,
+    weights: PathLike | None = "imagenet",
+    input_shape: Shape = (None, None, 3),
+    width: float = 1.0,
+    name: str = "inception_v3",
+) -> keras.Model:
     """Build InceptionV3 (Szegedy et al. 2015, arXiv 1512.00567) as the TSN authors trained it.
 
     A stem and eleven blocks; 21,802,784 trainable parameters, in 94 convolutions with bias and batch
@@ -38,7 +46,7 @@ def inception_v3(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, 
 
     Paddings and poolings are Caffe's, so that the official files give the official numbers. Where we differ:
     maps of even side, where the original fails to halve them in `mixed_3` and `mixed_8`, lose their last row
-    and column there.
+    and column in these blocks.
 
     Args:
         weights: `"imagenet"` (downloaded from its authors and kept by Keras), `None` (random), or a path: an
@@ -52,14 +60,20 @@ def inception_v3(*, weights="imagenet", input_shape=(None, None, 3), width=1.0, 
         A `keras.Model` from frames `(B, H, W, 3)`, RGB, 0-255, any dtype, to a map of 2048 channels.
 
     Raises:
-        UserError: if the weights are not there or do not fit.
+        UserError: if the weights are missing or do not fit.
     """
     inputs = keras.Input(input_shape, name="frames")
     model = keras.Model(inputs, graph(inputs, width=width), name=name)
     return load_weights(model, weights, "inception_v3")
 
 
-def graph(frames, *, width=1.0, before=None, after=None):
+def graph(
+    frames: Tensor,
+    *,
+    width: float = 1.0,
+    before: _inception.Wrappers | None = None,
+    after: _inception.Wrappers | None = None,
+) -> Tensor:
     """The network as a function of frames.
 
     Args:
@@ -72,7 +86,7 @@ def graph(frames, *, width=1.0, before=None, after=None):
         The map of `mixed_10_join`, `(N, K, K', 2048 * width)`.
 
     Raises:
-        UserError: if `before` or `after` name a convolution that there is not.
+        UserError: if `before` or `after` name a convolution that does not exist.
     """
     conv = _inception.ConvUnits(("{}_Conv2D", "{}_batchnorm", "{}"), width, before, after)
     x = InputScaling("bgr", name="input_scaling")(frames)
@@ -96,7 +110,7 @@ def graph(frames, *, width=1.0, before=None, after=None):
     return x
 
 
-def _block_5x5(x, conv, name, projection):
+def _block_5x5(x: Tensor, conv: ConvUnits, name: str, projection: int) -> Tensor:
     tower = conv(x, f"{name}_tower_conv", 48)
     tower_1 = conv(x, f"{name}_tower_1_conv", 64)
     for part in (1, 2):
@@ -111,7 +125,7 @@ def _block_5x5(x, conv, name, projection):
     )
 
 
-def _block_7x7(x, conv, name, filters):
+def _block_7x7(x: Tensor, conv: ConvUnits, name: str, filters: int) -> Tensor:
     tower = conv(x, f"{name}_tower_conv", filters)
     tower = conv(tower, f"{name}_tower_conv_1", filters, (7, 1))
     tower = conv(tower, f"{name}_tower_conv_2", 192, (1, 7))
@@ -128,7 +142,7 @@ def _block_7x7(x, conv, name, filters):
     )
 
 
-def _halve_first(x, conv, name):
+def _halve_first(x: Tensor, conv: ConvUnits, name: str) -> Tensor:
     tower = conv(x, f"{name}_tower_conv", 64)
     tower = conv(tower, f"{name}_tower_conv_1", 96, 3)
     return _join(
@@ -139,7 +153,7 @@ def _halve_first(x, conv, name):
     )
 
 
-def _halve_second(x, conv, name):
+def _halve_second(x: Tensor, conv: ConvUnits, name: str) -> Tensor:
     tower = conv(x, f"{name}_tower_conv", 192)
     tower_1 = conv(x, f"{name}_tower_1_conv", 192)
     tower_1 = conv(tower_1, f"{name}_tower_1_conv_1", 192, (7, 1))
@@ -152,7 +166,7 @@ def _halve_second(x, conv, name):
     )
 
 
-def _block_wide(x, conv, name, pooled):
+def _block_wide(x: Tensor, conv: ConvUnits, name: str, pooled: Tensor) -> Tensor:
     tower = conv(x, f"{name}_tower_conv", 384)
     tower_1 = conv(x, f"{name}_tower_1_conv", 448)
     tower_1 = conv(tower_1, f"{name}_tower_1_conv_1", 384, 3)
@@ -167,5 +181,5 @@ def _block_wide(x, conv, name, pooled):
     )
 
 
-def _join(name, *branches):
+def _join(name: str, *branches: Tensor) -> Tensor:
     return layers.Concatenate(name=f"{name}_join")(branches)

@@ -1,11 +1,15 @@
 """ResNet-50 as a graph over frames, with room for what a temporal model puts into it."""
 
 import os
+from collections.abc import Callable, Mapping
 
 import h5py
 import keras
+import numpy as np
 from keras import layers
 
+from keras_actrec._types import PathLike, Shape, Tensor
+from keras_actrec.backbones._inception import Wrappers
 from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones._width import scaled
 from keras_actrec.backbones.applications import InputScaling, application
@@ -18,8 +22,16 @@ _STAGES = ((2, 64, 3, 1), (3, 128, 4, 2), (4, 256, 6, 2), (5, 512, 3, 2))
 BLOCKS = [f"conv{stage}_block{n}" for stage, _, blocks, _ in _STAGES for n in range(1, blocks + 1)]
 
 
-def graph(frames, *, version="v1", width=1.0, before=None, after=None, skips=None):
-    """Put ResNet-50 behind frames: a stem and 16 bottlenecks in four stages.
+def graph(
+    frames: Tensor,
+    *,
+    version: str = "v1",
+    width: float = 1.0,
+    before: Wrappers | None = None,
+    after: Wrappers | None = None,
+    skips: Mapping[str, Callable[[Tensor], list[Tensor]]] | None = None,
+) -> Tensor:
+    """Put ResNet-50 over frames: a stem and 16 bottlenecks in four stages.
 
     | version | stride of a stage's first block | bias | batch norm | input scaling |
     |---|---|---|---|---|
@@ -52,7 +64,7 @@ def graph(frames, *, version="v1", width=1.0, before=None, after=None, skips=Non
     before, after, skips = dict(before or {}), dict(after or {}), dict(skips or {})
     v1 = version == "v1"
 
-    def conv(x, filters, size, strides, name, relu=True):
+    def conv(x: Tensor, filters: int, size: int, strides: int, name: str, relu: bool = True) -> Tensor:
         x = before.pop(f"{name}_conv", _same)(x)
         if size > 1 and strides > 1:
             x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
@@ -96,14 +108,16 @@ def graph(frames, *, version="v1", width=1.0, before=None, after=None, skips=Non
     return x
 
 
-def block_output(name, width=1.0):
+def block_output(name: str, width: float = 1.0) -> tuple[int, int]:
     """The number of channels that a block gives, and its stride."""
     stage, number = name.removeprefix("conv").split("_block")
     _, channels, _, strides = _STAGES[int(stage) - 2]
     return 4 * scaled(channels, width), strides if number == "1" else 1
 
 
-def resnet50_v1_5(*, weights="imagenet", input_shape=(None, None, 3)):
+def resnet50_v1_5(
+    *, weights: PathLike | None = "imagenet", input_shape: Shape = (None, None, 3)
+) -> keras.Model:
     """Build ResNet-50 v1.5 over frames; see `graph`.
 
     Args:
@@ -116,14 +130,14 @@ def resnet50_v1_5(*, weights="imagenet", input_shape=(None, None, 3)):
         A `keras.Model` from frames `(B, H, W, 3)` to feature maps `(B, ceil(H / 32), ceil(W / 32), 2048)`.
 
     Raises:
-        UserError: for weights that are not there or do not fit.
+        UserError: for weights that are missing or do not fit.
     """
     inputs = keras.Input(input_shape, name="frames")
     model = keras.Model(inputs, graph(inputs, version="v1_5"), name="resnet50_v1_5")
     return load_weights(model, weights, "resnet50_v1_5")
 
 
-def load_applications(model, weights):
+def load_applications(model: keras.Model, weights: PathLike) -> None:
     """Load the weights of `keras.applications.ResNet50` into the layers of `model` that have its names.
 
     Other layers of `model` stay as they are, and what `model` has no layer for, such as the classifier of
@@ -135,7 +149,7 @@ def load_applications(model, weights):
             Keras 2, with or without the classifier.
 
     Raises:
-        UserError: for a failed download, and a file that is not there, cannot be read or does not fit.
+        UserError: for a failed download, and a file that is missing, cannot be read or does not fit.
     """
     if weights == "imagenet":
         network = application("resnet50")(weights=weights)
@@ -156,11 +170,11 @@ def load_applications(model, weights):
         model.get_layer(name).set_weights(found[name])
 
 
-def read_layers(path):
+def read_layers(path: PathLike) -> dict[str, list[np.ndarray]]:
     """The weights of every layer, by its name, in a `.weights.h5` or a `.h5` of Keras 2.
 
     Raises:
-        UserError: for a file that is not there or that Keras did not write.
+        UserError: for a file that is missing or that Keras did not write.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
@@ -185,13 +199,13 @@ def read_layers(path):
         raise UserError(f"{path} is no weight file of Keras: {' '.join(str(error).split())}") from error
 
 
-def _text(name):
+def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def _same(x):
+def _same(x: Tensor) -> Tensor:
     return x
 
 
-def _nothing(x):
+def _nothing(x: Tensor) -> list[Tensor]:
     return []

@@ -3,11 +3,14 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import keras
 import numpy as np
 
+from keras_actrec._types import PathLike
 from keras_actrec.checkpoints.torch_file import read_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, SelfAttention2D
@@ -16,8 +19,8 @@ CLASSIFIER = "classifier"
 
 # What the codes put in front of their networks' names: DataParallel and the model of clips.
 _WRAPPERS = re.compile(r"^(module\.)?(base_model\.)?")
-# Which layer here a tensor belongs to, by its name there. The last group is what the tensor is to the layer;
-# the first rule that fits counts. TSM puts `.net` between a convolution's name and its tensors.
+# Which of our layers a tensor belongs to, by its name in the file. The last group is what the tensor is to
+# the layer; the first rule that fits counts. TSM puts `.net` between a convolution's name and its tensors.
 _LAYERS = (
     (r"(?:new_fc|fc|top_cls_fc)\.(\w+)", lambda: CLASSIFIER),
     (r"gsm_(.+)\.attn\.(.+)", lambda conv: f"{conv}_attention"),
@@ -31,13 +34,14 @@ _LAYERS = (
     (r"(\w+)\.(\w+)", lambda name: name),
 )
 # The weight of a layer that takes a tensor, and which axes of the tensor are the weight's.
-_NORM = {
+_Takes: TypeAlias = dict[str | None, tuple[str | None, tuple[int, ...]]]
+_NORM: _Takes = {
     "weight": ("gamma", (0,)),
     "bias": ("beta", (0,)),
     "running_mean": ("moving_mean", (0,)),
     "running_var": ("moving_variance", (0,)),
 }
-_WEIGHTS = (
+_WEIGHTS: tuple[tuple[type[keras.layers.Layer], _Takes], ...] = (
     (keras.layers.Conv2D, {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))}),
     (keras.layers.Dense, {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))}),
     (keras.layers.BatchNormalization, _NORM),
@@ -60,7 +64,7 @@ _WEIGHTS = (
 )
 
 
-def _block(stage, block):
+def _block(stage: str, block: str) -> str:
     return f"conv{int(stage) + 1}_block{int(block) + 1}"
 
 
@@ -79,31 +83,31 @@ class LoadReport:
 
     path: str
     model: str
-    loaded: tuple
-    unused: tuple
-    missing: tuple
-    classes: tuple | None = None
+    loaded: tuple[str, ...]
+    unused: tuple[str, ...]
+    missing: tuple[str, ...]
+    classes: tuple[int, int] | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = (
             f"{self.path} into {self.model}: {len(self.loaded)} tensors loaded; {len(self.unused)} left in "
             f"the file{_some(self.unused)}; {len(self.missing)} weights of the model missing in it"
             f"{_some(self.missing)}."
         )
         if self.classes:
-            there, here = self.classes
-            text += f" The classifier is as it was: the file's has {there} classes, the model's {here}."
+            theirs, ours = self.classes
+            text += f" The classifier is as it was: the file's has {theirs} classes, the model's {ours}."
         return text
 
 
-def _some(names, most=6):
+def _some(names: Sequence[str], most: int = 6) -> str:
     if not names:
         return ""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f" ({', '.join(names[:most])}{more})"
 
 
-def load_torch(model, path, *, complete=False):
+def load_torch(model: keras.Model, path: PathLike, *, complete: bool = False) -> LoadReport:
     """Load a torch checkpoint of the official codes into the layers of the same name.
 
     | code | networks |
@@ -131,14 +135,14 @@ def load_torch(model, path, *, complete=False):
     """
     path = os.fspath(path)
     state = _without_counters(read_torch(path))
-    targets = {}
+    targets: dict[str | None, tuple[_Takes, dict[str | None, keras.Variable]]] = {}
     for layer in model.layers:
         for kind, weights in _WEIGHTS:
             if isinstance(layer, kind):
                 targets[layer.name] = weights, {weight.name: weight for weight in layer.weights}
     values, loaded, left, classes = {}, [], [], None
     for name, value in state.items():
-        layer, part = _place(name)
+        layer, part = _target(name)
         weights, variables = targets.get(layer, ({}, {}))
         weight, axes = weights.get(part, (None, ()))
         if weight not in variables or variables[weight].path in values:
@@ -161,7 +165,7 @@ def load_torch(model, path, *, complete=False):
             )
     missing = [weight.path for weight in model.weights if weight.path not in values]
     if not loaded:
-        raise UserError(f"{path} does not fit {model.name}: no layer there takes any of its tensors")
+        raise UserError(f"{path} does not fit {model.name}: no layer of the model takes any of its tensors")
     if complete and missing:
         raise UserError(f"{path} does not fit {model.name}: it has nothing for {missing[0]}")
     for variable, array in values.values():
@@ -169,12 +173,12 @@ def load_torch(model, path, *, complete=False):
     return LoadReport(path, model.name, tuple(loaded), tuple(left), tuple(missing), classes)
 
 
-def _without_counters(state):
+def _without_counters(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
-def _place(name):
-    """The layer that a tensor belongs to, and what it is there."""
+def _target(name: str) -> tuple[str | None, str | None]:
+    """The layer that a tensor belongs to, and what it is in that layer."""
     name = _WRAPPERS.sub("", name)
     for pattern, layer in _LAYERS:
         match = re.fullmatch(pattern, name)
@@ -184,7 +188,7 @@ def _place(name):
     return None, None
 
 
-def _drop_leading(array, dims):
+def _drop_leading(array: np.ndarray, dims: int) -> np.ndarray:
     while array.ndim > dims and array.shape[0] == 1:
         array = array[0]
     return array
@@ -199,7 +203,7 @@ class CheckpointIdentity:
     num_classes: int
 
 
-def identify_checkpoint(path):
+def identify_checkpoint(path: PathLike) -> CheckpointIdentity:
     """Tell from the names of its tensors which model a checkpoint of the official codes is for.
 
     | tensors | |
@@ -214,7 +218,7 @@ def identify_checkpoint(path):
     """
     path = os.fspath(path)
     state = {_WRAPPERS.sub("", name): value for name, value in read_torch(path).items()}
-    head = [value for name, value in state.items() if _place(name) == (CLASSIFIER, "weight")]
+    head = [value for name, value in state.items() if _target(name) == (CLASSIFIER, "weight")]
     backbone = _backbone(state)
     if backbone is None:
         raise UserError(f"{path} holds none of BN-Inception, InceptionV3 and ResNet-50 of the official codes")
@@ -231,7 +235,7 @@ def identify_checkpoint(path):
     return CheckpointIdentity(model, backbone, _drop_leading(head[0], 2).shape[0])
 
 
-def _backbone(state):
+def _backbone(state: Mapping[str, np.ndarray]) -> str | None:
     if "inception_3a_1x1.weight" in state:
         return "bn_inception"
     if "mixed_conv_Conv2D.weight" in state:

@@ -1,7 +1,7 @@
 """Torch weight files as NumPy arrays, without torch and without running what a file asks for.
 
 A torch file is a pickle plus raw storages. A pickle is a program: it names Python objects and calls them. The
-reader here knows the few names that tensors need, and each stands for an object of this module that builds a
+reader here knows the few names that tensors need, and each is an object of this module that builds a
 tensor or a container and cannot be changed. A file that names anything else is refused, and what it names is
 not even looked up.
 """
@@ -11,9 +11,12 @@ import math
 import os
 import pickle
 import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
 _ZIP_START = b"PK\x03\x04"
@@ -42,7 +45,7 @@ _DTYPES = (
 )
 
 
-def read_torch(path):
+def read_torch(path: PathLike) -> dict[str, np.ndarray]:
     """Read the state dict of a torch file (`.pth`, `.pt`) as NumPy arrays.
 
     Both of torch's forms are read: the zip file it writes since 1.6 and the older stream of pickles. torch
@@ -54,7 +57,7 @@ def read_torch(path):
             `state_dict` (what else the checkpoint holds is left out).
 
     Returns:
-        A dict from the names as they stand in the file to arrays, in the file's order. Every array owns its
+        A dict from the names as the file has them to arrays, in the file's order. Every array owns its
         memory, is contiguous and has the tensor's shape and dtype: float16/32/64, int8/16/32/64, uint8 or
         bool; `bfloat16`, which NumPy lacks, becomes float32 (exactly).
 
@@ -95,20 +98,20 @@ class _Sealed:
     __slots__ = ()
     name = "a tensor"
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         raise _Refused(f"its pickle changes {self.name}")
 
 
 class _Global(_Sealed):
-    """What a permitted name stands for: callable if `make` is given, else a mark."""
+    """What a permitted name is resolved to: callable if `make` is given, else a mark."""
 
     __slots__ = ("name", "make")
 
-    def __init__(self, name, make=None):
+    def __init__(self, name: str, make: Callable[..., Any] | None = None) -> None:
         self.name = name
         self.make = make
 
-    def __call__(self, *args):
+    def __call__(self, *args: Any) -> Any:
         if self.make is None:
             raise _Refused(f"its pickle calls {self.name}")
         return self.make(*args)
@@ -119,13 +122,13 @@ class _Storage(_Sealed):
 
     __slots__ = ("kind", "key", "count")
 
-    def __init__(self, kind, key, count):
+    def __init__(self, kind: str, key: str, count: int) -> None:
         self.kind = kind
         self.key = key
         self.count = count
 
     @property
-    def num_bytes(self):
+    def num_bytes(self) -> int:
         return self.count * np.dtype(_STORAGES[self.kind]).itemsize
 
 
@@ -134,7 +137,9 @@ class _Tensor(_Sealed):
 
     __slots__ = ("storage", "offset", "shape", "strides")
 
-    def __init__(self, storage, offset, shape, strides, *unused):  # then: requires_grad, hooks, metadata
+    def __init__(
+        self, storage: Any, offset: Any, shape: Any, strides: Any, *unused: Any
+    ) -> None:  # then: requires_grad, hooks, metadata
         counts = (offset, *shape, *strides)
         if not isinstance(storage, _Storage) or not all(map(_is_count, counts)) or len(shape) != len(strides):
             raise _Damaged("a tensor is described wrongly")
@@ -145,19 +150,19 @@ class _Tensor(_Sealed):
 
 
 class _OrderedDict(dict):
-    """Stands for `collections.OrderedDict`: torch hangs `_metadata` on it, which is dropped."""
+    """What `collections.OrderedDict` is resolved to: torch hangs `_metadata` on it, which is dropped."""
 
     __slots__ = ()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         pass
 
 
-def _parameter(data, *unused):  # then: requires_grad, hooks
+def _parameter(data: Any, *unused: Any) -> Any:  # then: requires_grad, hooks
     return data
 
 
-def _size(values=()):
+def _size(values: Iterable[int] = ()) -> tuple[int, ...]:
     return tuple(values)
 
 
@@ -181,11 +186,11 @@ class _Unpickler(pickle.Unpickler):
     values of its own making and has no other way to reach Python.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")  # strings of files that Python 2 wrote
-        self.storages = {}
+        self.storages: dict[str, _Storage] = {}
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> _Global:
         try:
             return _GLOBALS[f"{module}.{name}"]
         except KeyError:
@@ -194,7 +199,7 @@ class _Unpickler(pickle.Unpickler):
                 "save model.state_dict() alone"
             ) from None
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: object) -> _Storage:
         # ("storage", class, key, location, count) and, in the legacy form, a view that torch writes as None.
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[5:] not in ((), (None,)):
             raise _Damaged("a storage is described wrongly")
@@ -208,11 +213,11 @@ class _Unpickler(pickle.Unpickler):
         return storage
 
 
-def _is_count(value):
+def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _read_zip(content):
+def _read_zip(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
     """The root object and the storages `{key: 1-D array}` of torch's zip form."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         records = {info.filename: info for info in archive.infolist()}
@@ -221,7 +226,7 @@ def _read_zip(content):
             raise _Damaged("the zip file holds no data.pkl")
         folder = roots[0].removesuffix("data.pkl")
 
-        def record(name):
+        def record(name: str) -> bytes:
             info = records.get(folder + name)
             if info is None:
                 raise _Damaged(f"record {name!r} is missing")
@@ -241,7 +246,7 @@ def _read_zip(content):
     return root, storages
 
 
-def _read_legacy(content):
+def _read_legacy(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
     """The same of the legacy form: pickles of magic, protocol, system, root and keys, then the storages."""
     stream = io.BytesIO(content)
     if _Unpickler(stream).load() != _LEGACY_MAGIC or _Unpickler(stream).load() != _LEGACY_PROTOCOL:
@@ -264,7 +269,7 @@ def _read_legacy(content):
     return root, storages
 
 
-def _values(storage, content, order):
+def _values(storage: _Storage, content: bytes, order: Literal["<", ">"]) -> np.ndarray:
     """The elements of one storage, 1-D, in native byte order."""
     if len(content) < storage.num_bytes:
         raise _Damaged(f"storage {storage.key!r} has {len(content)} of {storage.num_bytes} bytes")
@@ -277,7 +282,7 @@ def _values(storage, content, order):
     return values
 
 
-def _state_dict(root):
+def _state_dict(root: object) -> dict[str, _Tensor]:
     """The dict of tensors in what the file holds."""
     if not isinstance(root, dict):
         raise _Refused("it holds no state dict; save model.state_dict()")
@@ -290,7 +295,7 @@ def _state_dict(root):
     return state
 
 
-def _array(tensor, storages):
+def _array(tensor: _Tensor, storages: Mapping[str, np.ndarray]) -> np.ndarray:
     """A copy of a tensor's elements."""
     values = storages[tensor.storage.key]
     count = math.prod(tensor.shape)

@@ -1,4 +1,4 @@
-"""Videos in: which there are, their frames, clips of them, batches for Keras."""
+"""Videos in: which exist, their frames, clips of them, batches for Keras."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

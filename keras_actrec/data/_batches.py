@@ -3,36 +3,46 @@
 The worker processes run this module, so it and what it imports must not load Keras.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo
-from keras_actrec.data.decode import read_frames
+from keras_actrec.data.decode import VideoInfo, read_frames
+from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling, clip_rng
 from keras_actrec.data.skeletons import SkeletonTransform
 from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
 
+# A record and what is known of it: `VideoInfo`, `CachedVideo`, or joints or a function that gives them.
+Item: TypeAlias = tuple[Record, Any]
+Sample: TypeAlias = tuple[np.ndarray, np.ndarray, int]  # array, mask and label
+# The arguments of `load_item`: a source, an item and the arguments of `clip_rng`.
+Call: TypeAlias = tuple[Any, Item, tuple[int, int, int] | None]
+Batch: TypeAlias = tuple[np.ndarray | dict[str, np.ndarray], np.ndarray]  # what the model takes, and labels
+
 # ---- what a worker is asked for: pure functions of a source and an item
 
 
-def load_item(source, item, drawn):
+def load_item(source: Any, item: Item, drawn: tuple[int, int, int] | None) -> Sample:
     """Array, mask and label of an item. `drawn` are the arguments of `clip_rng`, `None` draws nothing."""
     with naming(item):
         return source.load(item, None if drawn is None else clip_rng(*drawn))
 
 
-def length_of(source, item):
+def length_of(source: Any, item: Item) -> int:
     """Number of steps of the sequence that holds all of an item."""
     with naming(item):
         return source.length(item)
 
 
 @contextmanager
-def naming(item):
+def naming(item: Item) -> Iterator[None]:
     """Turns any error into a `UserError` that names the item's file, unless it is one already."""
     file = item[0].file
     try:
@@ -61,17 +71,17 @@ class Clips:
     transform: ClipTransform
     name = "clip"
 
-    def load(self, item, rng):
+    def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
         record, video = item
         indices, mask = self.sampling.indices(video.frames, rng)
         frames = _frames(record, video, indices, self.transform)
         clip, label = self.transform.labeled(frames, record.label, rng)
         return clip, mask, label
 
-    def length(self, item):
+    def length(self, item: Item) -> int:
         return _steps(self.sampling, item[1].frames)
 
-    def sized(self, frames):
+    def sized(self, frames: int) -> Self:
         return replace(self, sampling=replace(self.sampling, frames=frames))
 
 
@@ -83,12 +93,12 @@ class Views:
     transform: ClipTransform
     name = "clip"
 
-    def load(self, item, rng):
+    def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
         record, video = item
         indices, masks = self.sampling.clips(video.frames)
-        needed, place = np.unique(indices, return_inverse=True)  # each frame is decoded once
+        needed, positions = np.unique(indices, return_inverse=True)  # each frame is decoded once
         frames = _frames(record, video, needed, self.transform)
-        views = [self.transform.crops(frames[clip]) for clip in place.reshape(indices.shape)]
+        views = [self.transform.crops(frames[clip]) for clip in positions.reshape(indices.shape)]
         return np.concatenate(views), np.repeat(masks, self.transform.num_crops, axis=0), record.label
 
 
@@ -99,15 +109,15 @@ class Features:
     sampling: Sampling
     name = "features"
 
-    def load(self, item, rng):
+    def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
         record, video = item
         indices, mask = self.sampling.indices(video.frames, rng)
         return video.read(indices), mask, record.label
 
-    def length(self, item):
+    def length(self, item: Item) -> int:
         return _steps(self.sampling, item[1].frames)
 
-    def sized(self, frames):
+    def sized(self, frames: int) -> Self:
         return replace(self, sampling=replace(self.sampling, frames=frames))
 
 
@@ -118,23 +128,25 @@ class Skeletons:
     transform: SkeletonTransform
     name = "features"
 
-    def load(self, item, rng):
+    def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
         sequence, mask = self.transform(self._joints(item), rng)
         return sequence, mask, item[0].label
 
-    def length(self, item):
+    def length(self, item: Item) -> int:
         return len(self._joints(item))
 
     @staticmethod
-    def _joints(item):
+    def _joints(item: Item) -> np.ndarray:
         record, joints = item
         return joints(record) if callable(joints) else joints
 
-    def sized(self, frames):
+    def sized(self, frames: int) -> Self:
         return replace(self, transform=replace(self.transform, frames=frames))
 
 
-def _frames(record, video, indices, transform):
+def _frames(
+    record: Record, video: VideoInfo | CachedVideo, indices: np.ndarray, transform: ClipTransform
+) -> np.ndarray:
     """Frames for a transform, decoded or, if they are cached, as far as `prepare` takes them."""
     if not isinstance(video, CachedVideo):
         size = video.height, video.width
@@ -147,7 +159,7 @@ def _frames(record, video, indices, transform):
     return video.read(indices)
 
 
-def _steps(sampling, frames):
+def _steps(sampling: Sampling, frames: int) -> int:
     """Every e-th frame and of these every s-th is every (e s)-th."""
     return -(-frames // (sampling.frame_step * sampling.stride))
 
@@ -163,7 +175,18 @@ class Batches:
     of each bucket's items in turn, and those of all buckets are shuffled.
     """
 
-    def __init__(self, items, source, *, batch_size, seed, training, masked, buckets=None, lengths=None):
+    def __init__(
+        self,
+        items: Sequence[Item],
+        source: Any,
+        *,
+        batch_size: int,
+        seed: int,
+        training: bool,
+        masked: bool,
+        buckets: Sequence[int] | None = None,
+        lengths: Sequence[int] = (),
+    ) -> None:
         self.items = items
         self.batch_size = batch_size
         self.seed = seed
@@ -171,23 +194,23 @@ class Batches:
         self.masked = masked
         self.name = source.name
         self.sources = [source] if buckets is None else [source.sized(frames) for frames in buckets]
-        self.bucket_of = np.zeros(len(items), int)  # place in `sources` of each item
+        self.bucket_of = np.zeros(len(items), int)  # index in `sources` for each item
         if buckets is not None:
             self.bucket_of = np.minimum(np.searchsorted(buckets, lengths), len(buckets) - 1)
-        self._order = None, None
+        self._order: tuple[int | None, list[np.ndarray]] = None, []
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(sum(-(-np.bincount(self.bucket_of) // self.batch_size)))
 
-    def places(self, epoch, index):
-        """Places in `items` of the items of a batch."""
+    def item_indices(self, epoch: int, index: int) -> list[int]:
+        """Indices in `items` of the items of a batch."""
         ordered, batches = self._order
         if ordered != epoch:
             batches = self._ordered(epoch)
             self._order = epoch, batches  # in one go: threads ask for batches of one epoch
         return batches[index].tolist()
 
-    def _ordered(self, epoch):
+    def _ordered(self, epoch: int) -> list[np.ndarray]:
         count = len(self.items)
         order = np.arange(count)
         if self.training:
@@ -209,18 +232,18 @@ class Batches:
         batches.insert(1, batches.pop(next(at for at, bucket in enumerate(buckets) if bucket != buckets[0])))
         return batches
 
-    def calls(self, epoch, index):
+    def calls(self, epoch: int, index: int) -> list[Call]:
         """Arguments of `load_item` for the items of a batch."""
         return [
             (
-                self.sources[self.bucket_of[place]],
-                self.items[place],
-                (self.seed, epoch, place) if self.training else None,
+                self.sources[self.bucket_of[item]],
+                self.items[item],
+                (self.seed, epoch, item) if self.training else None,
             )
-            for place in self.places(epoch, index)
+            for item in self.item_indices(epoch, index)
         ]
 
-    def collate(self, samples, calls):
+    def collate(self, samples: Sequence[Sample], calls: Sequence[Call]) -> Batch:
         """The batch of what `load_item` gave for each of `calls`."""
         arrays, masks, labels = zip(*samples, strict=True)
         files = [item[0].file for _, item, _ in calls]
@@ -231,11 +254,9 @@ class Batches:
                     "they cannot be in one batch"
                 )
         x = np.stack(arrays)
-        if self.masked:
-            x = {self.name: x, "mask": np.stack(masks)}
-        return x, np.array(labels, "int32")
+        return ({self.name: x, "mask": np.stack(masks)} if self.masked else x), np.array(labels, "int32")
 
-    def batch(self, epoch, index):
+    def batch(self, epoch: int, index: int) -> Batch:
         """A batch, loaded here and now."""
         calls = self.calls(epoch, index)
         return self.collate([load_item(*call) for call in calls], calls)
@@ -244,7 +265,7 @@ class Batches:
 class ViewBatches(Batches):
     """Batches of one item each, whose array has the axis of the batch already."""
 
-    def collate(self, samples, calls):
+    def collate(self, samples: Sequence[Sample], calls: Sequence[Call]) -> Batch:
         ((views, masks, label),) = samples
         return ({self.name: views, "mask": masks} if self.masked else views), np.full(
             len(views), label, "int32"
@@ -254,12 +275,12 @@ class ViewBatches(Batches):
 class Epochs:
     """The batches of some epochs in one row, as Grain reads them."""
 
-    def __init__(self, batches, epochs):
+    def __init__(self, batches: Batches, epochs: int) -> None:
         self.batches = batches
         self.epochs = epochs
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.epochs * len(self.batches)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         return self.batches.batch(*divmod(index, len(self.batches)))

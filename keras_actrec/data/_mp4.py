@@ -1,13 +1,17 @@
 """What an mp4 header says about an edit list, which hides frames that its counts include."""
 
 import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from keras_actrec._types import PathLike
 
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _MOST_BOXES = 1000  # before `moov`; a file of nothing but small ones must not hold us up
 _HEADER = struct.Struct(">I4s")
 
 
-def shown_share(path):
+def shown_share(path: PathLike) -> float | None:
     """Share of the video track's length that its edit list shows.
 
     Returns:
@@ -23,10 +27,10 @@ def shown_share(path):
             return 1.0
 
 
-def _moov(file):
-    place = 0
+def _moov(file: BinaryIO) -> bytes:
+    position = 0
     for _ in range(_MOST_BOXES):
-        file.seek(place)
+        file.seek(position)
         size, kind = _HEADER.unpack(file.read(8))
         if size == 1:
             (size,) = struct.unpack(">Q", file.read(8))
@@ -34,14 +38,14 @@ def _moov(file):
             return file.read(size - 8)
         if size < 8:  # 0: the last box, up to the end of the file
             break
-        place += size
+        position += size
     raise KeyError("moov")
 
 
-def _share(moov):
+def _share(moov: bytes) -> float:
     _, movie_scale = _length(_children(moov)[b"mvhd"][0])
-    for track in _children(moov)[b"trak"]:
-        track = _children(track)
+    for box in _children(moov)[b"trak"]:
+        track = _children(box)
         media = _children(track[b"mdia"][0])
         if media[b"hdlr"][0][8:12] != b"vide":
             continue
@@ -53,28 +57,29 @@ def _share(moov):
     raise KeyError("vide")
 
 
-def _children(box):
-    found, place = {}, 0
-    while place + 8 <= len(box):
-        size, kind = _HEADER.unpack_from(box, place)
+def _children(box: bytes) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    position = 0
+    while position + 8 <= len(box):
+        size, kind = _HEADER.unpack_from(box, position)
         if size < 8:
             break
-        found.setdefault(kind, []).append(box[place + 8 : place + size])
-        place += size
+        found.setdefault(kind, []).append(box[position + 8 : position + size])
+        position += size
     return found
 
 
-def _length(header):
+def _length(header: bytes) -> tuple[int, int]:
     """Duration and units a second of `mvhd` or `mdhd`."""
     scale, duration = struct.unpack_from(">20xIQ" if header[0:1] == b"\x01" else ">12xII", header)
     return duration, scale
 
 
-def _edits(table):
+def _edits(table: bytes) -> Iterator[int]:
     """Durations of the stretches that are shown; those with time -1 are empty."""
     row = struct.Struct(">QqI" if table[0:1] == b"\x01" else ">IiI")
     (count,) = struct.unpack_from(">4xI", table)
-    for place in range(8, min(8 + count * row.size, len(table) - row.size + 1), row.size):
-        duration, time, _ = row.unpack_from(table, place)
+    for position in range(8, min(8 + count * row.size, len(table) - row.size + 1), row.size):
+        duration, time, _ = row.unpack_from(table, position)
         if time != -1:
             yield duration

@@ -2,13 +2,14 @@
 
 import functools
 import os
+from typing import Any
 
 # OpenCV's FFmpeg reads this once, when the process opens its first video. Bad files are reported by us.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 @functools.cache
-def opencv():
+def opencv() -> Any:
     """OpenCV, loaded when first needed and without its own messages about bad files."""
     import cv2
 

@@ -1,32 +1,58 @@
-"""One interface to what frames come out of: a video by OpenCV or PyAV, a `.seq` file, a folder of images.
-
-A reader has `grab()`, which goes on to the next frame and tells whether there is one, and `retrieve()`,
-which gives that frame as uint8 `(H, W, 3)`, RGB, or `None` where it does not decode. `claimed` is the number
-of frames by the header, 0 where it says nothing, and `fps` the rate. `time` is the time stamp of the grabbed
-frame in seconds, `None` where there are none. `lazy` readers have not decoded a frame that they have grabbed.
-After the last frame, `complete(frames)` tells whether fewer frames than claimed are all that there should be.
-`hint` is what to do about a damaged one.
-"""
+"""One interface to what frames come out of: a video by OpenCV or PyAV, a `.seq` file, a folder of images."""
 
 import hashlib
 import math
 import os
 import re
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
+from keras_actrec._types import PathLike
 from keras_actrec.data._mp4 import shown_share
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._seq import SeqReader
 from keras_actrec.data._video_error import VideoError, printable
 from keras_actrec.errors import UserError
 
+
+class Reader(Protocol):
+    """A source of frames, one after the other.
+
+    Attributes:
+        claimed: number of frames by the header, 0 where it says nothing.
+        fps: frames a second by the header, 0 where it says nothing.
+        time: time stamp of the grabbed frame in seconds, `None` without time stamps.
+        lazy: whether a grabbed frame is not decoded yet.
+        hint: what to do about a damaged source.
+    """
+
+    claimed: int
+    fps: float
+    time: float | None
+    lazy: bool
+    hint: str
+
+    def grab(self) -> bool:
+        """Goes on to the next frame and tells whether it exists."""
+        ...
+
+    def retrieve(self) -> np.ndarray | None:
+        """The grabbed frame, uint8 `(H, W, 3)`, RGB, or `None` where it does not decode."""
+        ...
+
+    def complete(self, frames: int) -> bool:
+        """After the last frame: whether this many, fewer than claimed, are all that the file should have."""
+        ...
+
+
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def open_video(path, decoder):
+def open_video(path: PathLike, decoder: str) -> Reader:
     """The reader for a file or a folder of frames; `VideoError` where there is nothing to read."""
     if decoder not in _DECODERS:
         raise UserError(f"`decoder` must be one of {', '.join(_DECODERS)}. Received: decoder={decoder!r}")
@@ -41,7 +67,7 @@ def open_video(path, decoder):
             if not file.read(1):
                 raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
     except FileNotFoundError as error:
-        reason = "a link to a file that is not there" if path.is_symlink() else "file not found"
+        reason = "a link to a file that does not exist" if path.is_symlink() else "file not found"
         raise VideoError(path, "unreadable", f"{reason}; check the path") from error
     except OSError as error:
         reason = f"it cannot be read ({error.strerror}); mend that or remove it"
@@ -52,31 +78,35 @@ def open_video(path, decoder):
 
 
 class _Video:
+    path: Path
+    claimed: int
+    fps: float
     lazy = False
     hint = "re-encode it with ffmpeg or remove it"
-    time = seconds = 0.0  # of the last frame, and of the latest so far
+    time: float | None = 0.0  # of the last frame
+    seconds = 0.0  # of the latest so far
 
-    def complete(self, frames):
+    def complete(self, frames: int) -> bool:
         """Whether the header's count is wrong, not the file.
 
         An mp4 counts the frames that its edit list hides. Matroska, MPEG-TS and the like have no count, and
-        AVI counts pauses: there `claimed` is length times rate, and the time of the last frame decides.
+        AVI counts pauses: for these `claimed` is length times rate, and the time of the last frame decides.
         """
         share = shown_share(self.path)
         if share is not None:
             return 10 * frames >= 9 * self.claimed * share
         return 10 * self.seconds * self.fps >= 9 * self.claimed
 
-    def _note(self, time):
+    def _note(self, time: float) -> None:
         self.time, self.seconds = time, max(self.seconds, time)
 
-    def _refuse(self, program):
+    def _refuse(self, program: str) -> NoReturn:
         reason = f"{program} cannot open it (damaged, no video track, or not a video); {self.hint}"
         raise VideoError(self.path, "unreadable", reason)
 
 
 class _OpenCV(_Video):
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         cv2 = opencv()
         self.path = path
         self._capture = cv2.VideoCapture(_plain_name(path), cv2.CAP_FFMPEG)
@@ -86,19 +116,19 @@ class _OpenCV(_Video):
         self.claimed = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.fps = _finite(self._capture.get(cv2.CAP_PROP_FPS))
 
-    def grab(self):
+    def grab(self) -> bool:
         if not self._capture.grab():
             return False
         self._note(self._capture.get(opencv().CAP_PROP_POS_MSEC) / 1000)
         return True
 
-    def retrieve(self):
+    def retrieve(self) -> np.ndarray | None:
         found, frame = self._capture.retrieve()
         return opencv().cvtColor(frame, opencv().COLOR_BGR2RGB) if found else None
 
 
 class _PyAV(_Video):
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         try:
             import av
         except ImportError as error:
@@ -122,7 +152,7 @@ class _PyAV(_Video):
         self._frames = self._decode(container, stream, self._error)
 
     @staticmethod
-    def _decode(container, stream, error):
+    def _decode(container: Any, stream: Any, error: type[Exception]) -> Iterator[Any]:
         try:
             for packet in container.demux(stream):
                 try:
@@ -132,15 +162,15 @@ class _PyAV(_Video):
         except error:
             return
 
-    def grab(self):
-        self._frame = next(self._frames, None)
+    def grab(self) -> bool:
+        self._frame: Any = next(self._frames, None)
         if self._frame is None:
             return False
         if self._frame.time is not None:
             self._note(float(self._frame.time - self._begin))
         return True
 
-    def retrieve(self):
+    def retrieve(self) -> np.ndarray | None:
         try:
             frame = self._frame.to_ndarray(format="rgb24")
         except (self._error, ValueError):
@@ -150,40 +180,41 @@ class _PyAV(_Video):
 
 class _FrameFolder:
     lazy = True
-    fps, time = 0.0, None
+    fps = 0.0
+    time: float | None = None
     hint = "extract its frames again or remove it"
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.files = frame_files(path)
         if not self.files:
             reason = f"the folder has no numbered images ({', '.join(_FRAME_SUFFIXES)}); remove it"
             raise VideoError(path, "empty", reason)
         self.claimed = len(self.files)
-        self._place = -1
+        self._index = -1
 
-    def grab(self):
-        self._place += 1
-        return self._place < len(self.files)
+    def grab(self) -> bool:
+        self._index += 1
+        return self._index < len(self.files)
 
-    def retrieve(self):
+    def retrieve(self) -> np.ndarray | None:
         cv2 = opencv()
         try:
-            data = np.fromfile(self.files[self._place], "uint8")
+            data = np.fromfile(self.files[self._index], "uint8")
             frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
         except (OSError, cv2.error):  # cv2.error: more pixels than OpenCV reads
             return None
         return None if frame is None else cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
-    def complete(self, frames):
+    def complete(self, frames: int) -> bool:
         return False
 
 
-_DECODERS = {"opencv": _OpenCV, "pyav": _PyAV}
+_DECODERS: dict[str, Callable[[Path], Reader]] = {"opencv": _OpenCV, "pyav": _PyAV}
 
 
-def frame_files(folder):
+def frame_files(folder: PathLike) -> list[Path]:
     """The numbered images of a folder in the order of their numbers; everything else in it is passed over."""
-    numbered = {}
+    numbered: dict[int, Path] = {}
     for path in sorted(Path(folder).iterdir()):
         match = re.search(r"(\d+)$", path.stem)
         if match and path.suffix.lower() in _FRAME_SUFFIXES and not path.name.startswith("."):
@@ -194,7 +225,7 @@ def frame_files(folder):
     return [numbered[number] for number in sorted(numbered)]
 
 
-def stamp(path):
+def stamp(path: PathLike) -> tuple[int, int]:
     """Size in bytes and time of change in ns of a file, or of a folder of frames as a whole."""
     path = Path(path)
     files = frame_files(path) if path.is_dir() else [path]
@@ -203,7 +234,7 @@ def stamp(path):
     return sum(about.st_size for about in stats), changed
 
 
-def content_hash(path):
+def content_hash(path: PathLike) -> str:
     """SHA-256 of a file's bytes; of a folder's frames, of their names and bytes.
 
     Raises:
@@ -222,7 +253,7 @@ def content_hash(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _plain_name(path):
+def _plain_name(path: PathLike) -> str:
     """The name for FFmpeg, which takes `a` in `a:b` for a protocol, but not in `/folder/a:b`."""
     name = os.path.abspath(path)
     try:
@@ -232,6 +263,6 @@ def _plain_name(path):
     return name
 
 
-def _finite(rate):
+def _finite(rate: Any) -> float:
     rate = float(rate)
     return rate if math.isfinite(rate) and rate > 0 else 0.0

@@ -1,7 +1,7 @@
 """Frames out of `.seq` files, the container of Piotr Dollár's toolbox (modeled on Norpix's).
 
-A header of 1024 bytes and one image after the other, JPEG, PNG or uncompressed, each with a time stamp behind
-it. Olympic Sports has them.
+A header of 1024 bytes and one image after the other, JPEG, PNG or uncompressed, each followed by a
+time stamp. Olympic Sports has them.
 """
 
 import struct
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._video_error import VideoError
 
@@ -17,12 +18,13 @@ _RAW, _COMPRESSED = (100, 200), (102, 201, 1, 2)  # gray and color: uncompressed
 
 
 class SeqReader:
-    """A `.seq` file frame by frame, with the methods of the readers of videos (see `_readers`)."""
+    """A `.seq` file frame by frame, a `Reader` as those of videos (see `_readers`)."""
 
-    lazy, time = True, None
+    lazy = True
+    time: float | None = None
     hint = "get it again or convert it"
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         data = memoryview(Path(path).read_bytes())
         head = data[:_HEADER]
         if len(head) < _HEADER or head[:24] != struct.pack("<I", 0xFEED) + "Norpix seq".encode("utf-16-le"):
@@ -38,22 +40,22 @@ class SeqReader:
         (self.fps,) = struct.unpack_from("<d", head, 584)
         self._images = images[: self.claimed]
         self._raw, self._shape = kind in _RAW, (height, width, bits // 8)
-        self._place = -1
+        self._index = -1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._images)
 
-    def grab(self):
-        self._place += 1
-        return self._place < len(self)
+    def grab(self) -> bool:
+        self._index += 1
+        return self._index < len(self)
 
-    def retrieve(self):
-        return self.frame(self._place)
+    def retrieve(self) -> np.ndarray | None:
+        return self.frame(self._index)
 
-    def complete(self, frames):
+    def complete(self, frames: int) -> bool:
         return False
 
-    def frame(self, index):
+    def frame(self, index: int) -> np.ndarray | None:
         """One frame, uint8 `(H, W, 3)`, RGB, or `None` where it does not decode."""
         image = np.frombuffer(self._images[index], "uint8")
         if self._raw:
@@ -71,26 +73,27 @@ class SeqReader:
         return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
-def _uncompressed(data, size, stride):
-    """The bytes of the images that are there in full, `stride` bytes apart."""
+def _uncompressed(data: memoryview, size: int, stride: int) -> list[memoryview]:
+    """The bytes of the images that are complete, `stride` bytes apart."""
     if not 0 < size <= stride:
         return []
     return [data[start : start + size] for start in range(_HEADER, len(data) - size + 1, stride)]
 
 
-def _compressed(data):
-    """The bytes of the images that are there in full, each behind its length, which counts itself.
+def _compressed(data: memoryview) -> list[memoryview]:
+    """The bytes of the images that are complete, each after its length, which counts itself.
 
     Between an image's end and the next length lie 8 bytes, or 16 where a file pads them with zeros.
     """
-    images, place, gap = [], _HEADER, 8
-    while place + 4 <= len(data):
-        (size,) = struct.unpack_from("<I", data, place)
+    images: list[memoryview] = []
+    position, gap = _HEADER, 8
+    while position + 4 <= len(data):
+        (size,) = struct.unpack_from("<I", data, position)
         if size == 0 and len(images) == 1 and gap == 8:  # the second length: the gaps are the longer ones
-            place, gap = place + 8, 16
+            position, gap = position + 8, 16
             continue
-        if size <= 4 or place + size > len(data):
+        if size <= 4 or position + size > len(data):
             break
-        images.append(data[place + 4 : place + size])
-        place += size + gap
+        images.append(data[position + 4 : position + size])
+        position += size + gap
     return images

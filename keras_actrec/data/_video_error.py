@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
 
@@ -16,14 +17,16 @@ class VideoError(UserError):
         counts: of a truncated file, the frames that decode and those that its header claims; else `None`.
     """
 
-    def __init__(self, path, status, reason, counts=None):
+    def __init__(
+        self, path: PathLike, status: str, reason: str, counts: tuple[int, int] | None = None
+    ) -> None:
         super().__init__(path, status, reason, counts)  # all of them, so that the error survives pickling
         self.path, self.status, self.reason, self.counts = Path(path), status, reason, counts
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{printable(self.path)}: {self.reason}"
 
 
-def printable(name):
+def printable(name: object) -> str:
     """A name on one line and in characters that every terminal and file takes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))

@@ -4,10 +4,14 @@ import importlib.util
 import os
 import statistics
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
+from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data.cache import cache_frames
 from keras_actrec.data.decode import index_videos, read_frames
@@ -24,7 +28,15 @@ _FRAMES, _WIDTH, _HEIGHT = 90, 320, 240  # of the videos that are made
 _MEMORY = Path("/proc/self/statm")
 
 
-def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, progress=None):
+def bench_data(
+    folder: PathLike,
+    *,
+    videos: Iterable[PathLike] | None = None,
+    num_videos: int = 8,
+    rounds: int = 7,
+    samples: int = 10_000,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> dict[str, Any]:
     """Measure decoders, caches and the memory of the loaders, all in one process and one run.
 
     What is measured, in CPU time of the whole process (all threads):
@@ -56,7 +68,7 @@ def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, p
     for name, value, least in (("num_videos", num_videos, 1), ("rounds", rounds, 1), ("samples", samples, 0)):
         if value < least:
             raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
-    progress = progress or (lambda stage, done, total, text="": None)
+    progress = progress or (lambda stage, done, total: None)
     folder = Path(folder)
     paths = [Path(path) for path in videos] if videos else _write_videos(folder / "videos", num_videos)
     indexed, _ = index_videos([Record(path, path.name, 0) for path in paths])
@@ -65,25 +77,28 @@ def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, p
     features = extract_features(indexed, _backbone(), transform=transform, out=folder / "cache")
     indices = [CLIP.indices(info.frames)[0] for _, info in indexed]
 
-    programs = {"OpenCV": lambda place: read_frames(paths[place], indices[place])}
-    for name, module, program in (("PyAV", "av", _pyav), ("decord", "decord", _decord)):
-        if importlib.util.find_spec(module) is not None:
-            programs[name] = lambda place, program=program: program(str(paths[place]), indices[place])
-    programs["frame cache"] = lambda place: frames[place][1].read(indices[place])
-    programs["feature cache"] = lambda place: features[place][1].read(indices[place])
+    def by(read: Callable[[str, np.ndarray], np.ndarray]) -> Callable[[int], np.ndarray]:
+        return lambda video: read(str(paths[video]), indices[video])
 
-    speeds = {name: [] for name in programs}
+    programs: dict[str, Callable[[int], np.ndarray]] = {"OpenCV": by(read_frames)}
+    for name, module, read in (("PyAV", "av", _pyav), ("decord", "decord", _decord)):
+        if importlib.util.find_spec(module) is not None:
+            programs[name] = by(read)
+    programs["frame cache"] = lambda video: frames[video][1].read(indices[video])
+    programs["feature cache"] = lambda video: features[video][1].read(indices[video])
+
+    speeds: dict[str, list[float]] = {name: [] for name in programs}
     for done in range(rounds):
         for name, program in programs.items():
             repeats = 10 if name.endswith("cache") else 1  # long enough for the clock
             start = time.process_time()
             for _ in range(repeats):
-                for place in range(len(paths)):
-                    program(place)
+                for video in range(len(paths)):
+                    program(video)
             speeds[name].append(repeats * len(paths) / (time.process_time() - start))
         progress("rounds", done + 1, rounds)
 
-    def ratio(first, second):  # of turns that stood beside each other
+    def ratio(first: str, second: str) -> float:  # of turns next to each other
         return statistics.median(a / b for a, b in zip(speeds[first], speeds[second], strict=True))
 
     ratios = {f"OpenCV / {name}": ratio("OpenCV", name) for name in ("PyAV", "decord") if name in speeds}
@@ -104,55 +119,56 @@ def bench_data(folder, *, videos=None, num_videos=8, rounds=7, samples=10_000, p
     }
 
 
-def _pyav(path, indices):
+def _pyav(path: str, indices: np.ndarray) -> np.ndarray:
     import av
 
     wanted, last, found = set(indices.tolist()), int(max(indices)), {}
     with av.open(path) as container:
-        for place, frame in enumerate(container.decode(video=0)):
-            if place in wanted:
-                found[place] = frame.to_ndarray(format="rgb24")
-            if place == last:
+        for position, frame in enumerate(container.decode(video=0)):
+            if position in wanted:
+                found[position] = frame.to_ndarray(format="rgb24")
+            if position == last:
                 break
-    return np.stack([found[place] for place in indices.tolist()])
+    return np.stack([found[position] for position in indices.tolist()])
 
 
-def _decord(path, indices):
+def _decord(path: str, indices: np.ndarray) -> np.ndarray:
     import decord
 
     return decord.VideoReader(path, num_threads=1).get_batch(indices).asnumpy()
 
 
-def _backbone():
+def _backbone() -> keras.Model:
     """A network that gives 7 x 7 x 1280, the size of what a real one gives; what it gives does not matter."""
-    import keras
-
     frame = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.AveragePooling2D(SIZE // 7)(keras.layers.Rescaling(1 / 255)(frame))
     return keras.Model(frame, keras.layers.Dense(1280)(x), name="bench")
 
 
-def _growth(dataset, samples, progress):
+def _growth(
+    dataset: ClipDataset | FeatureDataset, samples: int, progress: Callable[[str, int, int], object]
+) -> float:
     """MiB that 1,000 clips add: the slope of the memory over the second half of the clips."""
-    places, sizes = [], []
+    counts: list[int] = []
+    sizes: list[int] = []
     done = 0
     while done < samples:
         for index in range(len(dataset)):
             done += len(dataset[index][1])
         dataset.on_epoch_end()
-        places.append(done)
+        counts.append(done)
         sizes.append(_resident())
         progress("samples", min(done, samples), samples)
-    half = len(places) // 2
-    return float(np.polyfit(places[half:], sizes[half:], 1)[0] * 1000 / 2**20) if half > 1 else 0.0
+    half = len(counts) // 2
+    return float(np.polyfit(counts[half:], sizes[half:], 1)[0] * 1000 / 2**20) if half > 1 else 0.0
 
 
-def _resident():
+def _resident() -> int:
     """Bytes of memory that the process holds."""
     return int(_MEMORY.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _write_videos(folder, count):
+def _write_videos(folder: Path, count: int) -> list[Path]:
     """Videos of a texture that moves, 320 x 240, 90 frames."""
     cv2 = opencv()
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,17 +6,25 @@ import json
 import re
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.decode import iter_timed, sized
+from keras_actrec.data.decode import VideoInfo, iter_timed, sized
+from keras_actrec.data.manifest import Record
+from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_actrec.data.audit import Audit
 
 _PAGE = 4096  # bytes
 _FORMAT = 1  # of an entry: another number, other folders
@@ -40,7 +48,7 @@ class CachedVideo:
     """
 
     file: Path
-    shape: tuple
+    shape: tuple[int, ...]
     dtype: str
     prepared: str
     source: str
@@ -49,11 +57,11 @@ class CachedVideo:
     _offset: int = field(repr=False, compare=False)
 
     @property
-    def frames(self):
+    def frames(self) -> int:
         """Number of steps."""
         return self.shape[0]
 
-    def read(self, indices):
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Reads steps and compares each with its checksum.
 
         Args:
@@ -78,9 +86,9 @@ class CachedVideo:
             with open(self.file, "rb", buffering=0) as file:
                 for first, last in zip([0, *runs], [*runs, len(indices)], strict=True):
                     file.seek(self._offset + int(indices[first]) * steps[0].nbytes)
-                    there = file.readinto(steps[first:last]) // steps[0].nbytes
-                    if there < last - first:
-                        raise self._refused(f"cut off at step {indices[first + there]}; remove it")
+                    whole = file.readinto(steps[first:last].data) // steps[0].nbytes
+                    if whole < last - first:
+                        raise self._refused(f"cut off at step {indices[first + whole]}; remove it")
         except OSError as error:
             raise self._refused(f"it cannot be read ({error.strerror}); mend that") from error
         damaged = np.flatnonzero(_checksums(steps) != self._checksums[indices])
@@ -88,12 +96,12 @@ class CachedVideo:
             raise self._refused(f"damaged (step {indices[damaged[0]]}); remove it")
         return steps
 
-    def _refused(self, reason):
+    def _refused(self, reason: str) -> UserError:
         return UserError(f"{self.file} (of {self.source}): {reason} and run again")
 
 
-def _checksums(steps):
-    """CRC-32 of each step: of the sums of its pages, 512 words of 64 bits, and the bytes behind the last.
+def _checksums(steps: np.ndarray) -> list[int]:
+    """CRC-32 of each step: of the sums of its pages, 512 words of 64 bits, and the bytes after the last.
 
     A CRC-32 of all bytes would take three times as long as reading them.
     """
@@ -104,8 +112,16 @@ def _checksums(steps):
 
 
 def cache_frames(
-    indexed, transform, out, *, frame_step=1, audit=None, workers=2, index="index.csv", progress=None
-):
+    indexed: Iterable[tuple[Record, VideoInfo]],
+    transform: ClipTransform,
+    out: PathLike,
+    *,
+    frame_step: int = 1,
+    audit: "Audit | None" = None,
+    workers: int = 2,
+    index: str | None = "index.csv",
+    progress: Progress | None = None,
+) -> list[tuple[Record, CachedVideo]]:
     """Decodes videos and stores their frames as far as they can be prepared before anything is drawn.
 
     Training that reads them instead of the videos gets the same numbers, bit for bit. An entry is found by
@@ -119,8 +135,8 @@ def cache_frames(
         frame_step: every `frame_step`-th frame is stored, from the first on, see `Sampling`.
         audit: an `Audit`, whose hashes are taken for files that have not changed since.
         workers: number of threads. Each holds the prepared frames of one video.
-        index: name of the list, a CSV file beside the entries; `None` writes none.
-        progress: called as `progress(done, total)` at the start, with what is there already, and after
+        index: name of the list, a CSV file next to the entries; `None` writes none.
+        progress: called as `progress(done, total)` at the start, with what exists already, and after
             videos.
 
     Returns:
@@ -133,7 +149,7 @@ def cache_frames(
     if frame_step < 1:
         raise UserError(f"`frame_step` must be at least 1. Received: frame_step={frame_step}")
 
-    def make(record, info):
+    def make(record: Record, info: VideoInfo) -> tuple[np.ndarray, list[float | None]]:
         frames, seconds = [], []
         for second, frame in decoded(record, info, frame_step):
             frames.append(transform.prepare(frame[None])[0])
@@ -154,7 +170,7 @@ def cache_frames(
     )
 
 
-def shard(records, part):
+def shard(records: Iterable[Record], part: str) -> list[Record]:
     """One of several parts of a set, for as many machines.
 
     Parts are even in the number of files; records that are sequences of one file stay together. Do this
@@ -175,11 +191,26 @@ def shard(records, part):
     if not 1 <= number <= count:
         raise UserError(f'`shard` must be such as "2/8", the second of eight parts. Received: shard={part!r}')
     records = list(records)
-    places = {file: place for place, file in enumerate(dict.fromkeys(record.file for record in records))}
-    return [record for record in records if places[record.file] % count == number - 1]
+    positions = {
+        file: position for position, file in enumerate(dict.fromkeys(record.file for record in records))
+    }
+    return [record for record in records if positions[record.file] % count == number - 1]
 
 
-def fill(indexed, make, *, out, name, about, prepared="", audit, workers, index, progress, in_threads=True):
+def fill(
+    indexed: Iterable[tuple[Record, VideoInfo]],
+    make: Callable[[Record, VideoInfo], tuple[np.ndarray, list[float | None]]],
+    *,
+    out: PathLike,
+    name: str,
+    about: object,
+    prepared: str = "",
+    audit: "Audit | None",
+    workers: int,
+    index: str | None,
+    progress: Progress | None,
+    in_threads: bool = True,
+) -> list[tuple[Record, CachedVideo]]:
     """Makes the entries that are missing and lists all of them.
 
     Args:
@@ -187,7 +218,7 @@ def fill(indexed, make, *, out, name, about, prepared="", audit, workers, index,
         make: called as `make(record, info)`; gives the array of one video and the seconds of its steps.
         out: the cache's folder.
         name: how the name of the entries' folder begins.
-        about: everything that an entry depends on besides the video; its `repr` says all.
+        about: everything that an entry depends on in addition to the video; its `repr` says all.
         prepared: see `CachedVideo`.
         audit: see `cache_frames`.
         workers: number of threads that hash, and that call `make` if that may be.
@@ -203,31 +234,35 @@ def fill(indexed, make, *, out, name, about, prepared="", audit, workers, index,
     indexed = list(indexed)
     folder = Path(out) / f"{name}-{hashlib.sha256(repr((_FORMAT, about)).encode()).hexdigest()[:16]}"
 
-    def file_of(pair):
+    def file_of(pair: tuple[Record, VideoInfo]) -> Path:
         record, _ = pair
         key = _hash(record, Path(out), audit)
         if record.start is not None or record.stop is not None:  # one of several sequences of the file
             key += f".{record.start or 0}-{'' if record.stop is None else record.stop}"
         return folder / key[:2] / f"{key}.npy"
 
-    def one(item):
+    def one(item: tuple[Path, tuple[Record, VideoInfo]]) -> CachedVideo:
         file, (record, info) = item
         array, seconds = make(record, info)
         if file_of((record, info)) != file:  # what was read is not what was hashed
             raise VideoError(record.file, "unreadable", "it changed while it was read; index it again")
         _write(file, array, seconds, prepared, record.path)
-        return _read(file)
+        entry = _read(file)
+        if entry is None:
+            raise UserError(f"{file}: it was removed or changed when it had been written; run again")
+        return entry
 
     with ThreadPoolExecutor(workers) as pool:
         try:
             files = list(pool.map(file_of, indexed))
-            entries = {file: _read(file) for file in dict.fromkeys(files)}
-            todo = {}
+            found = {file: _read(file) for file in dict.fromkeys(files)}
+            entries = {file: entry for file, entry in found.items() if entry is not None}
+            todo: dict[Path, tuple[Record, VideoInfo]] = {}
             for file, pair in zip(files, indexed, strict=True):
-                if entries[file] is None:
+                if file not in entries:
                     todo.setdefault(file, pair)  # of copies of a video the first one
             count = Counter(files)
-            done = sum(count[file] for file, entry in entries.items() if entry is not None)
+            done = sum(count[file] for file in entries)
             if progress is not None:
                 progress(done, len(indexed))
             for entry in (pool.map if in_threads else map)(one, todo.items()):
@@ -239,7 +274,10 @@ def fill(indexed, make, *, out, name, about, prepared="", audit, workers, index,
             pool.shutdown(wait=False, cancel_futures=True)
     pairs = [(record, entries[file]) for (record, _), file in zip(indexed, files, strict=True)]
     if index is not None:
-        with replacing(folder / index) as beside, open(beside, "w", newline="", encoding="utf-8") as rows:
+        with (
+            replacing(folder / index) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as rows,
+        ):
             writer = csv.writer(rows, lineterminator="\n")
             writer.writerow(("path", "label", "file", "steps"))
             for record, video in pairs:
@@ -248,13 +286,13 @@ def fill(indexed, make, *, out, name, about, prepared="", audit, workers, index,
     return pairs
 
 
-def decoded(record, info, frame_step):
+def decoded(record: Record, info: VideoInfo, frame_step: int) -> Iterator[tuple[float | None, np.ndarray]]:
     """Pairs of seconds and frame, for every `frame_step`-th frame of a record, all of the video's size."""
     for seconds, frame in iter_timed(record.file, frame_step, start=record.start, stop=record.stop):
         yield seconds, sized(frame, (info.height, info.width))
 
 
-def _hash(record, out, audit):
+def _hash(record: Record, out: Path, audit: "Audit | None") -> str:
     """The video's content hash, which is remembered while size and time of change stay what they were."""
     known = audit and audit.hash_of(record)
     if known:
@@ -270,24 +308,24 @@ def _hash(record, out, audit):
     except OSError as error:
         reason = f"it cannot be read ({error.strerror}); mend that or remove it"
         raise VideoError(record.file, "unreadable", reason) from error
-    with replacing(note) as beside:
-        beside.write_text(json.dumps(dict(zip(_SOURCE, values, strict=True))) + "\n", encoding="utf-8")
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps(dict(zip(_SOURCE, values, strict=True))) + "\n", encoding="utf-8")
     return values[-1]
 
 
-def _write(file, array, seconds, prepared, source):
-    with replacing(file) as beside:
-        np.save(beside, array, allow_pickle=False)
-        offset = beside.stat().st_size - array.nbytes
-    seconds = None if None in seconds else [round(second, 6) for second in seconds]
-    checksums = _checksums(array)
-    values = source, prepared, array.shape, str(array.dtype), offset, checksums, seconds
-    with replacing(file.with_suffix(".json")) as beside:
-        beside.write_text(json.dumps(dict(zip(_ENTRY, values, strict=True))) + "\n", encoding="utf-8")
+def _write(file: Path, array: np.ndarray, seconds: list[float | None], prepared: str, source: str) -> None:
+    with replacing(file) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+        offset = temporary.stat().st_size - array.nbytes
+    known = [round(second, 6) for second in seconds if second is not None]
+    times = known if len(known) == len(seconds) else None
+    values = source, prepared, array.shape, str(array.dtype), offset, _checksums(array), times
+    with replacing(file.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(dict(zip(_ENTRY, values, strict=True))) + "\n", encoding="utf-8")
 
 
-def _read(file):
-    """The entry, or `None` where it is not there in full: then it is made anew."""
+def _read(file: Path) -> CachedVideo | None:
+    """The entry, or `None` where it is not complete: then it is made anew."""
     about = _json(file.with_suffix(".json"), _ENTRY)
     if about is None or not file.is_file():
         return None
@@ -309,7 +347,7 @@ def _read(file):
     )
 
 
-def _json(path, keys):
+def _json(path: Path, keys: Sequence[str]) -> dict[str, Any] | None:
     """The values of a JSON file, or `None` where it is missing or damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

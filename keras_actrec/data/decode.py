@@ -1,15 +1,25 @@
 """Frames out of video files, and a clear word on files that have none."""
 
 import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._opencv import opencv
-from keras_actrec.data._readers import open_video
+from keras_actrec.data._readers import Reader, open_video
 from keras_actrec.data._video_error import VideoError
+from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_actrec.data.audit import Audit
+
+Examined = TypeVar("Examined")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class VideoInfo:
     height: int
 
 
-def probe(path, *, decoder="opencv"):
+def probe(path: PathLike, *, decoder: str = "opencv") -> VideoInfo:
     """Reads through a video and counts its frames.
 
     The count is of frames that decode: a header's count is often wrong (cut files, edit lists, rates that
@@ -51,9 +61,10 @@ def probe(path, *, decoder="opencv"):
         VideoError: see its `status`.
     """
     reader = open_video(path, decoder)
-    frames, shape = 0, None
+    frames = 0
+    shape: tuple[int, ...] = ()
     while reader.grab():
-        if shape is None or reader.lazy:  # a header's size is that before rotation; a frame's is what is seen
+        if not shape or reader.lazy:  # a header's size is that before rotation; a frame's is what is seen
             frame = reader.retrieve()
             if frame is None:
                 break
@@ -63,7 +74,15 @@ def probe(path, *, decoder="opencv"):
     return VideoInfo(frames, reader.claimed, reader.fps, width=shape[1], height=shape[0])
 
 
-def read_frames(path, indices=None, *, start=None, stop=None, size=None, decoder="opencv"):
+def read_frames(
+    path: PathLike,
+    indices: Iterable[int] | None = None,
+    *,
+    start: int | None = None,
+    stop: int | None = None,
+    size: tuple[int, int] | None = None,
+    decoder: str = "opencv",
+) -> np.ndarray:
     """Decodes frames of a video.
 
     The file is read in order up to the last frame that is needed: seeking is slower and, for many files,
@@ -74,7 +93,7 @@ def read_frames(path, indices=None, *, start=None, stop=None, size=None, decoder
         path: path of a video file or of a folder of frames, see `probe`.
         indices: which frames, 0-based and from `start` on, in any order and with repeats; `None` is all.
         start: first frame of the sequence that is read; `None` is the first of the file.
-        stop: frame behind the last of the sequence; `None` is the end of the file.
+        stop: frame after the last of the sequence; `None` is the end of the file.
         size: height and width of the result; `None` is those of the first frame in `indices`.
         decoder: see `probe`.
 
@@ -83,7 +102,7 @@ def read_frames(path, indices=None, *, start=None, stop=None, size=None, decoder
 
     Raises:
         VideoError: the file cannot be used (see its `status`) or ends before the last of `indices`.
-        UserError: `indices` is empty or holds a number out of range, or `stop` is not behind `start`.
+        UserError: `indices` is empty or holds a number out of range, or `stop` is not after `start`.
     """
     if indices is None:
         return _stack(list(iter_frames(path, start=start, stop=stop, decoder=decoder)), size)
@@ -98,28 +117,35 @@ def read_frames(path, indices=None, *, start=None, stop=None, size=None, decoder
         )
     reader = open_video(path, decoder)
     wanted, last, found = {first + index for index in indices}, first + max(indices), {}
-    for place in range(last + 1):
+    for position in range(last + 1):
         if not reader.grab():
             break
-        if place in wanted:
+        if position in wanted:
             frame = reader.retrieve()
             if frame is None:
                 break
-            found[place] = frame
+            found[position] = frame
     if last not in found:
-        _check_count(path, place, reader)
-        raise VideoError(path, "truncated", f"frame {last} was asked for, {place} decode; index it again")
+        _check_count(path, position, reader)
+        raise VideoError(path, "truncated", f"frame {last} was asked for, {position} decode; index it again")
     return _stack([found[first + index] for index in indices], size)
 
 
-def iter_frames(path, stride=1, *, start=None, stop=None, decoder="opencv"):
+def iter_frames(
+    path: PathLike,
+    stride: int = 1,
+    *,
+    start: int | None = None,
+    stop: int | None = None,
+    decoder: str = "opencv",
+) -> Iterator[np.ndarray]:
     """Decodes a video frame by frame, so that a long one does not have to fit into memory.
 
     Args:
         path: path of a video file or of a folder of frames, see `probe`.
         stride: every `stride`-th frame is given, from the first on.
         start: first frame of the sequence that is read; `None` is the first of the file.
-        stop: frame behind the last of the sequence; `None` is the end of the file.
+        stop: frame after the last of the sequence; `None` is the end of the file.
         decoder: see `probe`.
 
     Yields:
@@ -133,14 +159,21 @@ def iter_frames(path, stride=1, *, start=None, stop=None, decoder="opencv"):
         yield frame
 
 
-def iter_timed(path, stride=1, *, start=None, stop=None, decoder="opencv"):
+def iter_timed(
+    path: PathLike,
+    stride: int = 1,
+    *,
+    start: int | None = None,
+    stop: int | None = None,
+    decoder: str = "opencv",
+) -> Iterator[tuple[float | None, np.ndarray]]:
     """As `iter_frames`, in pairs: the seconds from the file's first frame on, and the frame.
 
     Where the file has no time stamps they follow from its rate, and are `None` where it has none either.
     """
     first = _first(start, stop)
     reader = open_video(path, decoder)
-    frames = 0
+    frames, begin = 0, None
     while frames != stop and reader.grab():
         if frames == 0:
             begin = reader.time
@@ -148,18 +181,25 @@ def iter_timed(path, stride=1, *, start=None, stop=None, decoder="opencv"):
             frame = reader.retrieve()
             if frame is None:
                 break
-            if reader.time is not None:
-                seconds = reader.time - begin
+            if reader.time is not None and begin is not None:
+                yield reader.time - begin, frame
             else:
-                seconds = frames / reader.fps if reader.fps else None
-            yield seconds, frame
+                yield (frames / reader.fps if reader.fps else None), frame
         frames += 1
     if frames != stop:
         _check_count(path, frames, reader)
         _frames_between(path, frames, start, stop)
 
 
-def index_videos(records, *, on_error="raise", max_skipped=0.1, workers=2, audit=None, progress=None):
+def index_videos(
+    records: Iterable[Record],
+    *,
+    on_error: str = "raise",
+    max_skipped: float = 0.1,
+    workers: int = 2,
+    audit: "Audit | None" = None,
+    progress: Progress | None = None,
+) -> tuple[list[tuple[Record, VideoInfo]], list[VideoError]]:
     """Reads through videos, in threads, to know how many frames each one really has.
 
     Records that are sequences of one file (`start`, `stop`) have the frames of their sequence counted; the
@@ -194,7 +234,17 @@ def index_videos(records, *, on_error="raise", max_skipped=0.1, workers=2, audit
     )
 
 
-def index_records(records, examine, *, key, finish, on_error, max_skipped, workers, progress):
+def index_records(
+    records: Iterable[Record],
+    examine: Callable[[Record], Examined],
+    *,
+    key: Callable[[Record], Hashable],
+    finish: Callable[[Record, Examined], Found],
+    on_error: str,
+    max_skipped: float,
+    workers: int,
+    progress: Progress | None,
+) -> tuple[list[tuple[Record, Found]], list[VideoError]]:
     """What `index_videos` does, for any kind of file.
 
     `examine(record)` is called in a thread, once for all records of one `key(record)`; of what it found,
@@ -235,12 +285,12 @@ def index_records(records, examine, *, key, finish, on_error, max_skipped, worke
     return good, bad
 
 
-def _examine(record, audit):
+def _examine(record: Record, audit: "Audit | None") -> VideoInfo:
     info = audit.look_up(record) if audit is not None else None
     return info or probe(record.file)
 
 
-def _sequence(record, info):
+def _sequence(record: Record, info: VideoInfo) -> VideoInfo:
     """What the whole file holds, cut to the record's sequence."""
     if record.start is None and record.stop is None:
         return info
@@ -249,15 +299,15 @@ def _sequence(record, info):
     return replace(info, frames=frames, claimed_frames=max(0, end - (record.start or 0)))
 
 
-def _first(start, stop):
+def _first(start: int | None, stop: int | None) -> int:
     first = 0 if start is None else start
     if first < 0 or (stop is not None and stop <= first):
         raise UserError(f"`start` must be from 0 and below `stop`. Received: start={start}, stop={stop}")
     return first
 
 
-def _frames_between(path, frames, start, stop):
-    """How many of a file's frames stand between `start` and `stop`; enough of them, or it is an error."""
+def _frames_between(path: PathLike, frames: int, start: int | None, stop: int | None) -> int:
+    """How many of a file's frames lie between `start` and `stop`; enough of them, or it is an error."""
     first = _first(start, stop)
     inside = min(frames, stop if stop is not None else frames) - first
     if inside < 1 or (stop is not None and 10 * inside < 9 * (stop - first)):
@@ -267,7 +317,7 @@ def _frames_between(path, frames, start, stop):
     return inside
 
 
-def _check_count(path, frames, reader):
+def _check_count(path: PathLike, frames: int, reader: Reader) -> None:
     if not frames:
         raise VideoError(path, "empty", f"the file opens but no frame decodes; {reader.hint}")
     if 10 * frames < 9 * reader.claimed and not reader.complete(frames):
@@ -275,12 +325,12 @@ def _check_count(path, frames, reader):
         raise VideoError(path, "truncated", reason, (frames, reader.claimed))
 
 
-def sized(frame, size):
+def sized(frame: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The frame with this height and width."""
     return frame if frame.shape[:2] == tuple(size) else opencv().resize(frame, size[::-1])
 
 
-def _stack(frames, size):
+def _stack(frames: list[np.ndarray], size: Sequence[int] | None) -> np.ndarray:
     """One array of frames that may differ in size."""
     size = frames[0].shape[:2] if size is None else size
     return np.stack([sized(frame, size) for frame in frames])

@@ -2,33 +2,42 @@
 
 import hashlib
 import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_actrec.data.cache import decoded, fill
+from keras_actrec._types import PathLike, Progress
+from keras_actrec.data.cache import CachedVideo, decoded, fill
+from keras_actrec.data.decode import VideoInfo
+from keras_actrec.data.manifest import Record
+from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_actrec.data.audit import Audit
 
 
 def extract_features(
-    indexed,
-    backbone,
+    indexed: Iterable[tuple[Record, VideoInfo]],
+    backbone: keras.Model,
     *,
-    transform,
-    out,
-    stride=1,
-    batch_size=32,
-    audit=None,
-    workers=2,
-    index="index.csv",
-    progress=None,
-):
+    transform: ClipTransform,
+    out: PathLike,
+    stride: int = 1,
+    batch_size: int = 32,
+    audit: "Audit | None" = None,
+    workers: int = 2,
+    index: str | None = "index.csv",
+    progress: Progress | None = None,
+) -> list[tuple[Record, CachedVideo]]:
     """Runs a frozen network over the frames of videos and stores what it gives.
 
     Writes two files a video below `out/<name>-<key>`: `<hash>.npy`, float16 with a step a frame, and
     `<hash>.json`, with the time in seconds and the checksum of every step. The hash is that of the video's
     bytes, the key that of the network (name, shapes, precision, weights), of how frames are prepared and of
-    the stride: what they do not match is not read. `index.csv` beside them, `path,label,file,steps`, tells
+    the stride: what they do not match is not read. `index.csv` next to them, `path,label,file,steps`, tells
     which file belongs to which video. The hashes of videos are kept in `out/sources` while size and time of
     change of the files stay what they were.
 
@@ -44,12 +53,12 @@ def extract_features(
         transform: a `ClipTransform`; nothing is drawn, so a random crop is a centered one.
         out: folder to write into; made if missing.
         stride: every `stride`-th frame is used, from the first on.
-        batch_size: frames a batch. Of features that are there it changes nothing; those that are computed
+        batch_size: frames a batch. Of features that exist it changes nothing; those that are computed
             may differ by rounding.
         audit: an `Audit`, whose hashes are taken for files that have not changed since.
         workers: number of threads that hash videos.
         index: name of the list; `None` writes none.
-        progress: called as `progress(done, total)` at the start, with what is there already, and after every
+        progress: called as `progress(done, total)` at the start, with what exists already, and after every
             video.
 
     Returns:
@@ -64,15 +73,16 @@ def extract_features(
             raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
     deterministic = transform.deterministic
 
-    def make(record, info):
-        seconds, features = [], []
+    def make(record: Record, info: VideoInfo) -> tuple[np.ndarray, list[float | None]]:
+        seconds: list[float | None] = []
+        parts = []
         steps = decoded(record, info, stride)
         while batch := list(itertools.islice(steps, batch_size)):
             times, frames = zip(*batch, strict=True)
             seconds += times
             with np.errstate(over="ignore"):  # an overflow is refused below
-                features.append(_run(backbone, deterministic(np.stack(frames)), batch_size).astype("float16"))
-        features = np.concatenate(features)
+                parts.append(_run(backbone, deterministic(np.stack(frames)), batch_size).astype("float16"))
+        features = np.concatenate(parts)
         if not np.isfinite(features).all():
             raise UserError(f"{record.file}: {backbone.name} gives features beyond float16; scale them")
         return features, seconds
@@ -91,7 +101,7 @@ def extract_features(
     )
 
 
-def _run(backbone, frames, batch_size):
+def _run(backbone: keras.Model, frames: np.ndarray, batch_size: int) -> np.ndarray:
     """The network on at most `batch_size` frames, of one of at most four shapes."""
     quarter = -(-batch_size // 4)
     fill_up = min(-(-len(frames) // quarter) * quarter, batch_size) - len(frames)
@@ -99,7 +109,7 @@ def _run(backbone, frames, batch_size):
     return np.asarray(backbone.predict_on_batch(filled))[: len(frames)]
 
 
-def _about(backbone):
+def _about(backbone: keras.Model) -> tuple[Any, ...]:
     """What the features depend on, so that another network cannot be taken for this one.
 
     Weights go in by value and in order, without their names: those count up within a session.

@@ -4,16 +4,21 @@ import itertools
 import logging
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from keras_actrec.data._batches import (
+    Batch,
     Batches,
     Clips,
     Epochs,
     Features,
+    Item,
     Skeletons,
     ViewBatches,
     Views,
@@ -22,7 +27,16 @@ from keras_actrec.data._batches import (
 )
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._processes import Processes
+from keras_actrec.data.cache import CachedVideo
+from keras_actrec.data.decode import VideoInfo
+from keras_actrec.data.manifest import Record
+from keras_actrec.data.sampling import Sampling
+from keras_actrec.data.skeletons import SkeletonTransform
+from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
+
+if TYPE_CHECKING:
+    import grain
 
 _AHEAD = 2  # batches that workers prepare while one is used
 _LOG = logging.getLogger("keras_actrec")
@@ -39,18 +53,18 @@ class _Dataset(keras.utils.PyDataset):
 
     def __init__(
         self,
-        items,
-        source,
+        items: Iterable[Item],
+        source: Any,
         *,
-        batch_size=8,
-        seed=0,
-        training=False,
-        masked=False,
-        buckets=None,
-        workers=0,
-        processes=False,
-        batches=Batches,
-    ):
+        batch_size: int = 8,
+        seed: int = 0,
+        training: bool = False,
+        masked: bool = False,
+        buckets: Iterable[int] | None = None,
+        workers: int = 0,
+        processes: bool = False,
+        batches: type[Batches] = Batches,
+    ) -> None:
         super().__init__(workers=0)
         items = list(items)
         if not items:
@@ -61,9 +75,9 @@ class _Dataset(keras.utils.PyDataset):
         if processes and not workers:
             raise UserError("`processes` needs `workers` of at least 1, their number. Received: workers=0")
         self.epoch = 0
-        self.failure = None
+        self.failure: Exception | None = None
         self._lock = threading.Lock()
-        self._pending = {}
+        self._pending: dict[tuple[int, int], list[Future[Any]]] = {}
         self._pool = self._processes = None
         if workers:
             self._pool = ThreadPoolExecutor(workers)  # with `processes`, each thread waits for a process
@@ -72,7 +86,7 @@ class _Dataset(keras.utils.PyDataset):
             else:
                 opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
             weakref.finalize(self, _close, self._pool, self._processes)
-        lengths = None
+        lengths: list[int] = []
         if buckets is not None:
             buckets = _checked_buckets(buckets)
             calls = [(source, item) for item in items]
@@ -91,12 +105,14 @@ class _Dataset(keras.utils.PyDataset):
             lengths=lengths,
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
-            raise IndexError(f"there are {len(self)} batches. Received: index={index}")
+            raise IndexError(
+                f"`index` must be below {len(self)}, the number of batches. Received: index={index}"
+            )
         try:
             return self._batch(index)
         except Exception as error:
@@ -104,15 +120,15 @@ class _Dataset(keras.utils.PyDataset):
             _LOG.error("%s", error)
             raise
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Goes on to the next epoch. Note that `fit` calls this once before its first epoch too."""
         self.epoch += 1
 
-    def places(self, index):
-        """Places in `items` of the items of a batch, in this epoch."""
-        return self._batches.places(self.epoch, index)
+    def item_indices(self, index: int) -> list[int]:
+        """Indices in `items` of the items of a batch, in this epoch."""
+        return self._batches.item_indices(self.epoch, index)
 
-    def to_grain(self, epochs):
+    def to_grain(self, epochs: int) -> "grain.MapDataset":
         """The batches of some epochs, one epoch after the other, as a `grain.MapDataset` (extra `grain`).
 
         Element i is batch i mod n of epoch i // n, where n is `len(dataset)`, whatever Grain reads it with:
@@ -138,7 +154,7 @@ class _Dataset(keras.utils.PyDataset):
             raise UserError("`to_grain` needs Grain: pip install 'keras_actrec[grain]'") from error
         return grain.MapDataset.source(Epochs(self._batches, epochs))
 
-    def _batch(self, index):
+    def _batch(self, index: int) -> Batch:
         batches, epoch = self._batches, self.epoch
         if self._pool is None:
             return batches.batch(epoch, index)
@@ -153,20 +169,21 @@ class _Dataset(keras.utils.PyDataset):
             futures = self._pending.pop(wanted[0])
         return batches.collate([future.result() for future in futures], batches.calls(epoch, index))
 
-    def _submit(self, function, calls):
+    def _submit(self, function: Callable[..., Any], calls: Iterable[Sequence[Any]]) -> list[Future[Any]]:
         """The futures of `function(*call)` for each of `calls`, in a thread or a process."""
+        assert self._pool is not None
         first = (function,) if self._processes is None else (self._processes.call, function)
         return [self._pool.submit(*first, *call) for call in calls]
 
 
-def _close(pool, processes):
+def _close(pool: ThreadPoolExecutor, processes: Processes | None) -> None:
     # Called by the garbage collector, in whatever thread, or when Python ends: it waits for no thread.
     pool.shutdown(wait=False, cancel_futures=True)
     if processes is not None:
         processes.close()
 
 
-def _checked_buckets(buckets):
+def _checked_buckets(buckets: Iterable[int]) -> list[int]:
     buckets = list(buckets)
     if not buckets or buckets[0] < 1 or any(a >= b for a, b in itertools.pairwise(buckets)):
         raise UserError(
@@ -181,19 +198,20 @@ class ClipDataset(_Dataset):
     A batch is `(x, y)`: `x` uint8 `(B, T, size, size, 3)`, RGB, or, with `masked`, a dict of `clip` and
     `mask` `(B, T)`, bool; `y` int32 `(B,)`. The last batch may be smaller. With `training` the order is
     shuffled and frames, crops, flips and colors are drawn anew in each epoch; all of it depends on (seed,
-    `epoch`, place of the item in `items`) only, never on `workers` or on the backend. A mirrored clip has the
+    `epoch`, index of the item in `items`) only, never on `workers` or on the backend. A mirrored clip has the
     label that `transform.swap` gives it.
 
     `on_epoch_end` adds 1 to `epoch`. Pass `shuffle=False` to `fit`, which otherwise changes the order of the
     batches in a way that cannot be repeated, and the callback `FollowEpoch(dataset)`, so that epoch 5 draws
     the same in a run that was resumed.
 
-    With `buckets`, all clips of a batch have the length T of one of them, in place of `sampling.frames`: a
+    With `buckets`, all clips of a batch have the length T of one of them, instead of `sampling.frames`: a
     video goes where all its frames (by `frame_step` and `stride`) just fit, or, if it fits nowhere, into the
-    largest. The last batch of each bucket may be smaller, so an epoch has at most as many T as there
-    are buckets and at most twice as many shapes. With `training` the batches of all buckets are shuffled;
+    largest. The last batch of each bucket may be smaller, so an epoch has at most one T
+    for each bucket and at most twice as many shapes. With `training` the batches of all buckets are shuffled;
     else they come bucket by bucket. The second batch is always of another bucket than the first, because
-    Keras on TensorFlow takes from these two what varies. `places(index)` tells which items a batch holds.
+    Keras on TensorFlow takes from these two what varies. `item_indices(index)` tells which items a batch
+    holds.
 
     An item that cannot be loaded raises an error that names its file. The error is logged (logger
     `keras_actrec`) and kept as the attribute `failure`; see `raising_failures`.
@@ -217,7 +235,13 @@ class ClipDataset(_Dataset):
         VideoError: on access, a file that does not decode (any more).
     """
 
-    def __init__(self, items, sampling, transform, **options):
+    def __init__(
+        self,
+        items: Iterable[tuple[Record, VideoInfo | CachedVideo]],
+        sampling: Sampling,
+        transform: ClipTransform,
+        **options: Any,
+    ) -> None:
         super().__init__(items, Clips(sampling, transform), **options)
 
 
@@ -240,8 +264,17 @@ class ViewDataset(_Dataset):
         VideoError: on access, a file that does not decode (any more).
     """
 
-    def __init__(self, items, sampling, transform, *, masked=False, workers=0, processes=False):
-        options = {"masked": masked, "workers": workers, "processes": processes}
+    def __init__(
+        self,
+        items: Iterable[tuple[Record, VideoInfo | CachedVideo]],
+        sampling: Sampling,
+        transform: ClipTransform,
+        *,
+        masked: bool = False,
+        workers: int = 0,
+        processes: bool = False,
+    ) -> None:
+        options: dict[str, Any] = {"masked": masked, "workers": workers, "processes": processes}
         super().__init__(items, Views(sampling, transform), batch_size=1, batches=ViewBatches, **options)
 
 
@@ -266,7 +299,9 @@ class FeatureDataset(_Dataset):
         UserError: no items, an argument out of range, or, on access, a feature file that cannot be read.
     """
 
-    def __init__(self, items, sampling, **options):
+    def __init__(
+        self, items: Iterable[tuple[Record, CachedVideo]], sampling: Sampling, **options: Any
+    ) -> None:
         super().__init__(items, Features(sampling), **options)
 
 
@@ -294,7 +329,12 @@ class SkeletonDataset(_Dataset):
             be read; the last two on access, or with `buckets` when the dataset is made.
     """
 
-    def __init__(self, items, transform, **options):
+    def __init__(
+        self,
+        items: Iterable[tuple[Record, np.ndarray | Callable[[Record], np.ndarray]]],
+        transform: SkeletonTransform,
+        **options: Any,
+    ) -> None:
         super().__init__(items, Skeletons(transform), **options)
 
 
@@ -308,17 +348,17 @@ class FollowEpoch(keras.callbacks.Callback):
         dataset: a `ClipDataset`, `FeatureDataset` or `SkeletonDataset`.
     """
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: _Dataset) -> None:
         super().__init__()
         self.dataset = dataset
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets the epoch; Keras calls it before it asks for the first batch."""
         self.dataset.epoch = epoch
 
 
 @contextmanager
-def raising_failures(*datasets):
+def raising_failures(*datasets: _Dataset) -> Iterator[None]:
     """Raises the error of an item that cannot be loaded as it is, where the backend hides it in its own.
 
     On TensorFlow, `fit` and `predict` raise `UnknownError` or `InvalidArgumentError` with the traceback of

@@ -1,13 +1,15 @@
-"""Which video files there are, what they show and which part of the set they belong to."""
+"""Which video files exist, what they show and which part of the set they belong to."""
 
 import csv
 import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv")
@@ -23,7 +25,7 @@ class Record:
     Attributes:
         file: where the file is.
         path: the path as the manifest has it, relative to the manifest's root; it names the video in results.
-        label: 0-based class id, a place in `Manifest.class_names`.
+        label: 0-based class id, an index in `Manifest.class_names`.
         split: `train`, `validation`, `test` or empty.
         group: what must stay together in one part (a person, a scene, a source video), or empty.
         fold: name of the fold whose test part the video is, or empty.
@@ -47,27 +49,27 @@ class Manifest:
 
     Attributes:
         records: tuple of `Record`, in the order of the CSV file or sorted by path.
-        class_names: tuple of class names, sorted or in the order of the set's own class file; a label is a
-            place in it.
+        class_names: tuple of class names, sorted or in the order of the set's own class file; a label is an
+            index in it.
         root: folder that the paths are relative to.
         official: dict of split (empty for a set without splits) to the number of records that the set should
-            have there; empty where that is not known. Compare with `found`.
+            have in it; empty where that is not known. Compare with `found`.
         dataset: name of the reader that made it, see `list_datasets`, or empty.
     """
 
-    records: tuple
-    class_names: tuple
+    records: tuple[Record, ...]
+    class_names: tuple[str, ...]
     root: Path
-    official: dict = field(default_factory=dict)
+    official: dict[str, int] = field(default_factory=dict)
     dataset: str = ""
 
     @property
-    def found(self):
-        """Dict of split (empty for a set without splits) to the number of records that are there."""
+    def found(self) -> dict[str, int]:
+        """Dict of split (empty for a set without splits) to the number of records found."""
         return dict(Counter(record.split for record in self.records))
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """Hash of the sorted rows (path, class name, split, group, fold): the same set, the same hash.
 
         Where a record is a part of a file, its first and last frame belong to the row.
@@ -78,11 +80,13 @@ class Manifest:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _part(record):
+def _part(record: Record) -> tuple[int | None, ...]:
     return () if record.start is None and record.stop is None else (record.start, record.stop)
 
 
-def read_manifest(data, *, manifest=None, suffixes=VIDEO_SUFFIXES):
+def read_manifest(
+    data: PathLike, *, manifest: str | None = None, suffixes: tuple[str, ...] = VIDEO_SUFFIXES
+) -> Manifest:
     """Reads a set of videos from a CSV file or from a folder.
 
     A CSV file has the columns `path,label` and optionally `split,group,fold`; other columns are ignored,
@@ -103,8 +107,8 @@ def read_manifest(data, *, manifest=None, suffixes=VIDEO_SUFFIXES):
         A `Manifest`.
 
     Raises:
-        UserError: nothing is there, a row is incomplete, a listed file is missing, a path stands twice, there
-            is only one class, or a group stands in two splits.
+        UserError: no such file or folder, a row is incomplete, a listed file is missing, a path is listed
+            twice, only one class, or a group is in two splits.
     """
     data = Path(data)
     if data.is_dir():
@@ -122,19 +126,19 @@ def read_manifest(data, *, manifest=None, suffixes=VIDEO_SUFFIXES):
     return _manifest(data, rows, root)
 
 
-def _manifest(data, rows, root):
+def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
     class_names = tuple(sorted({row["label"] for row in rows}))
     if len(class_names) < 2:
-        raise UserError(f"{data}: there is only one class, {class_names[0]!r}; at least two are needed")
+        raise UserError(f"{data}: only one class, {class_names[0]!r}; at least two are needed")
     labels = {name: label for label, name in enumerate(class_names)}
     records, seen, missing = [], set(), []
     for row in rows:
         file = root / row["path"]
-        place = os.path.normpath(row["path"])
-        if place in seen:
-            raise UserError(f"{data}: the path {row['path']!r} stands twice; remove one of the rows")
-        seen.add(place)
-        if not os.path.lexists(file):  # what is there and cannot be read is named when it is read
+        normalized = os.path.normpath(row["path"])
+        if normalized in seen:
+            raise UserError(f"{data}: the path {row['path']!r} is listed twice; remove one of the rows")
+        seen.add(normalized)
+        if not os.path.lexists(file):  # what exists and cannot be read is named when it is read
             missing.append(row["path"])
         records.append(
             Record(file, row["path"], labels[row["label"]], row["split"], row["group"], row["fold"])
@@ -152,17 +156,17 @@ def _manifest(data, rows, root):
     return Manifest(tuple(records), class_names, root)
 
 
-def _check_groups(data, records):
-    splits = {}
+def _check_groups(data: Path, records: Iterable[Record]) -> None:
+    splits: dict[str, str] = {}
     for record in records:
         if record.group and splits.setdefault(record.group, record.split) != record.split:
             raise UserError(
-                f"{data}: the group {record.group!r} stands in the splits {splits[record.group]!r} and "
+                f"{data}: the group {record.group!r} is in the splits {splits[record.group]!r} and "
                 f"{record.split!r}; a group must stay in one"
             )
 
 
-def _rows_of_csv(file):
+def _rows_of_csv(file: Path) -> list[dict[str, str]]:
     rows = []
     with open(file, newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines)
@@ -193,16 +197,16 @@ def _rows_of_csv(file):
     return rows
 
 
-def _rows_of_folder(root, suffixes):
+def _rows_of_folder(root: Path, suffixes: tuple[str, ...]) -> list[dict[str, str]]:
     files, above = [], {str(root): {os.path.realpath(root)}}
     for folder, folders, names in os.walk(root, followlinks=True):
-        # a folder in place of a file is named when it is read
+        # a folder instead of a file is named when it is read
         names += [name for name in folders if name.lower().endswith(suffixes)]
         folders[:] = [name for name in folders if not name.startswith(".") and name not in names]
         for name in tuple(folders):
             inside = os.path.join(folder, name)
             above[inside] = above[folder] | {os.path.realpath(inside)}
-            if len(above[inside]) == len(above[folder]):  # a link to a folder that it stands in
+            if len(above[inside]) == len(above[folder]):  # a link to a folder that contains it
                 folders.remove(name)
         for name in names:
             if not name.startswith(".") and name.lower().endswith(suffixes):

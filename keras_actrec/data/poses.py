@@ -1,12 +1,15 @@
 """Joints from any pose estimator: one file a sequence, `.npz` or `.json`."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._types import PathLike
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.errors import UserError
 
@@ -31,10 +34,10 @@ class Pose:
     joints: np.ndarray
     scores: np.ndarray | None = None
     fps: float | None = None
-    names: tuple | None = None
+    names: tuple[str, ...] | None = None
 
 
-def read_pose(path):
+def read_pose(path: PathLike) -> Pose:
     """Reads the joints of a sequence from a `.npz` or `.json` file, see `Pose`.
 
     Args:
@@ -68,7 +71,14 @@ def read_pose(path):
         raise VideoError(path, "unreadable", " ".join(str(error).split())[:300]) from error
 
 
-def write_pose(path, joints, *, scores=None, fps=None, names=None):
+def write_pose(
+    path: PathLike,
+    joints: np.ndarray,
+    *,
+    scores: np.ndarray | None = None,
+    fps: float | None = None,
+    names: Sequence[str] | None = None,
+) -> None:
     """Writes the joints of a sequence to a `.npz` or `.json` file, see `Pose`.
 
     Args:
@@ -86,15 +96,15 @@ def write_pose(path, joints, *, scores=None, fps=None, names=None):
         raise UserError(f"{path}: the file must end with {' or '.join(POSE_SUFFIXES)}")
     pose = _checked({"joints": joints, "scores": scores, "fps": fps, "names": names})
     content = {name: value for name, value in vars(pose).items() if value is not None}
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         if path.suffix.lower() == ".npz":
-            np.savez_compressed(beside, **content)
+            np.savez_compressed(temporary, **content)
         else:
             content = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in content.items()}
-            beside.write_text(json.dumps(content), encoding="utf-8")
+            temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
-def _checked(content):
+def _checked(content: Mapping[str, Any]) -> Pose:
     if content.get("joints") is None:
         raise UserError("`joints` is missing; it must be (T, bodies, joints, 2 or 3)")
     joints = np.asarray(content["joints"], "float32")

@@ -1,5 +1,6 @@
 """Which frames of a video make a clip: exact arithmetic on whole numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,7 +39,7 @@ class Sampling:
     For testing, `clips` gives M = `num_clips` of them. With `segments` and `tsn`, M = 1 takes the middles and
     M > 1 the j-th of M parts of each segment, floor((i + j / M) n / T), so that M = 2 is TSM's and GSM's
     "twice". With `contiguous` and `dense` the starts go in even steps from the first to the last that fits.
-    `sequences` gives all there are: by default, h = T s, they lie end to end and a rest is left out (STRN);
+    `sequences` gives all that fit: by default, h = T s, they lie end to end and a rest is left out (STRN);
     with a smaller h they are sliding windows (h = 1 for the attention LSTM).
 
     `short` says what becomes of a video that is too short for T frames (every s frames):
@@ -46,8 +47,8 @@ class Sampling:
     - `stretch`: the whole video is cut as in `segments`, and frames repeat.
     - `first`: a drawn clip is the first frame T times, as TSN, TSM and GSM train; others are stretched, as
       they test.
-    - `repeat`: what there is, then its last frame again (the attention LSTM).
-    - `loop`: what there is, then the video from its start again: frame (start + i s) mod n (TSM, I3D).
+    - `repeat`: the frames it has, then its last one again (the attention LSTM).
+    - `loop`: the frames it has, then the video from its start again: frame (start + i s) mod n (TSM, I3D).
     - `mask`: as `repeat`, but what was added is masked.
 
     With `frame_step` = e, all of this applies to the frames 0, e, 2e, ... of the video alone.
@@ -79,7 +80,7 @@ class Sampling:
     num_clips: int = 1
     hop: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.frames < 1:
             raise UserError(f"`frames` must be at least 1. Received: frames={self.frames}")
         for name, known in (("method", _METHODS), ("short", (*_SHORT, None))):
@@ -104,11 +105,13 @@ class Sampling:
             raise UserError(f'`hop` goes with method="sequences". Received: hop={self.hop}')
 
     @property
-    def masks(self):
+    def masks(self) -> bool:
         """Whether frames of a short video can be masked."""
         return self._rule == "mask"
 
-    def indices(self, num_frames, rng=None):
+    def indices(
+        self, num_frames: int, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Picks the frames of one clip.
 
         Args:
@@ -129,7 +132,7 @@ class Sampling:
             indices, mask = self._from(self._start(number, rng), number)
         return self.frame_step * indices, mask
 
-    def clips(self, num_frames):
+    def clips(self, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Picks the frames of all clips of a video that a test averages over. Nothing is drawn.
 
         Args:
@@ -150,36 +153,36 @@ class Sampling:
         indices, masks = zip(*clips, strict=True)
         return self.frame_step * np.stack(indices), np.stack(masks)
 
-    def of_kept(self):
+    def of_kept(self) -> "Sampling":
         """The same rule for a list of only the frames 0, e, 2e, ..., such as their features."""
         return replace(self, frame_step=1)
 
     @property
-    def _rule(self):
+    def _rule(self) -> str:
         return self.short or _METHODS[self.method]
 
-    def _kept(self, num_frames):
+    def _kept(self, num_frames: int) -> int:
         if num_frames < 1:
             raise UserError(f"`num_frames` must be at least 1. Received: num_frames={num_frames}")
         return _ceil_div(num_frames, self.frame_step)
 
     @property
-    def _span(self):
+    def _span(self) -> int:
         """Frames from the first to the last of a clip."""
         return (self.frames - 1) * self.stride + 1
 
-    def _spreads(self, number):
+    def _spreads(self, number: int) -> bool:
         """Whether the clip is spread over the whole video, whatever its length."""
         if number < self._span:
             return self._rule in ("stretch", "first")
         return self.method in ("segments", "tsn")
 
-    def _middles(self, number, part, parts):
+    def _middles(self, number: int, part: int, parts: int) -> tuple[np.ndarray, np.ndarray]:
         """The frame at `part / parts` of each segment."""
         at = np.arange(self.frames) * parts + part
         return at * number // (self.frames * parts), np.ones(self.frames, bool)
 
-    def _drawn(self, number, rng):
+    def _drawn(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A frame of each segment."""
         segment, everywhere = np.arange(self.frames), np.ones(self.frames, bool)
         if number < self._span and self._rule == "first":
@@ -191,7 +194,7 @@ class Sampling:
         high = (segment + 1) * number // self.frames
         return rng.integers(low, np.maximum(high, low + 1)), everywhere
 
-    def _from(self, start, number):
+    def _from(self, start: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         """T frames every s frames from `start` on, short of frames as the rule says."""
         step, count = np.arange(self.frames), _ceil_div(number - start, self.stride)
         if self._rule == "loop":
@@ -199,23 +202,23 @@ class Sampling:
         indices = start + self.stride * np.minimum(step, count - 1)
         return indices, step < count if self.masks else np.ones(self.frames, bool)
 
-    def _room(self, number):
+    def _room(self, number: int) -> int:
         """The last start that fits."""
         if self.method == "dense":
             return max(number - self.frames * self.stride, 0)
         fit = min(self.frames, _ceil_div(number, self.stride))
         return number - 1 - (fit - 1) * self.stride
 
-    def _start(self, number, rng):
+    def _start(self, number: int, rng: np.random.Generator | None) -> int:
         if self.method == "stride":
-            return 0 if rng is None else rng.integers(min(self.stride, number))
+            return 0 if rng is None else int(rng.integers(min(self.stride, number)))
         if self.method == "sequences":
             starts = self._starts(number)
-            return starts[(len(starts) - 1) // 2 if rng is None else rng.integers(len(starts))]
+            return starts[(len(starts) - 1) // 2 if rng is None else int(rng.integers(len(starts)))]
         room = self._room(number)
-        return room // 2 if rng is None else rng.integers(room + 1)
+        return room // 2 if rng is None else int(rng.integers(room + 1))
 
-    def _starts(self, number):
+    def _starts(self, number: int) -> Sequence[int]:
         if self.method == "sequences":
             hop = self.hop or self.frames * self.stride
             return range(0, max(number - self._span, 0) + 1, hop)
@@ -225,13 +228,13 @@ class Sampling:
         return [clip * room // (self.num_clips - 1) for clip in range(self.num_clips)]
 
 
-def clip_rng(seed, epoch, index):
+def clip_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     """Random numbers of one clip in one epoch, whoever asks for it, in whatever order and in whatever thread.
 
     Args:
         seed: seed of the run, at least 0.
         epoch: number of the epoch.
-        index: place of the clip in the list of clips, before shuffling.
+        index: index of the clip in the list of clips, before shuffling.
 
     Returns:
         `np.random.default_rng([seed, epoch, index])`.
@@ -239,5 +242,5 @@ def clip_rng(seed, epoch, index):
     return np.random.default_rng([seed, epoch, index])
 
 
-def _ceil_div(number, divisor):
+def _ceil_div(number: int, divisor: int) -> int:
     return -(-number // divisor)

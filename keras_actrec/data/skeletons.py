@@ -1,6 +1,7 @@
 """From joints of any length to sequences of one length."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,10 @@ _LENGTHS = ("pad", "resample")
 
 @dataclass(frozen=True)
 class SkeletonTransform:
-    """Places, turns and scales a skeleton sequence and gives it a fixed length.
+    """Moves, turns and scales a skeleton sequence and gives it a fixed length.
 
     With a generator, `mirror` shows half of the sequences in a mirror: x becomes -x, joints of the left and
-    of the right change places. Then the whole sequence, with all its bodies, is moved as one, in this order:
+    of the right are swapped. Then the whole sequence, with all its bodies, is moved as one, in this order:
 
     1. `center`: a joint becomes the origin where the first frame has it.
     2. `align`: a turn about the vertical axis, y, after which the line from one joint of the first frame to
@@ -29,7 +30,7 @@ class SkeletonTransform:
        first frame to the last, linear between frames.
     6. `velocity`: the step from the frame before, 0 in the first, is added as three more channels.
 
-    A joint at exactly (0, 0, 0) is missing, such as all joints of a body that is not there: it stays zero,
+    A joint at exactly (0, 0, 0) is missing, such as all joints of a body that is absent: it stays zero,
     nothing is interpolated between it and a frame that has it (the nearer of the two is taken), and steps to
     and from it are 0. "The first frame" is the first one in which body 0 has the joints in question, or, if
     none does, the next body; without one, nothing is moved.
@@ -55,13 +56,13 @@ class SkeletonTransform:
     frames: int = 300
     length: str = "pad"
     center: int | None = 1
-    align: tuple | None = None
+    align: tuple[int, int] | None = None
     rotation: float = 0.0
     scale: float = 0.0
     velocity: bool = False
-    mirror: tuple | None = None
+    mirror: tuple[tuple[int, int], ...] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.frames < 1:
             raise UserError(f"`frames` must be at least 1. Received: frames={self.frames}")
         if self.length not in _LENGTHS:
@@ -86,7 +87,9 @@ class SkeletonTransform:
         if not 0 <= self.scale < 1:
             raise UserError(f"`scale` must be at least 0 and below 1. Received: scale={self.scale}")
 
-    def __call__(self, joints, rng=None):
+    def __call__(
+        self, joints: np.ndarray, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Transforms a sequence.
 
         Args:
@@ -104,23 +107,23 @@ class SkeletonTransform:
         joints = self._checked(joints)
         if rng is not None and self.mirror and rng.random() < 0.5:
             joints = self._mirrored(joints)
-        there = joints.any(axis=-1)  # (N, bodies, joints)
-        joints = np.where(there[..., None], self._placed(joints, there, rng), 0)
+        known = np.any(joints, axis=-1)  # (N, bodies, joints)
+        joints = np.where(known[..., None], self._moved(joints, known, rng), 0)
         if self.length == "resample":
-            joints, there = _resample(joints, there, self.frames)
+            joints, known = _resample(joints, known, self.frames)
             mask = np.ones(self.frames, bool)
         else:
             indices, mask = Sampling(self.frames, "contiguous").indices(len(joints), rng)
-            joints, there = joints[indices], there[indices]
+            joints, known = joints[indices], known[indices]
         if self.velocity:
-            both = (there[1:] & there[:-1])[..., None]
+            both = (known[1:] & known[:-1])[..., None]
             steps = np.zeros_like(joints)
             steps[1:] = np.where(both, np.diff(joints, axis=0), 0)
             joints = np.concatenate([joints, steps], axis=-1)
         joints = np.where(mask[:, None, None, None], joints, 0)
         return joints.reshape(self.frames, -1).astype("float32"), mask
 
-    def _checked(self, joints):
+    def _checked(self, joints: np.ndarray) -> np.ndarray:
         joints = np.asarray(joints, "float64")
         if joints.ndim != 4 or joints.shape[-1] != 3 or not joints.size:
             raise UserError(f"`joints` must have the shape (N, bodies, joints, 3). Received: {joints.shape}")
@@ -134,21 +137,23 @@ class SkeletonTransform:
         }
         for name, value in largest.items():
             if value >= joints.shape[2]:
-                raise UserError(f"`{name}` names joint {value}, but there are {joints.shape[2]}, from 0 on")
+                raise UserError(
+                    f"`{name}` names joint {value}, but the joints are 0 to {joints.shape[2] - 1}"
+                )
         return joints
 
-    def _mirrored(self, joints):
+    def _mirrored(self, joints: np.ndarray) -> np.ndarray:
         order = np.arange(joints.shape[2])
-        for left, right in self.mirror:
+        for left, right in self.mirror or ():
             order[[left, right]] = right, left
         return joints[:, :, order] * [-1, 1, 1]
 
-    def _placed(self, joints, there, rng):
+    def _moved(self, joints: np.ndarray, known: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         origin, turn = np.zeros(3), np.eye(3)
         if self.center is not None:
-            origin = _first(joints, there, (self.center,))[0]
+            origin = _first(joints, known, (self.center,))[0]
         if self.align is not None:
-            start, end = _first(joints, there, self.align)
+            start, end = _first(joints, known, self.align)
             line = end - start
             turn = _rotation_y(math.atan2(line[2], line[0]))
         if rng is not None and self.rotation:
@@ -159,38 +164,38 @@ class SkeletonTransform:
         return (joints - origin) @ turn.T
 
 
-def _first(joints, there, names):
+def _first(joints: np.ndarray, known: np.ndarray, names: Sequence[int]) -> np.ndarray:
     """The named joints in the first frame of the first body that has them all, else zeros."""
-    shown = there[:, :, list(names)].all(axis=-1)  # (N, bodies)
+    shown = np.all(known[:, :, list(names)], axis=-1)  # (N, bodies)
     body = int(shown.any(axis=0).argmax())
     frame = int(shown[:, body].argmax())
     return joints[frame, body, list(names)] * shown[frame, body]
 
 
-def _resample(joints, there, frames):
+def _resample(joints: np.ndarray, known: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """`frames` points in even steps from the first frame to the last; a single one is the middle."""
     last, steps = len(joints) - 1, max(frames - 1, 1)
-    place = np.arange(frames) * last if frames > 1 else np.array([last // 2])
-    before = place // steps
+    position = np.arange(frames) * last if frames > 1 else np.array([last // 2])
+    before = position // steps
     after = np.minimum(before + 1, last)
-    share = ((place % steps) / steps)[:, None, None]  # (frames, 1, 1)
-    # A missing joint has no place to interpolate from: the nearer frame counts alone.
-    share = np.where(there[before] & there[after], share, share >= 0.5)  # (frames, bodies, joints)
-    there = np.where(share < 1, there[before], there[after])
+    share = ((position % steps) / steps)[:, None, None]  # (frames, 1, 1)
+    # A missing joint has no position to interpolate from: the nearer frame counts alone.
+    share = np.where(known[before] & known[after], share, share >= 0.5)  # (frames, bodies, joints)
+    known = np.where(share < 1, known[before], known[after])
     share = share[..., None]
-    return (1 - share) * joints[before] + share * joints[after], there
+    return (1 - share) * joints[before] + share * joints[after], known
 
 
-def _rotation_x(angle):
+def _rotation_x(angle: float) -> np.ndarray:
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
 
-def _rotation_y(angle):
+def _rotation_y(angle: float) -> np.ndarray:
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
-def _rotation_z(angle):
+def _rotation_z(angle: float) -> np.ndarray:
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])

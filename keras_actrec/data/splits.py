@@ -1,17 +1,27 @@
 """Train, validation and test parts without leaks."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 
-def split_manifest(manifest, *, test_fold=None, test_fraction=0.25, validation_fraction=0.0, seed=0):
+def split_manifest(
+    manifest: Manifest,
+    *,
+    test_fold: str | int | None = None,
+    test_fraction: float = 0.25,
+    validation_fraction: float = 0.0,
+    seed: int = 0,
+) -> dict[str, tuple[Record, ...]]:
     """Splits a manifest into train, validation and test.
 
     Where the manifest has splits, they are used as they are. Else `test_fold` names the fold that is the test
     part, and the other folds are for training. Else the test part is drawn: `test_fraction` of every class as
     nearly as whole groups allow, and at least one unit of every class that has two or more; a unit is a
-    group, or a record without one. **A group never stands in two parts.** The validation part is drawn from
+    group, or a record without one. **A group is never in two parts.** The validation part is drawn from
     the train part in the same way, unless the manifest's splits name one. The draw depends on `seed` alone.
 
     Args:
@@ -33,7 +43,7 @@ def split_manifest(manifest, *, test_fold=None, test_fraction=0.25, validation_f
     if not 0 <= validation_fraction < 1:
         raise UserError(f"`validation_fraction` must be in [0, 1). Received: {validation_fraction}")
     records = manifest.records
-    validation = ()
+    validation: tuple[Record, ...] = ()
     if any(record.split for record in records):
         if test_fold is not None:
             raise UserError(
@@ -47,8 +57,8 @@ def split_manifest(manifest, *, test_fold=None, test_fraction=0.25, validation_f
     elif test_fold is not None:
         folds = sorted({record.fold for record in records if record.fold})
         if str(test_fold) not in folds:
-            there = f"the folds are {', '.join(folds)}" if folds else "the manifest has no `fold` column"
-            raise UserError(f"`test_fold` is not in the manifest: {there}. Received: test_fold={test_fold!r}")
+            known = f"the folds are {', '.join(folds)}" if folds else "the manifest has no `fold` column"
+            raise UserError(f"`test_fold` is not in the manifest: {known}. Received: test_fold={test_fold!r}")
         train = tuple(record for record in records if record.fold != str(test_fold))
         test = tuple(record for record in records if record.fold == str(test_fold))
     else:
@@ -65,23 +75,27 @@ def split_manifest(manifest, *, test_fold=None, test_fraction=0.25, validation_f
     return parts
 
 
-def _draw(records, share, rng):
+def _draw(
+    records: Sequence[Record], share: float, rng: np.random.Generator
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     """Moves whole groups to a drawn part while that brings its count of every class nearer to the share."""
-    units = {}
-    for place, record in enumerate(records):
-        units.setdefault(("group", record.group) if record.group else ("record", place), []).append(place)
-    units = list(units.values())
+    grouped: dict[tuple[str, str | int], list[int]] = {}
+    for index, record in enumerate(records):
+        grouped.setdefault(("group", record.group) if record.group else ("record", index), []).append(index)
+    units = list(grouped.values())
     num_classes = 1 + max((record.label for record in records), default=0)
     counts = np.zeros((len(units), num_classes))
-    for unit, places in enumerate(units):
-        np.add.at(counts[unit], [records[place].label for place in places], 1)
+    for unit, indices in enumerate(units):
+        np.add.at(counts[unit], [records[index].label for index in indices], 1)
     total, num_units = counts.sum(axis=0), (counts > 0).sum(axis=0)
     target = np.where(num_units > 1, np.maximum(share * total, 1), 0)
 
     drawn, have = [], np.zeros(num_classes)
     order = rng.permutation(len(units))
 
-    def distance(unit):  # of the drawn part from its target, with one unit more; it may not empty a class
+    def distance(
+        unit: int,
+    ) -> float:  # of the drawn part from its target, with one unit more; it may not empty a class
         after = have + counts[unit]
         return np.inf if np.any((total > 0) & (after == total)) else np.sum((target - after) ** 2)
 
@@ -93,12 +107,12 @@ def _draw(records, share, rng):
         nearest = min(order, key=distance)
         if np.isfinite(distance(nearest)):
             drawn.append(nearest)
-    chosen = {place for unit in drawn for place in units[unit]}
-    rest = tuple(record for place, record in enumerate(records) if place not in chosen)
-    return rest, tuple(records[place] for place in sorted(chosen))
+    chosen = {index for unit in drawn for index in units[unit]}
+    rest = tuple(record for index, record in enumerate(records) if index not in chosen)
+    return rest, tuple(records[index] for index in sorted(chosen))
 
 
-def _check(parts, class_names):
+def _check(parts: dict[str, tuple[Record, ...]], class_names: Sequence[str]) -> None:
     for name in ("train", "test"):
         if not parts[name]:
             raise UserError(f"the {name} part is empty; change the splits, the folds or `test_fraction`")
@@ -108,11 +122,11 @@ def _check(parts, class_names):
             f"the train part has no video of {len(absent)} of {len(class_names)} classes, the first is "
             f"{class_names[absent[0]]!r}; add videos or change the splits"
         )
-    part_of = {}
+    part_of: dict[str, str] = {}
     for name, records in parts.items():
         for record in records:
             if record.group and part_of.setdefault(record.group, name) != name:
                 raise UserError(
-                    f"the group {record.group!r} stands in {part_of[record.group]} and in {name}; "
+                    f"the group {record.group!r} is in {part_of[record.group]} and in {name}; "
                     "a group must stay in one part"
                 )

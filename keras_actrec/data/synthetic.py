@@ -1,11 +1,13 @@
 """Made clips whose class is the order of their frames and nothing else."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
 
@@ -42,11 +44,13 @@ _OUTLINES = (
 _SUPERSAMPLING = 2
 
 
-def synthetic_clip(kind, *, twin=0, size=112, frames=24, seed=0):
+def synthetic_clip(
+    kind: str, *, twin: int = 0, size: int = 112, frames: int = 24, seed: int = 0
+) -> np.ndarray:
     """Draws one clip of a class: a textured sprite that moves, grows, turns or shakes on a still background.
 
     The outline tells the pair, as a scene tells sports apart, and nothing more. The look (colors, texture,
-    background) and the motion (place, speed, extent) are drawn from
+    background) and the motion (position, speed, extent) are drawn from
     `np.random.default_rng([seed, pair, twin])`, where `pair` is the row of `SYNTHETIC_PAIRS` that holds
     `kind`. So the two classes of a pair at the same `twin` show **the same frames in another order**: the
     frames reversed, or, for the two-phase pair, both phases swapped (each phase is a closed loop, so both
@@ -84,8 +88,16 @@ def synthetic_clip(kind, *, twin=0, size=112, frames=24, seed=0):
 
 
 def write_synthetic(
-    root, *, clips_per_class=40, size=112, frames=24, fps=12, test_fraction=0.25, seed=0, progress=None
-):
+    root: PathLike,
+    *,
+    clips_per_class: int = 40,
+    size: int = 112,
+    frames: int = 24,
+    fps: float = 12,
+    test_fraction: float = 0.25,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
     """Writes a small labeled set of video files that only a model of time can solve.
 
     Ten classes in five pairs (`SYNTHETIC_PAIRS`). Every clip has a twin in the other class of its pair that
@@ -93,7 +105,7 @@ def write_synthetic(
     computes from the frames without their order, it computes the same for both twins, so inside a pair it is
     right for one exactly when it is wrong for the other: its accuracy is chance, one half, by construction,
     and at most one half over all ten classes. (What the codec loses depends on the order a little.) A twin
-    shares one `group` and so stands in one split; a model that remembers a look from the training part has
+    shares one `group` and so is in one split; a model that remembers a look from the training part has
     never seen that look in the test part.
 
     Writes `root/<class>/<class>_<number>.mp4` (codec `mp4v`) and, last, `root/manifest.csv` with the columns
@@ -140,18 +152,18 @@ def write_synthetic(
                 if progress is not None:
                     progress(len(rows), total)
     manifest = root / "manifest.csv"
-    with replacing(manifest) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+    with replacing(manifest) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "label", "split", "group"))
         writer.writerows(rows)
     return manifest
 
 
-def _write_mp4(path, clip, fps):
+def _write_mp4(path: Path, clip: np.ndarray, fps: float) -> None:
     cv2 = opencv()
     height, width = clip.shape[1:3]
-    with replacing(path) as beside:
-        writer = cv2.VideoWriter(str(beside), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
+    with replacing(path) as temporary:
+        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
         if not writer.isOpened():
             raise UserError(f"{path}: OpenCV cannot write mp4 files here; install opencv-python from PyPI")
         for frame in clip:
@@ -159,26 +171,28 @@ def _write_mp4(path, clip, fps):
         writer.release()
 
 
-def _look(outline, size, rng):
+def _look(
+    outline: Sequence[tuple[float, float]], size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Sprite `(S, S, 4)` with premultiplied alpha and background `(size, size, 3)`, float32 in 0-255."""
     cv2 = opencv()
     dark_background = rng.random() < 0.5
     dark, light = rng.uniform(20, 90, (2, 3)), rng.uniform(145, 235, (2, 3))
-    behind, front = (dark, light) if dark_background else (light, dark)
+    back, front = (dark, light) if dark_background else (light, dark)
 
     y, x = np.mgrid[:size, :size] / (size - 1)
     angle = rng.uniform(0, 2 * np.pi)
     slope = y * np.cos(angle) + x * np.sin(angle)
     slope = (slope - slope.min()) / np.ptp(slope)
-    background = behind[0] + slope[..., None] * (behind[1] - behind[0])
+    background = back[0] + slope[..., None] * (back[1] - back[0])
     for cells, strength in ((4, 16.0), (size // 8, 12.0)):
         noise = rng.normal(0, strength, (cells, cells, 3)).astype("float32")
         background += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
 
-    outline = np.array(outline, "float32")
-    outline -= (outline.min(0) + outline.max(0)) / 2
-    outline /= np.linalg.norm(outline, axis=1).max()
-    fixed = np.round((outline * 0.48 + 0.5) * size * 16).astype("int32")
+    points = np.array(outline, "float32")
+    points -= (points.min(0) + points.max(0)) / 2
+    points /= np.linalg.norm(points, axis=1).max()
+    fixed = np.round((points * 0.48 + 0.5) * size * 16).astype("int32")
     alpha = np.zeros((size, size), "uint8")
     cv2.fillPoly(alpha, [fixed], 255, lineType=cv2.LINE_AA, shift=4)
     alpha = alpha.astype("float32")[..., None] / 255
@@ -190,14 +204,14 @@ def _look(outline, size, rng):
     return sprite.astype("float32"), background.clip(0, 255).astype("float32")
 
 
-def _poses(pair, frames, rng):
+def _poses(pair: int, frames: int, rng: np.random.Generator) -> np.ndarray:
     """`(frames, 4)`: center x, center y, diameter (all in frame sizes), angle in degrees, clockwise."""
     diameter = rng.uniform(0.34, 0.46)  # of the disc round the sprite, which the outline does not fill
     angle = rng.uniform(0, 360)
     time = np.linspace(0, 1, frames) ** rng.uniform(0.75, 1.33)  # slowing down or speeding up
     still = np.ones(frames)
 
-    def anywhere(room):  # a center that keeps `room` inside the frame
+    def anywhere(room: float) -> float:  # a center that keeps `room` inside the frame
         return rng.uniform(room / 2, 1 - room / 2)
 
     forward = SYNTHETIC_PAIRS[pair][0]
@@ -209,28 +223,32 @@ def _poses(pair, frames, rng):
         pose = x, y, diameter * still, angle * still
     elif forward == "grow":
         largest, factor = rng.uniform(0.55, 0.72), rng.uniform(1.8, 2.4)
-        place = anywhere(largest), anywhere(largest)
-        pose = place[0] * still, place[1] * still, largest * factor ** (time - 1), angle * still
+        center = anywhere(largest), anywhere(largest)
+        pose = center[0] * still, center[1] * still, largest * factor ** (time - 1), angle * still
     elif forward == "turn_clockwise":
         turn = rng.uniform(150, 320)
         pose = anywhere(diameter) * still, anywhere(diameter) * still, diameter * still, angle + turn * time
     else:
         half = frames // 2
         swing, growth = rng.uniform(0.14, 0.2), rng.uniform(1.5, 1.8)
-        place = anywhere(diameter + 2 * swing), anywhere(diameter * growth)
+        center = anywhere(diameter + 2 * swing), anywhere(diameter * growth)
 
-        def cycles(length):  # an angle that ends one step before it comes back to the start: a closed loop
+        def cycles(
+            length: int,
+        ) -> np.ndarray:  # an angle that ends one step before it comes back to the start: a closed loop
             most = 2 if length >= 6 else 1  # with fewer frames a second swing would fall between them
             return 2 * np.pi * rng.integers(1, most + 1) * np.arange(length) / length
 
         pulse, shake = np.zeros(frames), np.zeros(frames)
         pulse[:half] = np.sin(cycles(half) / 2) ** 2
         shake[half:] = np.sin(cycles(frames - half))
-        pose = place[0] + swing * shake, place[1] * still, diameter * growth**pulse, angle * still
+        pose = center[0] + swing * shake, center[1] * still, diameter * growth**pulse, angle * still
     return np.stack(pose, axis=1)
 
 
-def _compose(sprite, background, x, y, diameter, angle):
+def _compose(
+    sprite: np.ndarray, background: np.ndarray, x: float, y: float, diameter: float, angle: float
+) -> np.ndarray:
     """One uint8 frame: the sprite warped at twice the resolution, averaged down, laid over the background."""
     cv2 = opencv()
     side, size = len(sprite), len(background)

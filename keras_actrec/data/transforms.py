@@ -11,13 +11,13 @@ from keras_actrec.errors import UserError
 _CROPS = ("center", "random", "multiscale", "resized", "none")
 _JITTERS = ("brightness", "contrast", "saturation")
 
-# Multi-scale crops: sides in thousandths of the short side, and (row, column) of the 13 places in quarter
+# Multi-scale crops: sides in thousandths of the short side, and (row, column) of the 13 positions in quarter
 # steps of the room that the crop leaves: corners and center, middles of the edges, quarters.
 _SCALES = (1000, 875, 750, 660)
 _CORNERS_AND_CENTER = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
-_PLACES = (*_CORNERS_AND_CENTER, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+_POSITIONS = (*_CORNERS_AND_CENTER, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
 
-_GREY = np.array([0.299, 0.587, 0.114])  # of RGB
+_GRAY = np.array([0.299, 0.587, 0.114])  # of RGB
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class ClipTransform:
     models. Where a generator is given, `crop` does this:
 
     - `center`: the frames are resized so that the short side is `short_side`; the middle is cut out.
-    - `random`: the same, with a place drawn evenly.
+    - `random`: the same, with a position drawn evenly.
     - `multiscale`: TSN's GroupMultiScaleCrop. From the frames as they are, height and width are drawn from
-      1, .875, .75 and .66 of the short side, at most one step apart (10 pairs), and one of 13 fixed places;
-      what is cut out is resized. A side within 2 of `size` becomes `size`.
+      1, .875, .75 and .66 of the short side, at most one step apart (10 pairs), and one of 13 fixed
+      positions; what is cut out is resized. A side within 2 of `size` becomes `size`.
     - `resized`: .08 to 1 of the area with an aspect of 3/4 to 4/3, anywhere; what is cut out is resized.
     - `none`: the frames are resized straight to the square, without regard to their aspect.
 
@@ -72,14 +72,14 @@ class ClipTransform:
     short_side: int | None = None
     crop: str = "center"
     flip: bool = False
-    swap: tuple = ()
+    swap: tuple[tuple[int, int], ...] = ()
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
     num_crops: int = 1
     shrink: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.size < 1:
             raise UserError(f"`size` must be at least 1. Received: size={self.size}")
         if self.crop not in _CROPS:
@@ -108,9 +108,7 @@ class ClipTransform:
             or len(set(labels)) < len(labels)
             or min(labels, default=0) < 0
         ):
-            raise UserError(
-                f"`swap` must be pairs of class ids, each of which stands once. Received: swap={self.swap}"
-            )
+            raise UserError(f"`swap` must be pairs of class ids, each id once. Received: swap={self.swap}")
         if self.num_crops not in (1, 3, 10):
             raise UserError(f"`num_crops` must be 1, 3 or 10. Received: num_crops={self.num_crops}")
         if self.num_crops > 1 and self.crop == "none":
@@ -125,30 +123,30 @@ class ClipTransform:
             )
 
     @property
-    def is_random(self):
+    def is_random(self) -> bool:
         """Whether the result depends on the generator."""
         return self.flip or self.crop not in ("center", "none") or any(getattr(self, v) for v in _JITTERS)
 
     @property
-    def deterministic(self):
+    def deterministic(self) -> "ClipTransform":
         """The transform that draws nothing and gives what this one gives without a generator."""
         if self.crop == "none":
             return ClipTransform(self.size, crop="none", shrink=self.shrink)
         return ClipTransform(self.size, self._least, shrink=self.shrink)
 
     @property
-    def preparation(self):
+    def preparation(self) -> str:
         """What `prepare` does, in words: transforms with the same words can share prepared frames."""
         done = f"shrunk to {self.shrink}, " if self.shrink else ""
         if self.crop == "none":
             return f"{done}square {self.size}"
         return f"{done}short side {self._least}" if self.crop in ("center", "random") else f"{done}as decoded"
 
-    def prepare(self, frames):
+    def prepare(self, frames: np.ndarray) -> np.ndarray:
         """Does what comes before anything is drawn, and is the same in every epoch.
 
         That is all resizing for `none`, that to `short_side` for `center` and `random`, and that to `shrink`.
-        Prepared frames may stand in for the frames everywhere: nothing is done to them a second time, and
+        Prepared frames may replace the frames everywhere: nothing is done to them a second time, and
         the results are the same, bit for bit.
 
         Args:
@@ -171,7 +169,7 @@ class ClipTransform:
             return _resize(frames, self.size, self.size)
         return _resize_short(frames, self._least) if self.crop in ("center", "random") else frames
 
-    def __call__(self, frames, rng=None):
+    def __call__(self, frames: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Transforms a clip.
 
         Args:
@@ -184,9 +182,11 @@ class ClipTransform:
         Raises:
             UserError: `frames` has another type or shape.
         """
-        return self.labeled(frames, None, rng)[0]
+        return self.labeled(frames, 0, rng)[0]  # whatever the label
 
-    def labeled(self, frames, label, rng=None):
+    def labeled(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, int]:
         """Transforms a clip and its class id, which a mirrored clip swaps.
 
         Args:
@@ -202,13 +202,15 @@ class ClipTransform:
         """
         frames = self.prepare(frames)
         if self.crop == "multiscale" and rng is not None:
-            frames = _resize(_cut(frames, *_multi_scale_box(*frames.shape[1:3], self.size, rng)), self.size)
+            height, width = frames.shape[1:3]
+            frames = _resize(_cut(frames, *_multi_scale_box(height, width, self.size, rng)), self.size)
         elif self.crop == "resized" and rng is not None:
-            frames = _resize(_cut(frames, *_resized_box(*frames.shape[1:3], rng)), self.size)
+            height, width = frames.shape[1:3]
+            frames = _resize(_cut(frames, *_resized_box(height, width, rng)), self.size)
         elif self.crop != "none":
             frames, room = self._scaled(frames)
             if self.crop == "random" and rng is not None:
-                top, left = rng.integers(room[0] + 1), rng.integers(room[1] + 1)
+                top, left = int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1))
             else:
                 top, left = room[0] // 2, room[1] // 2
             frames = _cut(frames, top, left, self.size, self.size)
@@ -222,7 +224,7 @@ class ClipTransform:
             frames = _recolor(frames, *factors)
         return frames, label
 
-    def crops(self, frames):
+    def crops(self, frames: np.ndarray) -> np.ndarray:
         """Cuts out all crops of a clip that a test averages over. Nothing is drawn.
 
         The frames are resized so that the short side is `short_side`. Three crops lie at both ends and in the
@@ -243,53 +245,56 @@ class ClipTransform:
         frames, (down, across) = self._scaled(self.prepare(frames))
         if self.num_crops == 10:
             steps = down // 4, across // 4
-            places = [(row * steps[0], column * steps[1]) for row, column in _CORNERS_AND_CENTER]
+            corners = [(row * steps[0], column * steps[1]) for row, column in _CORNERS_AND_CENTER]
         elif frames.shape[1] > frames.shape[2]:
-            places = [(top, across // 2) for top in (0, down // 2, down)]
+            corners = [(top, across // 2) for top in (0, down // 2, down)]
         else:
-            places = [(down // 2, left) for left in (0, across // 2, across)]
-        crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in places])
+            corners = [(down // 2, left) for left in (0, across // 2, across)]
+        crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in corners])
         return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.num_crops == 10 else crops
 
     @property
-    def _least(self):
+    def _least(self) -> int:
         """Short side of what is cropped, or that of the square."""
         return self.size if self.crop == "none" else self.short_side or self.size * 256 // 224
 
-    def _scaled(self, frames):
+    def _scaled(self, frames: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
         """The frames with the short side before the crop, and the rooms that the crop leaves."""
         frames = _resize_short(frames, self._least)
         return frames, (frames.shape[1] - self.size, frames.shape[2] - self.size)
 
 
-def _multi_scale_box(height, width, size, rng):
+def _multi_scale_box(
+    height: int, width: int, size: int, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
     """Top, left, height and width."""
     short = min(height, width)
     sides = [max(short * scale // 1000, 1) for scale in _SCALES]
     sides = [size if abs(side - size) < 3 and size <= short else side for side in sides]
     pairs = [(high, wide) for i, high in enumerate(sides) for j, wide in enumerate(sides) if abs(i - j) <= 1]
     high, wide = pairs[rng.integers(len(pairs))]
-    row, column = _PLACES[rng.integers(len(_PLACES))]
+    row, column = _POSITIONS[rng.integers(len(_POSITIONS))]
     return row * ((height - high) // 4), column * ((width - wide) // 4), high, wide
 
 
-def _resized_box(height, width, rng):
+def _resized_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """Top, left, height and width. After ten misses, the largest middle with an aspect in range."""
     for _ in range(10):
         area = height * width * rng.uniform(0.08, 1)
         aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
         high, wide = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
         if 1 <= high <= height and 1 <= wide <= width:
-            return rng.integers(height - high + 1), rng.integers(width - wide + 1), high, wide
+            top, left = rng.integers(height - high + 1), rng.integers(width - wide + 1)
+            return int(top), int(left), high, wide
     high, wide = min(height, max(width * 4 // 3, 1)), min(width, max(height * 4 // 3, 1))
     return (height - high) // 2, (width - wide) // 2, high, wide
 
 
-def _cut(frames, top, left, height, width):
+def _cut(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
     return frames[:, top : top + height, left : left + width]
 
 
-def _resize(frames, height, width=None):
+def _resize(frames: np.ndarray, height: int, width: int | None = None) -> np.ndarray:
     width = height if width is None else width
     if frames.shape[1:3] == (height, width):
         return frames
@@ -299,17 +304,17 @@ def _resize(frames, height, width=None):
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames])
 
 
-def _resize_short(frames, target):
+def _resize_short(frames: np.ndarray, target: int) -> np.ndarray:
     """The frames with this short side and their aspect."""
     height, width = frames.shape[1:3]
     short = min(height, width)
     return _resize(frames, round(height * target / short), round(width * target / short))
 
 
-def _recolor(frames, brightness, contrast, saturation):
+def _recolor(frames: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
     """All three factors are one linear map of the three colors."""
-    gray = brightness * (frames.mean(axis=(0, 1, 2)) @ _GREY)
-    mix = saturation * np.eye(3) + (1 - saturation) * _GREY
+    gray = brightness * (frames.mean(axis=(0, 1, 2)) @ _GRAY)
+    mix = saturation * np.eye(3) + (1 - saturation) * _GRAY
     offset = np.full((3, 1), (1 - contrast) * gray)
     table = np.hstack([brightness * contrast * mix, offset])
     flat = frames.reshape(-1, *frames.shape[2:])  # OpenCV knows no time: (T H, W, 3)

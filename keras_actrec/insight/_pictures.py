@@ -8,9 +8,18 @@ Sizes are in CSS pixels; what is stored has twice as many, for sharp screens. Te
 import base64
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from keras_actrec.evaluation import Evaluation
+    from keras_actrec.insight.explain import Explanation
 
 # Page and charts share their colors. The two lines are from Okabe and Ito's palette for the color-blind.
 THEMES = {
@@ -37,10 +46,13 @@ OUTLINE = "#ff2bd6"  # of the looked-at cell: no such color in the heat map, rar
 _COUNTS = {"light": "magma_r", "dark": "magma"}  # both from the page's color to the far end
 
 _WIDTH, _LEFT, _RIGHT = 440, 46, 6  # of one block of steps, and its margins: text has this size at this width
-_STEPS = 6  # of one block at most: it fits a phone, and two stand side by side elsewhere
+_STEPS = 6  # of one block at most: it fits a phone, and two fit side by side elsewhere
 _TITLE, _GAP = 17, 7
 _LAYER, _TEMPERATURE, _PROBABILITY, _NUMBERS = 15, 44, 76, 15
 _HEAT = 0.6  # opacity of the strongest attention: what was looked at stays visible
+
+# The color's name, the class name and the probability at every step.
+Line: TypeAlias = tuple[str, str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Picture:
     alt: str
 
 
-def clip_blocks(explanation):
+def clip_blocks(explanation: "Explanation") -> list[tuple[Picture, Picture]]:
     """Draws the steps of a clip that count, cut into blocks of at most `_STEPS`.
 
     Returns:
@@ -84,10 +96,10 @@ class _Steps:
     attention: np.ndarray | None
     boundaries: np.ndarray | None
     temperature: np.ndarray | None
-    lines: list  # (color's name, class name, probabilities)
+    lines: list[Line]
 
 
-def _lines(explanation):
+def _lines(explanation: "Explanation") -> list[Line]:
     names, steps = list(explanation.class_names), explanation.steps[explanation.mask]
     lines = []
     if explanation.true_label is not None:
@@ -97,7 +109,7 @@ def _lines(explanation):
     return lines
 
 
-def _frames(steps, start, stop):
+def _frames(steps: _Steps, start: int, stop: int) -> Picture:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -125,13 +137,13 @@ def _frames(steps, start, stop):
     alt = f"Frames {start + 1} to {shown[-1] + 1}."
     if steps.attention is not None:
         cells = [divmod(int(a.argmax()), a.shape[1]) for a in steps.attention[start : shown[-1] + 1]]
-        cells = ", ".join(f"{row + 1}/{column + 1}" for row, column in cells)
-        alt += f" Most attention in row/column {cells} of {rows} x {columns} cells."
+        most = ", ".join(f"{row + 1}/{column + 1}" for row, column in cells)
+        alt += f" Most attention in row/column {most} of {rows} x {columns} cells."
     png = _png(figure)
     return Picture(png, png, _WIDTH, height, alt)
 
 
-def _heat(shares):
+def _heat(shares: np.ndarray) -> np.ndarray:
     """Colors `(K, K, 4)` to lay over a frame: the larger a share, the brighter and the less clear."""
     from matplotlib import colormaps
 
@@ -141,7 +153,7 @@ def _heat(shares):
     return colors
 
 
-def _charts(steps, start, stop):
+def _charts(steps: _Steps, start: int, stop: int) -> Picture:
     pngs = {name: _png(_chart(steps, start, stop, theme)) for name, theme in THEMES.items()}
     shown = slice(start, stop)
     parts = []
@@ -156,11 +168,11 @@ def _charts(steps, start, stop):
     return Picture(**pngs, width=_WIDTH, height=_height(steps), alt=alt)
 
 
-def _numbers(values):
+def _numbers(values: Iterable[float]) -> str:
     return " ".join(f"{value:.2f}" for value in values)
 
 
-def _height(steps):
+def _height(steps: _Steps) -> int:
     height = _NUMBERS + _TITLE + _PROBABILITY + _GAP
     if steps.boundaries is not None:
         height += _TITLE + _LAYER * steps.boundaries.shape[1] + _GAP
@@ -169,7 +181,7 @@ def _height(steps):
     return height
 
 
-def _chart(steps, start, stop, theme):
+def _chart(steps: _Steps, start: int, stop: int, theme: dict[str, str]) -> "Figure":
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
@@ -180,7 +192,7 @@ def _chart(steps, start, stop, theme):
         x = (_LEFT + (step - start + 0.5) * (_WIDTH - _LEFT - _RIGHT) / (stop - start)) / _WIDTH
         _write(figure, x, 1 - 2 / total, f"{step + 1}", theme["muted"], ha="center", va="top")
 
-    def panel(title, height):
+    def panel(title: str, height: int) -> "Axes":
         nonlocal top
         _write(figure, _LEFT / _WIDTH, 1 - (top + _TITLE - 4) / total, title, theme["muted"], va="baseline")
         top += _TITLE + height
@@ -235,14 +247,14 @@ def _chart(steps, start, stop, theme):
     return figure
 
 
-def _span(values):
+def _span(values: np.ndarray) -> tuple[float, float]:
     """The lowest and the highest value, at least .1 apart, so that an axis does not blow noise up."""
     low, high = float(values.min()), float(values.max())
     room = max(0.1 - (high - low), 0) / 2
     return low - room, high + room
 
 
-def confusion(evaluation):
+def confusion(evaluation: "Evaluation") -> Picture:
     """Draws a confusion matrix: counts, colored by their share of the row."""
     pngs = {name: _png(_confusion(evaluation, name), tight=True) for name in THEMES}
     width, height = _png_size(pngs["light"])
@@ -254,7 +266,7 @@ def confusion(evaluation):
     )
 
 
-def _confusion(evaluation, page):
+def _confusion(evaluation: "Evaluation", page: str) -> "Figure":
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -288,8 +300,8 @@ def _confusion(evaluation, page):
     return figure
 
 
-def reliability(evaluation):
-    """Draws a reliability diagram, and how many clips stand behind each of its bars."""
+def reliability(evaluation: "Evaluation") -> Picture:
+    """Draws a reliability diagram, and how many clips each of its bars is made from."""
     pngs = {name: _png(_reliability(evaluation, name)) for name in THEMES}
     width, height = _png_size(pngs["light"])
     counts, confidence, accuracy = evaluation.calibration
@@ -302,7 +314,7 @@ def reliability(evaluation):
     return Picture(**pngs, width=width, height=height, alt=alt)
 
 
-def _reliability(evaluation, page):
+def _reliability(evaluation: "Evaluation", page: str) -> "Figure":
     from matplotlib.figure import Figure
 
     theme = THEMES[page]
@@ -331,26 +343,27 @@ def _reliability(evaluation, page):
     return figure
 
 
-def _short(name, most=32):
+def _short(name: str, most: int = 32) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _points(pixels):
+def _points(pixels: float) -> float:
     return pixels * 0.72  # a figure has 100 pixels an inch here
 
 
-def _write(figure, x, y, text, color, **where):
+def _write(figure: "Figure", x: float, y: float, text: str, color: str, **where: Any) -> None:
     figure.text(x, y, text, color=color, fontsize=_points(11), parse_math=False, **where)
 
 
-def _png(figure, tight=False):
+def _png(figure: "Figure", tight: bool = False) -> str:
     file = io.BytesIO()
     how = {"bbox_inches": "tight", "pad_inches": 0.05} if tight else {}
     figure.savefig(file, format="png", dpi=200, transparent=True, metadata={"Software": None}, **how)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _png_size(uri):
+def _png_size(uri: str) -> tuple[int, int]:
     """Width and height in CSS pixels, from the file's header."""
     header = base64.b64decode(uri.partition(",")[2][:64])
-    return tuple(round(int.from_bytes(header[at : at + 4], "big") / 2) for at in (16, 20))
+    width, height = (round(int.from_bytes(header[at : at + 4], "big") / 2) for at in (16, 20))
+    return width, height

@@ -1,17 +1,33 @@
 """One HTML page that shows how good models are and why they answered as they did."""
 
 from collections import Counter
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
+if TYPE_CHECKING:
+    import jinja2
 
-def write_report(path, *, title, evaluations=(), explanations=()):
-    """Writes one HTML page that needs nothing beside it and no network.
+    from keras_actrec.evaluation import Evaluation
+    from keras_actrec.insight.explain import Explanation
+
+
+def write_report(
+    path: PathLike,
+    *,
+    title: str,
+    evaluations: Iterable["Evaluation"] = (),
+    explanations: Iterable["Explanation"] = (),
+) -> Path:
+    """Writes one HTML page that needs no other file and no network.
 
     It has a table of the models side by side, of each the confusion matrix, the accuracy of every class and
     how far its probabilities can be trusted (a reliability diagram), and for each explained clip its
@@ -21,7 +37,7 @@ def write_report(path, *, title, evaluations=(), explanations=()):
     Args:
         path: the page, such as `report.html`; folders are made if missing.
         title: its heading.
-        evaluations: an `Evaluation` for each model. Of its `extra`, `recipe` stands below the model's name,
+        evaluations: an `Evaluation` for each model. Of its `extra`, `recipe` is shown below the model's name,
             the others are further columns of the table.
         explanations: what `explain` returned, one for each clip.
 
@@ -56,13 +72,13 @@ def write_report(path, *, title, evaluations=(), explanations=()):
         has_boundaries=any(each.boundaries is not None for each in explanations),
         has_temperature=any(each.temperature is not None for each in explanations),
     )
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         # A file name that is no UTF-8 reaches Python with lone surrogates, which cannot be encoded.
-        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 
-def need_viz():
+def need_viz() -> "tuple[jinja2.Template, ModuleType]":
     """The template, and the module that draws."""
     try:
         import jinja2
@@ -80,7 +96,7 @@ def need_viz():
     ), _pictures
 
 
-def _table(evaluations):
+def _table(evaluations: list["Evaluation"]) -> dict[str, Any] | None:
     """What the headline table shows; None without models."""
     if not evaluations:
         return None
@@ -97,7 +113,7 @@ def _table(evaluations):
     }
 
 
-def _classes(evaluation):
+def _classes(evaluation: "Evaluation") -> list[dict[str, Any]]:
     """A row for each class: name, clips, how many were right, and what the others were taken for."""
     rows = []
     precisions = evaluation.average_precision
@@ -120,7 +136,7 @@ def _classes(evaluation):
     return rows
 
 
-def _clip(explanation, blocks):
+def _clip(explanation: "Explanation", blocks: list[Any]) -> dict[str, Any]:
     """What the page says about a clip."""
     true, label = explanation.true_label, explanation.label
     names = list(explanation.class_names)

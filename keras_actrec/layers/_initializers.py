@@ -1,14 +1,18 @@
 """Initial weights drawn by NumPy: JAX would compile every draw of a new shape, minutes for a large model."""
 
+from typing import Any
+
 import keras
 import numpy as np
+
+from keras_actrec._types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class VarianceScaling(keras.initializers.VarianceScaling):
     """`keras.initializers.VarianceScaling` for the distributions `"uniform"` and `"untruncated_normal"`."""
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
         rng = np.random.default_rng(self.seed)
         field = int(np.prod(shape[:-2]))
         fan_in, fan_out = field * shape[-2], field * shape[-1]
@@ -24,12 +28,12 @@ class VarianceScaling(keras.initializers.VarianceScaling):
         return keras.ops.convert_to_tensor(values, dtype=dtype)
 
 
-def glorot_uniform():
+def glorot_uniform() -> VarianceScaling:
     """Uniform with variance 2 / (fan in + fan out)."""
     return VarianceScaling(1.0, "fan_avg", "uniform")
 
 
-def he_normal(mode="fan_in"):
+def he_normal(mode: str = "fan_in") -> VarianceScaling:
     """Normal with variance 2 / fan."""
     return VarianceScaling(2.0, mode, "untruncated_normal")
 
@@ -43,7 +47,7 @@ class Orthogonal(keras.initializers.Orthogonal):
     arXiv 1703.00864.
     """
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
         rng = np.random.default_rng(self.seed)
         short, long = sorted((int(np.prod(shape[:-1])), shape[-1]))
         values = np.zeros((short, long), "float32")
@@ -59,7 +63,7 @@ class Orthogonal(keras.initializers.Orthogonal):
         return keras.ops.convert_to_tensor(values.reshape(shape), dtype=dtype)
 
 
-def _hartley(rows):
+def _hartley(rows: np.ndarray) -> np.ndarray:
     """The orthonormal discrete Hartley transform of every row."""
     half, size = np.fft.rfft(rows, norm="ortho"), rows.shape[1]
     return np.concatenate(

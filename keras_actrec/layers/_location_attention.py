@@ -1,8 +1,11 @@
 """What the three attentions over locations share: the location logits."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 
 
@@ -16,7 +19,7 @@ class LocationAttention(keras.layers.Layer):
     A subclass turns logits into scores in `_scores(logits, query, noise)`.
     """
 
-    def __init__(self, content=False, content_units=None, **kwargs):
+    def __init__(self, content: bool = False, content_units: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if content_units is not None and not content:
             raise UserError(
@@ -27,9 +30,9 @@ class LocationAttention(keras.layers.Layer):
             raise UserError(f"`content_units` must be at least 1. Received: content_units={content_units}")
         self.content = content
         self.content_units = content_units
-        self.num_locations = None
+        self.num_locations: Any = None  # an integer once it is built
 
-    def build(self, features_shape, query_shape):
+    def build(self, features_shape: Shape, query_shape: Shape) -> None:
         if len(features_shape) != 3 or features_shape[1] is None:
             raise UserError(
                 f"`features` must be (batch, locations, channels) with the number of locations known. "
@@ -47,16 +50,16 @@ class LocationAttention(keras.layers.Layer):
             self.kernel = self.add_weight(name="kernel", shape=(query_size, self.num_locations))
 
     @property
-    def trace_sizes(self):
-        """What `attend` puts into a trace besides the scores, and how wide."""
+    def trace_sizes(self) -> dict[str, int]:
+        """What `attend` puts into a trace in addition to the scores, and how wide."""
         return {}
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """How many columns of noise `call` takes: none for a deterministic attention."""
         return 0
 
-    def _logits(self, features, query):
+    def _logits(self, features: Tensor, query: Tensor) -> Tensor:
         logits = ops.matmul(query, self.kernel)
         if self.content:
             hidden = ops.matmul(features, self.content_kernel) + self.content_bias
@@ -64,25 +67,39 @@ class LocationAttention(keras.layers.Layer):
             logits = ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)
         return ops.cast(logits, "float32")  # (B, N)
 
-    def call(self, features, query, noise=None, return_attention_scores=False):
+    def call(
+        self,
+        features: Tensor,
+        query: Tensor,
+        noise: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         context, scores, _ = self.attend(features, query, noise)
         return (context, scores) if return_attention_scores else context
 
-    def attend(self, features, query, noise=None):
+    def attend(
+        self, features: Tensor, query: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return the context `(B, D)`, the scores `(B, N)` and a dict of what else a trace shows."""
         scores, trace = self._scores(self._logits(features, query), query, noise)
         scores = ops.cast(scores, features.dtype)
         context = ops.squeeze(ops.matmul(ops.expand_dims(scores, 1), features), 1)  # (B, D)
         return context, scores, trace
 
-    def compute_output_shape(self, features_shape, query_shape):
+    def compute_output_shape(self, features_shape: Shape, query_shape: Shape) -> Shape:
         return (features_shape[0], features_shape[2])
 
-    def compute_output_spec(self, features, query, noise=None, return_attention_scores=False):
+    def compute_output_spec(
+        self,
+        features: Tensor,
+        query: Tensor,
+        noise: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
         shape = self.compute_output_shape(features.shape, query.shape)
         context = keras.KerasTensor(shape, dtype=self.compute_dtype)
         scores = keras.KerasTensor(features.shape[:2], dtype=self.compute_dtype)
         return (context, scores) if return_attention_scores else context
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "content": self.content, "content_units": self.content_units}

@@ -1,10 +1,13 @@
 """A recurrent cell that looks at its input through an attention."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.layers._stepper import make_step
+from keras_actrec.layers._stepper import Step, Stepped, make_step
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -31,13 +34,13 @@ class AttentionCell(keras.layers.Layer):
         UserError: for a cell with dropout: its masks would be drawn inside the loop.
     """
 
-    def __init__(self, attention, cell, **kwargs):
+    def __init__(self, attention: keras.layers.Layer, cell: keras.layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         refuse_dropout(cell)
         self.attention = attention
         self.cell = cell
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         batch, _, channels = input_shape
         if not self.attention.built:  # as they are when a saved model is loaded
             self.attention.build(tuple(input_shape), (batch, self.query_size))
@@ -45,51 +48,51 @@ class AttentionCell(keras.layers.Layer):
             self.cell.build((batch, channels))
 
     @property
-    def state_size(self):
+    def state_size(self) -> int | list[int]:
         """The cell's."""
         return self.cell.state_size
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         """The cell's."""
         return self.cell.output_size
 
     @property
-    def query_size(self):
+    def query_size(self) -> int:
         """Width of the query."""
         if hasattr(self.cell, "query_size"):
             return self.cell.query_size
         return keras.tree.flatten(self.cell.state_size)[0]
 
-    def query(self, states):
+    def query(self, states: list[Tensor]) -> Tensor:
         """The part of `states` that the attention sees, `(B, query_size)`."""
         return self.cell.query(states) if hasattr(self.cell, "query") else states[0]
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
         """The cell's."""
         return self.cell.get_initial_state(batch_size=batch_size)
 
     @property
-    def trace_sizes(self):
+    def trace_sizes(self) -> dict[str, int]:
         """What a trace of this cell has, and how wide."""
         inner = getattr(self.cell, "trace_sizes", {})
         return {"attention": self.attention.num_locations, **self.attention.trace_sizes, **inner}
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """Columns of noise that `step` takes: the attention's, then the cell's."""
         return self.attention.noise_size + getattr(self.cell, "noise_size", 0)
 
-    def draw_noise(self, shape, seed):
+    def draw_noise(self, shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
         """Noise of shape `(*shape, noise_size)`."""
         parts = [part for part in (self.attention, self.cell) if getattr(part, "noise_size", 0)]
         return ops.concatenate([part.draw_noise(shape, seed) for part in parts], axis=-1)
 
-    def make_step(self, training=False):
+    def make_step(self, training: bool = False) -> Step:
         """The function of one step, made once before the loop."""
         run = make_step(self.cell, training)
 
-        def step(inputs, states, noise=None):
+        def step(inputs: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
             attention_noise = cell_noise = None
             if noise is not None:
                 if self.attention.noise_size:
@@ -102,15 +105,19 @@ class AttentionCell(keras.layers.Layer):
 
         return step
 
-    def step(self, inputs, states, noise=None, training=False):
+    def step(
+        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
+    ) -> Stepped:
         """One step: output, new states, and a dict of traces."""
         return self.make_step(training)(inputs, states, noise)
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         output, states, _ = self.step(inputs, states, training=training)
         return output, states
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "attention": keras.saving.serialize_keras_object(self.attention),
@@ -118,17 +125,17 @@ class AttentionCell(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config["attention"] = keras.saving.deserialize_keras_object(config["attention"])
         config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
         return cls(**config)
 
 
-def refuse_dropout(cell):
+def refuse_dropout(cell: keras.layers.Layer) -> None:
     """Raise for a Keras cell with dropout: its masks would be drawn inside the loop."""
     for argument in ("dropout", "recurrent_dropout"):
         if getattr(cell, argument, 0):
             raise UserError(
-                f"`cell` must not have `{argument}`: put keras.layers.Dropout behind the layer. "
+                f"`cell` must not have `{argument}`: put keras.layers.Dropout after the layer. "
                 f"Received: cell={cell}"
             )

@@ -1,9 +1,12 @@
-"""The recurrent layer that draws noise, honours masks and shows what its cell did."""
+"""The recurrent layer that draws noise, honors masks and shows what its cell did."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_actrec import _backend
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers._stepper import make_step
 from keras_actrec.layers.attention_cell import refuse_dropout
@@ -38,8 +41,14 @@ class AttentiveRNN(keras.layers.RNN):
     """
 
     def __init__(
-        self, cell, return_sequences=False, return_state=False, return_trace=False, seed=None, **kwargs
-    ):
+        self,
+        cell: keras.layers.Layer,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        return_trace: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if isinstance(cell, (list, tuple, keras.layers.StackedRNNCells)):
             raise UserError(
                 f"`cell` must be one cell: stack AttentiveRNN layers instead. Received: cell={cell}"
@@ -52,7 +61,7 @@ class AttentiveRNN(keras.layers.RNN):
         self._traces = _Traces()
         self._share_policy(self.cell)
 
-    def _share_policy(self, part):
+    def _share_policy(self, part: Any) -> None:
         # `dtype=` reaches this layer only; its cell, and all in it, must compute in the same type.
         if isinstance(part, keras.layers.Layer):
             if not part.built:
@@ -60,9 +69,11 @@ class AttentiveRNN(keras.layers.RNN):
             for name in ("attention", "cell"):
                 self._share_policy(getattr(part, name, None))
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(
+        self, sequences: Tensor, initial_state: list[Tensor], mask: Tensor | None, training: bool = False
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         noise = None
-        if training and getattr(self.cell, "noise_size", 0):
+        if training and getattr(self.cell, "noise_size", 0) > 0:
             noise = self.cell.draw_noise(ops.shape(sequences)[:2], self.seed_generator)
             noise = _time_major(noise)
         inputs = {"x": _time_major(sequences)}
@@ -75,9 +86,9 @@ class AttentiveRNN(keras.layers.RNN):
 
         run = make_step(self.cell, training)
 
-        def step(states, inputs):
+        def step(states: list[Tensor], inputs: dict[str, Tensor]) -> tuple[dict[str, Any], list[Tensor]]:
             output, new_states, trace = run(inputs["x"], states, inputs.get("noise"))
-            outputs = {"trace": trace} if self.return_trace else {}
+            outputs: dict[str, Any] = {"trace": trace} if self.return_trace else {}
             if mask is not None:
                 valid = inputs["mask"]
                 new_states = [ops.where(valid, new, old) for new, old in zip(new_states, states, strict=True)]
@@ -99,7 +110,13 @@ class AttentiveRNN(keras.layers.RNN):
             return sequence[:, -1], sequence, states
         return states[0], states[0], states
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: list[Tensor] | None = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+    ) -> Any:
         result = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         if not self.return_trace:
             return result
@@ -107,7 +124,7 @@ class AttentiveRNN(keras.layers.RNN):
         trace = {"output": output, **self._traces.take()}
         return (trace, *states) if self.return_state else trace
 
-    def compute_mask(self, sequences, mask):
+    def compute_mask(self, sequences: Tensor, mask: Any) -> Any:
         masks = super().compute_mask(sequences, mask)
         if not self.return_trace:
             return masks
@@ -116,7 +133,7 @@ class AttentiveRNN(keras.layers.RNN):
         trace = {"output": output, **{key: steps for key in getattr(self.cell, "trace_sizes", {})}}
         return (trace, *states) if self.return_state else trace
 
-    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
+    def compute_output_shape(self, sequences_shape: Shape, initial_state_shape: Any = None) -> Any:
         shape = super().compute_output_shape(sequences_shape, initial_state_shape)
         if not self.return_trace:
             return shape
@@ -126,21 +143,21 @@ class AttentiveRNN(keras.layers.RNN):
             trace[key] = (*sequences_shape[:2], width)
         return (trace, *states) if self.return_state else trace
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "return_trace": self.return_trace, "seed": self.seed}
 
 
 class _Traces:
     """Carries a trace from `inner_loop` to `call`; a plain object, as Keras tracks tensors on layers."""
 
-    latest = None
+    latest: dict[str, Any] | None = None
 
-    def take(self):
+    def take(self) -> Any:
         latest, self.latest = self.latest, None
         return latest
 
 
-def _time_major(x):
+def _time_major(x: Tensor) -> Tensor:
     return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
 
 

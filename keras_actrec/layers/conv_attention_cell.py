@@ -1,23 +1,25 @@
-"""A convolutional LSTM cell that weighs the places of its input."""
+"""A convolutional LSTM cell that weighs the locations of its input."""
 
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.layers import _initializers
+from keras_actrec.layers._stepper import Stepped
 from keras_actrec.layers.conv_lstm_cell import ConvLSTMCell
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class ConvAttentionCell(ConvLSTMCell):
-    """Soft attention over the places of a map, which stays a map, in front of `ConvLSTMCell`.
+    """Soft attention over the locations of a map, which stays a map, in front of `ConvLSTMCell`.
 
-    At place n of step t, with h the cell's state before:
+    At location n of step t, with h the cell's state before:
 
         a_n = tanh(x_n V + h_n W + b) u
-        alpha = softmax(a) over all places
+        alpha = softmax(a) over all locations
         x'_n = alpha_n x_n
 
-    x' goes into the LSTM. `SoftAttention` would add its places up.
+    x' goes into the LSTM. `SoftAttention` would add the locations up.
 
     Args:
         filters: as in `ConvLSTMCell`; also the width of V, W and b.
@@ -42,10 +44,10 @@ class ConvAttentionCell(ConvLSTMCell):
     not see.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
 
-        def kernel(name, rows, columns=self.filters):
+        def kernel(name: str, rows: int, columns: int = self.filters) -> keras.Variable:
             return self.add_weight(
                 name=name, shape=(rows, columns), initializer=_initializers.glorot_uniform()
             )
@@ -58,11 +60,13 @@ class ConvAttentionCell(ConvLSTMCell):
         self.score_kernel = kernel("score_kernel", self.filters, 1)
 
     @property
-    def trace_sizes(self):
+    def trace_sizes(self) -> dict[str, int]:
         """What a trace of this cell has, and how wide."""
         return {"attention": self.size[0] * self.size[1]}
 
-    def step(self, inputs, states, noise=None, training=False):
+    def step(
+        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
+    ) -> Stepped:
         """One step: output, new states, and the trace `attention (B, H * W)`."""
         inputs, h = self._map(inputs, self.channels), self._map(states[0], self.filters)
         hidden = ops.matmul(inputs, self.attention_kernel) + ops.matmul(h, self.attention_recurrent_kernel)

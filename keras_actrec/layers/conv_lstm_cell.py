@@ -1,10 +1,15 @@
 """A convolutional LSTM cell with flat states."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
+from keras_actrec.layers._stepper import Stepped
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -42,7 +47,7 @@ class ConvLSTMCell(keras.layers.Layer):
     Reference: Shi et al., arXiv 1506.04214, without the terms of c in the gates, as Li et al. released it.
     """
 
-    def __init__(self, filters, size, kernel_size=3, **kwargs):
+    def __init__(self, filters: int, size: Sequence[int], kernel_size: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         size = tuple(size)
         numbers = (("filters", (filters,)), ("size", size), ("kernel_size", (kernel_size,)))
@@ -58,14 +63,14 @@ class ConvLSTMCell(keras.layers.Layer):
         self.size = tuple(int(side) for side in size)
         self.kernel_size = int(kernel_size)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         height, width = self.size
         flat = len(input_shape) == 2 and input_shape[1] % (height * width) == 0
         if not flat and (len(input_shape) != 4 or tuple(input_shape[1:3]) != self.size):
             raise UserError(f"`inputs` must be (B, {height}, {width}, D). Received: shape={input_shape}")
         self.channels = input_shape[1] // (height * width) if flat else input_shape[3]
 
-        def kernel(name, channels):
+        def kernel(name: str, channels: int) -> keras.Variable:
             shape = (self.kernel_size, self.kernel_size, channels, 4 * self.filters)
             return self.add_weight(name=name, shape=shape, initializer=_initializers.glorot_uniform())
 
@@ -74,20 +79,22 @@ class ConvLSTMCell(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(4 * self.filters,), initializer="zeros")
 
     @property
-    def state_size(self):
+    def state_size(self) -> list[int]:
         """Widths of h and c."""
         return [self.output_size, self.output_size]
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         """Width of the output."""
         return self.size[0] * self.size[1] * self.filters
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
         """Zeros."""
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
 
-    def step(self, inputs, states, noise=None, training=False):
+    def step(
+        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
+    ) -> Stepped:
         """One step: output, new states, and an empty trace."""
         h, c = (self._map(state, self.filters) for state in states)
         inputs = self._map(inputs, self.channels)
@@ -98,20 +105,24 @@ class ConvLSTMCell(keras.layers.Layer):
         h, c = (ops.reshape(state, (-1, self.output_size)) for state in (h, c))
         return h, [h, c], {}
 
-    def _map(self, x, channels):
+    def _map(self, x: Tensor, channels: int) -> Tensor:
         return ops.reshape(x, (-1, *self.size, channels))
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         output, states, _ = self.step(inputs, states, training=training)
         return output, states
 
-    def compute_output_spec(self, inputs, states, training=False):
+    def compute_output_spec(
+        self, inputs: keras.KerasTensor, states: list[keras.KerasTensor], training: bool = False
+    ) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
         # Told, because on torch a symbolic call of a bias forgets the policy.
         shape = (inputs.shape[0], self.output_size)
         output, h, c = (keras.KerasTensor(shape, dtype=self.compute_dtype) for _ in range(3))
         return output, [h, c]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -120,5 +131,5 @@ class ConvLSTMCell(keras.layers.Layer):
         }
 
 
-def _conv(x, kernel):
+def _conv(x: Tensor, kernel: Tensor) -> Tensor:
     return ops.conv(x, kernel, padding="same", data_format="channels_last")

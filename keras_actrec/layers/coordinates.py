@@ -1,8 +1,11 @@
-"""The place of every location, as two more channels."""
+"""The position of every location, as two more channels."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 
 
@@ -24,18 +27,18 @@ class Coordinates(keras.layers.Layer):
     Reference: Liu et al., arXiv 1807.03247 (CoordConv), without its convolution.
     """
 
-    def __init__(self, scale=1.0, **kwargs):
+    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scale = scale
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         if len(inputs_shape) != 5 or None in inputs_shape[2:4]:
             raise UserError(
                 f"`inputs` must be (B, T, H, W, C) with H and W known. Received: shape={inputs_shape}"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         height, width = inputs.shape[2:4]
         columns, rows = ops.meshgrid(
             ops.linspace(-self.scale, self.scale, width), ops.linspace(-self.scale, self.scale, height)
@@ -44,8 +47,8 @@ class Coordinates(keras.layers.Layer):
         grid = ops.broadcast_to(grid, (*ops.shape(inputs)[:2], height, width, 2))
         return ops.concatenate([inputs, grid], axis=-1)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return (*inputs_shape[:-1], inputs_shape[-1] + 2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}

@@ -1,11 +1,15 @@
 """A recurrent cell that weighs every element of its input."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
-from keras_actrec.layers._stepper import make_step
+from keras_actrec.layers._stepper import Step, Stepped, make_step
 from keras_actrec.layers.attention_cell import refuse_dropout
 
 ACTIVATIONS = ("sigmoid", "softmax")
@@ -44,7 +48,7 @@ class EleAttCell(keras.layers.Layer):
     gate's weights start; here Glorot uniform, orthogonal and zero, as Keras starts a recurrent layer.
     """
 
-    def __init__(self, cell, activation="sigmoid", **kwargs):
+    def __init__(self, cell: keras.layers.Layer, activation: str = "sigmoid", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         refuse_dropout(cell)
         if activation not in ACTIVATIONS:
@@ -54,7 +58,7 @@ class EleAttCell(keras.layers.Layer):
         self.cell = cell
         self.activation = activation
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 2:
             raise UserError(
                 f"The element-wise gate takes (B, D) a step. Received: shape {tuple(input_shape)}"
@@ -71,35 +75,35 @@ class EleAttCell(keras.layers.Layer):
             self.cell.build(input_shape)
 
     @property
-    def state_size(self):
+    def state_size(self) -> int | list[int]:
         """The cell's."""
         return self.cell.state_size
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         """The cell's."""
         return self.cell.output_size
 
     @property
-    def get_initial_state(self):
-        """The cell's; where it has none there is none, and `keras.layers.RNN` starts from zeros."""
+    def get_initial_state(self) -> Callable[..., list[Tensor]]:
+        """The cell's; where it has none, this has none, and `keras.layers.RNN` starts from zeros."""
         return self.cell.get_initial_state
 
     @property
-    def trace_sizes(self):
+    def trace_sizes(self) -> dict[str, int]:
         """What a trace of this cell has, and how wide."""
         return {"gates": self.attention_kernel.shape[0], **getattr(self.cell, "trace_sizes", {})}
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """The cell's."""
         return getattr(self.cell, "noise_size", 0)
 
-    def draw_noise(self, shape, seed):
+    def draw_noise(self, shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
         """The cell's."""
         return self.cell.draw_noise(shape, seed)
 
-    def make_step(self, training=False):
+    def make_step(self, training: bool = False) -> Step:
         """The function of one step, made once before the loop."""
         run = make_step(self.cell, training)
         kernel, recurrent_kernel, bias = (
@@ -107,7 +111,7 @@ class EleAttCell(keras.layers.Layer):
             for weight in (self.attention_kernel, self.attention_recurrent_kernel, self.attention_bias)
         )
 
-        def step(inputs, states, noise=None):
+        def step(inputs: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
             gates = ops.matmul(inputs, kernel) + ops.matmul(states[0], recurrent_kernel) + bias
             if self.activation == "sigmoid":
                 gates = ops.sigmoid(gates)
@@ -118,18 +122,24 @@ class EleAttCell(keras.layers.Layer):
 
         return step
 
-    def step(self, inputs, states, noise=None, training=False):
+    def step(
+        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
+    ) -> Stepped:
         """One step: output, new states, and the trace `gates (B, D)`."""
         return self.make_step(training)(inputs, states, noise)
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         output, states, _ = self.step(inputs, states, training=training)
         return output, states
 
-    def compute_output_shape(self, inputs_shape, states_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, states_shape: list[Shape]
+    ) -> tuple[Shape, list[Shape]]:
         return states_shape[0], list(states_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "cell": keras.saving.serialize_keras_object(self.cell),
@@ -137,6 +147,6 @@ class EleAttCell(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
         return cls(**config)

@@ -1,5 +1,7 @@
 """Keras's three recurrent cells with the element-wise attention gate in front."""
 
+from typing import Any, Self
+
 import keras
 
 from keras_actrec.errors import UserError
@@ -9,22 +11,22 @@ from keras_actrec.layers.ele_att_cell import EleAttCell
 class NamedCell(EleAttCell):
     """What the three have in common: arguments of both the gate and the inner cell, in one list."""
 
-    inner = None  # Keras's cell
+    inner: type[keras.layers.Layer]  # Keras's cell
 
-    def __init__(self, units, attention_activation="sigmoid", **kwargs):
+    def __init__(self, units: int, attention_activation: str = "sigmoid", **kwargs: Any) -> None:
         if units < 1 or units != int(units):
             raise UserError(f"`units` must be a positive integer. Received: units={units}")
         own = {key: kwargs.pop(key) for key in ("name", "trainable") if key in kwargs}
         cell = self.inner(int(units), name="cell", **kwargs)  # NumPy's integers too
         super().__init__(cell, activation=attention_activation, dtype=kwargs.get("dtype"), **own)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         cell, activation = config.pop("cell")["config"], config.pop("activation")
         return {**cell, **config, "attention_activation": activation}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
@@ -60,7 +62,9 @@ class EleAttGRUCell(NamedCell):
 
     inner = keras.layers.GRUCell
 
-    def __init__(self, units, attention_activation="sigmoid", reset_after=False, **kwargs):
+    def __init__(
+        self, units: int, attention_activation: str = "sigmoid", reset_after: bool = False, **kwargs: Any
+    ) -> None:
         if reset_after:
             raise UserError(f"`reset_after` must be False. Received: reset_after={reset_after}")
         super().__init__(units, attention_activation, reset_after=False, **kwargs)

@@ -1,29 +1,30 @@
 """Keras's three recurrent layers with the element-wise attention gate."""
 
 import inspect
+from typing import Any, Self
 
 import keras
 
 from keras_actrec.layers.attentive_rnn import AttentiveRNN
-from keras_actrec.layers.ele_att_cells import EleAttGRUCell, EleAttLSTMCell, EleAttSimpleRNNCell
+from keras_actrec.layers.ele_att_cells import EleAttGRUCell, EleAttLSTMCell, EleAttSimpleRNNCell, NamedCell
 
 
 class NamedRNN(AttentiveRNN):
     """What the three have in common: the cell's arguments and the layer's in one list."""
 
-    cell_class = None
+    cell_class: type[NamedCell]
 
-    def __init__(self, units, attention_activation="sigmoid", **kwargs):
+    def __init__(self, units: int, attention_activation: str = "sigmoid", **kwargs: Any) -> None:
         names = inspect.signature(self.cell_class.inner.__init__).parameters.keys() - {"seed"}
         inner = {name: kwargs.pop(name) for name in names & kwargs.keys()}
         super().__init__(self.cell_class(units, attention_activation, name="cell", **inner), **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {**config.pop("cell")["config"], **config}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 

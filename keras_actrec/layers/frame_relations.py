@@ -1,11 +1,13 @@
 """Relations among the frames of a clip."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -44,7 +46,9 @@ class FrameRelations(keras.layers.Layer):
     its answers vary.
     """
 
-    def __init__(self, num_classes, units=256, num_subsets=3, seed=None, **kwargs):
+    def __init__(
+        self, num_classes: int, units: int = 256, num_subsets: int = 3, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         for name, value in (("num_classes", num_classes), ("units", units), ("num_subsets", num_subsets)):
             if value < 1:
@@ -55,14 +59,14 @@ class FrameRelations(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def build(self, features_shape):
+    def build(self, features_shape: Shape) -> None:
         _, time, channels = features_shape
         if time is None or not 2 <= time <= _MAX_FRAMES:
             raise UserError(f"`features` must have 2 to {_MAX_FRAMES} frames. Received: {features_shape}")
         self._scales = []
         for size in range(2, time + 1):
 
-            def weight(name, *shape, size=size):
+            def weight(name: str, *shape: int, size: int = size) -> keras.Variable:
                 initializer = _initializers.glorot_uniform() if len(shape) == 2 else "zeros"
                 return self.add_weight(name=f"{name}_{size}", shape=shape, initializer=initializer)
 
@@ -74,9 +78,9 @@ class FrameRelations(keras.layers.Layer):
             )
             self._scales.append((subsets, hidden, output))
 
-    def call(self, features, training=False):
+    def call(self, features: Tensor, training: bool = False) -> Tensor:
         features = ops.relu(features)
-        total = 0
+        total: Any = 0
         for subsets, (kernel, bias), (classifier_kernel, classifier_bias) in self._scales:
             chosen = self._choose(subsets, training)  # (S, s)
             x = ops.take(features, chosen, axis=1)  # (B, S, s, D)
@@ -86,17 +90,17 @@ class FrameRelations(keras.layers.Layer):
             total = total + ops.sum(x, axis=1)
         return total
 
-    def _choose(self, subsets, training):
+    def _choose(self, subsets: np.ndarray, training: bool) -> Any:
         count = min(self.num_subsets, len(subsets))
         if not training or count == len(subsets):
             return subsets[np.linspace(0, len(subsets) - 1, count).round().astype(int)]
         draw = keras.random.uniform((len(subsets),), seed=self.seed_generator)
         return ops.take(subsets, ops.top_k(draw, count)[1], axis=0)
 
-    def compute_output_shape(self, features_shape):
+    def compute_output_shape(self, features_shape: Shape) -> Shape:
         return (features_shape[0], self.num_classes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,

@@ -1,7 +1,11 @@
 """A network over the frames of a clip."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
+
+from keras_actrec._types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -20,31 +24,31 @@ class FrameWise(keras.layers.Layer):
         training: handed on to the network.
     """
 
-    def __init__(self, network, **kwargs):
+    def __init__(self, network: keras.layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.network = network
         if not self.trainable:  # Keras hands it down only where it is set later
             network.trainable = False
         self.supports_masking = True
 
-    def build(self, clips_shape):
+    def build(self, clips_shape: Shape) -> None:
         if not self.network.built:
             self.network.build((None, *clips_shape[2:]))
 
-    def call(self, clips, training=False):
+    def call(self, clips: Tensor, training: bool = False) -> Tensor:
         batch, time = ops.shape(clips)[:2]
         frames = ops.reshape(clips, (-1, *clips.shape[2:]))  # (B * T, ...)
         outputs = self.network(frames, training=training)
         return ops.reshape(outputs, (batch, time, *outputs.shape[1:]))
 
-    def compute_output_shape(self, clips_shape):
+    def compute_output_shape(self, clips_shape: Shape) -> Shape:
         frame = self.network.compute_output_shape((None, *clips_shape[2:]))
         return (*clips_shape[:2], *frame[1:])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "network": keras.saving.serialize_keras_object(self.network)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config["network"] = keras.saving.deserialize_keras_object(config["network"])
         return cls(**config)

@@ -1,8 +1,11 @@
 """Channels moved by one frame where a learned gate says so."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers.temporal_shift import from_next, from_previous, without_padding
 
@@ -13,7 +16,7 @@ class GateShift(keras.layers.Layer):
 
     `g = tanh(conv(relu(bn(x))))`: a 3 x 3 x 3 convolution in two groups, from either half of the channels to
     one gate a frame and location. In each half `y = g x` moves and `x - y` stays. The first half moves from
-    frame t + 1 to t, the second from t - 1 to t; before the first frame and after the last there is zero.
+    frame t + 1 to t, the second from t - 1 to t; before the first frame and after the last is zero.
     Then each half is shuffled: its channel `2 k + j` is the one that was `j C / 4 + k`.
 
     The gate's weights start at zero, so a new layer is that permutation of the channels. It adds `29 C + 2`
@@ -24,7 +27,7 @@ class GateShift(keras.layers.Layer):
 
     Call arguments:
         inputs: `(B, T, H, W, C)`; all but C may be unknown.
-        mask: bool `(B, T)`, False where a frame is padding: as if the clip ended there, also for the batch
+        mask: bool `(B, T)`, False where a frame is padding: as if the clip ended at it, also for the batch
             statistics. What comes out at padding means nothing.
         training: whether to normalize with the batch's statistics.
 
@@ -41,7 +44,7 @@ class GateShift(keras.layers.Layer):
     Where we differ: the moving variance is an average of variances over n, PyTorch's of those over n - 1.
     """
 
-    def __init__(self, shuffle=True, **kwargs):
+    def __init__(self, shuffle: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shuffle = shuffle
         self.batch_normalization = keras.layers.BatchNormalization(
@@ -49,7 +52,7 @@ class GateShift(keras.layers.Layer):
         )
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         multiple = 4 if self.shuffle else 2
         if len(inputs_shape) != 5 or inputs_shape[-1] % multiple:
             raise UserError(
@@ -62,7 +65,7 @@ class GateShift(keras.layers.Layer):
         )
         self.gate_bias = self.add_weight(name="gate_bias", shape=(2,), initializer="zeros")
 
-    def call(self, inputs, mask=None, training=False):
+    def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
         x = without_padding(inputs, mask)
         valid = None if mask is None else mask[:, :, None, None]
         active = ops.relu(self.batch_normalization(x, training=training, mask=valid))
@@ -73,7 +76,7 @@ class GateShift(keras.layers.Layer):
             outputs.append(self._shuffled(shift(moving) + half - moving))
         return ops.concatenate(outputs, axis=-1)
 
-    def _gates(self, active):
+    def _gates(self, active: Tensor) -> list[Tensor]:
         """One gate `(B, T, H, W, 1)` for either half of the channels."""
         shape = ops.shape(active)
         # A plane convolution with a map for each of three frames and two halves, summed over time afterwards,
@@ -88,13 +91,13 @@ class GateShift(keras.layers.Layer):
         gates = from_previous(maps[..., :2]) + maps[..., 2:4] + from_next(maps[..., 4:])
         return ops.split(ops.tanh(gates + self.gate_bias), 2, axis=-1)
 
-    def _shuffled(self, half):
+    def _shuffled(self, half: Tensor) -> Tensor:
         if not self.shuffle:
             return half
         return ops.reshape(ops.stack(ops.split(half, 2, axis=-1), axis=-1), ops.shape(half))
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "shuffle": self.shuffle}

@@ -1,8 +1,11 @@
 """Hard attention with the Gumbel-softmax."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers._location_attention import LocationAttention
 from keras_actrec.layers._noise import gumbel, straight_through
@@ -42,7 +45,13 @@ class GumbelHardAttention(LocationAttention):
     exist before the attention; this takes `h_{t-1}`.
     """
 
-    def __init__(self, temperature="adaptive", content=False, content_units=None, **kwargs):
+    def __init__(
+        self,
+        temperature: float | str = "adaptive",
+        content: bool = False,
+        content_units: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(content=content, content_units=content_units, **kwargs)
         if temperature != "adaptive" and (isinstance(temperature, str) or not temperature > 0):
             raise UserError(
@@ -50,7 +59,7 @@ class GumbelHardAttention(LocationAttention):
             )
         self.temperature = temperature
 
-    def build(self, features_shape, query_shape):
+    def build(self, features_shape: Shape, query_shape: Shape) -> None:
         super().build(features_shape, query_shape)
         if self.temperature == "adaptive":
             self.temperature_kernel = self.add_weight(name="temperature_kernel", shape=(query_shape[-1], 1))
@@ -66,27 +75,29 @@ class GumbelHardAttention(LocationAttention):
             )
 
     @property
-    def trace_sizes(self):
-        """What `attend` puts into a trace besides the scores, and how wide."""
+    def trace_sizes(self) -> dict[str, int]:
+        """What `attend` puts into a trace in addition to the scores, and how wide."""
         return {"temperature": 1}
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """How many columns of noise `call` takes: one for each location."""
         return self.num_locations
 
-    def draw_noise(self, shape, seed):
+    def draw_noise(self, shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
         """Gumbel samples of shape `(*shape, N)`."""
         return gumbel((*shape, self.noise_size), seed)
 
-    def temperature_of(self, query):
+    def temperature_of(self, query: Tensor) -> Tensor:
         """The temperature `(B, 1)` for `query (B, Q)`, float32."""
         if self.temperature == "adaptive":
             level = ops.cast(ops.matmul(query, self.temperature_kernel) + self.temperature_bias, "float32")
             return 1.0 / (ops.softplus(level) + 1.0)
         return self.constant_temperature * ops.ones_like(query[:, :1], dtype="float32")
 
-    def _scores(self, logits, query, noise):
+    def _scores(
+        self, logits: Tensor, query: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         temperature = self.temperature_of(query)
         if noise is not None:
             logits = logits + ops.cast(noise, "float32")
@@ -95,5 +106,5 @@ class GumbelHardAttention(LocationAttention):
         hard = ops.one_hot(ops.argmax(logits, axis=-1), self.num_locations, dtype="float32")
         return straight_through(hard, soft), {"temperature": temperature}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

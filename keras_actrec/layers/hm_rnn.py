@@ -1,5 +1,7 @@
 """The hierarchical multi-scale recurrent layer."""
 
+from typing import Any, Self
+
 import keras
 
 from keras_actrec.layers.attentive_rnn import AttentiveRNN
@@ -26,14 +28,14 @@ class HMRNN(AttentiveRNN):
 
     def __init__(
         self,
-        units,
-        num_layers=3,
-        boundary="scalar",
-        temperature=0.3,
-        output_activation="tanh",
-        top_boundary=True,
-        **kwargs,
-    ):
+        units: int | list[int],
+        num_layers: int = 3,
+        boundary: str = "scalar",
+        temperature: float = 0.3,
+        output_activation: str = "tanh",
+        top_boundary: bool = True,
+        **kwargs: Any,
+    ) -> None:
         cell = HMRNNCell(
             units,
             num_layers=num_layers,
@@ -45,12 +47,12 @@ class HMRNN(AttentiveRNN):
         )
         super().__init__(cell, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         cell = config.pop("cell")["config"]
         names = ("units", "num_layers", "boundary", "temperature", "output_activation", "top_boundary")
         return {**config, **{name: cell[name] for name in names}}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)

@@ -1,11 +1,15 @@
 """The hierarchical multi-scale recurrent cell."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 from keras_actrec.layers._noise import logistic, straight_through
+from keras_actrec.layers._stepper import Stepped
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -60,14 +64,14 @@ class HMRNNCell(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        num_layers=3,
-        boundary="scalar",
-        temperature=0.3,
-        output_activation="tanh",
-        top_boundary=True,
-        **kwargs,
-    ):
+        units: int | list[int],
+        num_layers: int = 3,
+        boundary: str = "scalar",
+        temperature: float = 0.3,
+        output_activation: str = "tanh",
+        top_boundary: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if num_layers < 1:
             raise UserError(f"`num_layers` must be at least 1. Received: num_layers={num_layers}")
@@ -95,13 +99,19 @@ class HMRNNCell(keras.layers.Layer):
         if not top_boundary:
             self._detectors[-1] = 0
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         below = [input_shape[-1], *self._widths[:-1]]
         self._kernels = []
         for index, (width, detectors) in enumerate(zip(self._widths, self._detectors, strict=True)):
             number, columns = index + 1, 4 * width + detectors
 
-            def kernel(name, rows, initializer, number=number, columns=columns):
+            def kernel(
+                name: str,
+                rows: int,
+                initializer: keras.initializers.Initializer,
+                number: int = number,
+                columns: int = columns,
+            ) -> keras.Variable:
                 return self.add_weight(
                     name=f"{name}_{number}", shape=(rows, columns), initializer=initializer
                 )
@@ -123,43 +133,43 @@ class HMRNNCell(keras.layers.Layer):
         )
 
     @property
-    def state_size(self):
+    def state_size(self) -> list[int]:
         """Widths of h, c and z."""
         return [sum(self._widths), sum(self._widths), sum(self._detectors)]
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         """Width of the output."""
         return sum(self._widths)
 
     @property
-    def query_size(self):
+    def query_size(self) -> int:
         """Width of the query that an attention in front of this cell sees: the first layer's."""
         return self._widths[0]
 
-    def query(self, states):
+    def query(self, states: list[Tensor]) -> Tensor:
         """The first layer's h, `(B, query_size)`."""
         return states[0][:, : self.query_size]
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
         """Zeros: nothing seen, no boundary."""
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
 
     @property
-    def trace_sizes(self):
+    def trace_sizes(self) -> dict[str, int]:
         """What a trace of this cell has, and how wide."""
         return {"boundaries": self.num_layers}
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """Columns of noise that `step` takes: one for each detector."""
         return sum(self._detectors)
 
-    def draw_noise(self, shape, seed):
+    def draw_noise(self, shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
         """Logistic samples of shape `(*shape, noise_size)`."""
         return logistic((*shape, self.noise_size), seed)
 
-    def _detect(self, logits, noise):
+    def _detect(self, logits: Tensor, noise: Tensor | None) -> Tensor:
         logits = ops.cast(logits, "float32")
         if noise is not None:
             logits = logits + ops.cast(noise, "float32")
@@ -167,13 +177,15 @@ class HMRNNCell(keras.layers.Layer):
         hard = ops.cast(logits >= 0, "float32")
         return ops.cast(straight_through(hard, soft), self.compute_dtype)
 
-    def _split(self, packed, sizes):
+    def _split(self, packed: Tensor, sizes: list[int]) -> list[Tensor]:
         if len(sizes) == 1:  # which `ops.split` refuses on torch and TensorFlow
             return [packed]
         edges = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
         return ops.split(packed, edges, axis=-1)
 
-    def step(self, inputs, states, noise=None, training=False):
+    def step(
+        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
+    ) -> Stepped:
         """One step: output, new states, and the trace `boundaries (B, L)`."""
         h, c, z = (
             self._split(packed, sizes)
@@ -195,7 +207,7 @@ class HMRNNCell(keras.layers.Layer):
             cell = fresh + kept
             if z_below is not None:  # UPDATE where the layer below ended, COPY elsewhere
                 cell = z_below * cell + (1 - z_below) * c[index]
-            if has_detector:  # FLUSH goes first
+            if z_before is not None:  # FLUSH goes first
                 cell = z_before * fresh + (1 - z_before) * cell
             hidden = o * self.output_activation(cell)
             if z_below is not None:
@@ -212,18 +224,17 @@ class HMRNNCell(keras.layers.Layer):
         if not self.top_boundary:
             boundaries.append(ops.zeros_like(inputs[:, :1]))
         output = ops.concatenate(new_h, axis=-1)
-        if new_z:
-            z = ops.concatenate(new_z, axis=-1)
-        else:
-            z = states[2]
-        states = [output, ops.concatenate(new_c, axis=-1), z]
+        detected = ops.concatenate(new_z, axis=-1) if new_z else states[2]
+        states = [output, ops.concatenate(new_c, axis=-1), detected]
         return output, states, {"boundaries": ops.concatenate(boundaries, axis=-1)}
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         output, states, _ = self.step(inputs, states, training=training)
         return output, states
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

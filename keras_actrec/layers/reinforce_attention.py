@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.layers._location_attention import LocationAttention
 from keras_actrec.layers._noise import gumbel
 
@@ -39,20 +40,22 @@ class ReinforceAttention(LocationAttention):
     """
 
     @property
-    def trace_sizes(self):
-        """What `attend` puts into a trace besides the scores, and how wide."""
+    def trace_sizes(self) -> dict[str, int]:
+        """What `attend` puts into a trace in addition to the scores, and how wide."""
         return {"log_prob": 1}
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """How many columns of noise `call` takes: one for each location."""
         return self.num_locations
 
-    def draw_noise(self, shape, seed):
+    def draw_noise(self, shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
         """Gumbel samples of shape `(*shape, N)`."""
         return gumbel((*shape, self.noise_size), seed)
 
-    def _scores(self, logits, query, noise):
+    def _scores(
+        self, logits: Tensor, query: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         perturbed = logits if noise is None else logits + ops.cast(noise, "float32")
         choice = ops.one_hot(ops.argmax(perturbed, axis=-1), self.num_locations, dtype="float32")
         log_prob = ops.sum(choice * ops.log_softmax(logits, axis=-1), axis=-1, keepdims=True)

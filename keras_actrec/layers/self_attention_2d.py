@@ -1,8 +1,11 @@
 """Attention of every location of a frame to all others."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -29,21 +32,21 @@ class SelfAttention2D(keras.layers.Layer):
 
     Weights: `query_kernel (C, K)`, `key_kernel (C, K)`, `value_kernel (C, C)`, `query_bias (K)`,
     `key_bias (K)`, `value_bias (C)`, `gamma ()`. A softmax does not see `key_bias`, which adds the same to a
-    query's energy with every key: its gradient is zero up to rounding. It is there as the original has it.
+    query's energy with every key: its gradient is zero up to rounding. It is here as the original has it.
 
     Reference: SA-GSM (Cappuccio and Paliotta), eq. 2-4, after Zhang et al., arXiv 1805.08318. As in their
     code, values are as wide as the input and there is no map after the attention. Where we differ: gamma is
     trained; their optimizer never got it, so their attention stayed off.
     """
 
-    def __init__(self, key_channels=None, **kwargs):
+    def __init__(self, key_channels: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if key_channels is not None and key_channels < 1:
             raise UserError(f"`key_channels` must be at least 1. Received: key_channels={key_channels}")
         self.key_channels = key_channels
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         if len(inputs_shape) not in (4, 5):
             raise UserError(
                 f"`inputs` must be (B, H, W, C) or (B, T, H, W, C). Received: shape={tuple(inputs_shape)}"
@@ -51,7 +54,7 @@ class SelfAttention2D(keras.layers.Layer):
         channels = inputs_shape[-1]
         keys = self.key_channels or max(channels // 8, 1)
 
-        def pair(name, width):
+        def pair(name: str, width: int) -> tuple[keras.Variable, keras.Variable]:
             kernel = self.add_weight(
                 name=f"{name}_kernel", shape=(channels, width), initializer=_initializers.glorot_uniform()
             )
@@ -62,7 +65,7 @@ class SelfAttention2D(keras.layers.Layer):
         self.value_kernel, self.value_bias = pair("value", channels)
         self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         *outer, height, width, channels = ops.shape(inputs)
         x = ops.reshape(inputs, (*outer, height * width, channels))  # (..., N, C)
         # Energies in float32: in float16 those of large features would overflow.
@@ -73,8 +76,8 @@ class SelfAttention2D(keras.layers.Layer):
         attended = ops.matmul(ops.cast(scores, value.dtype), value)  # (..., N, C)
         return inputs + self.gamma * ops.reshape(attended, ops.shape(inputs))
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "key_channels": self.key_channels}

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_actrec._types import Tensor
 from keras_actrec.layers._location_attention import LocationAttention
 
 
@@ -20,7 +21,7 @@ class SoftAttention(LocationAttention):
     Call arguments:
         features: `(B, N, D)`.
         query: `(B, Q)`, the hidden state of the step before.
-        noise: ignored; there so that all attentions are called alike.
+        noise: ignored; an argument so that all attentions are called alike.
         return_attention_scores: whether to return the scores `(B, N)` too.
 
     Returns:
@@ -36,5 +37,7 @@ class SoftAttention(LocationAttention):
     to every logit; a softmax does not see it, so it is left out.
     """
 
-    def _scores(self, logits, query, noise):
+    def _scores(
+        self, logits: Tensor, query: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         return ops.softmax(logits, axis=-1), {}

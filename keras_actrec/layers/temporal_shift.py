@@ -1,8 +1,11 @@
 """A part of the channels moved by one frame."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 
 
@@ -11,14 +14,14 @@ class TemporalShift(keras.layers.Layer):
     """Let frames see their neighbors, without weights or multiplications.
 
     With `n = C // fold`, frame t keeps all channels but the first `2 n`: n of them come from frame t + 1, the
-    next n from frame t - 1. Before the first frame and after the last there is zero.
+    next n from frame t - 1. Before the first frame and after the last is zero.
 
     Args:
         fold: the share of the channels that moves either way is 1 / fold.
 
     Call arguments:
         inputs: `(B, T, ..., C)`, with anything between T and C; all but C may be unknown.
-        mask: bool `(B, T)`, False where a frame is padding: zero comes from there.
+        mask: bool `(B, T)`, False where a frame is padding: zero comes from it.
 
     Returns:
         The same shape.
@@ -29,44 +32,44 @@ class TemporalShift(keras.layers.Layer):
     Reference: Lin et al., arXiv 1811.08383 (TSM), offline form.
     """
 
-    def __init__(self, fold=8, **kwargs):
+    def __init__(self, fold: int = 8, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if fold < 2:
             raise UserError(f"`fold` must be at least 2. Received: fold={fold}")
         self.fold = fold
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         if len(inputs_shape) < 3 or inputs_shape[-1] < self.fold:
             raise UserError(
                 f"`inputs` must be (B, T, ..., C) with C at least fold={self.fold}. "
                 f"Received: shape={tuple(inputs_shape)}"
             )
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         x = without_padding(inputs, mask)
         part = x.shape[-1] // self.fold
         moved = [from_next(x[..., :part]), from_previous(x[..., part : 2 * part])]
         return ops.concatenate([*moved, x[..., 2 * part :]], axis=-1)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fold": self.fold}
 
 
-def from_next(x):
+def from_next(x: Tensor) -> Tensor:
     """Frame t + 1 at t, and zero at the last: `(B, T, ...)` -> the same shape."""
     return ops.concatenate([x[:, 1:], ops.zeros_like(x[:, :1])], axis=1)
 
 
-def from_previous(x):
+def from_previous(x: Tensor) -> Tensor:
     """Frame t - 1 at t, and zero at the first: `(B, T, ...)` -> the same shape."""
     return ops.concatenate([ops.zeros_like(x[:, :1]), x[:, :-1]], axis=1)
 
 
-def without_padding(x, mask):
+def without_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """Zero where the mask `(B, T)` is False."""
     if mask is None:
         return x

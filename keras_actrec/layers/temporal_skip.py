@@ -1,8 +1,11 @@
 """A connection from a lower layer at an earlier frame to a higher layer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -44,7 +47,14 @@ class TemporalSkip(keras.layers.Layer):
     Reference: Iqbal, master thesis, Bonn 2017.
     """
 
-    def __init__(self, connection="identity", delay=1, filters=None, strides=1, **kwargs):
+    def __init__(
+        self,
+        connection: str = "identity",
+        delay: int = 1,
+        filters: int | None = None,
+        strides: int = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if connection not in CONNECTIONS:
             raise UserError(
@@ -61,7 +71,7 @@ class TemporalSkip(keras.layers.Layer):
         self.strides = int(strides)
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         channels = inputs_shape[-1]
         if self.connection != "identity":
             self.kernel = self.add_weight(
@@ -74,7 +84,7 @@ class TemporalSkip(keras.layers.Layer):
                 f"An identity keeps the {channels} channels of its input. Received: filters={self.filters}"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x = inputs[:, :, :: self.strides, :: self.strides]
         x = ops.pad(x, [(0, 0), (self.delay, 0), (0, 0), (0, 0), (0, 0)])[:, : -self.delay]
         if self.connection == "identity":
@@ -82,11 +92,11 @@ class TemporalSkip(keras.layers.Layer):
         x = ops.matmul(x, self.kernel)  # 0 where x is 0
         return ops.relu(x) if self.connection == "nonlinear" else x
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         sides = (None if side is None else -(-side // self.strides) for side in inputs_shape[2:4])
         return (*inputs_shape[:2], *sides, self.filters or inputs_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "connection": self.connection,

@@ -1,4 +1,4 @@
-# demo, test, lint, bench: each first makes .venv and installs what it needs; the second call starts at once.
+# demo, test, coverage, lint, bench: each first makes .venv and installs what it needs; the second call starts at once.
 
 PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
@@ -6,24 +6,33 @@ BACKEND ?= jax torch tensorflow
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest
 RULES := pyproject.toml constraints.txt
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint bench
+.PHONY: demo test coverage lint bench
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=jax $(BIN)/keras-actrec demo --out runs/demo
 
-# Two test processes; one thread each, or they would fight for the cores.
-test: export OMP_NUM_THREADS ?= 1
-test: export TF_NUM_INTRAOP_THREADS ?= 1
-test: export TF_NUM_INTEROP_THREADS ?= 1
+# Two test processes; one thread each, or they would fight for the cores. Whoever is done takes tests from the other.
+# The first backend runs every test; the others leave out those that use none (tests/conftest.py holds them to it).
 test: $(VENV)/.all
-	@set -e; for backend in $(BACKEND); do \
+	@set -e; only=""; for backend in $(BACKEND); do \
 		echo "== tests on $$backend"; \
-		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2; \
+		KERAS_BACKEND=$$backend $(PYTEST) -n 2 --dist worksteal --durations 10 -m "$$only"; \
+		only="not no_backend"; \
 	done
+
+coverage: $(VENV)/.all
+	KERAS_BACKEND=$(firstword $(BACKEND)) $(PYTEST) -n 2 --dist worksteal --cov
+
+# XLA, which is under JAX and TensorFlow, compiles most programs of the tests for one call: that has to be quick.
+test coverage: export XLA_FLAGS ?= --xla_backend_optimization_level=0
+test coverage: export OMP_NUM_THREADS ?= 1
+test coverage: export TF_NUM_INTRAOP_THREADS ?= 1
+test coverage: export TF_NUM_INTEROP_THREADS ?= 1
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

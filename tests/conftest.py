@@ -1,22 +1,53 @@
+import contextlib
+import inspect
 import os
 import random
 import signal
 import subprocess
 import sys
 import threading
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
-import keras_actrec  # noqa: F401  (chooses the backend and registers the layers)
+from keras_actrec import _backend
 
 HIDE = """
 from importlib.machinery import PathFinder
 
 find_spec = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *args: None if name in {names} else find_spec(name, *args)
+PathFinder.find_spec = lambda name, *args, **more: None if name in {names} else find_spec(name, *args, **more)
 """
+
+
+def _refuse(name):
+    def refused(*args, **kwargs):
+        pytest.fail(f"{name}: a test marked `no_backend` runs on one backend only and must not use it")
+
+    return refused
+
+
+# What computes and what is made of it, under the names that the package and the tests use.
+REFUSED = {
+    module: {name: _refuse(name) for name, value in vars(module).items() if inspect.isfunction(value)}
+    for module in (ops, ops.image, ops.linalg, ops.nn, ops.numpy, keras.random, _backend)
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Holds tests that `make test` runs on one backend only (marked `no_backend`) to what they promise."""
+    if item.get_closest_marker("no_backend") is None:
+        return (yield)
+    with contextlib.ExitStack() as stack:
+        for module, functions in REFUSED.items():
+            stack.enter_context(mock.patch.dict(vars(module), functions))
+        for made in (keras.Operation, keras.Variable):
+            stack.enter_context(mock.patch.object(made, "__init__", _refuse(made.__name__)))
+        return (yield)
 
 
 def pytest_report_header():

@@ -9,6 +9,8 @@ import hostile
 from keras_actrec.data import Manifest, Record, audit_videos, index_videos, probe, read_audit, read_manifest
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 AUDIT = """
 import os, signal, sys
 from pathlib import Path

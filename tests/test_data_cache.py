@@ -30,6 +30,8 @@ from keras_actrec.data import (
 from keras_actrec.data.decode import iter_timed
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 CROPS = ("center", "random", "multiscale", "resized", "none")
 METHODS = ("segments", "tsn", "contiguous", "dense", "stride", "sequences")
 PLAIN = ClipTransform(24, 28)

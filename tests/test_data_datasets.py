@@ -6,6 +6,8 @@ import pytest
 from keras_actrec.data import list_datasets, read_dataset, read_manifest, split_manifest
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 
 def make(root, *paths):
     for path in paths:

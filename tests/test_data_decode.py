@@ -9,6 +9,8 @@ from hostile import HEIGHT, WIDTH, barcode, noise, numbers, write
 from keras_actrec.data import Record, VideoError, VideoInfo, index_videos, iter_frames, probe, read_frames
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory):

@@ -10,6 +10,8 @@ import hostile
 from keras_actrec.data import VideoError, iter_frames, probe, read_frames
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 av = pytest.importorskip("av", reason="needs PyAV: pip install 'keras_actrec[pyav]'")
 
 FRAMES = 90

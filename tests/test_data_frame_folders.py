@@ -18,6 +18,8 @@ from keras_actrec.data import (
 )
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 
 def test_the_frames_are_in_the_order_of_their_numbers(tmp_path):
     for place, name in enumerate(["img_9.png", "img_10.jpg", "img_0011.JPEG", "img_100.jpg"]):

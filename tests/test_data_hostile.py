@@ -25,6 +25,8 @@ from keras_actrec.data import (
 )
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 SECONDS = 60  # for all kinds; measured: 4, most of it to import Keras
 READ = """
 import json, sys

@@ -3,6 +3,8 @@ import pytest
 from keras_actrec.data import read_manifest
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 
 def make(root, *paths):
     for path in paths:

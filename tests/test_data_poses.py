@@ -6,6 +6,8 @@ import pytest
 from keras_actrec.data import VideoError, read_dataset, read_pose, read_skeleton, write_pose
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 JOINTS = np.arange(4 * 2 * 3 * 2, dtype="float32").reshape(4, 2, 3, 2) / 4
 
 

@@ -28,6 +28,8 @@ from keras_actrec.data import (
 )
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 COUNT = 5
 PROCESSES = {"workers": 2, "processes": True}
 STILL = SkeletonTransform(1, center=None)

@@ -4,6 +4,8 @@ import pytest
 from keras_actrec.data import Sampling, clip_rng
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 METHODS = ("segments", "contiguous", "stride")
 ALL = ("segments", "tsn", "contiguous", "dense", "stride", "sequences")
 SHORT = ("stretch", "first", "repeat", "loop", "mask")

@@ -9,6 +9,8 @@ from keras_actrec.data._seq import SeqReader
 from keras_actrec.data.decode import iter_timed
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 HEIGHT, WIDTH = 24, 32
 # Flat colors (RGB), which survive JPEG: the frame is known by its color.
 COLORS = np.array([[200, 20, 20], [20, 200, 20], [20, 20, 200], [120, 120, 20]], "uint8")

@@ -7,6 +7,8 @@ import pytest
 from keras_actrec.data import Record, VideoError, read_dataset, read_skeleton
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 scipy_io = pytest.importorskip("scipy.io", reason="SciPy is in the extras `skeletons` and `tune`")
 
 

@@ -7,6 +7,8 @@ import pytest
 from keras_actrec.data import Manifest, Record, split_manifest
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 PARTS = ("train", "validation", "test")
 
 

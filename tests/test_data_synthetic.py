@@ -6,6 +6,8 @@ import pytest
 from keras_actrec.data import SYNTHETIC_PAIRS, read_frames, synthetic_clip, write_synthetic
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 KINDS = [kind for pair in SYNTHETIC_PAIRS for kind in pair]
 TWINS = range(6)
 

@@ -7,6 +7,8 @@ import pytest
 from keras_actrec.data import ClipTransform
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.no_backend
+
 
 def ramp(height, width, frames=2):
     """Frames whose red is the row, green the column and blue the number of the frame."""

@@ -14,6 +14,8 @@ from keras_actrec.evaluation import (
     mean_average_precision,
 )
 
+pytestmark = pytest.mark.no_backend
+
 
 def test_the_calibration_error_by_hand():
     # Five bins. (0.4, 0.6]: 0.5 right, 0.6 wrong; (0.6, 0.8]: 0.8 right; (0.8, 1]: 0.9 wrong, 1.0 right.

@@ -1,11 +1,17 @@
 """Who may import whom, and where a backend may be named (read from the source, nothing is imported)."""
 
 import ast
+import subprocess
 from pathlib import Path
 
+import keras
 import pytest
+from keras import ops
 
 import keras_actrec
+from keras_actrec import _backend
+
+pytestmark = pytest.mark.no_backend
 
 PACKAGE = Path(keras_actrec.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
@@ -152,3 +158,37 @@ def test_nothing_around_the_package_imports_private_keras_or_the_data_folders(fo
             if name.startswith("keras.src") or name.split(".")[0] in DATA_FOLDERS:
                 found.append(f"{path.name}:{line} {name}")
     assert found == []
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: ops.zeros(2),
+        lambda: ops.numpy.mean([1.0]),
+        lambda: keras.random.normal((2,)),
+        lambda: keras.Variable([0.0]),
+        lambda: keras.Input((2,)),
+        lambda: keras.layers.Dense(1),
+        lambda: keras.metrics.Mean(),
+        lambda: _backend.devices(),
+    ],
+)
+def test_a_test_that_runs_on_one_backend_only_cannot_use_it(use):
+    with pytest.raises(pytest.fail.Exception, match="marked `no_backend`"):
+        use()
+
+
+def test_every_test_runs_on_the_first_backend_and_what_computes_on_the_others(tmp_path):
+    # `make test` in an environment where all is installed and Python says what it is asked for.
+    (tmp_path / "bin").mkdir()
+    for name in ("bin/pip", ".all"):
+        (tmp_path / name).touch()
+    (tmp_path / "bin/python").write_text('#!/bin/sh\nprintf "%s|" "$KERAS_BACKEND" "$@"\necho\n')
+    (tmp_path / "bin/python").chmod(0o755)
+    command = ["make", "--silent", "test", f"VENV={tmp_path}", "BACKEND=torch tensorflow jax"]
+    printed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    calls = [line.split("|")[:-1] for line in printed.splitlines() if "|" in line]
+    assert [call[:3] for call in calls] == [[name, "-m", "pytest"] for name in ("torch", "tensorflow", "jax")]
+    selected = [call[call.index("-m", 3) :] for call in calls]
+    assert selected == [["-m", ""], ["-m", "not no_backend"], ["-m", "not no_backend"]]

@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 
 import keras_actrec
 
+pytestmark = pytest.mark.no_backend
+
 CHECKOUT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]

@@ -11,6 +11,8 @@ from keras_actrec.data import ClipTransform, Sampling
 from keras_actrec.errors import UserError
 from keras_actrec.training import find_recipe, list_recipes, parse_recipe, read_recipe
 
+pytestmark = pytest.mark.no_backend
+
 ZOO = Path(__file__).parents[1] / "zoo"
 FILES = sorted(ZOO.glob("*/*.toml"))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.no_backend
+
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"<!-- (\w+):begin -->\n(.*?)\n<!-- \1:end -->", re.S)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "zoo").glob("*/README.md")))

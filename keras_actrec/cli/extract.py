@@ -66,7 +66,7 @@ def extract(
             name = next(iter(options)).replace("_", "-")
             raise UserError(f"--{name} does not go with --recipe: change the recipe with --set")
         overrides = [f"data.{name}={value}" for name, value in skip.items()]
-        values = training.read_recipe(recipe, [*(set_ or []), *overrides])
+        values = training.read_recipe(recipe, [*(set_ or []), *overrides], tell=print)
         options = values.data.model_dump(include={"dataset", "split", "manifest", "options"})
         skip = values.data.model_dump(include={"on_error", "max_skipped"})
     named = {name: options.get(name) for name in ("dataset", "split", "manifest", "options")}

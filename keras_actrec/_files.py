@@ -1,32 +1,108 @@
-"""Files that are complete or not there."""
+"""Files that are complete or do not exist, and the formats that are written."""
 
+import csv
 import json
 import os
 import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from keras_actrec.errors import UserError
 
 
 @contextmanager
-def replacing(path):
-    """Yield a path beside `path` to write to; it becomes `path` when the block ends without an error.
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path next to `path` to write to; it becomes `path` when the block ends without an error.
 
     The name is a new one every time, so that two processes can write the same file: the last one's stays. It
-    begins with `.part-`, so that folder readers pass by what a killed process leaves, and keeps the suffix,
-    by which OpenCV and Keras tell formats. Missing folders are made.
+    begins with `.part-`, so that folder readers skip what a killed process leaves, and keeps the suffix, by
+    which OpenCV and Keras tell formats. Missing folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".part-{uuid.uuid4().hex[:8]}-{path.name}")
+    part = path.with_name(f".part-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
-        yield beside
-        os.replace(beside, path)
+        yield part
+        os.replace(part, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
-def write_json(path, values):
-    """Write plain values as JSON, complete or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text in UTF-8, complete or not at all. Lines end with a line feed on every system."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | os.PathLike, values: Any, *, indent: int | None = 2) -> None:
+    """Write plain values as JSON, complete or not at all; with `indent=None` in one line."""
+    write_text(path, json.dumps(values, indent=indent) + "\n")
+
+
+def write_csv(
+    path: str | os.PathLike, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None
+) -> None:
+    """Write rows, dicts by column, as CSV with a header, complete or not at all.
+
+    Args:
+        path: the file.
+        rows: what a row lacks is an empty cell.
+        columns: the header, by default the columns of the first row. A row with another one is an error.
+    """
+    rows = list(rows)
+    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Nested dicts as TOML, each list in one line."""
+    lines, depth = [], 0
+    # `tomli_w` gives every item a line of its own. Strings hold no line breaks: it escapes them.
+    for line in tomli_w.dumps(values, indent=0).removesuffix("\n").split("\n"):
+        if depth == 0:
+            lines.append(line)
+        elif line.startswith("]"):
+            lines[-1] = lines[-1].removesuffix(" ").removesuffix(",") + line
+        else:
+            lines[-1] += line
+        if depth and line.endswith(","):
+            lines[-1] += " "
+        depth += line.endswith("[") - (depth > 0 and line in ("]", "],"))
+    return "\n".join(lines) + "\n"
+
+
+def write_block(path: str | os.PathLike, name: str, block: str, *, heading: str | None = None) -> None:
+    """Put a block between the marks `<!-- name:begin -->` and `<!-- name:end -->` of a Markdown page.
+
+    Args:
+        path: the page; what is outside the marks stays.
+        name: of the marks.
+        block: the text between them.
+        heading: first line of a page that does not exist, which is made. With a heading a page without the
+            marks gets them at its end.
+
+    Raises:
+        UserError: without a heading, for a page that does not exist or has no such marks.
+    """
+    path = Path(path)
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+    elif heading is not None:
+        text = f"{heading}\n"
+    else:
+        raise UserError(f"{path} does not exist: make it, with the lines {begin} and {end}")
+    before, first, rest = text.partition(begin)
+    _, second, after = rest.partition(end)
+    if not (first and second):
+        if heading is None:
+            raise UserError(f"{path} has no marks for {name}: add the lines {begin} and {end}")
+        before, after = f"{text.rstrip()}\n\n", "\n"
+    write_text(path, f"{before}{begin}\n{block}\n{end}{after}")

@@ -7,3 +7,16 @@ class UserError(ValueError):
     The message is one line that names the thing and the fix. The command line prints it as `error: <message>`
     and exits with status 1; in Python it is an ordinary `ValueError`.
     """
+
+
+class MisfitError(UserError):
+    """Arguments that do not go together.
+
+    Args:
+        line: the message.
+        *pairs: pairs of names: what the first one holds does not fit the choice that the second one is.
+    """
+
+    def __init__(self, line: str, *pairs: tuple[str, str]):
+        super().__init__(line)
+        self.pairs = pairs

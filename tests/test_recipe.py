@@ -156,8 +156,247 @@ def test_of_two_overrides_of_a_value_the_last_one_counts(file):
 
 @pytest.mark.parametrize("override", ["train.epochs", "epochs=3", "train.=3", "=3", ""])
 def test_what_is_no_override_is_refused_with_an_example(file, override):
-    with pytest.raises(UserError, match=r"--set takes table.key=value, such as train.epochs=6. Received: '"):
+    with pytest.raises(UserError) as caught:
         read_recipe(file, [override])
+    assert str(caught.value) == (
+        "--set takes table.key=value, such as train.epochs=6, or table.key= to take the key out. "
+        f"Received: {override!r}"
+    )
+
+
+FULL = """
+[model]
+name = "hman"
+units = 8
+dropout = 0.3
+
+[data]
+manifest = "index.csv"
+test_fold = 0
+
+[clip]
+frames = 5
+method = "sequences"
+hop = 2
+crop = "random"
+short_side = 240
+num_crops = 3
+
+[train]
+optimizer = "sgd"
+momentum = 0.8
+weight_decay = 1e-3
+decay = "kernels"
+global_clipnorm = 2.0
+schedule = "multistep"
+milestones = [2, 4]
+factor = 0.5
+early_stop = 3
+monitor = "val_loss"
+"""
+
+
+@pytest.fixture
+def full(tmp_path):
+    path = tmp_path / "full.toml"
+    path.write_text(FULL, encoding="utf-8")
+    return path
+
+
+def by_hand(take_out=(), **tables):
+    """The recipe of FULL without some keys and with others, as one would write it."""
+    values = tomllib.loads(FULL)
+    for name in take_out:
+        table, key = name.split(".")
+        del values[table][key]
+    for table, keys in tables.items():
+        values[table] |= keys
+    return parse_recipe(values)
+
+
+@pytest.mark.parametrize("override", ["data.manifest=", " data.manifest = "])
+def test_nothing_behind_the_equals_sign_takes_a_key_out(full, override):
+    assert read_recipe(full, [override]) == by_hand(["data.manifest"])
+    assert (
+        read_recipe(full, ["data.manifest=", "data.test_fold="]).data
+        == parse_recipe({"model": {"name": "hman"}}).data
+    )
+    assert read_recipe(full, ['data.manifest=""']).data.manifest == ""
+    assert read_recipe(full, ["model.units="]) == by_hand(["model.units"])
+    assert read_recipe(full, ["train.epochs=7", "train.epochs="]) == by_hand()
+
+
+def test_a_table_can_be_taken_out(full):
+    recipe = read_recipe(full, ["clip=", "data.dataset=ntu_rgbd", "data.manifest=", "skeleton.frames=9"])
+    assert recipe.clip is None and recipe.skeleton.frames == 9
+    assert read_recipe(full, ["train="]).train == parse_recipe({"model": {"name": "hman"}}).train
+    assert read_recipe(full, ["skeleton="]) == by_hand()
+
+
+@pytest.mark.parametrize(
+    "override", ["train.buckets=", "data.dataset=", "skeleton.center=", "model.attention=", "model.units="]
+)
+def test_a_known_key_that_is_not_set_can_be_taken_out(file, override):
+    assert read_recipe(file, [override]).data == read_recipe(file).data
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("data.manifst=", "unknown key 'data.manifst'; did you mean 'data.manifest'?"),
+        ("skeleton.centre=", "unknown key 'skeleton.centre'; did you mean 'skeleton.center'?"),
+        ("model.unit=", "hman has no argument 'unit'. Did you mean 'units'?"),
+        ("trian=", "unknown key 'trian'; did you mean 'train'?"),
+        ("trian.epochs=", "unknown key 'trian'; did you mean 'train'?"),
+        ("model.name=", "'model.name' is missing"),
+    ],
+)
+def test_an_unknown_key_cannot_be_taken_out(file, override, message):
+    with pytest.raises(UserError) as caught:
+        read_recipe(file, [override])
+    assert str(caught.value).startswith(f"{file}: ") and message in str(caught.value)
+
+
+OF_RPROP = ["momentum", "weight_decay", "decay", "global_clipnorm", "schedule", "milestones", "factor"]
+
+
+@pytest.mark.parametrize(
+    "overrides, fallen, set_",
+    [
+        (["train.schedule=constant"], ["train.milestones", "train.factor"], {"schedule": "constant"}),
+        (["train.schedule=plateau"], ["train.milestones"], {"schedule": "plateau"}),  # it has a factor too
+        (["train.schedule=multistep"], [], {}),
+        (["train.optimizer=adam"], ["train.momentum"], {"optimizer": "adam"}),
+        (["train.optimizer=rprop"], [f"train.{key}" for key in OF_RPROP], {"optimizer": "rprop"}),
+        (["train.clipvalue=0.5"], ["train.global_clipnorm"], {"clipvalue": 0.5}),
+        (["train.keep=best"], [], {"keep": "best"}),
+        (["train.keep=best", "train.monitor=val_accuracy"], [], {"keep": "best", "monitor": "val_accuracy"}),
+        (
+            ["train.schedule=plateau", "train.patience=7"],
+            ["train.milestones"],
+            {"schedule": "plateau", "patience": 7},
+        ),
+        (["clip.method=dense"], ["clip.hop"], {"method": "dense"}),
+        (["clip.crop=none"], ["clip.short_side", "clip.num_crops"], {"crop": "none"}),
+        (["model.name=frame_pool"], ["model.units", "model.dropout"], {"name": "frame_pool"}),
+        (["model.name=frame_gru", "model.units=4"], ["model.dropout"], {"name": "frame_gru", "units": 4}),
+    ],
+)
+def test_a_key_that_goes_with_a_choice_falls_away_when_the_choice_is_changed(full, overrides, fallen, set_):
+    told, table = [], overrides[0].partition(".")[0]
+    assert read_recipe(full, overrides, tell=told.append) == by_hand(fallen, **{table: set_})
+    assert sorted(line.partition(" falls away ")[0] for line in told) == sorted(fallen)
+
+
+@pytest.mark.parametrize(
+    "name, fallen",
+    [
+        ("schedule", ["milestones", "factor"]),
+        ("optimizer", ["momentum"]),
+        ("weight_decay", ["decay"]),
+        ("early_stop", ["monitor"]),
+    ],
+)
+def test_a_key_that_goes_with_a_choice_falls_away_when_the_choice_is_taken_out(full, name, fallen):
+    told = []
+    expected = by_hand([f"train.{key}" for key in (*fallen, name)])
+    assert read_recipe(full, [f"train.{name}="], tell=told.append) == expected
+    assert told == [f"train.{key} falls away without train.{name}" for key in sorted(fallen)]
+
+
+def test_a_monitor_that_is_no_validation_falls_away_when_the_best_epoch_is_kept(full):
+    full.write_text(FULL.replace("val_loss", "loss"), encoding="utf-8")
+    assert read_recipe(full, ["train.keep=best"]).train.monitor == "val_accuracy"
+    with pytest.raises(UserError, match="keep='best' goes by the validation part"):
+        read_recipe(full, ["train.keep=best", "train.monitor=loss"])
+
+
+def test_what_falls_away_is_told_with_the_choice(full):
+    told = []
+    read_recipe(full, ["train.optimizer=rprop", "train.early_stop=", "clip.crop=none"], tell=told.append)
+    assert "train.global_clipnorm falls away with train.optimizer='rprop'" in told
+    assert "train.milestones falls away with train.optimizer='rprop'" in told
+    assert "train.decay falls away without train.weight_decay" in told
+    assert "train.monitor falls away without train.early_stop" in told
+    assert "clip.short_side falls away with clip.crop='none'" in told
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (["train.schedule=constant", "train.milestones=[3]"], "train.milestones: goes with schedule="),
+        (["train.milestones=[3]", "train.schedule=constant"], "train.milestones: goes with schedule="),
+        (["train.optimizer=rprop", "train.clipvalue=1.0"], "train.clipvalue: must be left out"),
+        (["train.optimizer=rprop", "train.schedule=step"], "train.schedule: must be left out"),
+        (["train.clipvalue=1.0", "train.clipnorm=1.0"], "only one of clipnorm, global_clipnorm, clipvalue"),
+        (["train.patience=3"], "train.patience: goes with schedule='plateau'"),
+        (["clip.stride=2", "clip.method=tsn"], '`stride` must be 1 with method="tsn"'),
+        (["model.name=frame_pool", "model.units=3"], "frame_pool has no argument 'units'"),
+        (["clip.size=300"], "`short_side` must be at least `size`, 300. Received: short_side=240"),
+    ],
+)
+def test_what_an_override_sets_never_falls_away(full, overrides, message):
+    with pytest.raises(UserError) as caught:
+        read_recipe(full, overrides)
+    assert message in str(caught.value)
+
+
+def test_what_the_file_alone_gets_wrong_is_refused_with_any_override(tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text('[model]\nname = "hman"\n[train]\nschedule = "constant"\ndrop_after = 5\n')
+    with pytest.raises(UserError, match="train.drop_after: goes with schedule='step'. Received: 5"):
+        read_recipe(path, ["train.epochs=3", "train.optimizer=adam"])
+
+
+# The keys of each choice alone, as the documentation of [train] has them.
+KEYS = {
+    "optimizer": {
+        "adam": set(),
+        "sgd": {"momentum", "nesterov"},
+        "rmsprop": set(),
+        "adamw": set(),
+        "rprop": set(),
+    },
+    "schedule": {
+        "constant": set(),
+        "step": {"final_learning_rate", "drop_after"},
+        "warmup_cosine": {"warmup_epochs"},
+        "cosine_restarts": {"restart_after", "restart_factor"},
+        "multistep": {"milestones", "factor"},
+        "plateau": {"factor", "patience", "cooldown"},
+    },
+}
+NOT_RPROP = {"clipnorm", "global_clipnorm", "clipvalue", "weight_decay", "decay", "schedule"}
+
+
+def without_keys_of_others(train, choices):
+    """The values of [train] that go with choices of optimizer and schedule, with these choices."""
+    kept = dict(train) | choices
+    schedule = "constant" if choices.get("optimizer") == "rprop" else kept.get("schedule", "step")
+    for key, chosen in (("optimizer", kept.get("optimizer", "adam")), ("schedule", schedule)):
+        others = set().union(*KEYS[key].values()) - KEYS[key][chosen]
+        kept = {name: value for name, value in kept.items() if name not in others}
+    if choices.get("optimizer") == "rprop":
+        kept = {name: value for name, value in kept.items() if name not in NOT_RPROP - set(choices)}
+    return kept
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_of_the_library_takes_every_optimizer_and_every_schedule(path):
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    for optimizer in (None, *KEYS["optimizer"]):
+        for schedule in (None, *KEYS["schedule"]):
+            choices = {"optimizer": optimizer, "schedule": schedule}
+            choices = {key: choice for key, choice in choices.items() if choice}
+            overrides = [f"train.{key}={choice}" for key, choice in choices.items()]
+            if optimizer == "rprop" and schedule not in (None, "constant"):
+                with pytest.raises(
+                    UserError, match="train.schedule: must be left out with optimizer='rprop'"
+                ):
+                    read_recipe(path, overrides)
+                continue
+            train = without_keys_of_others(values.get("train", {}), choices)
+            assert read_recipe(path, overrides) == parse_recipe(values | {"train": train})
 
 
 @pytest.mark.parametrize(

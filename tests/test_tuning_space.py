@@ -161,7 +161,7 @@ def test_a_boolean_is_fixed_as_itself_or_as_text(value):
         ({"values": [1], "low": 1, "high": 2}, "give either values, or low and high"),
         ({"low": 1}, "give either values, or low and high"),
         ({"values": []}, "at least 1 item"),
-        ({"values": [1, 2, 1]}, "a value stands twice"),
+        ({"values": [1, 2, 1]}, "a value occurs twice"),
         ({"values": [1], "step": 1}, "step and sampling go with low and high"),
         ({"low": 3, "high": 3}, "low must be below high. Received: low=3, high=3"),
         ({"low": 0.0, "high": 1.0, "sampling": "log"}, "low above 0"),

@@ -13,7 +13,7 @@ import trees
 from keras_actrec import tuning, zoo
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
-from keras_actrec.training import read_recipe
+from keras_actrec.training import parse_recipe, read_recipe
 from keras_actrec.tuning import estimate_study, list_studies, parse_study, read_study
 from keras_actrec.tuning.space import overrides_of
 
@@ -142,6 +142,112 @@ def test_an_axis_that_is_left_one_value_keeps_its_condition(folder):
     assert set(rows) == {"stacked_rnn", "eleatt_rnn, [1]"}
 
 
+def test_the_direction_is_that_of_the_objective(folder):
+    file = folder / "study.toml"
+    assert read_study(file).direction == "max"
+    assert read_study(file, ["study.objective=val_loss"]).direction == "min"
+    file.write_text(STUDY.replace(KEY, f'{KEY}\ndirection = "max"'), encoding="utf-8")
+    assert read_study(file, ["study.objective=loss"]).direction == "min"
+    with pytest.raises(UserError, match="study.direction must be 'min' for loss. Received: 'max'"):
+        read_study(file, ["study.objective=loss", "study.direction=max"])
+
+
+def test_keys_and_tables_of_a_study_can_be_taken_out(folder):
+    study = read_study(folder / "study.toml", ["budget.parameters=", "study.winner_seeds=", "table="])
+    assert (study.budget.parameters, study.winner_seeds, study.table) == (None, [0, 1, 2], None)
+    study = read_study(folder / "study.toml", ["budget=", "budget.trial_seconds=3.0", "study.set="])
+    assert (study.budget.parameters, study.budget.trial_seconds, study.overrides) == (None, 3.0, [])
+    assert read_study(folder / "study.toml", ["budget.study_seconds="]) == read_study(folder / "study.toml")
+
+
+@pytest.mark.parametrize(
+    "override, words",
+    [
+        ("budget.parameter=", "unknown key 'budget.parameter'; did you mean 'parameters'?"),
+        ("study.sets=", "unknown key 'study.sets'; did you mean 'set'?"),
+        ("budgets=", "unknown table 'budgets'; did you mean 'budget'?"),
+        ("skeleton.velocit=", "unknown key 'skeleton.velocit'; did you mean 'skeleton.velocity'?"),
+        ("study.title=", "'study.title' is missing"),
+        ("space=", "'space' is missing"),
+    ],
+)
+def test_what_a_study_does_not_know_or_needs_cannot_be_taken_out(folder, override, words):
+    with pytest.raises(UserError) as caught:
+        read_study(folder / "study.toml", [override])
+    assert str(caught.value).startswith(f"{folder / 'study.toml'}: ") and words in str(caught.value)
+
+
+def test_a_key_of_the_base_can_be_taken_out_in_a_study(folder):
+    file = folder / "study.toml"
+    expected = read_recipe(folder / "recipe.toml", ["train.epochs=3", "data.validation_fraction="])
+    assert read_study(file, ["data.validation_fraction="]).recipe_of() == expected
+    file.write_text(STUDY.replace("train.epochs=3", "train.epochs="), encoding="utf-8")
+    assert read_study(file).recipe_of().train.epochs == 60  # the default
+
+
+def test_an_axis_can_be_taken_out_with_what_depends_on_it(folder):
+    told = []
+    study = read_study(folder / "study.toml", ["skeleton.velocity="], tell=told.append)
+    assert list(study.axes) == ["model.name", "model.attention_layers"] and told == []
+    study = read_study(folder / "study.toml", ["model.attention_layers="], tell=told.append)
+    assert list(study.axes) == ["model.name", "skeleton.velocity"] and told == []
+    assert study.table.rows == ["model.name"]
+    study = read_study(folder / "study.toml", ["model.name="], tell=told.append)
+    assert list(study.axes) == ["skeleton.velocity"] and study.table is None
+    assert told == [
+        "model.attention_layers falls away without model.name",
+        "table falls away without model.attention_layers",
+    ]
+
+
+def test_an_axis_that_exists_under_other_values_only_falls_away(folder):
+    told, file = [], folder / "study.toml"
+    study = read_study(file, ["model.name=stacked_rnn"], tell=told.append)
+    assert study.space.size() == 2 and list(study.axes) == ["model.name", "skeleton.velocity"]
+    assert told == ["model.attention_layers falls away with model.name='stacked_rnn'"]
+    study = read_study(file, ["model.name=eleatt_rnn"])
+    assert study.space.size() == 4 and "model.attention_layers" in study.axes
+    for overrides in (
+        ["model.name=stacked_rnn", "model.attention_layers=[1]"],
+        ["model.attention_layers=[1]"],
+    ):
+        with pytest.raises(UserError, match="`when`: model.name is never 'eleatt_rnn'"):
+            read_study(file, [*overrides, "model.name=stacked_rnn"])
+
+
+def test_of_several_values_that_an_axis_exists_under_the_one_that_is_left_counts(folder):
+    text = STUDY.replace('["eleatt_rnn"]', '["stacked_rnn", "eleatt_rnn"]').replace(
+        "attention_layers", "dropout"
+    )
+    (folder / "study.toml").write_text(text.replace("[[], [1]]", "[0.1, 0.2]"), encoding="utf-8")
+    study = read_study(folder / "study.toml", ["model.name=stacked_rnn", "model.dropout=0.5"])
+    assert list(study.space.combinations()) == [
+        {"model.name": "stacked_rnn", "model.dropout": 0.5, "skeleton.velocity": velocity}
+        for velocity in (False, True)
+    ]
+
+
+def test_keys_of_the_base_fall_away_for_an_axis_and_for_the_studys_own_set(folder):
+    recipe = folder / "recipe.toml"
+    recipe.write_text(RECIPE + 'schedule = "multistep"\nmilestones = [2]\nclipnorm = 1.0\n', encoding="utf-8")
+    axis = '[space."train.optimizer"]\nvalues = ["adam", "rprop"]\n\n[table]'
+    file = folder / "study.toml"
+    file.write_text(STUDY.replace("[table]", axis), encoding="utf-8")
+    study = read_study(file)
+    values = tomllib.loads(RECIPE)
+    values["train"] |= {"epochs": 3, "optimizer": "rprop"}
+    assert study.recipe_of(['train.optimizer="rprop"']) == parse_recipe(values)
+    told = []
+    study = read_study(file, ["train.schedule=plateau", "train.optimizer=adam"], tell=told.append)
+    assert told == ["train.milestones falls away with train.schedule='plateau'"]
+    values["train"] |= {"optimizer": "adam", "schedule": "plateau", "clipnorm": 1.0}
+    assert study.recipe_of(['train.optimizer="adam"']) == parse_recipe(values)
+    with pytest.raises(UserError, match="with .*rprop.*: .*train.schedule: must be left out"):
+        read_study(file, ["train.schedule=plateau"])
+    with pytest.raises(UserError, match="with .*rprop.*: .*train.clipvalue: must be left out"):
+        read_study(file, ["train.clipvalue=0.5"])
+
+
 KEY = "max_trials = 10"
 
 
@@ -156,12 +262,12 @@ KEY = "max_trials = 10"
         (KEY, "max_trials = 0", "max_trials: input should be greater than or equal to 1"),
         (KEY, 'max_trials = "10"', "study.max_trials: input should be a valid integer"),
         (KEY, f'{KEY}\noracle = "gird"', "study.oracle: input should be 'grid', 'random'"),
-        (KEY, f'{KEY}\nobjective = "val_loss"', "direction must be 'min' for val_loss"),
+        (KEY, f'{KEY}\nobjective = "val_loss"\ndirection = "max"', "direction must be 'min' for val_loss"),
         (KEY, f'{KEY}\ndirection = "min"', "direction must be 'max' for val_accuracy"),
         ("parameters", "parameter", "unknown key 'budget.parameter'; did you mean 'parameters'?"),
         ("5_000", "0", "budget.parameters: input should be greater than 0. Received: 0"),
         ("[[], [1]]", "[]", 'space."model.attention_layers".values: list should have at least 1 item'),
-        ("[[], [1]]", "[[1], [1]]", 'space."model.attention_layers": a value stands twice'),
+        ("[[], [1]]", "[[1], [1]]", 'space."model.attention_layers": a value occurs twice'),
         ("when", "wenn", "unknown key 'space.\"model.attention_layers\".wenn'; did you mean 'when'?"),
         ('["eleatt_rnn"]', '["eleat_rnn"]', "`when`: model.name is never 'eleat_rnn'"),
         ("recipe.toml", "hman/synthetik", "no recipe 'hman/synthetik': did you mean 'hman/synthetic', "),
@@ -178,7 +284,7 @@ KEY = "max_trials = 10"
         (
             '"model.attention_layers"]\ncolumn',
             '"model.units"]\ncolumn',
-            "table.row: there is no axis 'model.units'",
+            "table.row: unknown axis 'model.units'",
         ),
         ("column", "colum", "'table.column' is missing"),
         *[

@@ -62,7 +62,7 @@ def extract(
             option = name.replace("_", "-")
             raise UserError(f"--{option} does not go with --recipe: change the recipe with --set")
         overrides = [f"data.{name}={value}" for name, value in skip.items()]
-        values = training.read_recipe(recipe, [*(set_ or []), *overrides])
+        values = training.read_recipe(recipe, [*(set_ or []), *overrides], tell=print)
     with progress_bars() as progress:
         pairs, skipped = training.extract(
             values,

@@ -30,7 +30,7 @@ def train(
     overrides = [*(set_ or []), *([f"data.on_error={on_error}"] if on_error else [])]
     if max_skipped is not None:
         overrides.append(f"data.max_skipped={max_skipped}")
-    values = training.read_recipe(recipe, overrides)
+    values = training.read_recipe(recipe, overrides, tell=print)
     with progress_bars() as progress:
         run = training.train(
             values,

@@ -31,7 +31,7 @@ def tune(
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
 
-    values = tuning.read_study(study, set_ or [])
+    values = tuning.read_study(study, set_ or [], tell=print)
     if dry_run:
         with progress_bars() as progress:
             _print(tuning.estimate_study(values, data, progress=progress))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_actrec.errors import UserError
+from keras_actrec.errors import MisfitError, UserError
 
 # Each method and what it does with a video that is too short unless `short` says otherwise.
 _METHODS = {
@@ -92,17 +92,21 @@ class Sampling:
             if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
         if self.method in ("segments", "tsn") and self.stride != 1:
-            raise UserError(
+            raise MisfitError(
                 f'`stride` must be 1 with method="{self.method}", which spans the whole video. '
-                f"Received: stride={self.stride}"
+                f"Received: stride={self.stride}",
+                ("stride", "method"),
             )
         if self.method in ("stride", "sequences") and self.num_clips != 1:
-            raise UserError(
+            raise MisfitError(
                 f'`num_clips` must be 1 with method="{self.method}", which settles it. '
-                f"Received: num_clips={self.num_clips}"
+                f"Received: num_clips={self.num_clips}",
+                ("num_clips", "method"),
             )
         if self.method != "sequences" and self.hop is not None:
-            raise UserError(f'`hop` goes with method="sequences". Received: hop={self.hop}')
+            raise MisfitError(
+                f'`hop` goes with method="sequences". Received: hop={self.hop}', ("hop", "method")
+            )
 
     @property
     def masks(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_actrec.data._opencv import opencv
-from keras_actrec.errors import UserError
+from keras_actrec.errors import MisfitError, UserError
 
 _CROPS = ("center", "random", "multiscale", "resized", "none")
 _JITTERS = ("brightness", "contrast", "saturation")
@@ -85,9 +85,10 @@ class ClipTransform:
         if self.crop not in _CROPS:
             raise UserError(f"`crop` must be one of {', '.join(_CROPS)}. Received: crop={self.crop!r}")
         if self.short_side is not None and self.crop == "none":
-            raise UserError(
+            raise MisfitError(
                 f'`short_side` goes with a crop and must be left out with crop="none". '
-                f"Received: short_side={self.short_side}"
+                f"Received: short_side={self.short_side}",
+                ("short_side", "crop"),
             )
         if self.short_side is not None and self.short_side < self.size:
             raise UserError(
@@ -112,9 +113,10 @@ class ClipTransform:
         if self.num_crops not in (1, 3, 10):
             raise UserError(f"`num_crops` must be 1, 3 or 10. Received: num_crops={self.num_crops}")
         if self.num_crops > 1 and self.crop == "none":
-            raise UserError(
+            raise MisfitError(
                 f'`num_crops` must be 1 with crop="none", which keeps the whole frame. '
-                f"Received: num_crops={self.num_crops}"
+                f"Received: num_crops={self.num_crops}",
+                ("num_crops", "crop"),
             )
         if self.num_crops == 10 and self.swap:
             raise UserError(

@@ -1,13 +1,17 @@
 """Recipes: what is trained, on what, and how, as typed TOML."""
 
 import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from keras_actrec import zoo
 from keras_actrec._suggest import did_you_mean
 from keras_actrec.data import holds_skeletons
-from keras_actrec.errors import UserError
+from keras_actrec.errors import MisfitError, UserError
+from keras_actrec.training.overrides import Override, read_overrides
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.training.tables import (
     ClipTable,
@@ -41,84 +45,153 @@ _TABLES = {
 }
 
 
-def find_recipe(name):
+def find_recipe(name: str | Path) -> Path:
     """The file of a recipe: a path, or `"hman/synthetic"` for one that comes with the library.
 
     Raises:
-        UserError: where there is none, with the nearest one there is.
+        UserError: where none exists, with the nearest name.
     """
     short = str(name).removeprefix("zoo/").removesuffix(".toml")
     return find("recipe", name, short, list_recipes())
 
 
-def recipe_name(name):
+def recipe_name(name: str | Path) -> str:
     """What a record calls a recipe: `"hman/synthetic"` for one of the library's, however it was named."""
     file = find_recipe(name).resolve()
     return next((short for short, path in list_recipes().items() if path.resolve() == file), str(name))
 
 
-def list_recipes():
+def list_recipes() -> dict[str, Path]:
     """The recipes that come with the library: name, such as `"hman/synthetic"`, to file."""
     files = shipped("recipes", "zoo", "*/*.toml")
     return {f"{path.parent.name}/{path.stem}": path for path in files}
 
 
-def read_recipe(path, overrides=()):
+def read_recipe(
+    path: str | Path, overrides: Iterable[str] = (), *, tell: Callable[[str], Any] | None = None
+) -> Recipe:
     """Read a recipe.
+
+    A key of the file that goes with a choice falls away where an override changes the choice: with
+    `"train.schedule=constant"` the milestones of another schedule, with `"model.name=frame_pool"` the
+    arguments that `frame_pool` does not have. What another override sets never falls away.
 
     Args:
         path: a TOML file, or the name of a recipe that comes with the library (`"hman/synthetic"`).
-        overrides: strings `"train.epochs=6"`; values as in TOML, a bare word is a string.
+        overrides: strings `"train.epochs=6"`; values as in TOML, a bare word is a string. `"data.manifest="`
+            takes a key out, `"skeleton="` a table.
+        tell: called with a line for each key that falls away.
 
     Returns:
         A `Recipe`.
 
     Raises:
-        UserError: for a file that is not there or not TOML, an unknown table, key or model (with the nearest
-            name there is), or a value of the wrong type or out of range.
+        UserError: for a file that does not exist or is not TOML, an unknown table, key or model (with the
+            nearest name), or a value of the wrong type or out of range.
     """
     path = find_recipe(path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
-    for override in overrides:
-        _override(values, override)
-    return parse_recipe(values, path)
-
-
-def parse_recipe(values, source="recipe"):
-    """Check nested dicts and return the `Recipe`. `source` names them in errors."""
+    changes = read_overrides(overrides, "train.epochs=6")
+    not_set = [change for change in changes if not change.apply(values)]
     try:
-        recipe = Recipe.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise UserError(f"{source}: {_first_problem(error)}") from error
-    table = "clip" if recipe.skeleton is None else "skeleton"
-    if table == "skeleton" and recipe.clip is not None:
-        raise UserError(f"{source}: [clip] and [skeleton] exclude each other; leave one out")
-    if holds_skeletons(recipe.data.dataset) != (table == "skeleton"):
-        raise UserError(f"{source}: {_other_table(recipe.data.dataset, table)}")
-    try:
-        recipe.preprocessor  # noqa: B018  (which checks its arguments)
+        recipe = _settle(values, {change.name for change in changes}, tell)
+        for change in not_set:
+            _check_known(change, recipe.model.name)
     except UserError as error:
-        raise UserError(f"{source}: [{table}] {error}") from error
-    try:
-        zoo.check_arguments(recipe.model.name, recipe.model.arguments)
-        _check_values(recipe.model)
-    except UserError as error:
-        raise UserError(f"{source}: [model] {error}") from error
+        raise UserError(f"{path}: {error}") from error
     return recipe
 
 
-def _other_table(dataset, table):
+def parse_recipe(values: dict[str, Any], source: str | Path = "recipe") -> Recipe:
+    """Check nested dicts and return the `Recipe`. `source` names them in errors."""
+    try:
+        return _parse(values)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def _settle(values: dict[str, Any], given: set[str], tell: Callable[[str], Any] | None) -> Recipe:
+    """Parse nested dicts without the keys that do not fit the choices among the `given` ones."""
+    changed, lines = set(given), []
+    while True:
+        try:
+            recipe = _parse(values)
+            break
+        except MisfitError as error:
+            falls = [pair for pair in error.pairs if pair[0] not in given and pair[1] in changed]
+            name, choice = next((pair for pair in falls if _value(values, pair[0]) is not None), ("", ""))
+            if not name:
+                raise
+        Override.taking_out(name).apply(values)
+        changed.add(name)
+        value = _value(values, choice)
+        lines.append(
+            f"{name} falls away {f'without {choice}' if value is None else f'with {choice}={value!r}'}"
+        )
+    for line in lines if tell is not None else ():
+        tell(line)
+    return recipe
+
+
+def _value(values: dict[str, Any], name: str) -> Any:
+    """What nested dicts have under `"table.key"`; None where it is not set, as TOML has no None."""
+    table, _, key = name.partition(".")
+    return values.get(table, {}).get(key)
+
+
+def _parse(values: dict[str, Any]) -> Recipe:
+    try:
+        recipe = Recipe.model_validate(values)
+    except pydantic.ValidationError as error:
+        context = error.errors()[0].get("ctx", {})
+        raise _in_table("train", _first_problem(error), context.get("pairs", ())) from error
+    if recipe.skeleton and recipe.clip:
+        raise UserError("[clip] and [skeleton] exclude each other; leave one out")
+    table = "skeleton" if recipe.skeleton else "clip"
+    if holds_skeletons(recipe.data.dataset) != (table == "skeleton"):
+        raise UserError(_other_table(recipe.data.dataset, table))
+    try:
+        recipe.preprocessor  # noqa: B018  (which checks its arguments)
+    except UserError as error:
+        raise _in_table(table, f"[{table}] {error}", getattr(error, "pairs", ())) from error
+    model, unknown = recipe.model, []
+    try:
+        unknown = [name for name in model.arguments if name not in zoo.spec(model.name).arguments]
+        zoo.check_arguments(model.name, model.arguments)
+        _check_values(model)
+    except UserError as error:
+        raise _in_table("model", f"[model] {error}", [(name, "name") for name in unknown]) from error
+    return recipe
+
+
+def _in_table(table: str, line: str, pairs: Iterable[tuple[str, str]]) -> MisfitError:
+    """A refusal with the names of keys as `--set` has them."""
+    return MisfitError(line, *((f"{table}.{one}", f"{table}.{other}") for one, other in pairs))
+
+
+def _check_known(change: Override, model: str) -> None:
+    """Refuse to take out what is not set and could not be."""
+    if change.table not in _TABLES:
+        raise UserError(_unknown([], change.table))
+    if change.table == "model":
+        if change.key not in ("", "name"):
+            zoo.check_arguments(model, [change.key])
+    elif change.key and change.key not in _TABLES[change.table].model_fields:
+        raise UserError(_unknown([change.table], change.key))
+
+
+def _other_table(dataset: str | None, table: str) -> str:
     if table == "clip":
-        return f"{dataset} holds skeletons: put [skeleton] in the place of [clip]"
+        return f"{dataset} holds skeletons: write [skeleton] instead of [clip]"
     if dataset is None:
         return "[skeleton] needs the name of the set: set data.dataset"
-    return f"{dataset} holds no skeletons alone: put [clip] in the place of [skeleton]"
+    return f"{dataset} does not hold skeletons alone: write [clip] instead of [skeleton]"
 
 
-def _check_values(model):
+def _check_values(model: ModelTable) -> None:
     """Check the arguments' types against the builder's defaults, and that none is what training decides."""
     defaults = zoo.spec(model.name).arguments
     for name, value in model.arguments.items():
@@ -130,27 +203,21 @@ def _check_values(model):
             raise UserError(f"{name}: input should be {expected}. Received: {value!r}")
 
 
-def _override(values, override):
-    name, equals, text = override.partition("=")
-    table, dot, key = name.strip().partition(".")
-    if not (equals and dot and key):
-        raise UserError(f"--set takes table.key=value, such as train.epochs=6. Received: {override!r}")
-    try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    values.setdefault(table, {})[key] = value
+def _unknown(tables: list[str], key: str) -> str:
+    """What to say of an unknown key of a table, or of an unknown table."""
+    known = (_TABLES[tables[0]] if tables else Recipe).model_fields
+    prefix = "".join(f"{table}." for table in tables)
+    return f"unknown key {prefix + key!r}; {did_you_mean(key, known, prefix=prefix)}"
 
 
-def _first_problem(error):
+def _first_problem(error: pydantic.ValidationError) -> str:
     problem = error.errors()[0]
     if problem["type"] == "together":
         return problem["msg"]
-    *tables, key = (str(part) for part in problem["loc"][:2])  # below the key stand the members of a union
+    *tables, key = (str(part) for part in problem["loc"][:2])  # behind the key: the members of a union
     name = ".".join([*tables, key])
     if problem["type"] == "extra_forbidden":
-        known = (_TABLES[tables[0]] if tables else Recipe).model_fields
-        return f"unknown key {name!r}; {did_you_mean(key, known, prefix=name.removesuffix(key))}"
+        return _unknown(tables, key)
     if problem["type"] == "missing":
         return f"{name!r} is missing"
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}. Received: {problem['input']!r}"

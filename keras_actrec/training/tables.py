@@ -1,12 +1,12 @@
 """The tables of a recipe, typed."""
 
 import dataclasses
-import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic_core import PydanticCustomError
 
+from keras_actrec._files import to_toml
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
@@ -14,6 +14,8 @@ from keras_actrec.data import (
     SkeletonPreprocessor,
     SkeletonTransform,
 )
+
+_Kind = TypeVar("_Kind")
 
 
 class _Table(pydantic.BaseModel):
@@ -28,9 +30,9 @@ class ModelTable(pydantic.BaseModel):
     name: str
 
     @property
-    def arguments(self):
+    def arguments(self) -> dict[str, Any]:
         """The builder's arguments."""
-        return dict(self.model_extra)
+        return dict(self.model_extra or {})
 
 
 class DataTable(_Table):
@@ -73,18 +75,22 @@ class ClipTable(_Table):
     shrink: int | None = None
 
     @property
-    def sampling(self):
+    def sampling(self) -> Sampling:
         """The `Sampling`."""
         return _only(Sampling, self)
 
     @property
-    def transform(self):
+    def transform(self) -> ClipTransform:
         """The `ClipTransform`."""
         return _only(ClipTransform, self)
 
+    def preprocessor(self, dataset: str | None) -> ClipPreprocessor:
+        """How a model looks at videos, whatever set they are of."""
+        return ClipPreprocessor(self.sampling, self.transform)
+
 
 class SkeletonTable(_Table):
-    """`[skeleton]`, in place of `[clip]` for sets of joints. See `SkeletonTransform`.
+    """`[skeleton]`, instead of `[clip]` for sets of joints. See `SkeletonTransform`.
 
     `center = "none"` leaves the origin where it is.
     """
@@ -99,17 +105,23 @@ class SkeletonTable(_Table):
     mirror: list[list[int]] | None = None
 
     @property
-    def transform(self):
+    def transform(self) -> SkeletonTransform:
         """The `SkeletonTransform`."""
         center = None if self.center == "none" else self.center
         return _only(SkeletonTransform, self.model_copy(update={"center": center}))
 
+    def preprocessor(self, dataset: str | None) -> SkeletonPreprocessor:
+        """How a model looks at the joints of a set."""
+        return SkeletonPreprocessor(dataset or "", self.transform)
 
-def _only(kind, table):
+
+def _only(kind: type[_Kind], table: pydantic.BaseModel) -> _Kind:
     """An object of a dataclass from the values of a table that has them all."""
     return kind(**{field.name: getattr(table, field.name) for field in dataclasses.fields(kind)})
 
 
+# At most one of them can be set.
+_CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 # Keys of [train] that go with one choice of another key, and their defaults there.
 _GOES_WITH = {
     "optimizer": {
@@ -154,7 +166,7 @@ class TrainTable(_Table):
             an update.
         weight_decay: for `sgd`, `adam` and `rmsprop` times the weight added to the clipped gradient, as in
             PyTorch and the papers' code (`SGD`, `AdamL2`, `RMSpropL2`); for `adamw` times rate and weight
-            taken from the weight, beside Adam's step.
+            taken from the weight, apart from Adam's step.
         decay: `"all"` weights (GSM), or `"kernels"`: no biases and no weights of normalizations (TSN).
 
     Others:
@@ -168,7 +180,7 @@ class TrainTable(_Table):
         keep: which weights the model that is kept has: the `"last"` epoch's, or those of the `"best"` one by
             `monitor`, a value of the validation part, then by default `"val_accuracy"`; of equal ones the
             first. With `ema` they are the averages that this validation has seen.
-        buckets: lengths of the samples of a batch, in place of one for all, see `ClipDataset`.
+        buckets: lengths of the samples of a batch, instead of one for all, see `ClipDataset`.
         workers: threads that read ahead, or, with `processes`, processes.
     """
 
@@ -208,7 +220,7 @@ class TrainTable(_Table):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _fill(cls, values):
+    def _fill(cls, values: Any) -> Any:
         """Give the keys that go with the choices made their defaults."""
         if not isinstance(values, dict):
             return values
@@ -225,30 +237,33 @@ class TrainTable(_Table):
         return values
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> "TrainTable":
         """Refuse keys that do not go together."""
         used = {name for key, tables in _GOES_WITH.items() for name in tables.get(getattr(self, key), ())}
         used.add("weight_decay")  # goes with other optimizers too, without a default
+        settled = ["optimizer"] if self.optimizer == "rprop" else []  # which has no schedule
         for key, tables in _GOES_WITH.items():
             for name in sorted({name for table in tables.values() for name in table} - used):
                 choices = " or ".join(f"{key}={choice!r}" for choice in tables if name in tables[choice])
-                self._refuse(name, f"goes with {choices}")
+                self._refuse(name, f"goes with {choices}", *settled, key)
         if self.schedule != "plateau" and self.early_stop is None and self.keep == "last":
-            self._refuse("monitor", "goes with schedule='plateau', early_stop or keep='best'")
-        if self.keep == "best" and not self.monitor.startswith("val_"):
-            self._refuse("monitor", "keep='best' goes by the validation part: val_accuracy or val_loss")
+            reason = "goes with schedule='plateau', early_stop or keep='best'"
+            self._refuse("monitor", reason, "schedule", "early_stop", "keep")
+        if self.keep == "best" and not str(self.monitor).startswith("val_"):
+            reason = "keep='best' goes by the validation part: val_accuracy or val_loss"
+            self._refuse("monitor", reason, "keep")
         if self.weight_decay is None:
-            self._refuse("decay", "goes with weight_decay")
-        clips = ("clipnorm", "global_clipnorm", "clipvalue")
+            self._refuse("decay", "goes with weight_decay", "weight_decay")
         if self.optimizer == "rprop":
-            for name in (*clips, "weight_decay"):
-                self._refuse(name, "must be left out with optimizer='rprop', which looks at signs alone")
+            for name in (*_CLIPS, "weight_decay"):
+                reason = "must be left out with optimizer='rprop', which looks at signs alone"
+                self._refuse(name, reason, "optimizer")
             if self.schedule != "constant":
-                self._refuse(
-                    "schedule", "must be left out with optimizer='rprop', which adapts its own steps"
-                )
-        for name in [name for name in clips if getattr(self, name) is not None][1:]:
-            self._refuse(name, f"only one of {', '.join(clips)} can be set")
+                reason = "must be left out with optimizer='rprop', which adapts its own steps"
+                self._refuse("schedule", reason, "optimizer")
+        clips = [name for name in _CLIPS if getattr(self, name) is not None]
+        for name in clips[1:]:
+            self._refuse(name, f"only one of {', '.join(_CLIPS)} can be set", *clips)
         if self.accumulate > 1 and int(self.accumulate) != self.accumulate:
             self._refuse("accumulate", "input should be a number of batches or a share of the data below 1")
         if self.milestones is not None and (
@@ -257,11 +272,16 @@ class TrainTable(_Table):
             self._refuse("milestones", "input should be rising epochs, from 1 on")
         return self
 
-    def _refuse(self, name, reason):
+    def _refuse(self, name: str, reason: str, *choices: str) -> None:
+        """Refuse a key that is set. It falls away where `--set` changes one of the choices."""
         value = getattr(self, name)
-        if value is not None:
-            line = f"train.{name}: {reason}. Received: {value!r}"
-            raise PydanticCustomError("together", "{line}", {"line": line})
+        if value is None:
+            return
+        line = f"train.{name}: {reason}. Received: {value!r}"
+        # Of keys that exclude each other, each is a choice against the others.
+        names = choices if name in choices else (name,)
+        pairs = tuple((one, other) for one in names for other in choices if one != other)
+        raise PydanticCustomError("together", "{line}", {"line": line, "pairs": pairs})
 
 
 class Recipe(_Table):
@@ -275,32 +295,24 @@ class Recipe(_Table):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _with_clip(cls, values):
+    def _with_clip(cls, values: dict[str, Any]) -> dict[str, Any]:
         return values if "skeleton" in values else {"clip": {}, **values}
 
     @property
-    def preprocessor(self):
-        """How the model looks at a file: a `ClipPreprocessor` or a `SkeletonPreprocessor`."""
-        if self.skeleton is not None:
-            return SkeletonPreprocessor(self.data.dataset, self.skeleton.transform)
-        return ClipPreprocessor(self.clip.sampling, self.clip.transform)
+    def sample(self) -> ClipTable | SkeletonTable:
+        """`[skeleton]`, or, without it, `[clip]`."""
+        return self.skeleton or self.clip or ClipTable()
 
     @property
-    def frames(self):
+    def preprocessor(self) -> ClipPreprocessor | SkeletonPreprocessor:
+        """How the model looks at a file."""
+        return self.sample.preprocessor(self.data.dataset)
+
+    @property
+    def frames(self) -> int:
         """T, the steps of a sample."""
-        return (self.skeleton or self.clip).frames
+        return self.sample.frames
 
-    def to_toml(self):
+    def to_toml(self) -> str:
         """The recipe as TOML, every value spelled out."""
-        lines = []
-        for table, values in self.model_dump(exclude_none=True).items():
-            lines.append(f"[{table}]")
-            lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
-            lines.append("")
-        return "\n".join(lines)
-
-
-def _toml(value):
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)  # strings, numbers, booleans and arrays are JSON's
+        return to_toml(self.model_dump(exclude_none=True))

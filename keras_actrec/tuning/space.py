@@ -4,14 +4,17 @@ import contextlib
 import itertools
 import json
 import math
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import pydantic
 
+from keras_actrec._files import to_toml
 from keras_actrec.errors import UserError
 
 
-def import_keras_tuner():
+def import_keras_tuner() -> ModuleType:
     """KerasTuner, which the extra `tune` brings.
 
     Raises:
@@ -51,7 +54,7 @@ class Axis(pydantic.BaseModel):
     ] = {}
 
     @pydantic.model_validator(mode="after")
-    def _check(self):
+    def _check(self) -> "Axis":
         if (self.values is None) == (self.low is None) or (self.low is None) != (self.high is None):
             raise ValueError("give either values, or low and high")
         if self.values is not None:
@@ -59,7 +62,7 @@ class Axis(pydantic.BaseModel):
                 raise ValueError("step and sampling go with low and high")
             texts = [json.dumps(value) for value in self.values]
             if len(set(texts)) < len(texts):
-                raise ValueError(f"a value stands twice in values={self.values}")
+                raise ValueError(f"a value occurs twice in values={self.values}")
             return self
         if self.low >= self.high:
             raise ValueError(f"low must be below high. Received: low={self.low}, high={self.high}")
@@ -70,40 +73,40 @@ class Axis(pydantic.BaseModel):
         return self
 
     @property
-    def choices(self):
-        """All values, or None where there is no end of them."""
+    def choices(self) -> list[Any] | None:
+        """All values, or None where they have no end."""
         if self.values is not None:
             return self.values
         step = self.step or (1 if self._whole else None)
         if step is None:
             return None
         count = int((self.high - self.low) / step + 1e-9) + 1
-        return [self.low + place * step for place in range(count)]
+        return [self.low + index * step for index in range(count)]
 
     @property
-    def ends(self):
+    def ends(self) -> list[Any]:
         """The values, or the two ends of a range."""
         return self.values or [self.low, self.high]
 
     @property
-    def _whole(self):
+    def _whole(self) -> bool:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 0))
 
     @property
-    def _as_text(self):
+    def _as_text(self) -> bool:
         """Whether values travel as JSON: lists, mixtures, and booleans, which KerasTuner makes 0 and 1."""
         kinds = {type(value) for value in self.values or ()}
         return len(kinds) > 1 or not kinds <= {int, float, str}
 
-    def encode(self, value):
+    def encode(self, value: Any) -> Any:
         """A value as KerasTuner takes it."""
         return json.dumps(value) if self._as_text else value
 
-    def decode(self, value):
+    def decode(self, value: Any) -> Any:
         """The value behind what KerasTuner, or `hp.Fixed`, holds."""
         return json.loads(value) if self._as_text and isinstance(value, str) else value
 
-    def ask(self, name, hp):
+    def ask(self, name: str, hp: Any) -> Any:
         """Declare the axis on `hp`; its value there, or None where it is not active."""
         if self.values is not None:
             value = hp.Choice(name, [self.encode(each) for each in self.values])
@@ -125,13 +128,13 @@ class Space:
         UserError: for a `when` that names no axis declared before, or a value that this axis does not have.
     """
 
-    def __init__(self, axes):
+    def __init__(self, axes: Mapping[str, Axis]):
         self.axes = dict(axes)
         for name, axis in self.axes.items():
             for parent, allowed in axis.when.items():
                 self._check_parent(name, parent, allowed)
 
-    def declare(self, hp):
+    def declare(self, hp: Any) -> list[str]:
         """Declare all axes on a `keras_tuner.HyperParameters`, and choose.
 
         An axis that `hp` holds as `hp.Fixed` already is not searched: its value is the fixed one.
@@ -141,7 +144,7 @@ class Space:
         """
         return overrides_of(self.choose(hp))
 
-    def choose(self, hp):
+    def choose(self, hp: Any) -> dict[str, Any]:
         """As `declare`, but returns a dict of name to value."""
         fixed = import_keras_tuner().engine.hyperparameters.Fixed
         pinned = {each.name: each.value for each in hp.space if isinstance(each, fixed)}
@@ -170,18 +173,18 @@ class Space:
                 chosen[name] = value
         return chosen
 
-    def size(self):
-        """How many combinations there are, or None where there is no end of them."""
+    def size(self) -> int | None:
+        """How many combinations the space has, or None where they have no end."""
         if any(axis.choices is None for axis in self.axes.values()):
             return None
         return math.prod(self._count(name) for name, axis in self.axes.items() if not axis.when)
 
-    def combinations(self):
+    def combinations(self) -> Iterator[dict[str, Any]]:
         """Yield every combination of a space of a certain size, as a dict of name to value."""
         yield from self._extend({}, list(self.axes))
 
-    def samples(self):
-        """Combinations in which every value, and both ends of every range, stands once at least."""
+    def samples(self) -> Iterator[dict[str, Any]]:
+        """Combinations in which every value, and both ends of every range, occurs once at least."""
         for name, axis in self.axes.items():
             parents = {parent: allowed[0] for parent, allowed in self._chain(name)}
             for value in axis.ends:
@@ -191,7 +194,7 @@ class Space:
                         chosen[each] = wanted.get(each, other.ends[0])
                 yield chosen
 
-    def _extend(self, chosen, names):
+    def _extend(self, chosen: dict[str, Any], names: list[str]) -> Iterator[dict[str, Any]]:
         if not names:
             yield chosen
             return
@@ -202,7 +205,7 @@ class Space:
         for value in self.axes[name].choices:
             yield from self._extend({**chosen, name: value}, rest)
 
-    def _count(self, name):
+    def _count(self, name: str) -> int:
         """Combinations of an axis and of all that depend on it."""
         children = {child: axis.when[name] for child, axis in self.axes.items() if name in axis.when}
         return sum(
@@ -210,13 +213,13 @@ class Space:
             for value in self.axes[name].choices
         )
 
-    def _chain(self, name):
+    def _chain(self, name: str) -> list[tuple[str, list[Any]]]:
         """The conditions of an axis, `(parent, allowed values)`, from the root down."""
         for parent, allowed in self.axes[name].when.items():
             return [*self._chain(parent), (parent, allowed)]
         return []
 
-    def _check_parent(self, name, parent, allowed):
+    def _check_parent(self, name: str, parent: str, allowed: list[Any]) -> None:
         before = list(itertools.takewhile(lambda each: each != name, self.axes))
         if parent not in before:
             known = ", ".join(before) or "none"
@@ -231,11 +234,16 @@ class Space:
             raise UserError(f"{name}: `when`: {parent} is never {missing[0]!r}; its values are {values}")
 
 
-def overrides_of(values):
+def overrides_of(values: Mapping[str, Any]) -> list[str]:
     """Values as overrides of a recipe: `{"clip.frames": 30}` gives `["clip.frames=30"]`."""
-    # TOML writes strings, numbers, booleans and arrays as JSON does.
-    return [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
+    texts = {name: to_toml({"value": value}).removeprefix("value = ") for name, value in values.items()}
+    return [f"{name}={text.rstrip()}" for name, text in texts.items()]
 
 
-def _active(axis, chosen):
+def text_of(value: Any) -> str:
+    """A value of an axis in words."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _active(axis: Axis, chosen: Mapping[str, Any]) -> bool:
     return all(parent in chosen and chosen[parent] in allowed for parent, allowed in axis.when.items())

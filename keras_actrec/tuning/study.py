@@ -3,16 +3,20 @@
 import functools
 import json
 import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
+from keras_actrec._files import to_toml
 from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
-from keras_actrec.training import find_recipe, read_recipe
+from keras_actrec.training import Recipe, find_recipe, read_recipe
+from keras_actrec.training.overrides import REMOVED, Override, read_overrides
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.results import SEED
-from keras_actrec.tuning.space import Axis, Space, overrides_of
+from keras_actrec.tuning.space import Axis, Space, overrides_of, text_of
 
 _RECIPE_TABLES = ("model", "data", "clip", "skeleton", "train")
 
@@ -47,23 +51,22 @@ class PaperTable(_Table):
     note: str = ""
 
     @property
-    def rows(self):
+    def rows(self) -> list[str]:
         """The axes of `row` as a list."""
         return [self.row] if isinstance(self.row, str) else self.row
 
-    def label(self, values):
+    def label(self, values: dict[str, Any]) -> str:
         """The label of the row of a combination, a dict of axis to value."""
-        shown = [values[name] for name in self.rows if name in values]
-        return ", ".join(value if isinstance(value, str) else json.dumps(value) for value in shown)
+        return ", ".join(text_of(values[name]) for name in self.rows if name in values)
 
 
 class StudyTable(_Table):
     """`[study]`: what is searched for, and how.
 
     name: of the study, by default its folder's. title: one line. paper: which table. recipe: the base, a file
-        beside the study's or anywhere, or a name such as `hman/synthetic`. set: overrides of the base.
+        next to the study's or anywhere, or a name such as `hman/synthetic`. set: overrides of the base.
     objective: a column of the history; the last epoch counts, whose weights are kept. direction: `max` or
-        `min`.
+        `min`, by default as the objective asks.
     oracle: `grid`, `random`, `bayesian` or `hyperband`, which sets `train.epochs` itself, up to the base's.
     max_trials: trials, fewer where the space has fewer combinations. seed: of the oracle.
     winner_seeds: `train.seed` of the runs in which the best configuration is trained again, other ones than
@@ -82,6 +85,12 @@ class StudyTable(_Table):
     seed: int = pydantic.Field(0, ge=0)
     winner_seeds: list[int] = [0, 1, 2]
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _with_direction(cls, values: dict[str, Any]) -> dict[str, Any]:
+        falls = str(values.get("objective")).endswith("loss")
+        return {"direction": "min", **values} if falls else values
+
 
 class Study(StudyTable):
     """A study, as `[study]`, `[budget]`, `[space."table.key"]` and `[table]` of a TOML file say.
@@ -96,55 +105,55 @@ class Study(StudyTable):
     table: PaperTable | None = None
 
     @functools.cached_property
-    def space(self):
+    def space(self) -> Space:
         """The `Space`, whose axes are keys of the recipe."""
         return Space(self.axes)
 
-    def recipe_of(self, overrides=()):
+    def recipe_of(self, overrides: Iterable[str] = ()) -> Recipe:
         """The `Recipe` of a trial: the base with the study's overrides and then these."""
         return read_recipe(self.recipe, [*self.overrides, *overrides])
 
-    def to_toml(self):
+    def to_toml(self) -> str:
         """The study as TOML, which `read_study` reads back as the same."""
         values = self.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
-        budget, axes, table = (values.pop(key, None) for key in ("budget", "space", "table"))
-        axes = {f"space.{json.dumps(name)}": axis for name, axis in axes.items()}
-        tables = {"study": values, "budget": budget or {}, **axes}
-        tables |= {"table": table} if table else {}
-        lines = []
-        for name, table in tables.items():
-            lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items()), ""]
-        return "\n".join(lines)
+        tables = {key: values.pop(key) for key in ("budget", "space", "table") if key in values}
+        return to_toml({"study": values, **tables})
 
 
-def find_study(name):
+def find_study(name: str | Path) -> Path:
     """The file of a study: a path, or the name of one that comes with the library, `"hman_frames"`.
 
     Raises:
-        UserError: where there is none, with the nearest one there is.
+        UserError: where none exists, with the nearest name.
     """
     short = str(name).removeprefix("tuning/").removesuffix("/study.toml").rstrip("/")
     return find("study", name, short, list_studies())
 
 
-def list_studies():
+def list_studies() -> dict[str, Path]:
     """The studies that come with the library: name to file."""
     return {path.parent.name: path for path in shipped("studies", "tuning", "*/study.toml")}
 
 
-def read_study(path, overrides=()):
+def read_study(
+    path: str | Path, overrides: Iterable[str] = (), *, tell: Callable[[str], Any] | None = None
+) -> Study:
     """Read a study.
 
     Args:
         path: a TOML file, or the name of a study that comes with the library.
         overrides: strings. `"study.max_trials=2"` and `"budget.trial_seconds=60"` change the study,
             `"train.epochs=3"` the base recipe; of an axis, `"clip.frames=30"`, it leaves this value alone.
+            With no value, `"budget.parameters="`, `"table="`, it takes a key, a table or an axis out. What
+            goes with a choice that is changed falls away: axes that exist under other values only, and keys
+            of the base as `read_recipe` says.
+        tell: called with a line for each axis, or key of the first trial's recipe, that falls away.
 
     Returns:
         A `Study`.
 
     Raises:
-        UserError: for a file that is not there or not TOML, an unknown key (with the nearest name), a
+        UserError: for a file that does not exist or is not TOML, an unknown key (with the nearest name), a
             value of the wrong type, or a space that the recipe refuses; of a grid all combinations are tried.
     """
     file = find_study(path)
@@ -152,18 +161,26 @@ def read_study(path, overrides=()):
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not TOML: {error}") from error
-    for override in overrides:
-        _override(values, override)
+    overrides = list(overrides)
+    not_set, lines = _change(values, overrides)
     head = values.get("study")
     if isinstance(head, dict):
         head.setdefault("name", file.resolve().parent.name)
-        beside = file.resolve().parent / str(head.get("recipe"))
-        if beside.is_file():
-            head["recipe"] = str(beside)
-    return parse_study(values, file)
+        sibling = file.resolve().parent / str(head.get("recipe"))
+        if sibling.is_file():
+            head["recipe"] = str(sibling)
+    study = parse_study(values, file)
+    for change in not_set:
+        _check_known(change, study, file)
+    if tell is not None and overrides:
+        for line in lines:
+            tell(line)
+        first = overrides_of(next(study.space.samples()))
+        read_recipe(study.recipe, [*study.overrides, *first], tell=tell)
+    return study
 
 
-def parse_study(values, source="study"):
+def parse_study(values: dict[str, Any], source: str | Path = "study") -> Study:
     """Check nested dicts and return the `Study`. `source` names them in errors."""
     for table in values:
         if table not in _TABLES:
@@ -186,7 +203,7 @@ def parse_study(values, source="study"):
 _TABLES = {"study": StudyTable, "budget": Budget, "space": Axis, "table": PaperTable}
 
 
-def _with_one_seed(study):
+def _with_one_seed(study: Study) -> Study:
     """The study with the first seed alone where its oracle would search for the luckiest one."""
     if study.oracle == "grid" or SEED not in study.axes:
         return study
@@ -195,7 +212,7 @@ def _with_one_seed(study):
     return study.model_copy(update={"axes": {**study.axes, SEED: first}})
 
 
-def _check(study):
+def _check(study: Study) -> None:
     """Refuse what does not go together."""
     if (study.direction == "min") != study.objective.endswith("loss"):
         fit = "min" if study.objective.endswith("loss") else "max"
@@ -218,10 +235,10 @@ def _check(study):
             raise UserError(f"with {' '.join(overrides)}: {error}") from error
     for name in study.table.rows if study.table else ():
         if name not in study.axes:
-            raise UserError(f"table.row: there is no axis {name!r}; {_hint(name, study.axes)}")
+            raise UserError(f"table.row: unknown axis {name!r}; {_hint(name, study.axes)}")
 
 
-def _check_seeds(study):
+def _check_seeds(study: Study) -> None:
     """Refuse seeds that make a row, or that the winner has had."""
     seeds = study.axes[SEED].choices or []
     if study.table and SEED in study.table.rows:
@@ -230,52 +247,83 @@ def _check_seeds(study):
     if again:
         raise UserError(
             f"study.winner_seeds: {again[0]} is a seed of the search, choose others: "
-            f"{[max(seeds) + place + 1 for place in range(3)]}"
+            f"{[max(seeds) + more for more in (1, 2, 3)]}"
         )
 
 
-def _override(values, override):
-    name, equals, text = override.partition("=")
-    table, dot, key = name.strip().partition(".")
-    if not (equals and dot and key):
-        raise UserError(f"--set takes table.key=value, such as study.max_trials=4. Received: {override!r}")
-    if table not in _RECIPE_TABLES:
-        values.setdefault(table, {})[key] = _value(text)
-    elif name.strip() in values.get("space", {}):
-        axis = values["space"][name.strip()]
-        values["space"][name.strip()] = {
-            "values": [_value(text)],
-            **{k: axis[k] for k in ("when",) if k in axis},
-        }
+def _change(values: dict[str, Any], texts: list[str]) -> tuple[list[Override], list[str]]:
+    """Make changes in nested dicts: what was to be taken out and was not set, and what falls away."""
+    changes = read_overrides(texts, "study.max_trials=4")
+    given, not_set, lines = {change.name for change in changes}, [], []
+    for text, change in zip(texts, changes, strict=True):
+        if change.table not in _RECIPE_TABLES:
+            if not change.apply(values):
+                not_set.append(change)
+        elif change.name in values.get("space", {}):
+            lines += _narrow(values, change, given)
+        else:
+            head = values.setdefault("study", {})
+            head["set"] = [*head.get("set", []), text]
+    if "study.objective" in given and "study.direction" not in given:
+        values.get("study", {}).pop("direction", None)
+    return not_set, lines
+
+
+def _narrow(values: dict[str, Any], change: Override, given: set[str]) -> list[str]:
+    """Leave an axis one value, or take it out; lines about the axes that exist under other values only."""
+    axes, name, lines = values["space"], change.name, []
+    left = [] if change.value is REMOVED else [change.value]
+    if left:
+        axes[name] = {"values": left, **{key: axes[name][key] for key in ("when",) if key in axes[name]}}
     else:
-        head = values.setdefault("study", {})
-        head["set"] = [*head.get("set", []), override]
+        del axes[name]
+        lines += _take_from_row(values, name, given)
+    for child, axis in list(axes.items()):
+        allowed = axis.get("when", {}).get(name)
+        if allowed is None:
+            continue
+        kept = [value for value in allowed if value in left]
+        if kept:
+            axis["when"] = {name: kept}
+        elif child not in given:
+            lines.append(f"{child} falls away {f'with {name}={left[0]!r}' if left else f'without {name}'}")
+            lines += _narrow(values, Override.taking_out(child), given)
+    return lines
 
 
-def _value(text):
-    try:
-        return tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
+def _take_from_row(values: dict[str, Any], name: str, given: set[str]) -> list[str]:
+    """Take an axis out of the rows of the table, and a table without rows out of the study."""
+    table = values.get("table", {})
+    rows = [table.get("row")] if isinstance(table.get("row"), str) else table.get("row", [])
+    if name not in rows or "table.row" in given:
+        return []
+    table["row"] = [row for row in rows if row != name]
+    if table["row"]:
+        return []
+    del values["table"]
+    return [f"table falls away without {name}"]
 
 
-def _toml(value: Any):
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)  # strings, numbers, booleans and arrays are as in JSON
+def _check_known(change: Override, study: Study, source: Path) -> None:
+    """Refuse to take out what is not set and could not be."""
+    if change.table not in _TABLES:
+        raise UserError(f"{source}: unknown table {change.table!r}; {_hint(change.table, _TABLES)}")
+    known = list(study.axes) if change.table == "space" else _keys(_TABLES[change.table])
+    if change.key and change.key not in known:
+        raise UserError(f"{source}: unknown key {change.name!r}; {_hint(change.key, known)}")
 
 
-def _hint(name, known):
+def _hint(name: str, known: Iterable[str]) -> str:
     return did_you_mean(name, sorted(known))
 
 
-def _first_problem(error):
+def _first_problem(error: pydantic.ValidationError) -> str:
     problem = error.errors()[0]
     table, *rest = (str(part) for part in problem["loc"])
     if table not in _TABLES:  # a key of [study]
         table, rest = "study", [table, *rest]
-    if table == "space":
-        axis, *rest = rest or [""]
+    if table == "space" and rest:
+        axis, *rest = rest
         name = ".".join([f"space.{json.dumps(axis)}", *rest[:1]])
     else:
         name = ".".join([table, *rest[:1]])
@@ -288,5 +336,5 @@ def _first_problem(error):
     return line if problem["type"] == "value_error" else f"{line}. Received: {problem['input']!r}"
 
 
-def _keys(table):
+def _keys(table: type[pydantic.BaseModel]) -> list[str]:
     return [field.alias or name for name, field in table.model_fields.items()]

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import ConvLSTMCell, SlowRNN
 from keras_actrec.zoo import _parts
@@ -18,18 +19,18 @@ from keras_actrec.zoo.conv_attention import answer, attended
     paper="Yan et al., arXiv 1705.03146",
 )
 def cham(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    filters=512,
-    step_every=2,
-    dropout=0.7,
-    masked=False,
-    return_sequences=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    filters: int = 512,
+    step_every: int = 2,
+    dropout: float = 0.7,
+    masked: bool = False,
+    return_sequences: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build CHAM: Conv-Attention under a second convolutional LSTM that runs at a coarser time scale.
 
     Feature maps -> `ConvAttentionCell` -> `ConvLSTMCell`, which steps at the first frame and then at every

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import AttentiveRNN, ConvAttentionCell, _initializers
 from keras_actrec.zoo import _parts
@@ -17,17 +18,17 @@ from keras_actrec.zoo._registry import register
     paper="Yan et al., arXiv 1705.03146",
 )
 def conv_attention(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    filters=512,
-    dropout=0.7,
-    masked=False,
-    return_sequences=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    filters: int = 512,
+    dropout: float = 0.7,
+    masked: bool = False,
+    return_sequences: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build Conv-Attention, HM-AN's convolutional comparison.
 
     Feature maps -> `ConvAttentionCell` -> fully connected 1024, tanh -> classes, at every step. The first

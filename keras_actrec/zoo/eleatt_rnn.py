@@ -1,9 +1,11 @@
 """Recurrent networks with element-wise attention gates."""
 
 import functools
+from collections.abc import Sequence
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import AttentiveRNN, EleAttCell
 from keras_actrec.zoo import _parts
@@ -24,21 +26,21 @@ CELLS = {
     paper="Zhang et al., arXiv 1807.04445",
 )
 def eleatt_rnn(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    motion=False,
-    cell="gru",
-    units=100,
-    num_layers=3,
-    attention_layers=None,
-    attention_activation="sigmoid",
-    dropout=0.5,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    motion: bool = False,
+    cell: str = "gru",
+    units: int = 100,
+    num_layers: int = 3,
+    attention_layers: Sequence[int] | None = None,
+    attention_activation: str = "sigmoid",
+    dropout: float = 0.5,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build EleAtt-RNN: stacked recurrent layers that weigh every element of their input.
 
     Skeletons or features -> `num_layers` recurrent layers, each behind an `EleAttCell` gate and before
@@ -89,22 +91,22 @@ def eleatt_rnn(
 
 
 def recurrent_classifier(
-    name,
-    num_classes,
+    name: str,
+    num_classes: int,
     *,
-    input_shape,
-    backbone,
-    motion,
-    cell,
-    units,
-    num_layers,
-    attention_layers,
-    attention_activation,
-    dropout,
-    masked,
-    classifier_activation,
-    weights,
-):
+    input_shape: Shape | None,
+    backbone: str | keras.Model | None,
+    motion: bool,
+    cell: str,
+    units: int,
+    num_layers: int,
+    attention_layers: Sequence[int] | None,
+    attention_activation: str,
+    dropout: float,
+    masked: bool,
+    classifier_activation: str | None,
+    weights: PathLike | None,
+) -> keras.Model:
     """Build `eleatt_rnn`, or `stacked_rnn`, whose `attention_layers` are none."""
     num_classes = _parts.check_num_classes(num_classes)
     if cell not in CELLS:

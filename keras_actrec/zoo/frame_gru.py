@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
@@ -9,17 +10,17 @@ from keras_actrec.zoo._registry import register
 
 @register("frame_gru", input="features", consensus="last", paper="Iqbal, master thesis, Bonn 2017")
 def frame_gru(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    motion=False,
-    normalize=True,
-    units=128,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    motion: bool = False,
+    normalize: bool = True,
+    units: int = 128,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build the recurrent baseline: pooled features of the frames -> GRU -> a linear classifier.
 
     The classifier reads the state after the last frame. The features of the thesis' blocks 2, 3 and 4 are

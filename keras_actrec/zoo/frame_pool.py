@@ -2,21 +2,22 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
 @register("frame_pool", input="features", consensus="features", paper="Iqbal, master thesis, Bonn 2017")
 def frame_pool(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    normalize=True,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    normalize: bool = True,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build the frame average: the mean feature of all frames -> a linear classifier.
 
     It cannot see the order of the frames, which makes it the control for every temporal model. The features

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.layers import GateShift
 from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
@@ -9,17 +10,17 @@ from keras_actrec.zoo._registry import register
 
 @register("gsm", input="clip", consensus="logits", paper="Sudhakaran et al., arXiv 1912.00381")
 def gsm(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone="bn_inception",
-    shuffle=True,
-    width=1.0,
-    dropout=0.5,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str = "bn_inception",
+    shuffle: bool = True,
+    width: float = 1.0,
+    dropout: float = 0.5,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build GSM: `tsn` with ten gate-shift modules, each behind a convolution and before its normalization.
 
     Args:

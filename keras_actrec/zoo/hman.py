@@ -1,7 +1,10 @@
 """HM-AN: hierarchical multi-scale attention networks."""
 
+from collections.abc import Sequence
+
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import (
     AttentionCell,
@@ -27,25 +30,25 @@ ATTENTIONS = ("gumbel_adaptive", "gumbel_constant", "soft", "reinforce")
     paper="Yan et al., arXiv 1708.07590",
 )
 def hman(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    attention="gumbel_adaptive",
-    content=False,
-    motion=False,
-    temperature=0.3,
-    attention_temperature=None,
-    reinforce_weight=1.0,
-    units=2048,
-    num_layers=3,
-    boundary="units",
-    dropout=0.5,
-    masked=False,
-    return_sequences=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    attention: str = "gumbel_adaptive",
+    content: bool = False,
+    motion: bool = False,
+    temperature: float = 0.3,
+    attention_temperature: float | None = None,
+    reinforce_weight: float = 1.0,
+    units: int | Sequence[int] = 2048,
+    num_layers: int = 3,
+    boundary: str = "units",
+    dropout: float = 0.5,
+    masked: bool = False,
+    return_sequences: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build HM-AN: attention over locations in front of a hierarchical multi-scale RNN.
 
     Feature maps -> attention -> `HMRNNCell` of 3 layers -> their outputs side by side -> fully connected

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.layers import AttentionCell, AttentiveRNN, SoftAttention
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
@@ -16,20 +17,20 @@ from keras_actrec.zoo._registry import register
     paper="Sharma et al., arXiv 1511.04119",
 )
 def lstm_attention(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    content=False,
-    motion=False,
-    units=512,
-    num_layers=1,
-    dropout=0.5,
-    masked=False,
-    return_sequences=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    content: bool = False,
+    motion: bool = False,
+    units: int = 512,
+    num_layers: int = 1,
+    dropout: float = 0.5,
+    masked: bool = False,
+    return_sequences: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build the soft attention LSTM of Sharma et al.
 
     Feature maps -> soft attention, asked by the first layer's h -> `num_layers` LSTM layers -> fully

@@ -1,7 +1,10 @@
 """SA-GSM: gate-shift networks with self-attention."""
 
+from collections.abc import Sequence
+
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, SelfAttention2D
 from keras_actrec.zoo import _parts, _segments
@@ -10,18 +13,18 @@ from keras_actrec.zoo._registry import register
 
 @register("sa_gsm", input="clip", consensus="logits", paper="Cappuccio and Paliotta, SA-GSM")
 def sa_gsm(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone="bn_inception",
-    shuffle=True,
-    attention_layers=None,
-    width=1.0,
-    dropout=0.5,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str = "bn_inception",
+    shuffle: bool = True,
+    attention_layers: Sequence[int] | None = None,
+    width: float = 1.0,
+    dropout: float = 0.5,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build SA-GSM: `gsm` with self-attention over the places of each frame behind every gate-shift module.
 
     Args:

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -14,16 +15,16 @@ from keras_actrec.zoo._registry import register
     paper="Yan et al., arXiv 1708.07590",
 )
 def softmax_regression(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    motion=False,
-    masked=False,
-    return_sequences=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    motion: bool = False,
+    masked: bool = False,
+    return_sequences: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build softmax regression: each frame's mean feature -> classes; the mean over the frames.
 
     Args:

@@ -1,24 +1,27 @@
 """Stacked recurrent layers."""
 
+import keras
+
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.zoo._registry import register
 from keras_actrec.zoo.eleatt_rnn import recurrent_classifier
 
 
 @register("stacked_rnn", input="sequence", consensus="logits", paper="Zhang et al., arXiv 1807.04445")
 def stacked_rnn(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone=None,
-    motion=False,
-    cell="gru",
-    units=100,
-    num_layers=3,
-    dropout=0.5,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str | keras.Model | None = None,
+    motion: bool = False,
+    cell: str = "gru",
+    units: int = 100,
+    num_layers: int = 3,
+    dropout: float = 0.5,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build stacked recurrent layers, EleAttG's baseline: `eleatt_rnn` without the gates.
 
     Skeletons or features -> `num_layers` recurrent layers, each before dropout -> classes at every step.

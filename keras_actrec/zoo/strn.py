@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.backbones import resnet50
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FoldTime, LastStep, TemporalSkip, UnfoldTime
@@ -21,18 +22,18 @@ PLACEMENTS = {
 
 @register("strn", input="clip", consensus="last", paper="Iqbal, master thesis, Bonn 2017; arXiv 1706.08807")
 def strn(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    placement="conv5_block3",
-    connection="identity",
-    temporal_context=2,
-    special3=False,
-    width=1.0,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    placement: str = "conv5_block3",
+    connection: str = "identity",
+    temporal_context: int = 2,
+    special3: bool = False,
+    width: float = 1.0,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build STRN: ResNet-50 whose last blocks also see the frame before.
 
     A block with a connection computes `y_t = relu(F(x_t) + shortcut(x_t) + R(x_{t-1}))`; see `TemporalSkip`.

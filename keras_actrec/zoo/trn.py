@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameRelations
 from keras_actrec.zoo import _parts, _segments
@@ -10,16 +11,16 @@ from keras_actrec.zoo._registry import register
 
 @register("trn", input="clip", consensus="logits", paper="Zhou et al., arXiv 1711.08496")
 def trn(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone="bn_inception",
-    width=1.0,
-    units=256,
-    dropout=0.8,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str = "bn_inception",
+    width: float = 1.0,
+    units: int = 256,
+    dropout: float = 0.8,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build the multi-scale TRN: relations among 2, 3, ..., T frames of the clip in their order.
 
     Frame features -> dropout -> linear, `units` -> `FrameRelations`.

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.layers import TemporalShift
 from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
@@ -9,17 +10,17 @@ from keras_actrec.zoo._registry import register
 
 @register("tsm", input="clip", consensus="logits", paper="Lin et al., arXiv 1811.08383")
 def tsm(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone="resnet50_v1_5",
-    fold=8,
-    width=1.0,
-    dropout=0.5,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str = "resnet50_v1_5",
+    fold: int = 8,
+    width: float = 1.0,
+    dropout: float = 0.5,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build TSM: `tsn` with some channels shifted by one frame, forward or backward, inside the network.
 
     In the ResNet the input of the first convolution of every residual block is shifted; in the Inception

@@ -2,22 +2,23 @@
 
 import keras
 
+from keras_actrec._types import PathLike, Shape
 from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
 @register("tsn", input="clip", consensus="logits", paper="Wang et al., arXiv 1608.00859")
 def tsn(
-    num_classes,
+    num_classes: int,
     *,
-    input_shape=None,
-    backbone="bn_inception",
-    width=1.0,
-    dropout=0.8,
-    masked=False,
-    classifier_activation="softmax",
-    weights=None,
-):
+    input_shape: Shape | None = None,
+    backbone: str = "bn_inception",
+    width: float = 1.0,
+    dropout: float = 0.8,
+    masked: bool = False,
+    classifier_activation: str | None = "softmax",
+    weights: PathLike | None = None,
+) -> keras.Model:
     """Build TSN: each frame's logits, averaged over the clip.
 
     It cannot see the order of the frames, which makes it the control for `tsm`, `gsm` and `sa_gsm`: they

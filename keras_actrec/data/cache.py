@@ -249,7 +249,7 @@ def fill(
         _write(file, array, seconds, prepared, record.path)
         entry = _read(file)
         if entry is None:
-            raise UserError(f"{file}: it was removed or changed when it had been written; run again")
+            raise UserError(f"{file}: it was removed or changed as soon as it was written; run again")
         return entry
 
     with ThreadPoolExecutor(workers) as pool:

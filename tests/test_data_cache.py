@@ -20,6 +20,7 @@ from keras_actrec.data import (
     VideoError,
     ViewDataset,
     audit_videos,
+    cache,
     cache_frames,
     index_videos,
     iter_frames,
@@ -413,6 +414,17 @@ def test_a_video_that_changes_while_it_is_read_is_not_stored(indexed, tmp_path, 
     with pytest.raises(VideoError, match="0.avi: it changed while it was read; index it again"):
         cache_frames(indexed[:1], PLAIN, tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.npy"))
+
+
+def test_an_entry_that_is_removed_once_it_is_written_is_named(indexed, tmp_path, monkeypatch):
+    def write_and_remove(file, *rest):
+        write(file, *rest)
+        file.unlink()
+
+    write = cache._write
+    monkeypatch.setattr(cache, "_write", write_and_remove)
+    with pytest.raises(UserError, match=r"\.npy: it was removed or changed .*; run again"):
+        cache_frames(indexed, PLAIN, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["frame_step", "workers"])

@@ -19,8 +19,8 @@ class ConvUnits:
     Args:
         names: patterns of the names of convolution, normalization and ReLU, such as `"{}_bn"`.
         width: factor of every number of filters, which stays a multiple of 8.
-        before, after: dicts from a convolution's name to a function `tensor -> tensor` of its input or of its
-            output, which is then normalized.
+        before: by a convolution's name, a function of its input.
+        after: by a convolution's name, a function of its output, which is then normalized.
     """
 
     def __init__(

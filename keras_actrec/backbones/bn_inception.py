@@ -82,8 +82,8 @@ def graph(
     Args:
         frames: tensor `(N, H, W, 3)`, RGB, 0-255.
         width: factor of every number of channels, rounded to multiples of 8.
-        before: dict from the name of a convolution to a function of its input.
-        after: dict from the name of a convolution to a function of its output, which is then normalized.
+        before: by the name of a convolution, a function of its input.
+        after: by the name of a convolution, a function of its output, which is then normalized.
 
     Returns:
         The map of `inception_5b_output`, `(N, H / 32, W / 32, 1024 * width)`.

@@ -46,10 +46,10 @@ def graph(
         frames: symbolic `(N, H, W, 3)`, RGB, 0-255; H and W may be unknown.
         version: see above.
         width: factor of every number of channels, rounded to a multiple of 8.
-        before: dict from the name of a convolution to a function of its input.
-        after: dict from the name of a convolution to a function of its output.
-        skips: dict from the name of a block, such as `"conv5_block3"`, to a function of the block's input
-            that returns a list of tensors, which the block adds to its sum before its ReLU.
+        before: by the name of a convolution, a function of its input.
+        after: by the name of a convolution, a function of its output.
+        skips: by the name of a block, such as `"conv5_block3"`, a function from the block's input to the
+            tensors that the block adds to its sum before its ReLU.
 
     Returns:
         The feature map `(N, ceil(H / 32), ceil(W / 32), 2048)`.
@@ -144,7 +144,7 @@ def load_applications(model: keras.Model, weights: PathLike) -> None:
     ImageNet, is left out.
 
     Args:
-        model: a `keras.Model` around `graph(version="v1")`.
+        model: a model around `graph(version="v1")`.
         weights: `"imagenet"`, which Keras downloads, or the path of a file: a `.weights.h5`, or a `.h5` of
             Keras 2, with or without the classifier.
 

@@ -122,7 +122,7 @@ def load_torch(model: keras.Model, path: PathLike, *, complete: bool = False) ->
     leading axes of length one dropped, as the oldest files need it.
 
     Args:
-        model: a `keras.Model`; layers inside other models are not looked for.
+        model: its own layers are filled; layers inside other models are not looked for.
         path: the file, see `read_torch`.
         complete: whether to refuse a file that has nothing for a weight of the model.
 

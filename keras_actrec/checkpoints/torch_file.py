@@ -149,7 +149,7 @@ class _Tensor(_Sealed):
         self.strides = tuple(strides)
 
 
-class _OrderedDict(dict):
+class _OrderedDict(dict[Any, Any]):
     """What `collections.OrderedDict` is resolved to: torch hangs `_metadata` on it, which is dropped."""
 
     __slots__ = ()

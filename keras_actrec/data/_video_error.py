@@ -10,7 +10,7 @@ class VideoError(UserError):
     """A video that cannot be used.
 
     Attributes:
-        path: path of the file.
+        path: the file.
         status: `unreadable` (cannot be opened), `empty` (opens, but no frame decodes) or `truncated` (fewer
             than 9 in 10 of the frames that its header claims decode).
         reason: what is wrong and what to do, without the path.

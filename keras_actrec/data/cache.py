@@ -38,11 +38,11 @@ class CachedVideo:
     """What a cache holds of one video: an array with one step for every frame that was kept.
 
     Attributes:
-        file: path of the `.npy` file.
+        file: the `.npy` file.
         shape: shape of its array, `(steps, ...)`.
         dtype: `"uint8"` or `"float16"`.
         prepared: what was done to decoded frames, `ClipTransform.preparation`; empty for features.
-        source: path of the video, as the manifest had it.
+        source: the video's path, as the manifest had it.
         seconds: float64 `(steps,)`, time of each step from the first frame of the video file on, to the
             microsecond; `None` where that is not known.
     """
@@ -128,19 +128,19 @@ def cache_frames(
     the content of its video and by everything its bytes depend on, see `extract_features`.
 
     Args:
-        indexed: pairs `(Record, VideoInfo)` from `index_videos`.
-        transform: a `ClipTransform`; its `prepare` is applied. `shrink` keeps the entries of `multiscale` and
+        indexed: from `index_videos`.
+        transform: its `prepare` is applied. `shrink` keeps the entries of `multiscale` and
             `resized`, which are cut from the frames as they are, small.
         out: folder to write into; made if missing.
         frame_step: every `frame_step`-th frame is stored, from the first on, see `Sampling`.
-        audit: an `Audit`, whose hashes are taken for files that have not changed since.
+        audit: its hashes are taken for files that have not changed since.
         workers: number of threads. Each holds the prepared frames of one video.
         index: name of the list, a CSV file next to the entries; `None` writes none.
         progress: called as `progress(done, total)` at the start, with what exists already, and after
             videos.
 
     Returns:
-        list of pairs `(Record, CachedVideo)` in the order of `indexed`, for `ClipDataset` and `ViewDataset`.
+        In the order of `indexed`, items for `ClipDataset` and `ViewDataset`.
 
     Raises:
         UserError: an argument out of range.
@@ -177,11 +177,11 @@ def shard(records: Iterable[Record], part: str) -> list[Record]:
     before `index_videos`, so that a machine reads only its own videos.
 
     Args:
-        records: `Record`s.
+        records: the whole set.
         part: `"2/8"` is the second of eight parts.
 
     Returns:
-        list of `Record`s in the order of `records`.
+        The part's records in the order of `records`.
 
     Raises:
         UserError: `part` is not of this form.
@@ -214,7 +214,7 @@ def fill(
     """Makes the entries that are missing and lists all of them.
 
     Args:
-        indexed: pairs `(Record, VideoInfo)`.
+        indexed: from `index_videos`.
         make: called as `make(record, info)`; gives the array of one video and the seconds of its steps.
         out: the cache's folder.
         name: how the name of the entries' folder begins.
@@ -227,7 +227,7 @@ def fill(
         in_threads: whether `make` may be called from threads.
 
     Returns:
-        list of pairs `(Record, CachedVideo)` in the order of `indexed`.
+        The records and their entries, in the order of `indexed`.
     """
     if workers < 1:
         raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
@@ -249,7 +249,7 @@ def fill(
         _write(file, array, seconds, prepared, record.path)
         entry = _read(file)
         if entry is None:
-            raise UserError(f"{file}: it was removed or changed when it had been written; run again")
+            raise UserError(f"{file}: it was removed or changed as soon as it was written; run again")
         return entry
 
     with ThreadPoolExecutor(workers) as pool:

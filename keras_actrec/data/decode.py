@@ -49,13 +49,13 @@ def probe(path: PathLike, *, decoder: str = "opencv") -> VideoInfo:
     vary).
 
     Args:
-        path: path of a video file, or of a folder of frames: images (`.jpg`, `.jpeg`, `.png`) whose names end
+        path: a video file, or of a folder of frames: images (`.jpg`, `.jpeg`, `.png`) whose names end
             with a number. They are in the order of the numbers, which may begin anywhere and have gaps;
             other files are passed over.
         decoder: `"opencv"` or `"pyav"` (extra `pyav`); for files, images are always read by OpenCV.
 
     Returns:
-        A `VideoInfo`.
+        What the file holds.
 
     Raises:
         VideoError: see its `status`.
@@ -90,7 +90,7 @@ def read_frames(
     all are resized to `size`.
 
     Args:
-        path: path of a video file or of a folder of frames, see `probe`.
+        path: a video file or of a folder of frames, see `probe`.
         indices: which frames, 0-based and from `start` on, in any order and with repeats; `None` is all.
         start: first frame of the sequence that is read; `None` is the first of the file.
         stop: frame after the last of the sequence; `None` is the end of the file.
@@ -142,7 +142,7 @@ def iter_frames(
     """Decodes a video frame by frame, so that a long one does not have to fit into memory.
 
     Args:
-        path: path of a video file or of a folder of frames, see `probe`.
+        path: a video file or of a folder of frames, see `probe`.
         stride: every `stride`-th frame is given, from the first on.
         start: first frame of the sequence that is read; `None` is the first of the file.
         stop: frame after the last of the sequence; `None` is the end of the file.
@@ -206,17 +206,17 @@ def index_videos(
     file is read once.
 
     Args:
-        records: `Record`s.
+        records: of a manifest.
         on_error: `"raise"` stops at the first file, in the order of `records`, that cannot be used; `"skip"`
             leaves such files out and tells which they are.
         max_skipped: largest share of the records that `"skip"` may leave out.
         workers: number of threads.
-        audit: an `Audit`, whose word is taken for files that have not changed since.
+        audit: its word is taken for files that have not changed since.
         progress: called as `progress(done, total)` after every record.
 
     Returns:
-        Two lists: pairs `(Record, VideoInfo)` of the good files in the order of `records`, and the
-        `VideoError`s of the bad ones. Together they are as many as `records`.
+        The good files in the order of `records`, and the errors of the bad ones. Together they are as many as
+        `records`.
 
     Raises:
         VideoError: with `on_error="raise"`, the first bad file.

@@ -48,21 +48,21 @@ def extract_features(
     the same bytes. Several processes may write into the same folder.
 
     Args:
-        indexed: pairs `(Record, VideoInfo)` from `index_videos`.
-        backbone: `keras.Model` that maps frames `(B, H, W, 3)`, RGB, 0-255, to `(B, K, K, D)` or `(B, D)`.
-        transform: a `ClipTransform`; nothing is drawn, so a random crop is a centered one.
+        indexed: from `index_videos`.
+        backbone: maps frames `(B, H, W, 3)`, RGB, 0-255, to `(B, K, K, D)` or `(B, D)`.
+        transform: how frames are prepared; nothing is drawn, so a random crop is a centered one.
         out: folder to write into; made if missing.
         stride: every `stride`-th frame is used, from the first on.
         batch_size: frames a batch. Of features that exist it changes nothing; those that are computed
             may differ by rounding.
-        audit: an `Audit`, whose hashes are taken for files that have not changed since.
+        audit: its hashes are taken for files that have not changed since.
         workers: number of threads that hash videos.
         index: name of the list; `None` writes none.
         progress: called as `progress(done, total)` at the start, with what exists already, and after every
             video.
 
     Returns:
-        list of pairs `(Record, CachedVideo)` in the order of `indexed`, for `FeatureDataset`.
+        In the order of `indexed`, items for `FeatureDataset`.
 
     Raises:
         UserError: an argument out of range, or features that do not fit into float16.

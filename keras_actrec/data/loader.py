@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import keras
 import numpy as np
@@ -192,6 +192,18 @@ def _checked_buckets(buckets: Iterable[int]) -> list[int]:
     return buckets
 
 
+class DatasetOptions(TypedDict, total=False):
+    """Arguments that datasets share; `ClipDataset` describes them."""
+
+    batch_size: int
+    seed: int
+    training: bool
+    masked: bool
+    buckets: Iterable[int] | None
+    workers: int
+    processes: bool
+
+
 class ClipDataset(_Dataset):
     """Clips decoded from video files, batch by batch.
 
@@ -217,9 +229,9 @@ class ClipDataset(_Dataset):
     `keras_actrec`) and kept as the attribute `failure`; see `raising_failures`.
 
     Args:
-        items: pairs `(Record, VideoInfo)` from `index_videos` or `(Record, CachedVideo)` from `cache_frames`.
-        sampling: a `Sampling`; of cached videos, in steps of the cache (`Sampling.of_kept`).
-        transform: a `ClipTransform`.
+        items: from `index_videos` or `cache_frames`.
+        sampling: which frames; of cached videos, in steps of the cache (`Sampling.of_kept`).
+        transform: how they are sized and changed.
         batch_size: clips a batch.
         seed: seed of everything drawn, at least 0.
         training: whether to shuffle and draw; else order and clips are always the same.
@@ -240,7 +252,7 @@ class ClipDataset(_Dataset):
         items: Iterable[tuple[Record, VideoInfo | CachedVideo]],
         sampling: Sampling,
         transform: ClipTransform,
-        **options: Any,
+        **options: Unpack[DatasetOptions],
     ) -> None:
         super().__init__(items, Clips(sampling, transform), **options)
 
@@ -252,9 +264,9 @@ class ViewDataset(_Dataset):
     `sampling.clips`, and of each all of `transform.crops`; `y` repeats the video's label. Nothing is drawn.
 
     Args:
-        items: pairs `(Record, VideoInfo)` from `index_videos` or `(Record, CachedVideo)` from `cache_frames`.
-        sampling: a `Sampling`; of cached videos, in steps of the cache (`Sampling.of_kept`).
-        transform: a `ClipTransform`.
+        items: from `index_videos` or `cache_frames`.
+        sampling: which frames; of cached videos, in steps of the cache (`Sampling.of_kept`).
+        transform: how they are sized.
         masked: whether to add the mask.
         workers: number of threads that decode ahead; 0 decodes when asked.
         processes: whether the workers are processes, see `ClipDataset`.
@@ -285,8 +297,8 @@ class FeatureDataset(_Dataset):
     when `masked`; Keras turns it into what the model's input is. Only the steps that a clip needs are read.
 
     Args:
-        items: pairs `(Record, CachedVideo)` from `extract_features`.
-        sampling: a `Sampling`, in steps of the features.
+        items: from `extract_features`.
+        sampling: which steps of the features.
         batch_size: clips a batch.
         seed: seed of everything drawn, at least 0.
         training: whether to shuffle and draw; else order and clips are always the same.
@@ -300,7 +312,10 @@ class FeatureDataset(_Dataset):
     """
 
     def __init__(
-        self, items: Iterable[tuple[Record, CachedVideo]], sampling: Sampling, **options: Any
+        self,
+        items: Iterable[tuple[Record, CachedVideo]],
+        sampling: Sampling,
+        **options: Unpack[DatasetOptions],
     ) -> None:
         super().__init__(items, Features(sampling), **options)
 
@@ -315,7 +330,7 @@ class SkeletonDataset(_Dataset):
     Args:
         items: pairs of a `Record` and its joints, `(N, bodies, joints, 3)`, from `index_skeletons`, or a
             function that gives them when it is called with the record.
-        transform: a `SkeletonTransform`.
+        transform: how joints are moved and sequences get one length.
         batch_size: sequences a batch.
         seed: seed of everything drawn, at least 0.
         training: whether to shuffle and draw; else order and sequences are always the same.
@@ -333,7 +348,7 @@ class SkeletonDataset(_Dataset):
         self,
         items: Iterable[tuple[Record, np.ndarray | Callable[[Record], np.ndarray]]],
         transform: SkeletonTransform,
-        **options: Any,
+        **options: Unpack[DatasetOptions],
     ) -> None:
         super().__init__(items, Skeletons(transform), **options)
 
@@ -345,7 +360,7 @@ class FollowEpoch(keras.callbacks.Callback):
     `initial_epoch`. With this callback the n-th epoch draws the same clips in every run.
 
     Args:
-        dataset: a `ClipDataset`, `FeatureDataset` or `SkeletonDataset`.
+        dataset: that `fit` is given.
     """
 
     def __init__(self, dataset: _Dataset) -> None:

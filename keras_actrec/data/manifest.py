@@ -48,12 +48,12 @@ class Manifest:
     """The labeled videos of a set.
 
     Attributes:
-        records: tuple of `Record`, in the order of the CSV file or sorted by path.
-        class_names: tuple of class names, sorted or in the order of the set's own class file; a label is an
+        records: in the order of the CSV file or sorted by path.
+        class_names: sorted or in the order of the set's own class file; a label is an
             index in it.
         root: folder that the paths are relative to.
-        official: dict of split (empty for a set without splits) to the number of records that the set should
-            have in it; empty where that is not known. Compare with `found`.
+        official: number of records that the set should have, by split (an empty name for a set without
+            splits); empty where that is not known. Compare with `found`.
         dataset: name of the reader that made it, see `list_datasets`, or empty.
     """
 
@@ -65,7 +65,7 @@ class Manifest:
 
     @property
     def found(self) -> dict[str, int]:
-        """Dict of split (empty for a set without splits) to the number of records found."""
+        """Number of records found, by split (an empty name for a set without splits)."""
         return dict(Counter(record.split for record in self.records))
 
     @property
@@ -99,12 +99,12 @@ def read_manifest(
     platform.
 
     Args:
-        data: path of a CSV file or a folder.
+        data: a CSV file or a folder.
         manifest: name of the CSV file inside the folder `data`.
         suffixes: what the names of files end with that are taken from a folder without a CSV file.
 
     Returns:
-        A `Manifest`.
+        The labeled videos of the set.
 
     Raises:
         UserError: no such file or folder, a row is incomplete, a listed file is missing, a path is listed

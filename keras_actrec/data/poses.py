@@ -28,7 +28,7 @@ class Pose:
         joints: float32 array `(T, bodies, joints, 2 or 3)`, in meters or pixels as the estimator has them.
         scores: float32 array `(T, bodies, joints)`, the estimator's confidence, or `None`.
         fps: frames a second, or `None`.
-        names: tuple of the joints' names, or `None`.
+        names: the joints' names, or `None`.
     """
 
     joints: np.ndarray
@@ -41,10 +41,10 @@ def read_pose(path: PathLike) -> Pose:
     """Reads the joints of a sequence from a `.npz` or `.json` file, see `Pose`.
 
     Args:
-        path: path of the file.
+        path: the file.
 
     Returns:
-        A `Pose`.
+        The joints, and what else the file holds.
 
     Raises:
         VideoError: not such a file, a pickled object in it, or shapes that do not fit together.
@@ -82,7 +82,7 @@ def write_pose(
     """Writes the joints of a sequence to a `.npz` or `.json` file, see `Pose`.
 
     Args:
-        path: path of the file; its suffix says which.
+        path: the file; its suffix says which.
         joints: array `(T, bodies, joints, 2 or 3)`.
         scores: array `(T, bodies, joints)`, or `None`.
         fps: frames a second, or `None`.

@@ -120,7 +120,7 @@ class Sampling:
 
         Args:
             num_frames: number of frames of the video.
-            rng: `np.random.Generator` for training; `None` picks the same frames every time.
+            rng: for training; `None` picks the same frames every time.
 
         Returns:
             int64 array `(frames,)`, 0-based, which falls with `short="loop"` only, and bool array

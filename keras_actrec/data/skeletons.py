@@ -94,7 +94,7 @@ class SkeletonTransform:
 
         Args:
             joints: float array `(N, bodies, joints, 3)`, N at least 1.
-            rng: `np.random.Generator` for training; `None` gives the same result every time.
+            rng: for training; `None` gives the same result every time.
 
         Returns:
             float32 array `(frames, D)` with D = bodies x joints x 3, or x 6 with `velocity`, and bool array

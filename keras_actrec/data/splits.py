@@ -25,14 +25,14 @@ def split_manifest(
     the train part in the same way, unless the manifest's splits name one. The draw depends on `seed` alone.
 
     Args:
-        manifest: a `Manifest`.
+        manifest: the set.
         test_fold: name or number of the fold to test on, for manifests with folds.
         test_fraction: share to draw for testing, between 0 and 1.
         validation_fraction: share of the train part to draw for validation; 0 draws none.
         seed: seed of the draw.
 
     Returns:
-        dict of `train`, `validation`, `test` to tuples of `Record` in the manifest's order.
+        The records of `train`, `validation` and `test`, in the manifest's order.
 
     Raises:
         UserError: an unknown fold, a share out of range, a class that is missing from the train part, an

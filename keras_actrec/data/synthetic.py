@@ -123,7 +123,7 @@ def write_synthetic(
         progress: called as `progress(done, total)` after every clip.
 
     Returns:
-        `Path` of the manifest.
+        The manifest.
 
     Raises:
         UserError: an argument out of range, or this OpenCV cannot write mp4 files.

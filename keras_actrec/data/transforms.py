@@ -176,7 +176,7 @@ class ClipTransform:
 
         Args:
             frames: uint8 array `(T, H, W, 3)`.
-            rng: `np.random.Generator` for training; `None` gives the same result every time.
+            rng: for training; `None` gives the same result every time.
 
         Returns:
             uint8 array `(T, size, size, 3)`.

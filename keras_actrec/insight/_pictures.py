@@ -70,7 +70,7 @@ def clip_blocks(explanation: "Explanation") -> list[tuple[Picture, Picture]]:
     """Draws the steps of a clip that count, cut into blocks of at most `_STEPS`.
 
     Returns:
-        list of pairs of `Picture`: frames with attention, and the charts below them on the same time axis.
+        Frames with attention, and the charts below them on the same time axis.
     """
     mask = explanation.mask
     steps = _Steps(

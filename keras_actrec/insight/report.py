@@ -42,7 +42,7 @@ def write_report(
         explanations: what `explain` returned, one for each clip.
 
     Returns:
-        `Path` of the page.
+        The page.
 
     Raises:
         UserError: there is nothing to report, or matplotlib or jinja2 is missing.

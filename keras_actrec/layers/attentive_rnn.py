@@ -27,12 +27,12 @@ class AttentiveRNN(keras.layers.RNN):
         return_trace: whether to return a dict instead of the output: `output`, and what the cell has of
             `boundaries (B, T, L)`, `attention (B, T, N)`, `temperature (B, T, 1)`, `gates (B, T, D)`,
             `log_prob (B, T, 1)`. Masked steps are 0 in all but `output`.
-        seed: integer for the noise; None draws one.
+        seed: of the noise; None draws one.
         **kwargs: as `keras.layers.RNN` (`go_backwards`, `stateful`, `unroll`, `zero_output_for_mask`).
 
     Call arguments:
         sequences: `(B, T, ...)`.
-        initial_state: list of states, default the cell's.
+        initial_state: default the cell's.
         mask: bool `(B, T)`, False where a step is padding.
         training: whether to draw noise.
 

@@ -31,7 +31,7 @@ class EleAttCell(keras.layers.Layer):
 
     Call arguments:
         inputs: `(B, D)`.
-        states: list of the cell's states.
+        states: the cell's.
         training: handed to the cell.
 
     Returns:

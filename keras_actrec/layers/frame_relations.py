@@ -30,7 +30,7 @@ class FrameRelations(keras.layers.Layer):
         num_classes: C.
         units: width of the hidden layer.
         num_subsets: subsets at each scale.
-        seed: integer for the draw; None draws one.
+        seed: of the draw; None draws one.
 
     Call arguments:
         features: `(B, T, D)`, T from 2 to 16.

@@ -17,7 +17,7 @@ class FrameWise(keras.layers.Layer):
     `FrameWise(network, trainable=False)`, which freezes `network` itself.
 
     Args:
-        network: a `keras.Model` or layer from one frame to one output.
+        network: a model or layer from one frame to one output.
 
     Call arguments:
         clips: `(B, T, ...)`; B and T may be unknown.

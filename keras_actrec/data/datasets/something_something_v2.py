@@ -1,11 +1,13 @@
 """Something-Something version 2: hands and objects, as WebM files."""
 
+from pathlib import Path
+
 from keras_actrec.data.datasets._common import finish, index, look_for, read_json, relative
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 
-def something_something_v2(root):
+def something_something_v2(root: str | Path) -> Manifest:
     """Something-Something v2: 168,913 clips for training and 24,777 for validation, 174 classes.
 
     Looks for `something-something-v2-labels.json`, `-train.json` and `-validation.json`, or `labels.json`,

@@ -1,9 +1,11 @@
 """UCF Sports: sports from television."""
 
+from pathlib import Path
+
 import numpy as np
 
 from keras_actrec.data.datasets._common import IMAGE_SUFFIXES, choose, finish, look_for, relative, walk
-from keras_actrec.data.manifest import VIDEO_SUFFIXES, Record
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record
 from keras_actrec.errors import UserError
 
 # Class name: the release's folders of it and how many sequences each has.
@@ -23,10 +25,11 @@ _OFFICIAL = {
     "hm_an": {"train": 112, "test": 38},
     "lan": {"train": 103, "test": 47},
     "leave_one_out": {"": 150},
+    "all": {"": 150},
 }
 
 
-def ucf_sports(root, *, split="hm_an", seed=0):
+def ucf_sports(root: str | Path, *, split: str = "hm_an", seed: int = 0) -> Manifest:
     """UCF Sports: 150 sequences of 10 actions.
 
     Looks for the folders of the release, `Diving-Side/001` to `Walk-Front/022`, in `root` or up to two
@@ -36,8 +39,9 @@ def ucf_sports(root, *, split="hm_an", seed=0):
 
     The splits are `"hm_an"`: 75 % of every class for training, drawn with `seed`, as HM-AN describes (its
     own draw is not known), 112 and 38 sequences; `"lan"`: the usual fixed split of Lan et al. (ICCV 2011),
-    whose test part is the first third of every class in the order of the folders, 103 and 47; and
-    `"leave_one_out"`: every sequence is a fold, named as its path, to be chosen by `test_fold`.
+    whose test part is the first third of every class in the order of the folders, 103 and 47;
+    `"leave_one_out"`: every sequence is a fold, named as its path, to be chosen by `test_fold`; and `"all"`:
+    all sequences, in no part.
 
     Args:
         root: folder with the class folders.
@@ -68,14 +72,14 @@ def ucf_sports(root, *, split="hm_an", seed=0):
             test = rng.permutation(list(found))[: round(0.25 * len(found))]
         for number, file in found.items():
             path = relative(file, root)
-            if split == "leave_one_out":
-                records.append(Record(file, path, label, fold=path))
+            if split in ("leave_one_out", "all"):
+                records.append(Record(file, path, label, fold=path if split == "leave_one_out" else ""))
             else:
                 records.append(Record(file, path, label, "test" if number in test else "train"))
     return finish("ucf_sports", root, _CLASSES, records, _OFFICIAL[split])
 
 
-def _sequence(folder):
+def _sequence(folder: Path) -> Path | None:
     """The video in a folder, else the folder in it that holds images, else None."""
     images = None
     for place, names in walk(folder):

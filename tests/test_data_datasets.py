@@ -127,7 +127,7 @@ def test_ucf101_knows_the_official_counts_of_its_splits(ucf101, split, train, te
     assert read_dataset("ucf101", ucf101, split=split).official == {"train": train, "test": test}
 
 
-def test_ucf101_lists_may_lie_beside_the_class_folders(tmp_path):
+def test_ucf101_lists_may_lie_next_to_the_class_folders(tmp_path):
     write(tmp_path, "classInd.txt", "1 A", "2 B")
     write(tmp_path, "trainlist01.txt", "A/v_A_g02_c01.avi 1", "B/v_B_g02_c01.avi 2")
     write(tmp_path, "testlist01.txt", "A/v_A_g01_c01.avi")

@@ -73,7 +73,7 @@ def test_the_runs_are_models_that_can_be_loaded(made):
         assert label == result.class_names[result.predicted[0]]
 
 
-def test_the_pairs_are_counted_beside_the_classes(made):
+def test_the_pairs_are_counted_next_to_the_classes(made):
     _, (_, evaluations), _ = made
     pair_of = {kind: pair for pair in SYNTHETIC_PAIRS for kind in pair}
     for result in evaluations:

@@ -72,7 +72,7 @@ class Audit:
     def hash_of(self, record: Record) -> str | None:
         """The SHA-256 of a record's file, or `None` where it is not in the audit or has changed since."""
         entry = self._current(record)
-        return entry and entry["sha256"]
+        return None if entry is None else entry["sha256"]
 
     def _current(self, record: Record) -> dict[str, Any] | None:
         """The entry and the details of a record's file, or `None`."""
@@ -84,8 +84,8 @@ class Audit:
     def write(self, path: str | Path) -> None:
         """Writes the audit as JSON."""
         about = {**asdict(self), "files": list(self.files.values())}
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def audit_videos(
@@ -151,7 +151,7 @@ def audit_videos(
     )
     if out is not None:
         audit.write(out)
-        journal.path.unlink()
+        _journal_of(out).unlink()
     return audit
 
 

@@ -67,10 +67,10 @@ def list_datasets() -> tuple[str, ...]:
 
 
 def read_dataset(name: str, root: str | Path, **options: Any) -> Manifest:
-    """Reads a set in its official layout: which records there are, their labels, splits and groups.
+    """Reads a set in its official layout: its records, their labels, splits and groups.
 
     The docstring of the reader, `keras_actrec.data.datasets.<name>.<name>`, says which files it looks for,
-    which splits there are and how many records they should have.
+    which splits it has and how many records they should have.
 
     Args:
         name: one of `list_datasets()`.
@@ -87,8 +87,8 @@ def read_dataset(name: str, root: str | Path, **options: Any) -> Manifest:
     known = [option for option in inspect.signature(reader).parameters if option != "root"]
     for option, value in options.items():
         if option not in known:
-            there = f"its options are {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{name} has no option `{option}`; {there}. Received: {option}={value!r}")
+            have = f"its options are {', '.join(known)}" if known else "it has none"
+            raise UserError(f"{name} has no option `{option}`; {have}. Received: {option}={value!r}")
     return reader(root, **options)
 
 
@@ -210,8 +210,10 @@ def index_skeletons(
 
 def holds_skeletons(dataset: str | None) -> bool:
     """Whether the files of a set are joints and no videos; `jhmdb` has both, as videos with joints."""
-    reader = _READERS.get(dataset)
-    return reader is not None and reader.joints and not reader.videos
+    if dataset not in _READERS:
+        return False
+    reader = _READERS[dataset]
+    return reader.joints and not reader.videos
 
 
 def _module(argument: str, name: str, names: Collection[str]) -> ModuleType:

@@ -52,7 +52,7 @@ def index(
     root: str | Path, *, suffixes: Collection[str] = VIDEO_SUFFIXES, parents: int = 0
 ) -> dict[str, Path]:
     """Files below `root` by name: the last `parents` folders and the name without suffix."""
-    found = {}
+    found: dict[str, Path] = {}
     for folder, names in walk(root):
         above = folder.parts[len(folder.parts) - parents :]
         for name in names:

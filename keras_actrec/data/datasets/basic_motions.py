@@ -37,9 +37,9 @@ def basic_motions(root: str | Path) -> Manifest:
         raise UserError(str(error)) from error
     records, start = [], 0
     for split in ("train", "test"):
-        for place, label in enumerate(arrays[f"y_{split}"].tolist()):
+        for number, label in enumerate(arrays[f"y_{split}"].tolist()):
             stop = start + arrays[f"X_{split}"].shape[1]
-            path = f"{file.name}#{split}-{place}"
+            path = f"{file.name}#{split}-{number}"
             records.append(Record(file, path, label, split, start=start, stop=stop))
             start = stop
     names = tuple(arrays["class_names"].tolist())

@@ -24,7 +24,7 @@ def diving48(root: str | Path, *, version: str = "v2") -> Manifest:
         version: `"v1"` or `"v2"`.
 
     Returns:
-        A `Manifest`; clips that the lists name and that are not there are left out.
+        A `Manifest`; clips that the lists name and that do not exist are left out.
 
     Raises:
         UserError: another layout, an unknown version, or a clip in train and in test.

@@ -20,7 +20,7 @@ def hmdb51(root: str | Path, *, split: int | str = 1) -> Manifest:
         split: 1, 2 or 3, or `"all"`: all clips, also unused ones, in no part.
 
     Returns:
-        A `Manifest`; clips that the lists name and that are not there are left out (compare `found` and
+        A `Manifest`; clips that the lists name and that do not exist are left out (compare `found` and
         `official`).
 
     Raises:

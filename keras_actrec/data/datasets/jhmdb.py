@@ -10,7 +10,7 @@ from keras_actrec.data.datasets.hmdb51 import class_lists, from_lists
 from keras_actrec.data.manifest import Manifest, Record
 
 # The counts of the parts are from memory of the literature; only their sum, 928, could be checked.
-_OFFICIAL = {1: (660, 268), 2: (658, 270), 3: (663, 265)}
+_OFFICIAL: dict[int | str, tuple[int, int]] = {1: (660, 268), 2: (658, 270), 3: (663, 265)}
 
 
 def jhmdb(root: str | Path, *, split: int | str = 1, modality: str = "video") -> Manifest:
@@ -27,7 +27,7 @@ def jhmdb(root: str | Path, *, split: int | str = 1, modality: str = "video") ->
         modality: `"video"` or `"skeleton"`.
 
     Returns:
-        A `Manifest`; clips that the lists name and that are not there are left out.
+        A `Manifest`; clips that the lists name and that do not exist are left out.
 
     Raises:
         UserError: another layout, an unknown option, or a clip in train and in test.

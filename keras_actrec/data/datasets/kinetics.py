@@ -37,7 +37,7 @@ def kinetics(root: str | Path, *, test_part: str = "val") -> Manifest:
     parts = {"train": "train", "val": "test"}
     if test_part == "test":
         parts = {"train": "train", "val": "validation", "test": "test"}
-    rows = {}
+    rows: dict[tuple[str, int, int, str], str] = {}
     for part, split in parts.items():
         ends = [f"{end}.csv" for end in ({"val": ("val", "validate", "validation")}.get(part, (part,)))]
         table = look_for(

@@ -51,7 +51,7 @@ def northwestern_ucla(root: str | Path, *, split: str = "cross_view", duplicates
     names of the classes.
 
     The splits are `"cross_view"`: views 1 and 2 train, view 3 tests, the official protocol;
-    `"view1_view2"`: view 1 trains, view 2 tests; `"subject"`: all views there are, every subject is a fold
+    `"view1_view2"`: view 1 trains, view 2 tests; `"subject"`: all views, every subject is a fold
     and a group, to be chosen by `test_fold`; `"five_folds"`, ours: the same with subjects 1 and 2 as fold
     0, 3 and 4 as fold 1, and so on; and `"all"`: all views, in no part and no fold, the subject is the group.
     In the first two the same people act in both parts, by design.

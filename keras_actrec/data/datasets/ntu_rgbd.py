@@ -107,8 +107,8 @@ def read_skeleton(record: Record) -> np.ndarray:
         raise VideoError(record.file, "empty", "there is no body in any frame; leave it out")
     ranked = sorted(bodies.values(), key=lambda seen: -np.stack(list(seen.values())).var(axis=0).sum())
     joints = np.zeros((frames, 2, 25, 3), "float32")
-    for place, seen in enumerate(ranked[:2]):
-        joints[list(seen), place] = np.stack(list(seen.values()))
+    for body, seen in enumerate(ranked[:2]):
+        joints[list(seen), body] = np.stack(list(seen.values()))
     return checked_joints(record.file, joints, (2, 25, 3))
 
 
@@ -117,27 +117,28 @@ def _bodies(path: Path) -> tuple[int, dict[str, dict[int, np.ndarray]]]:
 
     The file is text: the number of frames; for each frame the number of bodies; for each body a line of ten
     values, the first its number, the number of joints, and a line of twelve values a joint, the first three
-    its place in meters.
+    its coordinates in meters.
     """
     path = readable(path)
     try:
         words = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError(path, "unreadable", "not a text file of skeletons; get it again") from error
-    bodies, place = {}, 1
+    bodies: dict[str, dict[int, np.ndarray]] = {}
+    at = 1
     try:
         frames = int(words[0])
         for frame in range(frames):
-            count, place = int(words[place]), place + 1
+            count, at = int(words[at]), at + 1
             for _ in range(count):
-                body, joints = words[place], int(words[place + 10])
-                values = np.array(words[place + 11 : place + 11 + 12 * joints], "float32").reshape(25, 12)
+                body, joints = words[at], int(words[at + 10])
+                values = np.array(words[at + 11 : at + 11 + 12 * joints], "float32").reshape(25, 12)
                 bodies.setdefault(body, {})[frame] = values[:, :3]
-                place += 11 + 12 * joints
+                at += 11 + 12 * joints
     except IndexError as error:
         raise VideoError(path, "truncated", "the file ends inside a frame; get it again") from error
     except ValueError as error:
-        status = "truncated" if place + 311 > len(words) else "unreadable"
+        status = "truncated" if at + 311 > len(words) else "unreadable"
         raise VideoError(path, status, "not a .skeleton file with 25 joints a body; get it again") from error
     if not frames:
         raise VideoError(path, "empty", "there are no frames in it; leave it out")

@@ -20,7 +20,7 @@ def olympic_sports(root: str | Path) -> Manifest:
         root: folder with the lists and the class folders.
 
     Returns:
-        A `Manifest`; sequences that the lists name and that are not there are left out.
+        A `Manifest`; sequences that the lists name and that do not exist are left out.
 
     Raises:
         UserError: another layout, a list without a class folder, or a sequence in train and in test.

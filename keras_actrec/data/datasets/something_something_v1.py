@@ -24,7 +24,7 @@ def something_something_v1(root: str | Path, *, class_order: str = "file") -> Ma
             published weights of GSM were trained with.
 
     Returns:
-        A `Manifest`; clips that the lists name and that are not there are left out.
+        A `Manifest`; clips that the lists name and that do not exist are left out.
 
     Raises:
         UserError: another layout, or a label that the labels file does not have.

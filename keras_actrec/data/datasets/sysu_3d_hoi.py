@@ -74,7 +74,7 @@ def sysu_3d_hoi(root: str | Path, *, split: str = "cs", fold: int = 1, seed: int
 
 
 def _half(items: list, rng: np.random.Generator) -> set:
-    return {items[place] for place in rng.permutation(len(items))[: (len(items) + 1) // 2]}
+    return {items[index] for index in rng.permutation(len(items))[: (len(items) + 1) // 2]}
 
 
 def read_skeleton(record: Record) -> np.ndarray:

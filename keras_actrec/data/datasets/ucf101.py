@@ -7,7 +7,7 @@ from keras_actrec.data.datasets._common import choose, finish, index, look_for, 
 from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
-_OFFICIAL = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
+_OFFICIAL: dict[int | str, tuple[int, int]] = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
 
 
 def ucf101(root: str | Path, *, split: int | str = 1) -> Manifest:
@@ -23,7 +23,7 @@ def ucf101(root: str | Path, *, split: int | str = 1) -> Manifest:
         split: 1, 2 or 3, or `"all"`: the clips of all lists that exist, in no part.
 
     Returns:
-        A `Manifest`; clips that the lists name and that are not there are left out (compare `found` and
+        A `Manifest`; clips that the lists name and that do not exist are left out (compare `found` and
         `official`).
 
     Raises:
@@ -56,5 +56,5 @@ def ucf101(root: str | Path, *, split: int | str = 1) -> Manifest:
                 group = f"{match[1]}_{match[3]}"
                 records.append(Record(file, relative(file, root), labels[match[1]], part, group))
     if split == "all":
-        records = {record.path: record for record in records}.values()
+        records = list({record.path: record for record in records}.values())
     return finish("ucf101", root, names, records, official)

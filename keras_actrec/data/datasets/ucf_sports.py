@@ -58,18 +58,18 @@ def ucf_sports(root: str | Path, *, split: str = "hm_an", seed: int = 0) -> Mani
     folder = look_for(root, "UCF Sports", "Diving-Side", "*/Diving-Side", "*/*/Diving-Side").parent
     rng, records = np.random.default_rng(seed), []
     for label, (name, views) in enumerate(_CLASSES.items()):
-        found, before = {}, 0  # place in the class, which a missing sequence does not move: file
+        found, before = {}, 0  # number in the class, which a missing sequence does not change: file
         for view, count in views.items():
-            for place in sorted((folder / view).glob("[0-9]*")):
-                file = _sequence(place) if place.name.isdigit() else None
+            for sequence in sorted((folder / view).glob("[0-9]*")):
+                file = _sequence(sequence) if sequence.name.isdigit() else None
                 if file is not None:
-                    found[before + int(place.name) - 1] = file
+                    found[before + int(sequence.name) - 1] = file
             before += count
         if not found:
             raise UserError(f"{folder}: no sequence of the class {name}; looked for {' and '.join(views)}")
-        test = range(before // 3)
+        test = set(range(before // 3))
         if split == "hm_an":
-            test = rng.permutation(list(found))[: round(0.25 * len(found))]
+            test = set(rng.permutation(list(found))[: round(0.25 * len(found))].tolist())
         for number, file in found.items():
             path = relative(file, root)
             if split in ("leave_one_out", "all"):
@@ -82,10 +82,10 @@ def ucf_sports(root: str | Path, *, split: str = "hm_an", seed: int = 0) -> Mani
 def _sequence(folder: Path) -> Path | None:
     """The video in a folder, else the folder in it that holds images, else None."""
     images = None
-    for place, names in walk(folder):
+    for inside, names in walk(folder):
         for name in names:
             if name.lower().endswith(VIDEO_SUFFIXES):
-                return place / name
+                return inside / name
             if images is None and name.lower().endswith(IMAGE_SUFFIXES):
-                images = place
+                images = inside
     return images

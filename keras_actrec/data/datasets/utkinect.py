@@ -78,11 +78,11 @@ def read_skeleton(record: Record) -> np.ndarray:
 
     Some frame numbers occur twice, with joints a little apart; both rows are kept, as steps of time.
     """
-    rows = read_numbers(record.file)
-    if any(len(row) != 61 for row in rows):
+    words = read_numbers(record.file)
+    if any(len(row) != 61 for row in words):
         raise VideoError(record.file, "truncated", "each line must have a frame number and 20 x (x, y, z)")
     try:
-        rows = np.array(rows, "float64").reshape(-1, 61)
+        rows = np.array(words, "float64").reshape(-1, 61)
     except ValueError as error:
         raise VideoError(record.file, "unreadable", "not a text file of numbers; get it again") from error
     start = 0 if record.start is None else record.start

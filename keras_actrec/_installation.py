@@ -72,7 +72,7 @@ def _version(distribution: str) -> str | None:
 def _extras() -> dict[str, dict[str, Any]]:
     """Map each extra of this package to what is missing of it and to the command that installs it."""
     distribution = importlib.metadata.distribution("keras_actrec")
-    extras = {
+    extras: dict[str, dict[str, Any]] = {
         name: {"missing": [], "install": f"pip install 'keras_actrec[{name}]'"}
         for name in distribution.metadata.get_all("Provides-Extra", [])
     }
@@ -90,7 +90,7 @@ def _try_codec(codec: str, suffix: str) -> dict[str, bool]:
 
     with tempfile.TemporaryDirectory() as folder, _silent():
         path = os.path.join(folder, "clip" + suffix)
-        writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*codec), 10, (64, 48))
+        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
         written = writer.isOpened()
         for i in range(5):
             writer.write(np.full((48, 64, 3), 50 * i, "uint8"))

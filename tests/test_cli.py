@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_actrec
-from keras_actrec import backbones, training, zoo
+from keras_actrec import backbones, training, tuning, zoo
 from keras_actrec.cli.main import app
 from keras_actrec.data import SYNTHETIC_PAIRS, ClipPreprocessor, ClipTransform, Sampling, read_frames
 from keras_actrec.recognizer import Recognizer
 
-PROGRAM = Path(sys.executable).with_name("keras-actrec")
+PROGRAM = Path(sys.executable).with_name("keras-actrec")  # installed with the package
 BACKBONE = "efficientnet_lite0:block1_output"
 KINDS = sorted(name for pair in SYNTHETIC_PAIRS for name in pair)
 RECIPE = f"""
@@ -78,8 +78,8 @@ def test_models_lists_models_recipes_and_backbones():
     stdout = succeeds("models")
     for name in [*zoo.list_models(), *backbones.list_backbones()]:
         assert name in stdout
-    for recipe in training.list_recipes():
-        assert recipe in stdout
+    for name in [*training.list_recipes(), *tuning.list_studies()]:
+        assert name in stdout
 
 
 def test_synth_writes_the_clips_and_their_manifest(work):

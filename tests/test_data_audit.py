@@ -4,8 +4,11 @@ import os
 import signal
 
 import pytest
+from typer.testing import CliRunner
 
 import hostile
+import trees
+from keras_actrec.cli.main import app
 from keras_actrec.data import Manifest, Record, audit_videos, index_videos, probe, read_audit, read_manifest
 from keras_actrec.errors import UserError
 
@@ -226,3 +229,17 @@ def test_bad_arguments_are_named(manifest, tmp_path):
         read_audit(tmp_path / "no.json")
     with pytest.raises(UserError, match="`workers` must be at least 1. Received: workers=0"):
         audit_videos(manifest, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "count", "official"),
+    [("northwestern_ucla", 160, 1484), ("hmdb51", 18, 6766), ("jhmdb", 18, 928), ("utkinect", 40, 199)],
+)
+def test_the_command_reads_all_of_a_set_whether_or_not_it_can_be_split(tmp_path, dataset, count, official):
+    (tmp_path / "set").mkdir()
+    getattr(trees, dataset)(tmp_path / "set")  # Northwestern-UCLA without view 3, which its split needs
+    arguments = ["audit", "--data", tmp_path / "set", "--dataset", dataset, "--json", tmp_path / "audit.json"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert f"{count} of {official} videos found; {count} files: {count} ok, 0 truncated" in result.stdout
+    assert read_audit(tmp_path / "audit.json").found == count

@@ -1,9 +1,20 @@
+import importlib
+import inspect
 import json
 from collections import Counter
 
 import pytest
 
-from keras_actrec.data import list_datasets, read_dataset, read_manifest, split_manifest
+import trees
+from keras_actrec.data import (
+    holds_skeletons,
+    list_datasets,
+    read_dataset,
+    read_manifest,
+    read_skeleton,
+    read_whole,
+    split_manifest,
+)
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
@@ -118,7 +129,7 @@ def test_ucf101_knows_the_official_counts_of_its_splits(ucf101, split, train, te
     assert read_dataset("ucf101", ucf101, split=split).official == {"train": train, "test": test}
 
 
-def test_ucf101_lists_may_lie_beside_the_class_folders(tmp_path):
+def test_ucf101_lists_may_lie_next_to_the_class_folders(tmp_path):
     write(tmp_path, "classInd.txt", "1 A", "2 B")
     write(tmp_path, "trainlist01.txt", "A/v_A_g02_c01.avi 1", "B/v_B_g02_c01.avi 2")
     write(tmp_path, "testlist01.txt", "A/v_A_g01_c01.avi")
@@ -130,7 +141,7 @@ def test_ucf101_lists_may_lie_beside_the_class_folders(tmp_path):
     "line, message",
     [
         ("Zebra/v_Zebra_g08_c03.avi", "the group 'Zebra_g08' stands in the splits 'train' and 'test'"),
-        ("Zebra/v_Zebra_g08_c01.avi", "stands in train and in test"),
+        ("Zebra/v_Zebra_g08_c01.avi", "is in train and in test"),
         ("Lion/v_Lion_g08_c01.avi", "with a class of classInd.txt. Received: 'Lion/"),
         ("v_Zebra_g08_c01.avi", "each line must read Class/"),
     ],
@@ -157,7 +168,7 @@ def test_a_set_without_any_of_its_videos_is_refused(ucf101):
 
 @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "jhmdb"])
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(name, tmp_path):
-    with pytest.raises(UserError, match="`split` must be one of 1, 2, 3. Received: split=4"):
+    with pytest.raises(UserError, match="`split` must be one of 1, 2, 3, all. Received: split=4"):
         read_dataset(name, tmp_path, split=4)
 
 
@@ -196,7 +207,7 @@ def test_hmdb51_refuses_another_number_and_a_clip_in_both_parts(tmp_path):
     with pytest.raises(UserError, match="each line must read `name.avi 0`, 1 or 2. Received: 'a.avi 3'"):
         read_dataset("hmdb51", tmp_path)
     write(tmp_path, "splits/wave_test_split1.txt", "a.avi 1", "a.avi 2")
-    with pytest.raises(UserError, match="'wave/a.avi' stands in train and in test"):
+    with pytest.raises(UserError, match="'wave/a.avi' is in train and in test"):
         read_dataset("hmdb51", tmp_path)
 
 
@@ -328,7 +339,7 @@ def test_olympic_sports_refuses_a_list_without_a_folder_and_an_overlap(olympic_s
         read_dataset("olympic_sports", olympic_sports)
     (olympic_sports / "train_test_split/test/vault.txt").unlink()
     write(olympic_sports, "train_test_split/test/bowling.txt", "b1")
-    with pytest.raises(UserError, match="'bowling/b1.seq' stands in train and in test"):
+    with pytest.raises(UserError, match="'bowling/b1.seq' is in train and in test"):
         read_dataset("olympic_sports", olympic_sports)
 
 
@@ -370,7 +381,7 @@ def test_something_something_v1_refuses_an_unknown_label_and_an_overlap(somethin
     with pytest.raises(UserError, match="'Dancing' is not a class of something-something-v1-labels.csv"):
         read_dataset("something_something_v1", something_v1)
     write(something_v1, path, "1;Turning something")
-    with pytest.raises(UserError, match="v1/1' stands in train and in test"):
+    with pytest.raises(UserError, match="v1/1' is in train and in test"):
         read_dataset("something_something_v1", something_v1)
 
 
@@ -483,7 +494,7 @@ def test_kinetics_takes_a_clip_once_and_refuses_it_in_two_parts(kinetics):
     table.write_text(table.read_text() + "yoga,bbbbbbbbbbb,0,10,train\n")
     assert read_dataset("kinetics", kinetics).official == {"train": 2, "test": 2}
     table.write_text(table.read_text() + "yoga,ccccccccccc,100,110,train\n")
-    with pytest.raises(UserError, match="'val/ccccccccccc_000100_000110.mp4' stands in train and in test"):
+    with pytest.raises(UserError, match="'val/ccccccccccc_000100_000110.mp4' is in train and in test"):
         read_dataset("kinetics", kinetics)
 
 
@@ -499,3 +510,112 @@ def test_kinetics_refuses_a_table_it_cannot_use(kinetics, row, message):
     write(kinetics, "annotations/test.csv", row)
     with pytest.raises(UserError, match=message):
         read_dataset("kinetics", kinetics, test_part="test")
+
+
+# All of a set, without a split
+
+# What the generated sets hold.
+WHOLE = {
+    "basic_motions": 12,
+    "diving48": 15,
+    "hmdb51": 18,
+    "jhmdb": 18,
+    "kinetics": 9,
+    "msr_action3d": 40,
+    "northwestern_ucla": 160,
+    "ntu_rgbd": 180,
+    "olympic_sports": 15,
+    "something_something_v1": 179,
+    "sysu_3d_hoi": 48,
+    "ucf101": 15,
+    "ucf_sports": 40,
+    "utkinect": 40,
+}
+
+
+def made(dataset, folder):
+    getattr(trees, dataset)(folder)
+    return folder
+
+
+@pytest.mark.parametrize("dataset", WHOLE)
+def test_the_whole_of_a_set_is_every_file_once(dataset, tmp_path):
+    manifest = read_whole(made(dataset, tmp_path), dataset=dataset)
+    paths = [record.path for record in manifest.records]
+    assert len(paths) == len(set(paths)) == WHOLE[dataset]
+    assert manifest.dataset == dataset
+    if "split" in inspect.signature(getattr(module_of(dataset), dataset)).parameters:
+        assert set(manifest.found) == {""} and set(manifest.official) == {""}
+        assert {record.fold for record in manifest.records} == {""}
+    parts = read_dataset(dataset, tmp_path, **({"split": "subject"} if "ucla" in dataset else {}))
+    assert parts.class_names == manifest.class_names
+    labels = {record.path: record.label for record in manifest.records}
+    assert {record.path: record.label for record in parts.records}.items() <= labels.items()
+
+
+def module_of(dataset):
+    return importlib.import_module(f"keras_actrec.data.datasets.{dataset}")
+
+
+def test_a_missing_view_a_missing_split_and_a_missing_list_do_not_matter(tmp_path):
+    for name in ("ucla", "ucf", "hmdb", "msr"):
+        (tmp_path / name).mkdir()
+    trees.northwestern_ucla(tmp_path / "ucla", subjects=1, episodes=1, views=(2,))
+    trees.ucf101(tmp_path / "ucf")
+    trees.hmdb51(tmp_path / "hmdb")
+    trees.msr_action3d(tmp_path / "msr")
+    for list_ in [*(tmp_path / "ucf").rglob("*list01.txt"), *(tmp_path / "hmdb").rglob("*_split1.txt")]:
+        list_.unlink()
+    (tmp_path / "msr" / "JiangExperimentFileList.txt").unlink()
+    sets = {"ucla": "northwestern_ucla", "ucf": "ucf101", "hmdb": "hmdb51", "msr": "msr_action3d"}
+    for folder, dataset in sets.items():
+        with pytest.raises(UserError):
+            read_dataset(dataset, tmp_path / folder)
+        found = len(read_whole(tmp_path / folder, dataset=dataset).records)
+        assert found == {"ucla": 10, "ucf": 15, "hmdb": 18, "msr": 40}[folder]
+
+
+def test_copies_of_a_view_are_listed(tmp_path):
+    trees.northwestern_ucla(tmp_path, subjects=1, episodes=1, views=(1, 3))
+    for file in sorted((tmp_path / "all_sqe").glob("*_v03.json")):
+        (tmp_path / "all_sqe" / file.name.replace("v03", "v02")).write_bytes(file.read_bytes())
+    with pytest.raises(UserError, match="train files have the content of test files"):
+        read_dataset("northwestern_ucla", tmp_path)
+    assert len(read_whole(tmp_path, dataset="northwestern_ucla").records) == 30
+
+
+def test_the_whole_of_ntu_has_the_classes_of_its_edition(tmp_path):
+    make(tmp_path, "S001C001P001R001A001.skeleton")
+    manifest = read_whole(tmp_path, dataset="ntu_rgbd")
+    assert len(manifest.class_names) == 60 and manifest.official == {"": 56880}
+    assert [record.group for record in manifest.records] == ["P001"]
+    make(tmp_path, "S018C001P041R001A061.skeleton")
+    manifest = read_whole(tmp_path, dataset="ntu_rgbd")
+    assert len(manifest.class_names) == 120 and len(manifest.records) == 2 and manifest.official == {}
+
+
+def test_the_whole_of_a_set_of_ones_own_keeps_its_parts(tmp_path):
+    trees.splits(tmp_path)
+    assert read_whole(tmp_path) == read_manifest(tmp_path)
+    with pytest.raises(UserError, match="did you mean 'ucf101'"):
+        read_whole(tmp_path, dataset="ucf10")
+
+
+@pytest.mark.parametrize("dataset", list_datasets())
+def test_what_a_set_is_said_to_hold_is_what_its_reader_can_read(dataset, tmp_path):
+    readable = hasattr(module_of(dataset), "read_skeleton")
+    assert readable or not holds_skeletons(dataset)
+    assert holds_skeletons(dataset) == (readable and dataset != "jhmdb")
+    if not readable:
+        with pytest.raises(
+            UserError, match="`dataset` must be one of basic_motions, jhmdb, msr_action3d, nor"
+        ):
+            read_skeleton(dataset, None)
+
+
+def test_a_split_of_all_can_be_drawn_without_a_person_in_two_parts(tmp_path):
+    trees.northwestern_ucla(tmp_path, episodes=1)
+    parts = split_manifest(read_dataset("northwestern_ucla", tmp_path, split="all"), test_fraction=0.25)
+    people = {part: {record.group for record in records} for part, records in parts.items()}
+    assert len(people["test"]) == 1 and len(people["train"]) == 3
+    assert not people["test"] & people["train"]

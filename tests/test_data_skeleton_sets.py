@@ -177,7 +177,9 @@ def test_ntu_can_leave_out_what_has_no_body(ntu):
 def test_ntu_refuses_a_list_that_is_not_there_and_an_unknown_split(ntu):
     with pytest.raises(UserError, match="nolist.txt: cannot be read"):
         read_dataset("ntu_rgbd", ntu, missing=ntu / "nolist.txt")
-    with pytest.raises(UserError, match="`split` must be one of cs, cv, csub, cset. Received: split='xsub'"):
+    with pytest.raises(
+        UserError, match="`split` must be one of cs, cv, csub, cset, all. Received: split='xsub'"
+    ):
         read_dataset("ntu_rgbd", ntu, split="xsub")
 
 

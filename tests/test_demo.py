@@ -1,6 +1,9 @@
 """The demo in small: videos, two runs, one page."""
 
+import importlib
 import json
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import keras_actrec
 from keras_actrec import insight
 from keras_actrec.cli.main import app
 from keras_actrec.data import SYNTHETIC_PAIRS
+from keras_actrec.training import Run
 
 OVERRIDES = (
     "model.backbone=efficientnet_lite0:block1_output",
@@ -30,7 +34,7 @@ def made(tmp_path_factory):
     return out, result, seen
 
 
-def test_the_demo_leaves_videos_features_two_runs_and_a_page(made):
+def test_the_demo_leaves_videos_a_cache_two_runs_and_a_page(made):
     out, (page, _), _ = made
     assert {path.name for path in out.iterdir()} == {"videos", "cache", *MODELS, "demo.html"}
     assert page == out / "demo.html"
@@ -69,7 +73,7 @@ def test_the_runs_are_models_that_can_be_loaded(made):
         assert label == result.class_names[result.predicted[0]]
 
 
-def test_the_pairs_are_counted_beside_the_classes(made):
+def test_the_pairs_are_counted_next_to_the_classes(made):
     _, (_, evaluations), _ = made
     pair_of = {kind: pair for pair in SYNTHETIC_PAIRS for kind in pair}
     for result in evaluations:
@@ -104,26 +108,100 @@ def test_progress_names_the_model_and_the_stage(made):
     assert all(step[1] <= step[2] for step in seen)
 
 
-def test_the_command_replaces_an_earlier_demo_also_an_interrupted_one(made, tmp_path, monkeypatch):
+@pytest.fixture
+def quick(made, monkeypatch):
+    """Makes the demo one of empty files: where they go is what the real demo tells its parts.
+
+    Called with the number of the part, from 0, in which it is killed.
+    """
     _, (_, evaluations), _ = made
-    left = tmp_path / "demo" / "videos" / "grow" / "grow_000.mp4"
-    left.parent.mkdir(parents=True)
-    left.touch()
-    (tmp_path / "demo" / ".part-demo.html").touch()
-    found = []
+    module = importlib.import_module("keras_actrec.insight.demo")
+    state = {"part": 0, "dies": None}
 
-    def stub(out, progress):
-        found.append((out, out.exists()))
-        return out / "demo.html", evaluations
+    def part(*files, result=None):
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            (file.parent / f".part-{file.name}").touch()
+            if state["part"] == state["dies"]:
+                raise KeyboardInterrupt
+            (file.parent / f".part-{file.name}").unlink()
+            file.write_text(str(state["part"]))
+            state["part"] += 1
+        return result
 
-    monkeypatch.setattr(insight, "demo", stub)
-    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo")])
-    assert result.exit_code == 0, result.output
-    assert found == [(tmp_path / "demo", False)]
-    lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [*MODELS, "wrote"]
+    def write_synthetic(out, **options):
+        part(*(out / kind / f"{kind}_000.mp4" for kind in ("grow", "shrink")), out / "manifest.csv")
+
+    def train(recipe, data, out, *, cache, progress):
+        part(cache / "features" / "entry.npy", out / "checkpoint.npz", out / "model.keras")
+        return Run(out, SimpleNamespace(class_names=evaluations[0].class_names), {})
+
+    monkeypatch.setattr(module, "write_synthetic", write_synthetic)
+    monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "evaluate", lambda recognizer, data, progress: evaluations[0])
+    monkeypatch.setattr(module, "explain", lambda recognizer, file, true_label: None)
+    monkeypatch.setattr(module, "write_report", lambda page, **content: part(page))
+
+    def run(out, dies=None):
+        state.update(part=0, dies=dies)
+        return CliRunner().invoke(app, ["demo", "--out", str(out)])
+
+    return run
+
+
+def test_the_command_replaces_an_earlier_demo(made, quick, tmp_path):
+    out, (_, evaluations), _ = made
+    first = quick(tmp_path / "demo")
+    assert first.exit_code == 0, first.output
+    there = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert there == {path.name for path in out.iterdir()}  # what the real demo leaves
+    old = tmp_path / "demo" / "hman" / "old.txt"
+    old.touch()
+    second = quick(tmp_path / "demo")
+    assert second.exit_code == 0, second.output
+    assert not old.exists() and {path.name for path in (tmp_path / "demo").iterdir()} == there
+    lines = second.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [MODELS[0], MODELS[0], "wrote"]
     assert lines[0].split()[1:3] == ["top-1", f"{evaluations[0].top1:.3f}"]
     assert "right inside the pair" in lines[1] and lines[2] == f"wrote {tmp_path / 'demo' / 'demo.html'}"
+
+
+def test_the_command_replaces_what_an_interrupted_demo_left_at_any_time(quick, tmp_path):
+    for dies in range(10):  # three files of the set, three of each run, the page
+        assert quick(tmp_path, dies).exit_code == 130
+        assert any(tmp_path.rglob(".part-*"))
+        done = quick(tmp_path)
+        assert done.exit_code == 0, f"{dies}: {done.output}"
+        assert not any(tmp_path.rglob(".part-*"))
+
+
+def test_an_interrupted_removal_can_be_gone_on_with(quick, tmp_path, monkeypatch):
+    removed = []
+
+    def rmtree(folder):
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        removed.append(folder.name)
+        real(folder)
+
+    assert quick(tmp_path).exit_code == 0
+    real = shutil.rmtree
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", rmtree)
+        assert quick(tmp_path).exit_code == 130
+    assert len(removed) == 2 and "videos" not in removed
+    assert quick(tmp_path).exit_code == 0
+
+
+@pytest.mark.parametrize("file", ["notes.txt", "videos/mine.mp4", "cache/entry.npy", "hman/model.keras"])
+def test_a_folder_that_may_be_somebody_elses_is_kept(quick, tmp_path, file):
+    if file in ("notes.txt", "videos/mine.mp4"):
+        assert quick(tmp_path).exit_code == 0
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    done = quick(tmp_path)
+    assert done.exit_code == 1 and (tmp_path / file).exists()
+    assert "holds something else than an earlier demo: choose another --out" in done.stderr
 
 
 def test_the_scores_are_those_of_the_confusion_matrix(made):

@@ -82,6 +82,17 @@ def test_scores_come_back_from_their_file_as_they_were(tmp_path):
         assert archive["probabilities"].shape == (5, 3)
 
 
+def test_a_file_of_an_older_form_is_named(tmp_path):
+    write_scores(result(manifest="abc"), tmp_path / "scores.npz")
+    with np.load(tmp_path / "scores.npz") as archive:
+        values = dict(archive)
+    about = json.loads(str(values["about"]))
+    values["about"] = json.dumps({"split" if name == "part" else name: each for name, each in about.items()})
+    np.savez(tmp_path / "scores.npz", **values)
+    with pytest.raises(UserError, match="is not a file of scores: write it with `evaluate --scores`"):
+        read_scores(tmp_path / "scores.npz")
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no zip", b"PK\x03\x04 cut"])
 def test_a_file_that_holds_no_scores_is_named(tmp_path, content):
     path = tmp_path / "scores.npz"

@@ -52,6 +52,7 @@ PUBLIC = {
         "read_pose",
         "read_set",
         "read_skeleton",
+        "read_whole",
         "write_pose",
         "Audit",
         "CachedVideo",

@@ -1,5 +1,6 @@
 """Progress of long work on the terminal."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -7,6 +8,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -22,10 +24,10 @@ _WORDS = {
 
 
 @contextmanager
-def progress_bars():
-    """Yield `progress(stage, done, total, text)`, which draws a bar a stage, on stderr.
+def progress_bars() -> Iterator[Callable[..., None]]:
+    """Yield `progress(stage, done, total, text)`, which draws a bar for each stage, on stderr.
 
-    Where stderr is not a terminal there are no bars; every quarter of a stage's way becomes a line instead.
+    Where stderr is not a terminal there are no bars; a line is written at every quarter of a stage instead.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -40,9 +42,9 @@ def progress_bars():
         TextColumn("{task.fields[text]}"),
         console=console,
     )
-    tasks = {}
+    tasks: dict[tuple[str, int], TaskID] = {}
 
-    def progress(stage, done, total, text=""):
+    def progress(stage: str, done: int, total: int, text: str = "") -> None:
         if (stage, total) not in tasks:
             tasks[stage, total] = bars.add_task(_label(stage), total=total, text=text)
         bars.update(tasks[stage, total], completed=done, text=text)
@@ -51,10 +53,10 @@ def progress_bars():
         yield progress
 
 
-def _lines(console):
-    shown = {}
+def _lines(console: Console) -> Callable[..., None]:
+    shown: dict[tuple[str, int], int] = {}
 
-    def progress(stage, done, total, text=""):
+    def progress(stage: str, done: int, total: int, text: str = "") -> None:
         quarter = 4 * done // max(total, 1)
         if shown.get((stage, total)) != quarter:
             shown[stage, total] = quarter
@@ -63,7 +65,7 @@ def _lines(console):
     return progress
 
 
-def _label(stage):
+def _label(stage: str) -> str:
     """`hman: epochs` reads `hman: training`."""
     model, colon, stage = stage.rpartition(": ")
     return model + colon + _WORDS.get(stage, stage)

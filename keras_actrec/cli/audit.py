@@ -9,18 +9,17 @@ import typer
 def audit(
     data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
     json: Annotated[
-        Path | None, typer.Option(help="Write what was found here; an earlier audit there is gone on with.")
+        Path | None, typer.Option(help="Write what was found here; an earlier audit there is continued.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
-    split: Annotated[str | None, typer.Option(help="Which of the set's official splits.")] = None,
     manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
     workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
-):
-    """Read every video once: which are damaged, how many frames they have."""
+) -> None:
+    """Read every video of a set once: which are damaged, how many frames they have."""
     from keras_actrec.cli._progress import progress_bars
-    from keras_actrec.data import audit_videos, read_set
+    from keras_actrec.data import audit_videos, read_whole
 
-    videos = read_set(data, dataset=dataset, split=split, manifest=manifest)
+    videos = read_whole(data, dataset=dataset, manifest=manifest)
     with progress_bars() as progress:
         result = audit_videos(
             videos,

@@ -9,13 +9,13 @@ import typer
 def bench(
     what: Annotated[str, typer.Argument(help="data: decoders, caches, memory of the loaders.")],
     data: Annotated[
-        Path | None, typer.Option(help="A folder of videos, or a CSV file, to use in place of made ones.")
+        Path | None, typer.Option(help="A folder of videos, or a CSV file, to use instead of made ones.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep videos and caches here.")] = None,
     rounds: Annotated[int, typer.Option(help="How often each program reads all clips.")] = 7,
     samples: Annotated[int, typer.Option(help="Clips that are read for the memory; 0 for none.")] = 10_000,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
-):
+) -> None:
     """Measure how fast clips are decoded and come out of the caches."""
     import contextlib
     import tempfile

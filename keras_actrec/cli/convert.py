@@ -14,7 +14,7 @@ def convert(
         int | None, typer.Option(help="Side of the frames in pixels; 229 for InceptionV3, else 224.")
     ] = None,
     classes: Annotated[Path | None, typer.Option(help="The classes' names, one a line.")] = None,
-):
+) -> None:
     """Convert a torch checkpoint of the official codes, without torch."""
     from keras_actrec import from_torch
 

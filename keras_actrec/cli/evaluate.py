@@ -1,11 +1,14 @@
 """`keras-actrec evaluate`: score a model on videos."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:  # importing it loads Keras
+    from keras_actrec.evaluation import Evaluation
 
 
 def evaluate(
@@ -31,7 +34,7 @@ def evaluate(
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
-):
+) -> None:
     """Score a model, or several together: accuracy with its interval, calibration, confusion matrix."""
     from keras_actrec import evaluation, load
     from keras_actrec.cli._progress import progress_bars
@@ -41,7 +44,7 @@ def evaluate(
     if data is None and any(file.suffix != ".npz" for file in files):
         raise UserError("a model needs videos: set --data to a CSV file or a folder")
 
-    def result_of(file):
+    def result_of(file: Path) -> "Evaluation":
         if file.suffix == ".npz":
             return evaluation.read_scores(file)
         return evaluation.evaluate(
@@ -86,7 +89,7 @@ def evaluate(
     Console().print(_confusion(result))
 
 
-def _confusion(result):
+def _confusion(result: "Evaluation") -> Table:
     table = Table(
         "true \\ predicted", *[str(number) for number in range(len(result.class_names))], title="Confusion"
     )

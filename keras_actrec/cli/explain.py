@@ -10,7 +10,7 @@ def explain(
     model: Annotated[Path, typer.Argument(help="A model.keras file.")],
     clips: Annotated[list[Path], typer.Argument(help="Video files.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explain.html"),
-):
+) -> None:
     """Write a page with the attention, the boundaries and the temperature of each video."""
     from keras_actrec import insight, load
     from keras_actrec.insight.report import need_viz

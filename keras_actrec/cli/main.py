@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,7 +80,7 @@ def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]
     """Wraps a command: loads Keras where it is needed, prints an error as one line."""
 
     @functools.wraps(command)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             if needs_keras:
                 keras_actrec._load_keras()

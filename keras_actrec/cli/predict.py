@@ -13,7 +13,7 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A model.keras file.")],
     clips: Annotated[list[Path], typer.Argument(help="Video files.")],
     json: Annotated[Path | None, typer.Option(help="Write labels, scores and seconds here.")] = None,
-):
+) -> None:
     """Print the five most probable classes of each video."""
     from keras_actrec import load
 

@@ -11,7 +11,7 @@ def results(
     out: Annotated[
         Path | None, typer.Option(help="CSV file; rows of the same experiments in it are replaced.")
     ] = None,
-):
+) -> None:
     """Gather what runs have reached, a row a run."""
     from keras_actrec import evaluation
 

@@ -13,7 +13,7 @@ def synth(
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 24,
     test_fraction: Annotated[float, typer.Option(help="Share of the clips for testing.")] = 0.25,
     seed: Annotated[int, typer.Option(help="Another seed, other clips.")] = 0,
-):
+) -> None:
     """Write clips whose class is the order of their frames and nothing else."""
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.data import write_synthetic

@@ -20,9 +20,10 @@ def train(
     max_skipped: Annotated[float | None, typer.Option(help="Largest share of the videos to skip.")] = None,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
     log: Annotated[
-        list[str] | None, typer.Option(help="tensorboard or wandb, beside history.csv; may be repeated.")
+        list[str] | None,
+        typer.Option(help="tensorboard or wandb, in addition to history.csv; may be repeated."),
     ] = None,
-):
+) -> None:
     """Train a model."""
     from keras_actrec import training
     from keras_actrec.cli._progress import progress_bars

@@ -1,7 +1,7 @@
 """`keras-actrec tune`: run a study, on one machine or on many."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,7 +10,7 @@ def tune(
     study: Annotated[str, typer.Argument(help="A TOML file, or a study's name such as hman_frames.")],
     data: Annotated[Path, typer.Option(help="A CSV file, or a folder, as `train` takes it.")],
     out: Annotated[Path | None, typer.Option(help="The study's directory, which is made.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study in --out.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how large the study is, and about how long.")
     ] = False,
@@ -25,7 +25,7 @@ def tune(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a value: study.max_trials=4, train.epochs=6.")
     ] = None,
-):
+) -> None:
     """Run a study: a search over a recipe, its table and its winner."""
     from keras_actrec import tuning
     from keras_actrec.cli._progress import progress_bars
@@ -53,7 +53,7 @@ def tune(
         print(f"wrote {out / 'README.md'}")
 
 
-def _print(found):
+def _print(found: dict[str, Any]) -> None:
     """Print what `estimate_study` found."""
     size = "no end of" if found["combinations"] is None else found["combinations"]
     print(f"combinations: {size}")

@@ -13,6 +13,7 @@ from keras_actrec.data.datasets import (
     read_dataset,
     read_set,
     read_skeleton,
+    read_whole,
 )
 from keras_actrec.data.decode import VideoInfo, index_videos, iter_frames, probe, read_frames
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
@@ -63,6 +64,7 @@ __all__ = [
     "read_pose",
     "read_set",
     "read_skeleton",
+    "read_whole",
     "shard",
     "split_manifest",
     "synthetic_clip",

@@ -2,15 +2,18 @@
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from keras_actrec._files import replacing
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets import holds_skeletons, read_skeleton
 from keras_actrec.data.decode import VideoInfo, probe
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _ENTRY = ("path", "status", "frames", "claimed_frames", "fps", "width", "height", "sha256")
@@ -33,16 +36,16 @@ class Audit:
 
     found: int
     official: int | None
-    files: dict
-    details: dict
+    files: dict[str, dict[str, Any]]
+    details: dict[str, dict[str, Any]]
 
     @property
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Dict of status to number of files."""
         statuses = [entry["status"] for entry in self.files.values()]
         return {status: statuses.count(status) for status in ("ok", "truncated", "unreadable", "empty")}
 
-    def problems(self, manifest):
+    def problems(self, manifest: Manifest) -> list[VideoError]:
         """The `VideoError`s of a manifest's files, in its order."""
         return [
             VideoError(record.file, self.files[record.path]["status"], self.details[record.path]["reason"])
@@ -50,7 +53,7 @@ class Audit:
             if self.files[record.path]["status"] != "ok"
         ]
 
-    def look_up(self, record):
+    def look_up(self, record: Record) -> VideoInfo | None:
         """What the audit says of a record's file.
 
         Returns:
@@ -66,26 +69,32 @@ class Audit:
             raise VideoError(record.file, entry["status"], entry["reason"])
         return VideoInfo(**{name: entry[name] for name in VideoInfo.__dataclass_fields__})
 
-    def hash_of(self, record):
+    def hash_of(self, record: Record) -> str | None:
         """The SHA-256 of a record's file, or `None` where it is not in the audit or has changed since."""
         entry = self._current(record)
-        return entry and entry["sha256"]
+        return None if entry is None else entry["sha256"]
 
-    def _current(self, record):
+    def _current(self, record: Record) -> dict[str, Any] | None:
         """The entry and the details of a record's file, or `None`."""
         if record.path not in self.files:
             return None
         entry = {**self.files[record.path], **self.details[record.path]}
         return entry if _is_current(record, entry) else None
 
-    def write(self, path):
+    def write(self, path: str | Path) -> None:
         """Writes the audit as JSON."""
         about = {**asdict(self), "files": list(self.files.values())}
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def audit_videos(manifest, *, out=None, workers=2, progress=None):
+def audit_videos(
+    manifest: Manifest,
+    *,
+    out: str | Path | None = None,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Audit:
     """Reads every video or skeleton sequence of a set through and hashes its file.
 
     With `out` the work is kept: what an interrupted call has done, also one that was killed, is not done
@@ -93,9 +102,9 @@ def audit_videos(manifest, *, out=None, workers=2, progress=None):
     the set alone.
 
     Args:
-        manifest: a `Manifest`.
-        out: JSON file to write, see `Audit`; until it is complete, `.journal-<name>` beside it holds a line a
-            file.
+        manifest: a `Manifest`; `read_whole` gives that of all files of a set.
+        out: JSON file to write, see `Audit`; until it is complete, `.journal-<name>` next to it holds a
+            line a file.
         workers: number of threads.
         progress: called as `progress(done, total)` at the start, with what was known, and after every file.
 
@@ -115,7 +124,7 @@ def audit_videos(manifest, *, out=None, workers=2, progress=None):
         if path in known and _is_current(record, known[path])  # what could not be read is tried again
     }
 
-    def report():
+    def report() -> None:
         if progress is not None:
             progress(len(rows), len(records))
 
@@ -142,11 +151,11 @@ def audit_videos(manifest, *, out=None, workers=2, progress=None):
     )
     if out is not None:
         audit.write(out)
-        journal.path.unlink()
+        _journal_of(out).unlink()
     return audit
 
 
-def read_audit(path):
+def read_audit(path: str | Path) -> Audit:
     """Reads what `audit_videos` wrote.
 
     Returns:
@@ -169,21 +178,21 @@ def read_audit(path):
 class _Journal:
     """A line a file as they are done; the system has it when it is flushed, so killing us loses none."""
 
-    def __init__(self, out):
+    def __init__(self, out: str | Path | None) -> None:
         self.path = None if out is None else _journal_of(out)
         self._lock = threading.Lock()
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "a", encoding="utf-8")
-            self._file.write("\n")  # behind a line that was cut off
+            self._file.write("\n")  # after a line that was cut off
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if self.path is not None:
             self._file.close()
 
-    def add(self, row):
+    def add(self, row: dict[str, Any]) -> dict[str, Any]:
         if self.path is not None:
             with self._lock:
                 self._file.write(json.dumps(row) + "\n")
@@ -191,11 +200,11 @@ class _Journal:
         return row
 
 
-def _journal_of(out):
+def _journal_of(out: str | Path) -> Path:
     return Path(out).with_name(f".journal-{Path(out).name}")
 
 
-def _known(out):
+def _known(out: str | Path | None) -> dict[str, dict[str, Any]]:
     """Rows of an earlier audit and of the journal of one that was interrupted."""
     rows = {}
     if out is not None and Path(out).exists():
@@ -211,7 +220,7 @@ def _known(out):
     return rows
 
 
-def _examine(record, dataset):
+def _examine(record: Record, dataset: str) -> dict[str, Any]:
     """One file: the entry and the details in one dict."""
     row = {"path": record.path, "status": "ok", "frames": 0, "claimed_frames": 0, "fps": 0.0}
     row |= {"width": 0, "height": 0, "sha256": None, **_details(record), "reason": ""}
@@ -228,7 +237,7 @@ def _examine(record, dataset):
     return row
 
 
-def _details(record):
+def _details(record: Record) -> dict[str, Any]:
     try:
         size, changed = stamp(record.file)
     except (OSError, VideoError):
@@ -236,11 +245,11 @@ def _details(record):
     return {"bytes": size, "changed": changed}
 
 
-def _is_current(record, row):
+def _is_current(record: Record, row: dict[str, Any]) -> bool:
     return row["sha256"] is not None and _details(record).items() <= row.items()
 
 
-def _hash(record):
+def _hash(record: Record) -> str | None:
     try:
         return content_hash(record.file)
     except (OSError, VideoError):  # `probe` says why

@@ -49,7 +49,8 @@ def read_scores(path):
     try:
         # Opened here: of a damaged file NumPy would leave it open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            about = json.loads(str(archive["about"]))
+            written = json.loads(str(archive["about"]))
+            about = {name: written[name] for name in _ABOUT}
             paths, labels, groups, names = (
                 archive[name].tolist() for name in ("path", "label", "group", "class_names")
             )

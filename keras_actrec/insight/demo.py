@@ -1,12 +1,16 @@
 """The demo: a temporal model and an order-blind one on clips whose class is their order."""
 
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_actrec.data import SYNTHETIC_PAIRS, write_synthetic
-from keras_actrec.evaluation import evaluate
+from keras_actrec.errors import UserError
+from keras_actrec.evaluation import Evaluation, evaluate
 from keras_actrec.insight.explain import explain
 from keras_actrec.insight.report import need_viz, write_report
 from keras_actrec.training import read_recipe, train
@@ -14,22 +18,36 @@ from keras_actrec.training import read_recipe, train
 _MODELS = ("hman", "frame_pool")
 _EXPLAINED = 6
 
+# All that a demo writes into its folder, next to a run directory for each model.
+_VIDEOS, _CACHE, _PAGE = "videos", "cache", "demo.html"
 
-def demo(out, *, clips_per_class=120, overrides=(), progress=None):
+
+def demo(
+    out: str | Path,
+    *,
+    clips_per_class: int = 120,
+    overrides: Iterable[str] = (),
+    progress: Callable[..., None] | None = None,
+) -> tuple[Path, list[Evaluation]]:
     """Write clips, train HM-AN and the frame average on them, and show what both learned on one page.
 
     Args:
-        out: folder for `videos/`, `features/`, a run directory for each model, and `demo.html`.
+        out: folder for `videos/`, `cache/`, a run directory for each model, and `demo.html`. An earlier demo
+            in it is replaced, also an interrupted one.
         clips_per_class: clips of each of the ten classes, a fifth of them for testing.
         overrides: changes to both recipes, as in `read_recipe`.
         progress: as in `train`.
 
     Returns:
         The page's path and the two `Evaluation`s, HM-AN's first.
+
+    Raises:
+        UserError: a folder that holds something else, or packages of the extra `viz` that are missing.
     """
     need_viz()  # before minutes of work, not after
     out, progress = Path(out), progress or (lambda stage, done, total, text="": None)
-    data = out / "videos"
+    _remove_earlier(out)
+    data = out / _VIDEOS
     write_synthetic(
         data,
         clips_per_class=clips_per_class,
@@ -39,11 +57,11 @@ def demo(out, *, clips_per_class=120, overrides=(), progress=None):
     evaluations, recognizers = [], []
     for name in _MODELS:
 
-        def named(stage, done, total, text="", name=name):
+        def named(stage: str, done: int, total: int, text: str = "", name: str = name) -> None:
             progress(f"{name}: {stage}", done, total, text)
 
         recipe = read_recipe(f"{name}/synthetic", overrides)
-        run = train(recipe, data, out / name, cache=out / "cache", progress=named)
+        run = train(recipe, data, out / name, cache=out / _CACHE, progress=named)
         result = evaluate(run.recognizer, data, progress=named)
         evaluations.append(replace(result, extra=_pair_scores(result)))
         recognizers.append(run.recognizer)
@@ -55,7 +73,7 @@ def demo(out, *, clips_per_class=120, overrides=(), progress=None):
         explain(recognizers[0], record.file, true_label=recognizers[0].class_names[record.label])
         for record in sorted(shown, key=lambda r: r.label)
     ]
-    page = out / "demo.html"
+    page = out / _PAGE
     write_report(
         page,
         title="Ten classes that differ in the order of their frames only",
@@ -65,7 +83,35 @@ def demo(out, *, clips_per_class=120, overrides=(), progress=None):
     return page, evaluations
 
 
-def _pair_scores(result):
+def _remove_earlier(out: Path) -> None:
+    """Empty a folder that holds what a demo writes, or the beginning of it, and nothing else.
+
+    The videos are written first and removed last: without them, nothing tells a demo's folder from another.
+    """
+    if not out.exists() or not any(out.iterdir()):
+        return
+    videos, kinds = out / _VIDEOS, {name for pair in SYNTHETIC_PAIRS for name in pair}
+    is_demo = (
+        _names(out) <= {_VIDEOS, _CACHE, *_MODELS, _PAGE}
+        and videos.is_dir()
+        and _names(videos) <= kinds | {"manifest.csv"}
+    )
+    if not is_demo:
+        raise UserError(f"{out} holds something else than an earlier demo: choose another --out")
+    for path in out.iterdir():
+        if path.is_file():
+            path.unlink()
+        elif path != videos:
+            shutil.rmtree(path)
+    shutil.rmtree(videos)
+
+
+def _names(folder: Path) -> set[str]:
+    """The names in a folder, without those that a killed process leaves."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".part-")}
+
+
+def _pair_scores(result: Evaluation) -> dict[str, Any]:
     """How often the pair is found, and how often the right one of the two is named where it is."""
     pair_of = {name: number for number, names in enumerate(SYNTHETIC_PAIRS) for name in names}
     pairs = np.array([pair_of[name] for name in result.class_names])

@@ -8,10 +8,10 @@ from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 
 
-def shipped(inside: str, beside: str, pattern: str) -> list[Path]:
-    """List files that come along: in a wheel in the package's folder `inside`, in a checkout in `beside`."""
+def shipped(inside: str, checkout: str, pattern: str) -> list[Path]:
+    """List files that come along: in the package's folder `inside`, or in a checkout's folder `checkout`."""
     package = Path(keras_actrec.__file__).parent
-    folders = [folder for folder in (package / inside, package.parent / beside) if folder.is_dir()]
+    folders = [folder for folder in (package / inside, package.parent / checkout) if folder.is_dir()]
     return sorted(folders[0].glob(pattern)) if folders else []
 
 

@@ -137,7 +137,7 @@ def spec(model: str | keras.Model) -> ModelSpec:
     """
     if isinstance(model, str):
         if model not in _SPECS:
-            raise UserError(f"Unknown model {model!r}; {did_you_mean(model, _SPECS)}")
+            raise UserError(f"Unknown model {model!r}; {did_you_mean(model, list_models())}")
         return _SPECS[model]
     if model in _BUILT:
         return _BUILT[model]

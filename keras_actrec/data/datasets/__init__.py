@@ -2,50 +2,75 @@
 
 import importlib
 import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from keras_actrec._suggest import did_you_mean
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.decode import index_records
-from keras_actrec.data.manifest import read_manifest
+from keras_actrec.data.manifest import Manifest, Record, read_manifest
 from keras_actrec.errors import UserError
 
+
+@dataclass(frozen=True)
+class _Reader:
+    """What is said of a set once.
+
+    Attributes:
+        videos: whether its files are videos.
+        joints: whether its files are joints: the reader has a function `read_skeleton`.
+        whole: options with which the reader lists all files, in no part of the set.
+    """
+
+    videos: bool = True
+    joints: bool = False
+    whole: Mapping[str, str] = field(default_factory=dict)
+
+
+_ALL = {"split": "all"}
+
 # A reader is a file with a function of its name (and `read_skeleton`, if it has joints) and a line here.
-_READERS = (
-    "basic_motions",
-    "csv",
-    "diving48",
-    "folder",
-    "hmdb51",
-    "jhmdb",
-    "kinetics",
-    "msr_action3d",
-    "northwestern_ucla",
-    "ntu_rgbd",
-    "olympic_sports",
-    "poses",
-    "something_something_v1",
-    "something_something_v2",
-    "sysu_3d_hoi",
-    "ucf101",
-    "ucf_sports",
-    "utkinect",
-)
+_READERS = {
+    "basic_motions": _Reader(videos=False, joints=True),
+    "csv": _Reader(),
+    "diving48": _Reader(),
+    "folder": _Reader(),
+    "hmdb51": _Reader(whole=_ALL),
+    "jhmdb": _Reader(joints=True, whole=_ALL),
+    "kinetics": _Reader(),
+    "msr_action3d": _Reader(videos=False, joints=True, whole={"files": "all"}),
+    "northwestern_ucla": _Reader(videos=False, joints=True, whole=_ALL),
+    "ntu_rgbd": _Reader(videos=False, joints=True, whole=_ALL),
+    "olympic_sports": _Reader(),
+    "poses": _Reader(videos=False, joints=True),
+    "something_something_v1": _Reader(),
+    "something_something_v2": _Reader(),
+    "sysu_3d_hoi": _Reader(videos=False, joints=True, whole=_ALL),
+    "ucf101": _Reader(whole=_ALL),
+    "ucf_sports": _Reader(whole=_ALL),
+    "utkinect": _Reader(videos=False, joints=True, whole=_ALL),
+}
 
 
-def list_datasets():
+def list_datasets() -> tuple[str, ...]:
     """Names for `read_dataset`, sorted.
 
     Returns:
         A tuple of names.
     """
-    return _READERS
+    return tuple(_READERS)
 
 
-def read_dataset(name, root, **options):
-    """Reads a set in its official layout: which records there are, their labels, splits and groups.
+def read_dataset(name: str, root: str | Path, **options: Any) -> Manifest:
+    """Reads a set in its official layout: its records, their labels, splits and groups.
 
     The docstring of the reader, `keras_actrec.data.datasets.<name>.<name>`, says which files it looks for,
-    which splits there are and how many records they should have.
+    which splits it has and how many records they should have.
 
     Args:
         name: one of `list_datasets()`.
@@ -58,16 +83,23 @@ def read_dataset(name, root, **options):
     Raises:
         UserError: an unknown name or option, or what the reader raises.
     """
-    reader = getattr(_module("name", name, _READERS), name)
+    reader: Callable[..., Manifest] = getattr(_module("name", name, _READERS), name)
     known = [option for option in inspect.signature(reader).parameters if option != "root"]
     for option, value in options.items():
         if option not in known:
-            there = f"its options are {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{name} has no option `{option}`; {there}. Received: {option}={value!r}")
+            have = f"its options are {', '.join(known)}" if known else "it has none"
+            raise UserError(f"{name} has no option `{option}`; {have}. Received: {option}={value!r}")
     return reader(root, **options)
 
 
-def read_set(data, *, dataset=None, split=None, manifest=None, options=None):
+def read_set(
+    data: str | Path,
+    *,
+    dataset: str | None = None,
+    split: str | int | None = None,
+    manifest: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Manifest:
     """Reads a set as `[data]` of a recipe names it: by its reader, or as a CSV file or folder of one's own.
 
     Args:
@@ -96,7 +128,29 @@ def read_set(data, *, dataset=None, split=None, manifest=None, options=None):
     return read_manifest(data, manifest=manifest if Path(data).is_dir() else None)
 
 
-def read_skeleton(dataset, record):
+def read_whole(data: str | Path, *, dataset: str | None = None, manifest: str | None = None) -> Manifest:
+    """Reads all of a set, whichever part of a split a file belongs to and whether a split can be made or not.
+
+    The reader of an official layout lists every file that it knows of, in no part. A set of one's own is read
+    as it is.
+
+    Args:
+        data: folder of the set, or path of a CSV file.
+        dataset: one of `list_datasets()`, or `None` for `read_manifest`.
+        manifest: name of the CSV file in a folder of one's own.
+
+    Returns:
+        A `Manifest`.
+
+    Raises:
+        UserError: what the readers raise.
+    """
+    if dataset in _READERS:
+        return read_dataset(dataset, data, **_READERS[dataset].whole)
+    return read_set(data, dataset=dataset, manifest=manifest)
+
+
+def read_skeleton(dataset: str, record: Record) -> np.ndarray:
     """Reads the joints of a record of a skeleton set.
 
     Args:
@@ -111,11 +165,19 @@ def read_skeleton(dataset, record):
         UserError: a set without joints.
         VideoError: a file that cannot be used; see its `status`.
     """
-    names = [name for name in _READERS if hasattr(_module("dataset", name, _READERS), "read_skeleton")]
+    names = [name for name, reader in _READERS.items() if reader.joints]
     return _module("dataset", dataset, names).read_skeleton(record)
 
 
-def index_skeletons(records, dataset, *, on_error="raise", max_skipped=0.1, workers=1, progress=None):
+def index_skeletons(
+    records: Iterable[Record],
+    dataset: str,
+    *,
+    on_error: str = "raise",
+    max_skipped: float = 0.1,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[tuple[Record, np.ndarray]], list[VideoError]]:
     """Reads the joints of a set, which stay in memory: all of Northwestern-UCLA are 12 MB.
 
     Args:
@@ -146,16 +208,15 @@ def index_skeletons(records, dataset, *, on_error="raise", max_skipped=0.1, work
     )
 
 
-def holds_skeletons(dataset):
-    """Whether the files of a set are joints and no videos; `jhmdb` has both, as videos with joints beside."""
-    return (
-        dataset != "jhmdb"
-        and dataset in _READERS
-        and hasattr(_module("", dataset, _READERS), "read_skeleton")
-    )
+def holds_skeletons(dataset: str | None) -> bool:
+    """Whether the files of a set are joints and no videos; `jhmdb` has both, as videos with joints."""
+    if dataset not in _READERS:
+        return False
+    reader = _READERS[dataset]
+    return reader.joints and not reader.videos
 
 
-def _module(argument, name, names):
+def _module(argument: str, name: str, names: Collection[str]) -> ModuleType:
     if name not in names:
         hint = did_you_mean(name, names, otherwise="")
         end = f"; {hint}" if hint else "."

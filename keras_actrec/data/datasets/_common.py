@@ -2,18 +2,20 @@
 
 import json
 import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, _check_groups
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, _check_groups
 from keras_actrec.errors import UserError
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
-def look_for(root, dataset, *patterns):
+def look_for(root: str | Path, dataset: str, *patterns: str) -> Path:
     """The first path below `root` that matches one of the glob patterns, or an error that names them."""
     root = Path(root)
     if not root.is_dir():
@@ -25,7 +27,7 @@ def look_for(root, dataset, *patterns):
     raise UserError(f"{root}: not the layout of {dataset}; looked for {' or '.join(patterns)} in it")
 
 
-def choose(name, value, allowed):
+def choose(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """The one of `allowed` that `value` is or spells, or an error that lists them."""
     for item in allowed:
         if str(item) == str(value):
@@ -33,7 +35,7 @@ def choose(name, value, allowed):
     raise UserError(f"`{name}` must be one of {', '.join(map(str, allowed))}. Received: {name}={value!r}")
 
 
-def walk(root):
+def walk(root: str | Path) -> Iterator[tuple[Path, list[str]]]:
     """Yields (folder, names of its files) below `root`, sorted, hidden ones and loops of links left out."""
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -46,9 +48,11 @@ def walk(root):
         yield Path(folder), sorted(name for name in names if not name.startswith("."))
 
 
-def index(root, *, suffixes=VIDEO_SUFFIXES, parents=0):
+def index(
+    root: str | Path, *, suffixes: Collection[str] = VIDEO_SUFFIXES, parents: int = 0
+) -> dict[str, Path]:
     """Files below `root` by name: the last `parents` folders and the name without suffix."""
-    found = {}
+    found: dict[str, Path] = {}
     for folder, names in walk(root):
         above = folder.parts[len(folder.parts) - parents :]
         for name in names:
@@ -62,7 +66,7 @@ def index(root, *, suffixes=VIDEO_SUFFIXES, parents=0):
     return found
 
 
-def read_text(path):
+def read_text(path: str | Path) -> str:
     """The text of a file in UTF-8."""
     try:
         return Path(path).read_text(encoding="utf-8-sig")
@@ -70,12 +74,12 @@ def read_text(path):
         raise UserError(f"{path}: cannot be read as text in UTF-8 ({_short(error)})") from error
 
 
-def read_lines(path):
+def read_lines(path: str | Path) -> list[str]:
     """The lines of a text file that are not blank, without the space around them."""
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
-def read_json(path, kind):
+def read_json(path: str | Path, kind: type) -> Any:
     """What a JSON file holds, a `list` or a `dict` as `kind` says."""
     try:
         content = json.loads(read_text(path))
@@ -88,7 +92,7 @@ def read_json(path, kind):
     return content
 
 
-def read_mat(path, name):
+def read_mat(path: str | Path, name: str) -> np.ndarray:
     """The array `name` of a MATLAB file."""
     try:
         from scipy.io import loadmat
@@ -106,7 +110,7 @@ def read_mat(path, name):
     return content[name]
 
 
-def readable(path):
+def readable(path: str | Path) -> Path:
     """The path, if there is a file with something in it."""
     path = Path(path)
     if not path.is_file():
@@ -116,7 +120,7 @@ def readable(path):
     return path
 
 
-def read_numbers(path):
+def read_numbers(path: str | Path) -> list[list[str]]:
     """The lines of a text file of numbers, split at the space between them."""
     path = readable(path)
     try:
@@ -125,7 +129,7 @@ def read_numbers(path):
         raise VideoError(path, "unreadable", f"not a text file of joints ({_short(error)})") from error
 
 
-def checked_joints(path, joints, shape):
+def checked_joints(path: str | Path, joints: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Joints as float32, if they have the shape `(T, *shape)`, T at least 1, and are finite."""
     try:
         joints = np.asarray(joints, "float32")
@@ -144,26 +148,32 @@ def checked_joints(path, joints, shape):
     return joints
 
 
-def relative(file, root):
+def relative(file: str | Path, root: str | Path) -> str:
     """The path of `file` as the manifest has it."""
     return Path(file).relative_to(root).as_posix()
 
 
-def finish(dataset, root, class_names, records, official):
+def finish(
+    dataset: str,
+    root: str | Path,
+    class_names: Iterable[str],
+    records: Iterable[Record],
+    official: Mapping[str, int],
+) -> Manifest:
     """The manifest, if it has records, no record twice and no group in two splits."""
-    root = Path(root)
+    root, records = Path(root), tuple(records)
     if not records:
         raise UserError(f"{root}: none of the files that {dataset} lists were found below it")
-    splits = {}
+    splits: dict[str, str] = {}
     for record in records:
         if record.path in splits:
             first, second = (split or "the list" for split in (splits[record.path], record.split))
             where = f"twice in {first}" if first == second else f"in {first} and in {second}"
-            raise UserError(f"{root}: {record.path!r} stands {where}; the lists of {dataset} are damaged")
+            raise UserError(f"{root}: {record.path!r} is {where}; the lists of {dataset} are damaged")
         splits[record.path] = record.split
     _check_groups(root, records)
-    return Manifest(tuple(records), tuple(class_names), root, dict(official), dataset)
+    return Manifest(records, tuple(class_names), root, dict(official), dataset)
 
 
-def _short(error):
+def _short(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

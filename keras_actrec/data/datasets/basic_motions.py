@@ -1,18 +1,19 @@
 """BasicMotions: a smart watch's accelerometer and gyroscope during four actions."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import checked_joints, finish, look_for, readable
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _NAMES = ("X_train", "y_train", "X_test", "y_test", "class_names")
 
 
-def basic_motions(root):
+def basic_motions(root: str | Path) -> Manifest:
     """BasicMotions: 80 sequences of 100 steps at 10 Hz, 4 actions, 40 for training and 40 for testing.
 
     Looks for `basic_motions.npz` in `root`, with the arrays `X_train` and `X_test` `(N, 100, 6)`, `y_train`
@@ -36,23 +37,23 @@ def basic_motions(root):
         raise UserError(str(error)) from error
     records, start = [], 0
     for split in ("train", "test"):
-        for place, label in enumerate(arrays[f"y_{split}"].tolist()):
+        for number, label in enumerate(arrays[f"y_{split}"].tolist()):
             stop = start + arrays[f"X_{split}"].shape[1]
-            path = f"{file.name}#{split}-{place}"
+            path = f"{file.name}#{split}-{number}"
             records.append(Record(file, path, label, split, start=start, stop=stop))
             start = stop
     names = tuple(arrays["class_names"].tolist())
     return finish("basic_motions", root, names, records, {"train": 40, "test": 40})
 
 
-def read_skeleton(record):
+def read_skeleton(record: Record) -> np.ndarray:
     """The sequence as two "joints" `(T, 1, 2, 3)`: the accelerometer's axes and the gyroscope's."""
     arrays = _arrays(record.file)
     steps = np.concatenate([arrays[name].reshape(-1, 2, 3) for name in ("X_train", "X_test")])
     return checked_joints(record.file, steps[record.start : record.stop, None], (1, 2, 3))
 
 
-def _arrays(file):
+def _arrays(file: Path) -> dict[str, np.ndarray]:
     try:
         with open(readable(file), "rb") as raw, np.load(raw, allow_pickle=False) as content:
             arrays = {name: content[name] for name in _NAMES}

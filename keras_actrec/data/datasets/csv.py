@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from keras_actrec.data.manifest import read_manifest
+from keras_actrec.data.manifest import Manifest, read_manifest
 from keras_actrec.errors import UserError
 
 
-def csv(root):
+def csv(root: str | Path) -> Manifest:
     """Videos of one's own as a CSV file lists them, see `read_manifest`.
 
     Args:

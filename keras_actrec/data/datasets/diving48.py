@@ -1,13 +1,15 @@
 """Diving48: dives that differ in their course, not in their scene."""
 
+from pathlib import Path
+
 from keras_actrec.data.datasets._common import choose, finish, index, look_for, read_json, relative
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _OFFICIAL = {"v1": (16067, 2337), "v2": (15027, 1970)}
 
 
-def diving48(root, *, version="v2"):
+def diving48(root: str | Path, *, version: str = "v2") -> Manifest:
     """Diving48: 48 kinds of dives, in the first labels (v1) or the cleaned ones of October 2020 (v2).
 
     Looks for `Diving48_vocab.json` and `Diving48_train.json`, `Diving48_test.json` (v1) or
@@ -22,7 +24,7 @@ def diving48(root, *, version="v2"):
         version: `"v1"` or `"v2"`.
 
     Returns:
-        A `Manifest`; clips that the lists name and that are not there are left out.
+        A `Manifest`; clips that the lists name and that do not exist are left out.
 
     Raises:
         UserError: another layout, an unknown version, or a clip in train and in test.

@@ -2,15 +2,16 @@
 
 import csv
 import io
+from pathlib import Path
 
 from keras_actrec.data.datasets._common import choose, finish, index, look_for, read_text, relative
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 
 
-def kinetics(root, *, test_part="val"):
+def kinetics(root: str | Path, *, test_part: str = "val") -> Manifest:
     """Kinetics, any edition: clips as the official CSV files list them.
 
     Looks for `train.csv` and `val.csv` (and `test.csv`), or names that end so, such as
@@ -36,7 +37,7 @@ def kinetics(root, *, test_part="val"):
     parts = {"train": "train", "val": "test"}
     if test_part == "test":
         parts = {"train": "train", "val": "validation", "test": "test"}
-    rows = {}
+    rows: dict[tuple[str, int, int, str], str] = {}
     for part, split in parts.items():
         ends = [f"{end}.csv" for end in ({"val": ("val", "validate", "validation")}.get(part, (part,)))]
         table = look_for(

@@ -1,6 +1,7 @@
 """MSR-Action3D: skeletons of gestures and sports in front of a depth camera."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from keras_actrec.data.datasets._common import (
     read_text,
     relative,
 )
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _CLASSES = (
@@ -50,7 +51,7 @@ _LISTS = ("files_used_in_cvpr12_paper.txt", "JiangExperimentFileList.txt")
 _OF_LIST = {"all": (284, 273), "AS1": (114, 105), "AS2": (116, 112), "AS3": (111, 111)}
 
 
-def msr_action3d(root, *, subset="all", files="557"):
+def msr_action3d(root: str | Path, *, subset: str = "all", files: str = "557") -> Manifest:
     """MSR-Action3D: 567 sequences of 20 actions by 10 subjects, the odd ones for training.
 
     Looks for `aAA_sSS_eEE_skeleton3D.txt` (real-world coordinates, action, subject, episode) in `root` or
@@ -94,7 +95,7 @@ def msr_action3d(root, *, subset="all", files="557"):
     return finish("msr_action3d", root, names, records, official)
 
 
-def read_skeleton(record):
+def read_skeleton(record: Record) -> np.ndarray:
     """Joints `(T, 1, 20, 3)` in meters; the fourth column of the file, a confidence, is left out.
 
     A joint that was not seen is zeros in the file; so is the whole of `a13_s09_e02`.

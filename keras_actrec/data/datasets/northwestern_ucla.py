@@ -2,6 +2,9 @@
 
 import hashlib
 import re
+from pathlib import Path
+
+import numpy as np
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import (
@@ -14,7 +17,7 @@ from keras_actrec.data.datasets._common import (
     readable,
     relative,
 )
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)")
@@ -35,10 +38,11 @@ _OFFICIAL = {
     "view1_view2": {"train": 516, "test": 504},
     "subject": {"": 1484},
     "five_folds": {"": 1484},
+    "all": {"": 1484},
 }
 
 
-def northwestern_ucla(root, *, split="cross_view", duplicates="refuse"):
+def northwestern_ucla(root: str | Path, *, split: str = "cross_view", duplicates: str = "refuse") -> Manifest:
     """Northwestern-UCLA Multiview Action3D in the JSON layout of the graph-convolution projects.
 
     Looks for `aAA_sSS_eEE_vVV.json` (action, subject, episode, view) in `root` or up to two folders below,
@@ -47,9 +51,10 @@ def northwestern_ucla(root, *, split="cross_view", duplicates="refuse"):
     names of the classes.
 
     The splits are `"cross_view"`: views 1 and 2 train, view 3 tests, the official protocol;
-    `"view1_view2"`: view 1 trains, view 2 tests; `"subject"`: all views there are, every subject is a fold
-    and a group, to be chosen by `test_fold`; and `"five_folds"`, ours: the same with subjects 1 and 2 as fold
-    0, 3 and 4 as fold 1, and so on. In the first two the same people act in both parts, by design.
+    `"view1_view2"`: view 1 trains, view 2 tests; `"subject"`: all views, every subject is a fold
+    and a group, to be chosen by `test_fold`; `"five_folds"`, ours: the same with subjects 1 and 2 as fold
+    0, 3 and 4 as fold 1, and so on; and `"all"`: all views, in no part and no fold, the subject is the group.
+    In the first two the same people act in both parts, by design.
 
     In known copies of this layout the view 2 files of actions 2 and 3 are those of view 3, so that the test
     part is trained on. Files are compared by content; `duplicates` says what to do when a test file is in
@@ -87,7 +92,7 @@ def northwestern_ucla(root, *, split="cross_view", duplicates="refuse"):
         part, group, fold = "train" if view in train else "test", "", ""
         if not test:
             part, group = "", f"s{match[2]}"
-            fold = group if split == "subject" else str((subject - 1) // 2)
+            fold = {"subject": group, "five_folds": str((subject - 1) // 2)}.get(split, "")
         records.append(Record(file, relative(file, root), labels[action], part, group, fold))
     if test:
         for part, views in (("train", train), ("test", test)):
@@ -102,7 +107,7 @@ def northwestern_ucla(root, *, split="cross_view", duplicates="refuse"):
     return finish("northwestern_ucla", root, _CLASSES.values(), records, _OFFICIAL[split])
 
 
-def _without_copies(root, records, duplicates):
+def _without_copies(root: str | Path, records: list[Record], duplicates: str) -> list[Record]:
     test = {_content(record.file): record.path for record in records if record.split == "test"}
     copies = {
         record.path: test[content]
@@ -118,13 +123,13 @@ def _without_copies(root, records, duplicates):
     return [record for record in records if record.path not in copies]
 
 
-def _content(file):
-    """Hash of the file without the file's name in it, which stands in front of the joints."""
+def _content(file: Path) -> bytes:
+    """Hash of the file without the file's name in it, which comes before the joints."""
     content = readable(file).read_bytes()
     return hashlib.sha256(content[max(content.find(b'"skeletons"'), 0) :]).digest()
 
 
-def read_skeleton(record):
+def read_skeleton(record: Record) -> np.ndarray:
     """Joints `(T, 1, 20, 3)` in meters, in the camera's coordinates."""
     readable(record.file)
     try:

@@ -16,7 +16,7 @@ from keras_actrec.data.datasets._common import (
     readable,
     relative,
 )
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _LISTS = ("NTU_RGBD_samples_with_missing_skeletons.txt", "NTU_RGBD120_samples_with_missing_skeletons.txt")
@@ -34,22 +34,23 @@ _FULL = {"cs": (40320, 16560), "cv": (37920, 18960)}
 _LISTED_OUT = {"cs": (40091, 16487), "cv": (37646, 18932), "csub": (63026, 50919), "cset": (54468, 59477)}
 
 
-def ntu_rgbd(root, *, split="cs", missing=None):
+def ntu_rgbd(root: str | Path, *, split: str = "cs", missing: str | Path | None = None) -> Manifest:
     """NTU RGB+D: 56,880 samples of 60 actions; NTU RGB+D 120: 114,480 of 120.
 
     Looks for `SsssCcccPpppRrrrAaaa.skeleton` in `root` or up to two folders below. The splits are `"cs"`
     (cross subject, 20 training subjects) and `"cv"` (cross view: cameras 2 and 3 train, 1 tests) of the 60
     classes, for which only setups 1 to 17 are read, and `"csub"` (53 training subjects) and `"cset"` (even
-    setups train) of the 120. In `cs` and `csub` the group is the subject. `official` has the counts without
+    setups train) of the 120. `"all"` is every sample, in no part, of 120 classes where there is a setup above
+    17. In `cs`, `csub` and `all` the group is the subject. `official` has the counts without
     the samples on the lists of missing skeletons where such a list is used (302 and 535 samples); they are
     those of the literature, and so are the full ones, which for the 120 classes are not known.
 
     Args:
         root: folder with the skeleton files.
-        split: `"cs"`, `"cv"`, `"csub"` or `"cset"`.
+        split: `"cs"`, `"cv"`, `"csub"`, `"cset"` or `"all"`.
         missing: what to leave out. The path of an official list of samples with missing skeletons; `None`
             uses `NTU_RGBD_samples_with_missing_skeletons.txt` and
-            `NTU_RGBD120_samples_with_missing_skeletons.txt` where they lie in `root` or beside it;
+            `NTU_RGBD120_samples_with_missing_skeletons.txt` where they lie in `root` or next to it;
             `"empty"` reads every file and leaves out those without a body.
 
     Returns:
@@ -59,7 +60,7 @@ def ntu_rgbd(root, *, split="cs", missing=None):
         UserError: another layout or an unknown split.
         VideoError: with `missing="empty"`, a file that is not a skeleton file.
     """
-    split = choose("split", split, _IS_TRAIN)
+    split = choose("split", split, (*_IS_TRAIN, "all"))
     look_for(root, "NTU RGB+D", "*.skeleton", "*/*.skeleton", "*/*/*.skeleton")
     root = Path(root)
     if missing is None:
@@ -68,7 +69,7 @@ def ntu_rgbd(root, *, split="cs", missing=None):
     else:
         lists = [] if missing == "empty" else [Path(missing)]
     skip = {match[0] for path in lists for match in _NAME.finditer(read_text(path))}
-    records = []
+    records, last_setup = [], 0
     for stem, file in index(root, suffixes=(".skeleton",)).items():
         match = _NAME.fullmatch(stem)
         if match is None or match[0] in skip:
@@ -78,15 +79,24 @@ def ntu_rgbd(root, *, split="cs", missing=None):
             continue
         if missing == "empty" and not _bodies(file)[1]:
             continue
-        part = "train" if _IS_TRAIN[split](setup, camera, subject) else "test"
-        group = f"P{subject:03d}" if split in ("cs", "csub") else ""
+        part = ""
+        if split != "all":
+            part = "train" if _IS_TRAIN[split](setup, camera, subject) else "test"
+        group = f"P{subject:03d}" if split in ("cs", "csub", "all") else ""
         records.append(Record(file, relative(file, root), action - 1, part, group))
-    names = _CLASSES[:60] if split in ("cs", "cv") else _CLASSES
-    official = (_LISTED_OUT if skip else _FULL).get(split, ())
-    return finish("ntu_rgbd", root, names, records, dict(zip(("train", "test"), official, strict=False)))
+        last_setup = max(last_setup, setup)
+    edition = split
+    if split == "all":
+        edition = "csub" if last_setup > 17 else "cs"
+    counts = (_LISTED_OUT if skip else _FULL).get(edition, ())
+    official = dict(zip(("train", "test"), counts, strict=False))
+    if split == "all" and counts:
+        official = {"": sum(counts)}
+    names = _CLASSES[:60] if edition in ("cs", "cv") else _CLASSES
+    return finish("ntu_rgbd", root, names, records, official)
 
 
-def read_skeleton(record):
+def read_skeleton(record: Record) -> np.ndarray:
     """Joints `(T, 2, 25, 3)` in meters: the body that moves most, then the next one or zeros.
 
     Bodies are followed by the number that Kinect gave them and ranked by the variance of their coordinates,
@@ -97,37 +107,38 @@ def read_skeleton(record):
         raise VideoError(record.file, "empty", "there is no body in any frame; leave it out")
     ranked = sorted(bodies.values(), key=lambda seen: -np.stack(list(seen.values())).var(axis=0).sum())
     joints = np.zeros((frames, 2, 25, 3), "float32")
-    for place, seen in enumerate(ranked[:2]):
-        joints[list(seen), place] = np.stack(list(seen.values()))
+    for body, seen in enumerate(ranked[:2]):
+        joints[list(seen), body] = np.stack(list(seen.values()))
     return checked_joints(record.file, joints, (2, 25, 3))
 
 
-def _bodies(path):
+def _bodies(path: Path) -> tuple[int, dict[str, dict[int, np.ndarray]]]:
     """Number of frames, and a dict of body numbers to dicts of frames to joints `(25, 3)`.
 
     The file is text: the number of frames; for each frame the number of bodies; for each body a line of ten
     values, the first its number, the number of joints, and a line of twelve values a joint, the first three
-    its place in meters.
+    its coordinates in meters.
     """
     path = readable(path)
     try:
         words = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError(path, "unreadable", "not a text file of skeletons; get it again") from error
-    bodies, place = {}, 1
+    bodies: dict[str, dict[int, np.ndarray]] = {}
+    at = 1
     try:
         frames = int(words[0])
         for frame in range(frames):
-            count, place = int(words[place]), place + 1
+            count, at = int(words[at]), at + 1
             for _ in range(count):
-                body, joints = words[place], int(words[place + 10])
-                values = np.array(words[place + 11 : place + 11 + 12 * joints], "float32").reshape(25, 12)
+                body, joints = words[at], int(words[at + 10])
+                values = np.array(words[at + 11 : at + 11 + 12 * joints], "float32").reshape(25, 12)
                 bodies.setdefault(body, {})[frame] = values[:, :3]
-                place += 11 + 12 * joints
+                at += 11 + 12 * joints
     except IndexError as error:
         raise VideoError(path, "truncated", "the file ends inside a frame; get it again") from error
     except ValueError as error:
-        status = "truncated" if place + 311 > len(words) else "unreadable"
+        status = "truncated" if at + 311 > len(words) else "unreadable"
         raise VideoError(path, status, "not a .skeleton file with 25 joints a body; get it again") from error
     if not frames:
         raise VideoError(path, "empty", "there are no frames in it; leave it out")

@@ -1,24 +1,26 @@
 """Olympic Sports: athletes, from YouTube."""
 
+from pathlib import Path
+
 from keras_actrec.data.datasets._common import finish, index, look_for, read_lines, relative
-from keras_actrec.data.manifest import VIDEO_SUFFIXES, Record
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record
 from keras_actrec.errors import UserError
 
 
-def olympic_sports(root):
+def olympic_sports(root: str | Path) -> Manifest:
     """Olympic Sports: 783 sequences of 16 sports, 649 for training and 134 for testing.
 
     Looks for `train_test_split/train/<class>.txt` and `test/<class>.txt`, one name a line, in `root` or in
     one of its folders, and for the sequences as `<class>/<name>.seq` (or a video that was made of it) below
-    `root`. Spaces in the lists' names stand for underscores, and the lists of the two diving classes of the
-    release lack the word diving. Classes are in the order of the folders' names. `read_frames` reads the
-    frames of a `.seq` file.
+    `root`. Where lists have spaces in their names, folders have underscores, and the lists of the two diving
+    classes of the release lack the word diving. Classes are in the order of the folders' names.
+    `read_frames` reads the frames of a `.seq` file.
 
     Args:
         root: folder with the lists and the class folders.
 
     Returns:
-        A `Manifest`; sequences that the lists name and that are not there are left out.
+        A `Manifest`; sequences that the lists name and that do not exist are left out.
 
     Raises:
         UserError: another layout, a list without a class folder, or a sequence in train and in test.

@@ -1,15 +1,16 @@
 """Joints from any pose estimator, listed in a CSV file or sorted into class folders."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from keras_actrec.data.manifest import read_manifest
+from keras_actrec.data.manifest import Manifest, Record, read_manifest
 from keras_actrec.data.poses import POSE_SUFFIXES, read_pose
 from keras_actrec.errors import UserError
 
 
-def poses(root, *, manifest=None):
+def poses(root: str | Path, *, manifest: str | None = None) -> Manifest:
     """Sequences of joints from any pose estimator, one `.npz` or `.json` file each.
 
     The files are listed or sorted into folders as videos are, see `read_manifest`; what is in them, see
@@ -32,7 +33,7 @@ def poses(root, *, manifest=None):
     return replace(found, dataset="poses")
 
 
-def read_skeleton(record):
+def read_skeleton(record: Record) -> np.ndarray:
     """Joints `(T, bodies, joints, 3)` as the file has them; of joints in two dimensions the third is 0."""
     joints = read_pose(record.file).joints
     return np.pad(joints, [(0, 0)] * 3 + [(0, 3 - joints.shape[3])])

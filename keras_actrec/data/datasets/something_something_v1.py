@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 from keras_actrec.data.datasets._common import choose, finish, look_for, read_lines, relative
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _LABELS = "something-something-v1-labels.csv"
 
 
-def something_something_v1(root, *, class_order="file"):
+def something_something_v1(root: str | Path, *, class_order: str = "file") -> Manifest:
     """Something-Something v1: 86,017 clips for training and 11,522 for validation, 174 classes.
 
     Looks for `something-something-v1-labels.csv`, `-train.csv` and `-validation.csv` (lines `id;label`) in
@@ -24,7 +24,7 @@ def something_something_v1(root, *, class_order="file"):
             published weights of GSM were trained with.
 
     Returns:
-        A `Manifest`; clips that the lists name and that are not there are left out.
+        A `Manifest`; clips that the lists name and that do not exist are left out.
 
     Raises:
         UserError: another layout, or a label that the labels file does not have.
@@ -34,8 +34,8 @@ def something_something_v1(root, *, class_order="file"):
     names = read_lines(labels)
     if class_order == "sorted":
         names = sorted(names)
-    places = [folder / "20bn-something-something-v1" for folder in (Path(root), labels.parent)]
-    frames = next((place for place in places if place.is_dir()), Path(root))
+    candidates = [folder / "20bn-something-something-v1" for folder in (Path(root), labels.parent)]
+    frames = next((folder for folder in candidates if folder.is_dir()), Path(root))
     there = {entry.name for entry in os.scandir(frames) if entry.is_dir()}
     ids, records = {name: label for label, name in enumerate(names)}, []
     for part, split in (("train", "train"), ("validation", "test")):

@@ -1,6 +1,7 @@
 """UTKinect-Action3D: skeletons of Kinect v1, ten actions in one recording."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -14,25 +15,26 @@ from keras_actrec.data.datasets._common import (
     read_numbers,
     relative,
 )
-from keras_actrec.data.manifest import Record
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
 _LABELS = ("actionLabel_modified.txt", "actionLabel.txt")
-_SPLITS = ("odd_even", "leave_one_sequence_out")
+_SPLITS = ("odd_even", "leave_one_sequence_out", "all")
 
 
-def utkinect(root, *, split="odd_even"):
+def utkinect(root: str | Path, *, split: str = "odd_even") -> Manifest:
     """UTKinect-Action3D: 199 sequences, 10 actions by 10 people, twice each but for one.
 
     Looks for `actionLabel_modified.txt` (with corrected ranges), else `actionLabel.txt`, and for
     `joints_sSS_eEE.txt`, in `root` or in `root/joints`. A recording holds ten sequences: the labels give
     the first and the last frame of each, by the frame numbers that the joint files have in their first
-    column, which have gaps. Here they are `Record.start` and, one behind the last, `Record.stop`;
-    `Record.path` is the file's with `#action` behind it. The one range that is `NaN` is left out. Classes
+    column, which have gaps. Here they are `Record.start` and, one after the last, `Record.stop`;
+    `Record.path` is the file's with `#action` after it. The one range that is `NaN` is left out. Classes
     are in the order of the labels file.
 
-    The splits are `"odd_even"`: odd subjects train, even ones test, and the subject is the group; and
-    `"leave_one_sequence_out"`: every sequence is a fold, named as its path, to be chosen by `test_fold`.
+    The splits are `"odd_even"`: odd subjects train, even ones test, and the subject is the group;
+    `"leave_one_sequence_out"`: every sequence is a fold, named as its path, to be chosen by `test_fold`; and
+    `"all"`: all sequences, in no part, the subject is the group.
 
     Args:
         root: folder with the labels and the joints.
@@ -65,22 +67,22 @@ def utkinect(root, *, split="odd_even"):
         if split == "odd_even":
             part = {"split": "train" if int(subject[1:]) % 2 else "test", "group": subject}
         else:
-            part = {"fold": path}
+            part = {"group": subject} if split == "all" else {"fold": path}
         records.append(Record(file, path, names.index(name), start=int(first), stop=int(last) + 1, **part))
     official = {"train": 100, "test": 99} if split == "odd_even" else {"": 199}
     return finish("utkinect", root, names, records, official)
 
 
-def read_skeleton(record):
+def read_skeleton(record: Record) -> np.ndarray:
     """Joints `(T, 1, 20, 3)` in meters: the rows of the file whose frame number is in the record's range.
 
-    Some frame numbers stand twice, with joints a little apart; both rows are kept, as steps of time.
+    Some frame numbers occur twice, with joints a little apart; both rows are kept, as steps of time.
     """
-    rows = read_numbers(record.file)
-    if any(len(row) != 61 for row in rows):
+    words = read_numbers(record.file)
+    if any(len(row) != 61 for row in words):
         raise VideoError(record.file, "truncated", "each line must have a frame number and 20 x (x, y, z)")
     try:
-        rows = np.array(rows, "float64").reshape(-1, 61)
+        rows = np.array(words, "float64").reshape(-1, 61)
     except ValueError as error:
         raise VideoError(record.file, "unreadable", "not a text file of numbers; get it again") from error
     start = 0 if record.start is None else record.start

@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).parents[1]
 # From the ground up. A module imports from the floors below its own and from its own package.
 FLOORS = (
     {"errors"},
-    {"_files"},
+    {"_children", "_files"},
     {"_backend"},
     {"layers"},
     {"checkpoints"},

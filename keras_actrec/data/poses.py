@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_actrec._files import replacing
+from keras_actrec._files import replacing, write_json
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.errors import UserError
 
@@ -86,12 +86,12 @@ def write_pose(path, joints, *, scores=None, fps=None, names=None):
         raise UserError(f"{path}: the file must end with {' or '.join(POSE_SUFFIXES)}")
     pose = _checked({"joints": joints, "scores": scores, "fps": fps, "names": names})
     content = {name: value for name, value in vars(pose).items() if value is not None}
-    with replacing(path) as beside:
-        if path.suffix.lower() == ".npz":
-            np.savez_compressed(beside, **content)
-        else:
-            content = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in content.items()}
-            beside.write_text(json.dumps(content), encoding="utf-8")
+    if path.suffix.lower() == ".npz":
+        with replacing(path) as part:
+            np.savez_compressed(part, **content)
+    else:
+        content = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in content.items()}
+        write_json(path, content, indent=None)
 
 
 def _checked(content):

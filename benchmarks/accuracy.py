@@ -10,18 +10,17 @@ The synthetic set is made here. FOLDER holds the set in its official layout, or 
 import argparse
 import math
 import multiprocessing
-import os
 import statistics
-import threading
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-from scipy.stats import t
 
 from keras_actrec import data, evaluation, load, training
-from keras_actrec._files import replacing
+from keras_actrec._children import end_with_parent
+from keras_actrec._files import write_block
 from keras_actrec.errors import UserError
 
 
@@ -32,7 +31,7 @@ class Line:
     words: str
     sees: str
     recipe: str
-    changes: tuple = ()
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,19 @@ class Table:
     """
 
     title: str
-    lines: tuple
-    folds: tuple = (None,)
-    compare: tuple = ()
-    together: tuple = ()
+    lines: tuple[Line, ...]
+    folds: tuple[int | None, ...] = (None,)
+    compare: tuple[tuple[int, int, str], ...] = ()
+    together: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Experiment:
     """Tables of one set, all with the same seeds, and the models whose pages have them, as README.md."""
 
-    tables: tuple
+    tables: tuple[Table, ...]
     chance: str
-    pages: tuple
+    pages: tuple[str, ...]
     seeds: int = 5
 
 
@@ -65,11 +64,11 @@ TURNED, STRAIGHT = "joints, turned in training", "joints, not turned"
 NO_TURN = "skeleton.rotation=0.0"
 
 
-def skeleton_lines(name, *split):
+def skeleton_lines(name: str, *split: str) -> tuple[Line, ...]:
     """The GRU and the gated networks on joints, all trained alike."""
     gated, plain = f"eleatt_rnn/{name}", f"stacked_rnn/{name}"
 
-    def line(words, recipe, *changes, sees=TURNED):
+    def line(words: str, recipe: str, *changes: str, sees: str = TURNED) -> Line:
         return Line(words, sees, recipe, (*split, *changes))
 
     return (
@@ -87,10 +86,10 @@ def skeleton_lines(name, *split):
     )
 
 
-def fight_lines(sees, *changes):
+def fight_lines(sees: str, *changes: str) -> tuple[Line, ...]:
     """HM-AN with its four attentions and its baselines, on features of frames or of their differences."""
 
-    def line(words, model, *more):
+    def line(words: str, model: str, *more: str) -> Line:
         return Line(words, sees, f"{model}/fight", (*changes, *more))
 
     return (
@@ -211,24 +210,24 @@ EXPERIMENTS = {
 ROOT = Path(__file__).parents[1]
 
 
-def overrides_of(line, fold, seed):
+def overrides_of(line: Line, fold: int | None, seed: int) -> tuple[str, ...]:
     """What a run changes in its recipe."""
     return (*line.changes, *([] if fold is None else [f"data.test_fold={fold}"]), f"train.seed={seed}")
 
 
-def run_of(out, line, fold, seed):
+def run_of(out: Path, line: Line, fold: int | None, seed: int) -> Path:
     """The directory of a run."""
     changes = (change.replace("=", "_") for change in overrides_of(line, fold, seed))
     return out / "-".join([line.recipe.replace("/", "-"), *changes])
 
 
-def run_one(folder, out, line, fold, seed):
+def run_one(folder: Path, out: Path, line: Line, fold: int | None, seed: int) -> dict[str, str]:
     """Train and score one model; its row of results.csv."""
     run, overrides = run_of(out, line, fold, seed), overrides_of(line, fold, seed)
     values = training.read_recipe(line.recipe, overrides)
     if not (run / "model.keras").exists():
         training.train(values, folder, run, name=line.recipe, overrides=overrides, cache=out / "cache")
-    elif (run / "recipe.toml").read_text(encoding="utf-8") != values.to_toml():
+    elif training.read_recipe(run / "recipe.toml") != values:
         raise UserError(f"{run} holds a run of another recipe: remove it, or choose another --out")
     if not (run / "test.json").exists():
         evaluation.evaluate(load(run / "model.keras"), folder).write_json(run / "test.json")
@@ -236,17 +235,12 @@ def run_one(folder, out, line, fold, seed):
     return evaluation.result_row(run)
 
 
-def end_with_parent():
-    """End this worker when the program is killed, so that it writes into no run directory behind its back."""
-
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def begin_worker() -> None:
+    """End this worker when the program is killed, so that it writes into no run directory after that."""
+    end_with_parent(multiprocessing.parent_process().join)
 
 
-def run_all(experiment, folder, out, jobs):
+def run_all(experiment: Experiment, folder: Path, out: Path, jobs: int) -> list[dict[str, str]]:
     """Train and score all models of an experiment, `jobs` at a time; their rows in the order of the lines."""
     runs = [
         (line, fold, seed)
@@ -257,7 +251,7 @@ def run_all(experiment, folder, out, jobs):
     ]
     # Fresh interpreters: a forked one would inherit the backend's locked threads.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(jobs, spawn, initializer=begin_worker) as pool:
         started = {pool.submit(run_one, folder, out, *run): run for run in runs}
         for done, future in enumerate(as_completed(started), 1):
             row = future.result()
@@ -268,13 +262,11 @@ def run_all(experiment, folder, out, jobs):
             )
     rows = [future.result() for future in started]
     for table in experiment.tables:
-        rows += [
-            answer_together(folder, out, table.lines[place], experiment.seeds) for place in table.together
-        ]
+        rows += [answer_together(folder, out, table.lines[line], experiment.seeds) for line in table.together]
     return rows
 
 
-def answer_together(folder, out, line, seeds):
+def answer_together(folder: Path, out: Path, line: Line, seeds: int) -> dict[str, str]:
     """The row of the models of all seeds as one, whose seed is `0+1+2`."""
     runs = [run_of(out, line, None, seed) for seed in range(seeds)]
     found = evaluation.ensemble([evaluation.evaluate(load(run / "model.keras"), folder) for run in runs])
@@ -288,14 +280,14 @@ def answer_together(folder, out, line, seeds):
     }
 
 
-def tables(experiment, rows):
+def tables(experiment: str, rows: Iterable[dict[str, str]]) -> str:
     """The experiment's tables in Markdown, from rows of results.csv."""
     about = EXPERIMENTS[experiment]
     rows = [row for row in rows if row["experiment"] == experiment]
     return "\n\n".join(table(each, rows, about.seeds, about.chance) for each in about.tables)
 
 
-def table(about, rows, seeds, chance):
+def table(about: Table, rows: Sequence[dict[str, str]], seeds: int, chance: str) -> str:
     """One table in Markdown, with what its lines show of each other, and how its numbers were made."""
     lines = [f"{about.title}.", "", "| model | sees | top-1 | 95 % | seeds |", "|---|---|---|---|---|"]
     used, found = [], []
@@ -304,9 +296,8 @@ def table(about, rows, seeds, chance):
         ours, together = rows_of(line, rows)
         used += ours
         found.append(values)
-        mean, low, high = interval(values)
         lines.append(
-            f"| {line.words} ({line.recipe}) | {line.sees} | {mean:.3f} | {bounds(low, high)} | "
+            f"| {line.words} ({line.recipe}) | {line.sees} | {mean_and_bounds(values)} | "
             f"{', '.join(f'{value:.3f}' for value in values)} |"
         )
         lines += [
@@ -316,7 +307,10 @@ def table(about, rows, seeds, chance):
     if about.compare:
         lines += ["", "Seed by seed, over the same test clips:", ""]
     for one, other, what in about.compare:
-        mean, low, high = interval([a - b for a, b in zip(found[one], found[other], strict=True)])
+        mean, half = evaluation.student_interval(
+            [a - b for a, b in zip(found[one], found[other], strict=True)]
+        )
+        low, high = mean - half, mean + half
         verdict = "helps" if low > 0 else "harms" if high < 0 else "makes no difference that these seeds show"
         first, second = about.lines[one], about.lines[other]
         if first.words == second.words:
@@ -328,7 +322,7 @@ def table(about, rows, seeds, chance):
     clips = sum(int(row["videos"]) for row in used) // (len(found) * seeds)
     error = max(math.sqrt(mean * (1 - mean) / clips) for mean in means)
 
-    def listed(column):
+    def listed(column: str) -> str:
         return "; ".join(sorted({row[column] for row in used}))
 
     lines += [
@@ -342,68 +336,55 @@ def table(about, rows, seeds, chance):
     return "\n".join(lines)
 
 
-def rows_of(line, rows):
-    """The rows of the runs of a line, then that of its seeds together, if there is one."""
+def rows_of(line: Line, rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The rows of the runs of a line, then that of its seeds together, where it exists."""
     ours = [row for row in rows if (row["recipe"], row["set"]) == (line.recipe, " ".join(line.changes))]
     return [row for row in ours if "+" not in row["seed"]], [row for row in ours if "+" in row["seed"]]
 
 
-def seeds_of(line, rows, seeds):
+def seeds_of(line: Line, rows: Iterable[dict[str, str]], seeds: int) -> list[float]:
     """Top-1 of each seed of a line, over all folds."""
     ours, _ = rows_of(line, rows)
     return [pooled([row for row in ours if int(row["seed"]) == seed]) for seed in range(seeds)]
 
 
-def bounds(low, high):
-    """An interval of shares in words."""
-    return f"{max(low, 0):.3f} to {min(high, 1):.3f}"
+def mean_and_bounds(values: Sequence[float]) -> str:
+    """Two cells of a row: mean of some seeds, and its interval, cut to shares."""
+    mean, half = evaluation.student_interval(values)
+    return f"{mean:.3f} | {max(mean - half, 0):.3f} to {min(mean + half, 1):.3f}"
 
 
-def interval(values):
-    """Mean of some seeds and the bounds within which it lies at 95 %, by Student's t."""
-    mean = statistics.mean(values)
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
-
-
-def pooled(rows):
+def pooled(rows: Sequence[dict[str, str]]) -> float:
     """Share of all videos of these rows that are right."""
     return sum(float(row["top1"]) * int(row["videos"]) for row in rows) / sum(
         int(row["videos"]) for row in rows
     )
 
 
-def results():
+def results() -> list[dict[str, str]]:
     """All rows of zoo/*/results.csv."""
     files = sorted((ROOT / "zoo").glob("*/results.csv"))
     return [row for file in files for row in evaluation.read_results(file)]
 
 
-def write(experiment, rows):
-    """Put the rows into the results.csv of their models and the table of what stands there into the pages."""
+def write(experiment: str, rows: Sequence[dict[str, str]]) -> None:
+    """Put the rows into the results.csv of their models, and the tables of these files into the pages."""
     for model in sorted({row["recipe"].split("/")[0] for row in rows}):
         ours = [row for row in rows if row["recipe"].startswith(f"{model}/")]
         evaluation.write_results(ROOT / "zoo" / model / "results.csv", ours)
     write_pages(experiment)
 
 
-def write_pages(experiment):
-    """Put the tables of what stands in zoo/*/results.csv into the pages, and their summary into README.md."""
+def write_pages(experiment: str) -> None:
+    """Put the tables of zoo/*/results.csv into the pages, and their summary into README.md."""
     rows = results()
     for model in EXPERIMENTS[experiment].pages:
-        _replace(ROOT / "zoo" / model / "README.md", experiment, tables(experiment, rows))
-    _replace(ROOT / "README.md", "results", summary(rows))
+        write_block(ROOT / "zoo" / model / "README.md", experiment, tables(experiment, rows))
+    write_block(ROOT / "README.md", "results", summary(rows))
 
 
-def _replace(page, name, table):
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    with replacing(page) as beside:
-        beside.write_text(f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}", encoding="utf-8")
-
-
-def summary(rows):
-    """One table of all experiments: the lines that are recipes as they stand."""
+def summary(rows: Sequence[dict[str, str]]) -> str:
+    """One table of all experiments: the lines that are recipes without a change."""
     lines = ["| data | model | sees | top-1 | 95 % |", "|---|---|---|---|---|"]
     for experiment, about in EXPERIMENTS.items():
         ours = [row for row in rows if row["experiment"] == experiment]
@@ -412,15 +393,13 @@ def summary(rows):
             data = f"[{table.title}](zoo/{page}/README.md#results)"
             for line in table.lines:
                 if all(change.startswith("data.") for change in line.changes):
-                    mean, low, high = interval(seeds_of(line, ours, about.seeds))
-                    lines.append(
-                        f"| {data} | {line.words} | {line.sees} | {mean:.3f} | {bounds(low, high)} |"
-                    )
+                    found = mean_and_bounds(seeds_of(line, ours, about.seeds))
+                    lines.append(f"| {data} | {line.words} | {line.sees} | {found} |")
                     data = ""
     return "\n".join(lines)
 
 
-def main():
+def main() -> None:
     """Run one experiment and write its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=EXPERIMENTS)

@@ -6,6 +6,7 @@ PyTorch's own counter is used: products of matrices and convolutions of one forw
 """
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from keras_actrec import zoo
-from keras_actrec._files import replacing
+from keras_actrec._files import write_block
+from keras_actrec.tuning.trial import count_trainable
 
 # Model -> classes and steps as in its paper, and the variants that its card counts.
 PROFILES = {
@@ -34,24 +36,22 @@ PROFILES = {
     "tsn": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "resnet50_v1_5"}]),
 }
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- profile:begin -->", "<!-- profile:end -->"
 
 
-def row(name, num_classes, steps, arguments):
+def row(name: str, num_classes: int, steps: int, arguments: dict[str, Any]) -> str:
     """A line of the table: the call, the size of its input, parameters and multiply-adds."""
     model = zoo.build(name, num_classes, **arguments)
     shape = (model.input_shape[1] or steps, *model.input_shape[2:])
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model(np.zeros((1, *shape), "float32"), training=False)
-    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     words = ", ".join([str(num_classes), *(f"{key}={value!r}" for key, value in arguments.items())])
     call = f"{name}({words})".replace("'", '"')
     size = " x ".join(map(str, shape))
-    return f"| `{call}` | {size} | {parameters:,} | {counter.get_total_flops() / 2e9:.3f} |"
+    return f"| `{call}` | {size} | {count_trainable(model):,} | {counter.get_total_flops() / 2e9:.3f} |"
 
 
-def table(name):
+def table(name: str) -> str:
     """The table of one card."""
     num_classes, steps, variants = PROFILES[name]
     lines = ["| call | one clip | trainable parameters | multiply-adds, 10^9 |", "|---|---|---|---|"]
@@ -61,14 +61,11 @@ def table(name):
     return "\n".join([*lines, "", "Counted by `benchmarks/cards.py`."])
 
 
-def main():
+def main() -> None:
     """Write all cards."""
     for name in zoo.list_models():
         card = ROOT / "zoo" / name / "README.md"
-        before, rest = card.read_text(encoding="utf-8").split(BEGIN)
-        after = rest.split(END)[1]
-        with replacing(card) as beside:
-            beside.write_text(f"{before}{BEGIN}\n{table(name)}\n{END}{after}", encoding="utf-8")
+        write_block(card, "profile", table(name))
         print(card.relative_to(ROOT), flush=True)
 
 

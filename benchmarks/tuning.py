@@ -15,7 +15,7 @@ from pathlib import Path
 from keras_actrec import tuning
 
 
-def run(study, data, out, workers):
+def run(study: tuning.Study, data: Path, out: Path, workers: int) -> tuple[float, int, float]:
     """Seconds of a study, and its best objective."""
     begun = time.perf_counter()
     tuning.run_study(study, data, out, workers=workers)
@@ -26,7 +26,7 @@ def run(study, data, out, workers):
     return seconds, len(scores), pick(map(float, scores))
 
 
-def main():
+def main() -> None:
     """Run the study with one worker and with several, and print what that gave."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study")

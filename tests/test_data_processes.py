@@ -207,13 +207,17 @@ def test_an_error_of_a_reader_names_the_file_and_brings_its_traceback(readers):
 
 def test_a_process_that_is_killed_is_named_with_its_file_and_replaced(readers):
     dataset = told_by(readers.dies, count=2)
-    with pytest.raises(UserError, match=r"^/made/up/1: the process that loaded it was killed \(SIGKILL\)"):
+    with pytest.raises(
+        UserError, match=r"^/made/up/1: the process that loaded it was lost \(killed by SIGKILL\)"
+    ):
         dataset[1]
     assert dataset[0][0].max() == 1
 
 
 def test_a_process_that_ends_is_named_with_its_file(readers):
-    with pytest.raises(UserError, match=r"^/made/up/0: the process that loaded it ended \(status 3\)"):
+    with pytest.raises(
+        UserError, match=r"^/made/up/0: the process that loaded it was lost \(ended with status 3\)"
+    ):
         told_by(readers.ends)[0]
 
 

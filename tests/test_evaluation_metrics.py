@@ -1,5 +1,6 @@
 """Calibration, average precision, intervals and fusion: against figures by hand."""
 
+import math
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ from keras_actrec.evaluation import (
     expected_calibration_error,
     fuse,
     mean_average_precision,
+    student_interval,
 )
 
 pytestmark = pytest.mark.no_backend
@@ -38,6 +40,22 @@ def test_a_model_that_is_as_often_right_as_it_says_has_no_calibration_error():
     assert expected_calibration_error(scores, [0, 0, 0, 1] * 2) == 0
     assert expected_calibration_error(np.eye(3), [0, 1, 2]) == 0
     assert expected_calibration_error(np.eye(3), [1, 2, 0]) == 1
+
+
+# The quantiles of Student's distribution are from a printed table.
+@pytest.mark.parametrize(
+    "values, level, quantile, deviation",
+    [
+        ([0.5, 0.6, 0.7], 0.95, 4.3027, 0.1),
+        ([0.0, 1.0], 0.95, 12.7062, math.sqrt(0.5)),
+        ([1, 2, 3, 4, 5], 0.99, 4.6041, math.sqrt(2.5)),
+        ([0.25] * 4, 0.95, 3.1824, 0.0),
+    ],
+)
+def test_students_interval_by_hand(values, level, quantile, deviation):
+    mean, half = student_interval(values, level)
+    assert mean == pytest.approx(sum(values) / len(values))
+    assert half == pytest.approx(quantile * deviation / math.sqrt(len(values)), rel=1e-4)
 
 
 def test_average_precision_by_hand():
@@ -148,6 +166,8 @@ def test_one_run_is_answered_as_it_is(how):
         (lambda: expected_calibration_error([[0.5, 0.5]], [0], bins=0), "`bins` must be at least 1"),
         (lambda: average_precision([0.5, 0.5], [0, 1]), "Received: shapes (2,) and (2,)"),
         (lambda: average_precision([[0.5, 0.5]], [2]), "`labels` must be class ids below 2. Received: 2"),
+        (lambda: student_interval([0.5]), "`values` must hold at least two numbers. Received: 1"),
+        (lambda: student_interval([1, 2], level=0), "`level` must be in (0, 1). Received: level=0"),
         (lambda: bootstrap_interval([]), "`values` must hold at least one video"),
         (lambda: bootstrap_interval([1], level=95), "`level` must be in (0, 1). Received: level=95"),
         (lambda: bootstrap_interval([1], draws=0), "`draws` must be at least 1. Received: draws=0"),

@@ -79,11 +79,11 @@ def test_a_test_on_other_data_or_another_part_is_no_result_of_the_run(tmp_path, 
 
 
 def test_what_is_missing_is_named_with_the_command_that_writes_it(tmp_path):
-    with pytest.raises(UserError, match="there is no .*run.json: is it a run directory"):
+    with pytest.raises(UserError, match="run.json does not exist: is it a run directory"):
         result_row(tmp_path)
     (write(tmp_path) / "test.json").unlink()
     with pytest.raises(
-        UserError, match="there is no .*test.json: write it with `keras-actrec evaluate .*--json"
+        UserError, match="test.json does not exist: write it with `keras-actrec evaluate .*--json"
     ):
         result_row(tmp_path)
     (tmp_path / "test.json").write_text("{", encoding="utf-8")

@@ -97,7 +97,7 @@ def test_a_file_of_an_older_form_is_named(tmp_path):
 def test_a_file_that_holds_no_scores_is_named(tmp_path, content):
     path = tmp_path / "scores.npz"
     if content is None:
-        with pytest.raises(UserError, match="there is no file of scores"):
+        with pytest.raises(UserError, match="scores.npz does not exist"):
             read_scores(path)
         np.savez(path, other=np.ones(3))
     else:

@@ -111,6 +111,7 @@ PUBLIC = {
         "fuse",
         "mean_average_precision",
         "mean_class_accuracy",
+        "student_interval",
         "top_k_accuracy",
     ],
     "keras_actrec.insight": [

@@ -182,7 +182,7 @@ def test_the_winner_is_trained_again_with_the_seeds(make, stand_in, tmp_path):
 
 def test_only_a_fresh_directory_or_that_of_the_study_is_taken(make, stand_in, tmp_path):
     study, out = make(), tmp_path / "out"
-    with pytest.raises(UserError, match="there is no study in .* leave --resume out"):
+    with pytest.raises(UserError, match="holds no study to go on with: leave --resume out"):
         tuning.run_study(study, tmp_path, out, resume=True)
     tuning.run_study(study, tmp_path, out)
     with pytest.raises(UserError, match="holds a study: add --resume"):
@@ -191,7 +191,7 @@ def test_only_a_fresh_directory_or_that_of_the_study_is_taken(make, stand_in, tm
         tuning.run_study(make((10, 21)), tmp_path, out, resume=True)
     with pytest.raises(UserError, match="is not empty and holds no study"):
         tuning.run_study(study, tmp_path, tmp_path)
-    with pytest.raises(UserError, match="there is no .*/nowhere: give the folder or CSV file"):
+    with pytest.raises(UserError, match="/nowhere does not exist: give the folder or CSV file"):
         tuning.run_study(study, tmp_path / "nowhere", tmp_path / "new")
     with pytest.raises(UserError, match="workers must be at least 1"):
         tuning.run_study(study, tmp_path, tmp_path / "new", workers=0)
@@ -395,7 +395,7 @@ def test_a_loss_that_is_no_number_is_the_trials_reason(job, tmp_path, monkeypatc
         json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in values.items()})
     )
     monkeypatch.setattr(sys, "argv", ["trial", str(tmp_path / "job.json")])
-    monkeypatch.setattr(trial, "end_with_parent", lambda: None)
+    monkeypatch.setattr(trial, "end_with_parent", lambda wait: None)
     trial.main()
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["status"] == "FAILED" and "not a number" in result["reason"]

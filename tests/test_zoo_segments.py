@@ -101,7 +101,7 @@ def test_the_answer_is_the_softmax_of_the_mean_of_the_frames_logits():
         (
             "tsn",
             {"backbone": "bn_inception:3a"},
-            "bn_inception has no feature map '3a': name a layer whose output is (B, H, W, C)",
+            "bn_inception has no feature map '3a': name a layer whose output",
         ),
         ("tsn", {"backbone": "bn_inception:features"}, "bn_inception has no feature map 'features': "),
         ("tsn", {"input_shape": (224, 224, 3)}, "`input_shape` of clips is (T, H, W, 3). Received: "),

@@ -12,7 +12,10 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from typing import Any
 
+from keras_actrec._children import ending
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
 
@@ -30,13 +33,14 @@ class Processes:
     Pickle goes through pipes between our own processes only.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Reentrant: `close` comes from the garbage collector, which may run in a thread that is in `call`.
         self._lock = threading.RLock()
-        self._idle, self._busy = [], set()
+        self._idle: list[subprocess.Popen] = []
+        self._busy: set[subprocess.Popen] = set()
         self._closed = False
 
-    def call(self, function, source, item, *more):
+    def call(self, function: Callable[..., Any], source: Any, item: Any, *more: Any) -> Any:
         """What `function(source, item, *more)` gives or raises in a process.
 
         Raises:
@@ -59,7 +63,7 @@ class Processes:
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             self._give_back(child, alive=False)
             raise UserError(
-                f"{file}: the process that loaded it {_end_of(child.returncode)}; "
+                f"{file}: the process that loaded it was lost ({ending(child.returncode)}); "
                 "use fewer workers if memory is short, or remove the file"
             ) from error
         self._give_back(child, alive=True)
@@ -67,7 +71,7 @@ class Processes:
             return value
         raise value if kind == "error" else UserError(f"{file}: {value}")
 
-    def close(self):
+    def close(self) -> None:
         """Ends all processes. A call that is under way fails."""
         with self._lock:
             self._closed = True
@@ -77,7 +81,7 @@ class Processes:
         for child in idle:
             _stop(child)
 
-    def _give_back(self, child, alive):
+    def _give_back(self, child: subprocess.Popen, alive: bool) -> None:
         with self._lock:
             self._busy.discard(child)
             keep = alive and not self._closed
@@ -87,7 +91,7 @@ class Processes:
             _stop(child)
 
 
-def _start():
+def _start() -> subprocess.Popen:
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -95,17 +99,13 @@ def _start():
     return child
 
 
-def _stop(child):
+def _stop(child: subprocess.Popen) -> None:
     child.kill()  # it holds nothing that could be lost
     child.communicate()  # closes the pipes and waits, so that nothing is left of it
 
 
-def _end_of(status):
-    return f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended (status {status})"
-
-
-def serve():
-    """Answers calls until there are no more; the main function of a process."""
+def serve() -> None:
+    """Answers calls until none are left; the main function of a process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the program ends us
     opencv().setNumThreads(0)  # the items are what runs in parallel
     questions = sys.stdin.buffer
@@ -120,7 +120,7 @@ def serve():
         answers.flush()
 
 
-def _answer(question):
+def _answer(question: bytes) -> bytes:
     try:
         function, *arguments = pickle.loads(question)
     except Exception as error:  # anything: modules are imported here

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_actrec._files import replacing
+from keras_actrec._files import write_json
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets import holds_skeletons, read_skeleton
@@ -84,8 +84,7 @@ class Audit:
     def write(self, path: str | Path) -> None:
         """Writes the audit as JSON."""
         about = {**asdict(self), "files": list(self.files.values())}
-        with replacing(path) as unfinished:
-            unfinished.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        write_json(path, about)
 
 
 def audit_videos(

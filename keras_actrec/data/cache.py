@@ -1,6 +1,5 @@
 """Decoded frames and features on disk: computed once, found by content, verified whenever they are read."""
 
-import csv
 import hashlib
 import json
 import re
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_actrec._files import replacing
+from keras_actrec._files import replacing, write_csv, write_json
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
@@ -274,15 +273,12 @@ def fill(
             pool.shutdown(wait=False, cancel_futures=True)
     pairs = [(record, entries[file]) for (record, _), file in zip(indexed, files, strict=True)]
     if index is not None:
-        with (
-            replacing(folder / index) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as rows,
-        ):
-            writer = csv.writer(rows, lineterminator="\n")
-            writer.writerow(("path", "label", "file", "steps"))
-            for record, video in pairs:
-                name = video.file.relative_to(folder).as_posix()
-                writer.writerow((record.path, record.label, name, video.frames))
+        columns = ("path", "label", "file", "steps")
+        rows = (
+            (record.path, record.label, video.file.relative_to(folder).as_posix(), video.frames)
+            for record, video in pairs
+        )
+        write_csv(folder / index, (dict(zip(columns, row, strict=True)) for row in rows), columns)
     return pairs
 
 
@@ -308,8 +304,7 @@ def _hash(record: Record, out: Path, audit: "Audit | None") -> str:
     except OSError as error:
         reason = f"it cannot be read ({error.strerror}); mend that or remove it"
         raise VideoError(record.file, "unreadable", reason) from error
-    with replacing(note) as temporary:
-        temporary.write_text(json.dumps(dict(zip(_SOURCE, values, strict=True))) + "\n", encoding="utf-8")
+    write_json(note, dict(zip(_SOURCE, values, strict=True)), indent=None)
     return values[-1]
 
 
@@ -320,8 +315,7 @@ def _write(file: Path, array: np.ndarray, seconds: list[float | None], prepared:
     known = [round(second, 6) for second in seconds if second is not None]
     times = known if len(known) == len(seconds) else None
     values = source, prepared, array.shape, str(array.dtype), offset, _checksums(array), times
-    with replacing(file.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(dict(zip(_ENTRY, values, strict=True))) + "\n", encoding="utf-8")
+    write_json(file.with_suffix(".json"), dict(zip(_ENTRY, values, strict=True)), indent=None)
 
 
 def _read(file: Path) -> CachedVideo | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_actrec._files import replacing
+from keras_actrec._files import replacing, write_json
 from keras_actrec._types import PathLike
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.errors import UserError
@@ -96,12 +96,12 @@ def write_pose(
         raise UserError(f"{path}: the file must end with {' or '.join(POSE_SUFFIXES)}")
     pose = _checked({"joints": joints, "scores": scores, "fps": fps, "names": names})
     content = {name: value for name, value in vars(pose).items() if value is not None}
-    with replacing(path) as temporary:
-        if path.suffix.lower() == ".npz":
+    if path.suffix.lower() == ".npz":
+        with replacing(path) as temporary:
             np.savez_compressed(temporary, **content)
-        else:
-            content = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in content.items()}
-            temporary.write_text(json.dumps(content), encoding="utf-8")
+    else:
+        content = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in content.items()}
+        write_json(path, content, indent=None)
 
 
 def _checked(content: Mapping[str, Any]) -> Pose:

@@ -1,12 +1,11 @@
 """Made clips whose class is the order of their frames and nothing else."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_actrec._files import replacing
+from keras_actrec._files import replacing, write_csv
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
@@ -148,14 +147,12 @@ def write_synthetic(
                 clip = synthetic_clip(kind, twin=twin, size=size, frames=frames, seed=seed)
                 _write_mp4(root / path, clip, fps)
                 split = "test" if twin >= clips_per_class - num_test else "train"
-                rows.append((path, kind, split, f"pair{pair}_twin{twin:03d}"))
+                group = f"pair{pair}_twin{twin:03d}"
+                rows.append({"path": path, "label": kind, "split": split, "group": group})
                 if progress is not None:
                     progress(len(rows), total)
     manifest = root / "manifest.csv"
-    with replacing(manifest) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "label", "split", "group"))
-        writer.writerows(rows)
+    write_csv(manifest, rows)
     return manifest
 
 

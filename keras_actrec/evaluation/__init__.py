@@ -10,6 +10,7 @@ from keras_actrec.evaluation.metrics import (
     fuse,
     mean_average_precision,
     mean_class_accuracy,
+    student_interval,
     top_k_accuracy,
 )
 from keras_actrec.evaluation.protocols import PROTOCOLS, Protocol
@@ -34,6 +35,7 @@ __all__ = [
     "read_results",
     "read_scores",
     "result_row",
+    "student_interval",
     "top_k_accuracy",
     "write_results",
     "write_scores",

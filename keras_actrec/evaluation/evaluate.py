@@ -1,12 +1,11 @@
 """Evaluate a recognizer on one part of a set of videos."""
 
-import csv
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
 import numpy as np
 
-from keras_actrec._files import replacing, write_json
+from keras_actrec._files import write_csv, write_json
 from keras_actrec.data import (
     read_audit,
     read_set,
@@ -154,14 +153,14 @@ class Evaluation:
 
     def write_predictions(self, path):
         """Write a CSV file `path,label,predicted,score`, a row a video; score is the predicted class'."""
-        with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("path", "label", "predicted", "score"))
-            for record, label, predicted, scores in zip(
-                self.records, self.labels, self.predicted, self.scores, strict=True
-            ):
-                names = self.class_names[label], self.class_names[predicted]
-                writer.writerow((record.path, *names, f"{scores[predicted]:.6f}"))
+        columns = ("path", "label", "predicted", "score")
+        rows = []
+        for record, label, predicted, scores in zip(
+            self.records, self.labels, self.predicted, self.scores, strict=True
+        ):
+            names = self.class_names[label], self.class_names[predicted]
+            rows.append(dict(zip(columns, (record.path, *names, f"{scores[predicted]:.6f}"), strict=True)))
+        write_csv(path, rows, columns)
 
 
 def evaluate(

@@ -1,11 +1,16 @@
 """Scores from probabilities and labels."""
 
+import math
+import statistics
+from collections.abc import Callable, Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_actrec.errors import UserError
 
 
-def top_k_accuracy(scores, labels, k=1):
+def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
     """Share of the rows whose label is among the k highest scores.
 
     Args:
@@ -17,21 +22,21 @@ def top_k_accuracy(scores, labels, k=1):
     return float(np.mean(np.any(best == np.asarray(labels)[:, None], axis=1)))
 
 
-def confusion_matrix(labels, predicted, num_classes):
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> np.ndarray:
     """Counts `(C, C)`: row = true class, column = predicted class."""
     matrix = np.zeros((num_classes, num_classes), "int64")
     np.add.at(matrix, (np.asarray(labels), np.asarray(predicted)), 1)
     return matrix
 
 
-def mean_class_accuracy(confusion):
+def mean_class_accuracy(confusion: ArrayLike) -> float:
     """Mean over the classes that occur of the share of their rows that is right."""
     confusion = np.asarray(confusion)
     totals = confusion.sum(axis=1)
     return float(np.mean(np.diag(confusion)[totals > 0] / totals[totals > 0]))
 
 
-def expected_calibration_error(scores, labels, bins=15):
+def expected_calibration_error(scores: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
     """How far the probability of the answer is from how often it is right.
 
     `sum_b n_b / N |accuracy_b - confidence_b|` over bins of equal width of the highest probability,
@@ -51,7 +56,9 @@ def expected_calibration_error(scores, labels, bins=15):
     return float((counts * np.abs(accuracy - confidence)).sum() / counts.sum())
 
 
-def calibration_bins(scores, labels, bins=15):
+def calibration_bins(
+    scores: ArrayLike, labels: ArrayLike, bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What `expected_calibration_error` compares: a reliability diagram.
 
     Returns:
@@ -65,13 +72,13 @@ def calibration_bins(scores, labels, bins=15):
         raise UserError("`scores` must be probabilities, rows that add up to 1; use the softmax of logits")
     confidence = scores.max(axis=1)
     right = scores.argmax(axis=1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    sums = (np.bincount(place, values, bins) for values in (confidence, right))
-    return counts, *(each / np.maximum(counts, 1) for each in sums)
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    filled = np.maximum(counts, 1)
+    return counts, np.bincount(index, confidence, bins) / filled, np.bincount(index, right, bins) / filled
 
 
-def average_precision(scores, labels):
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """Average precision of every class `(C,)`; NaN for a class without a row.
 
     `sum_n (R_n - R_{n-1}) P_n`, recall and precision down the rows by their score for the class, one class
@@ -96,12 +103,44 @@ def average_precision(scores, labels):
     return found
 
 
-def mean_average_precision(scores, labels):
+def mean_average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     """Mean of `average_precision` over the classes that occur (mAP)."""
     return float(np.nanmean(average_precision(scores, labels)))
 
 
-def bootstrap_interval(values, statistic=np.mean, *, groups=None, level=0.95, draws=2000, seed=0):
+def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Mean of some runs, such as several seeds, and half the width of Student's interval around it.
+
+    `t s / sqrt(n)`, with the standard deviation `s` of the n values and the quantile `t` of Student's
+    distribution with n - 1 degrees of freedom.
+
+    Args:
+        values: at least two numbers.
+        level: share of such intervals that hold the mean of all possible runs.
+
+    Raises:
+        UserError: for fewer values, a level that is not in (0, 1), or where SciPy is not installed.
+    """
+    if len(values) < 2:
+        raise UserError(f"`values` must hold at least two numbers. Received: {len(values)}")
+    _check_level(level)
+    try:
+        from scipy.stats import t
+    except ImportError as error:
+        raise UserError("Student's interval needs SciPy: pip install 'keras_actrec[tune]'") from error
+    quantile = float(t.ppf((1 + level) / 2, len(values) - 1))
+    return statistics.mean(values), quantile * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+    *,
+    groups: Sequence | np.ndarray | None = None,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
     """Bounds that hold the middle `level` of a statistic over data drawn again with replacement.
 
     The percentile bootstrap: N of the N videos are drawn `draws` times. Videos of one group, such as one
@@ -126,8 +165,7 @@ def bootstrap_interval(values, statistic=np.mean, *, groups=None, level=0.95, dr
     values = np.asarray(values)
     if not len(values):
         raise UserError("`values` must hold at least one video. Received: none")
-    if not 0 < level < 1:
-        raise UserError(f"`level` must be in (0, 1). Received: level={level}")
+    _check_level(level)
     if draws < 1:
         raise UserError(f"`draws` must be at least 1. Received: draws={draws}")
     if groups is None:
@@ -137,8 +175,8 @@ def bootstrap_interval(values, statistic=np.mean, *, groups=None, level=0.95, dr
             raise UserError(
                 f"`groups` must have a group for each of the {len(values)} videos. Received: {len(groups)}"
             )
-        _, place = np.unique(groups, return_inverse=True)
-        members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+        _, index = np.unique(groups, return_inverse=True)
+        members = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(draws):
@@ -149,7 +187,7 @@ def bootstrap_interval(values, statistic=np.mean, *, groups=None, level=0.95, dr
     return float(low), float(high)
 
 
-def fuse(scores, how="probabilities"):
+def fuse(scores: ArrayLike, how: str = "probabilities") -> np.ndarray:
     """One answer from several runs, or from several views.
 
     Args:
@@ -183,7 +221,12 @@ def fuse(scores, how="probabilities"):
     raise UserError(f"`how` must be one of probabilities, logits, votes. Received: how={how!r}")
 
 
-def _checked(scores, labels):
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise UserError(f"`level` must be in (0, 1). Received: level={level}")
+
+
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not scores.size:
         raise UserError(

@@ -2,9 +2,11 @@
 
 import csv
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from keras_actrec._files import replacing
+from keras_actrec._files import write_csv
 from keras_actrec.errors import UserError
 
 RESULT_COLUMNS = (
@@ -29,7 +31,7 @@ RESULT_COLUMNS = (
 _OWN_COLUMN = ("train.seed", "data.test_fold")  # overrides that `set` does not repeat
 
 
-def result_row(run):
+def result_row(run: str | Path) -> dict[str, str]:
     """The row of a run directory: from `run.json`, and from `test.json`, which `evaluate --json` wrote there.
 
     Args:
@@ -85,8 +87,8 @@ def result_row(run):
     return {name: str(value) for name, value in row.items()}
 
 
-def read_results(path):
-    """The rows of a results file: a list of dicts of text; none where there is no file."""
+def read_results(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a results file: a list of dicts of text, empty where the file does not exist."""
     path = Path(path)
     if not path.exists():
         return []
@@ -99,24 +101,22 @@ def read_results(path):
     return rows
 
 
-def write_results(path, rows):
+def write_results(path: str | Path, rows: Iterable[Mapping[str, str]]) -> None:
     """Write rows of `result_row` into a results file.
 
     Those of other experiments stay; those of the same experiments are replaced, all of them, so that no
-    number stays of which there is no run any more.
+    number stays whose run does not exist any more.
     """
+    rows = list(rows)
     ours = {row["experiment"] for row in rows}
     others = [row for row in read_results(path) if row["experiment"] not in ours]
-    with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, RESULT_COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*others, *rows])
+    write_csv(path, [*others, *rows], RESULT_COLUMNS)
 
 
-def _read(path, hint):
+def _read(path: Path, hint: str) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"there is no {path}: {hint}") from error
+        raise UserError(f"{path} does not exist: {hint}") from error
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {hint}") from error

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from keras_actrec.evaluation.metrics import fuse
 _ABOUT = ("name", "skipped", "protocol", "part", "official", "manifest")
 
 
-def write_scores(evaluation, path):
+def write_scores(evaluation: Evaluation, path: str | Path) -> None:
     """Write the scores of all videos, for `ensemble` and for others.
 
     Args:
@@ -28,7 +29,7 @@ def write_scores(evaluation, path):
     if path.suffix != ".npz":
         raise UserError(f"`path` must end in .npz. Received: path={path}")
     about = {name: getattr(evaluation, name) for name in _ABOUT}
-    with replacing(path) as beside, open(beside, "wb") as file:
+    with replacing(path) as part, open(part, "wb") as file:
         np.savez(
             file,
             path=[record.path for record in evaluation.records],
@@ -40,7 +41,7 @@ def write_scores(evaluation, path):
         )
 
 
-def read_scores(path):
+def read_scores(path: str | Path) -> Evaluation:
     """Read the `Evaluation` that `write_scores` wrote. Its records know their path, label and group alone.
 
     Raises:
@@ -56,7 +57,7 @@ def read_scores(path):
             )
             scores = archive["probabilities"]
     except FileNotFoundError as error:
-        raise UserError(f"there is no file of scores {path}") from error
+        raise UserError(f"the file of scores {path} does not exist") from error
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a file of scores: write it with `evaluate --scores`") from error
     records = tuple(
@@ -69,7 +70,7 @@ def read_scores(path):
     )
 
 
-def ensemble(evaluations, average="probabilities"):
+def ensemble(evaluations: Sequence[Evaluation], average: str = "probabilities") -> Evaluation:
     """The one answer of several models, video by video.
 
     Args:
@@ -89,15 +90,15 @@ def ensemble(evaluations, average="probabilities"):
         if set(other.class_names) != set(first.class_names):
             odd = sorted(set(other.class_names) ^ set(first.class_names))[0]
             raise UserError(f"{first.name} and {other.name} do not have the same classes: {odd!r}")
-        place = {record.path: row for row, record in enumerate(other.records)}
+        row_of = {record.path: row for row, record in enumerate(other.records)}
         ours = [record.path for record in first.records]
-        for path in sorted(set(ours) ^ set(place)):
+        for path in sorted(set(ours) ^ set(row_of)):
             owner, lacks = (first, other) if path in set(ours) else (other, first)
             raise UserError(
                 f"{path} was scored by {owner.name} and not by {lacks.name}: "
                 "evaluate both on the same data and part"
             )
-        rows = [place[path] for path in ours]
+        rows = [row_of[path] for path in ours]
         for path, row, label in zip(ours, rows, first.labels, strict=True):
             names = first.class_names[label], other.class_names[other.labels[row]]
             if names[0] != names[1]:

@@ -1,6 +1,5 @@
 """What a run has to remember, so that one that was stopped goes on as if it had not been."""
 
-import csv
 import json
 import zipfile
 from pathlib import Path
@@ -9,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_actrec import _backend
-from keras_actrec._files import replacing
+from keras_actrec._files import replacing, write_csv
 from keras_actrec.errors import UserError
 
 
@@ -151,12 +150,9 @@ class Checkpoint(keras.callbacks.Callback):
             "stopped": self.model.stop_training,
             "remembered": [callback.get_state() for callback in self.remember],
         }
-        with replacing(self.file) as beside, open(beside, "wb") as file:
+        with replacing(self.file) as part, open(part, "wb") as file:
             np.savez(file, state=json.dumps(state), **arrays)
-        with replacing(self.table) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_csv(self.table, self.rows)
 
 
 def _variables(model):

@@ -8,24 +8,27 @@ import itertools
 import json
 import time
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
 
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
+from keras_actrec.tuning.study_run import StudyRun
 
 _PAUSE = 0.2  # seconds between questions: while others run the last trials, the oracle says to ask again
 
 
 class _Durable:
-    """Keeps an oracle and its trials in one file, which is replaced at once.
+    """Keeps an oracle and its trials in one file, which is replaced in one step.
 
     KerasTuner writes a file a trial and one for the rest: killed between them, a trial is counted and never
     run. Trials that were running are handed out again to the workers that had them.
     """
 
-    def __init__(self, run, **options):
+    def __init__(self, run: StudyRun, **options: Any):
         hyperparameters = keras_tuner.HyperParameters()
         run.study.space.declare(hyperparameters)
         super().__init__(
@@ -42,11 +45,11 @@ class _Durable:
         if self.file.exists():
             self._restore(run.workers)
 
-    def save(self):
+    def save(self) -> None:
         trials = [trial.get_state() for trial in self.trials.values()]
         write_json(self.file, {"trials": trials, **self.get_state()})
 
-    def _restore(self, workers):
+    def _restore(self, workers: list[str] | None) -> None:
         try:
             state = json.loads(self.file.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -70,13 +73,13 @@ class _Durable:
 
 
 class _Grid(_Durable, keras_tuner.Oracle):
-    """All combinations in the study's order. KerasTuner's own one has no state and fails when taken up."""
+    """All combinations in the study's order. KerasTuner's own one has no state and fails when it goes on."""
 
-    def __init__(self, run):
+    def __init__(self, run: StudyRun):
         self.space = run.study.space
         super().__init__(run)
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         values = next(itertools.islice(self.space.combinations(), int(trial_id), None), None)
         if values is None:
             return {"status": "STOPPED", "values": None}
@@ -95,7 +98,7 @@ class _Bayesian(_Durable, keras_tuner.oracles.BayesianOptimizationOracle):
 class _Hyperband(_Durable, keras_tuner.oracles.HyperbandOracle):
     """Many short trials, the best of them longer; those are trained anew, as schedules depend on length."""
 
-    def __init__(self, run):
+    def __init__(self, run: StudyRun):
         epochs = run.study.recipe_of().train.epochs
         super().__init__(run, max_epochs=epochs, hyperband_iterations=None)
 
@@ -110,22 +113,22 @@ class Tuner(base_tuner.BaseTuner):
         run: a `StudyRun`.
     """
 
-    def __init__(self, run):
+    def __init__(self, run: StudyRun):
         self.run = run
         oracle = _ORACLES[run.study.oracle](run)
         super().__init__(oracle, directory=str(run.out), project_name="keras_tuner")
         self.tuner_id = run.worker
 
-    def save(self):
-        """Saves the oracle, which is all there is."""
+    def save(self) -> None:
+        """Saves the oracle, which holds the whole state."""
         self.oracle.save()
 
-    def pre_create_trial(self):
+    def pre_create_trial(self) -> None:
         """Ends the search when its time is up."""
         self.run.check_time()
         time.sleep(_PAUSE)
 
-    def run_trial(self, trial):
+    def run_trial(self, trial: Any) -> dict[str, float]:
         """The objective of a trial."""
         chosen = trial.hyperparameters.values
         epochs = [f"train.epochs={chosen['tuner/epochs']}"] if "tuner/epochs" in chosen else []
@@ -135,20 +138,20 @@ class Tuner(base_tuner.BaseTuner):
             raise keras_tuner.errors.FailedTrialError(result["reason"])
         return {self.run.study.objective: result["metrics"][self.run.study.objective]}
 
-    def on_trial_end(self, trial):
+    def on_trial_end(self, trial: Any) -> None:
         """Tells the oracle, which saves itself."""
         self.oracle.end_trial(trial)
 
 
-def search(run):
+def search(run: StudyRun) -> None:
     """Run the trials of a study until its oracle has no more."""
     with _known_warnings():
         Tuner(run).search()
 
 
 @contextlib.contextmanager
-def _known_warnings():
-    """Pass by what KerasTuner's own code and the Gaussian process are known to warn of."""
+def _known_warnings() -> Iterator[None]:
+    """Ignore what KerasTuner's own code and the Gaussian process are known to warn of."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(currentThread|getName)\(\) is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", module=r"sklearn\.gaussian_process")

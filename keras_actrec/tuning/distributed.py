@@ -12,28 +12,41 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from keras_actrec._children import end_with_parent
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning.space import import_keras_tuner
-from keras_actrec.tuning.study import read_study
+from keras_actrec.tuning.study import Study, read_study
 from keras_actrec.tuning.study_run import DeadlinePassed, StudyRun, WorkerProcess
-from keras_actrec.tuning.trial import end_with_parent
+from keras_actrec.tuning.trial import wait_for_parent
 
 _LOOK = 0.3  # seconds between looks at the processes
 _PATIENCE = 600  # seconds that a worker waits for the chief to open the study
 _DEATHS = 5  # of one process, without a trial that ended in between, before the study gives up
 
 
-def run_role(study, data, out, role, address, *, worker_id=None, resume=False, progress=None):
+def run_role(
+    study: Study,
+    data: str | Path,
+    out: str | Path,
+    role: str,
+    address: str,
+    *,
+    worker_id: str | None = None,
+    resume: bool = False,
+    progress: Callable[..., Any] | None = None,
+) -> Path | None:
     """Run the chief of a study, or one of its workers, on this machine.
 
     Start one chief and any number of workers, in any order, with the same study and directory. A worker that
-    died is started again under the id that it had (a Slurm array's index, a Kubernetes pod's name): it takes
-    its trial up where it stood. A chief that died is started again with `resume=True`.
+    died is started again under the id that it had (a Slurm array's index, a Kubernetes pod's name): it
+    goes on with its trial. A chief that died is started again with `resume=True`.
 
     Args:
         study: a `Study`.
@@ -55,7 +68,8 @@ def run_role(study, data, out, role, address, *, worker_id=None, resume=False, p
     if role == "worker":
         _check_name(worker_id)
         _await_study(run)
-        return _work(run, address, worker_id)
+        _work(run, address, worker_id)
+        return None
     if role != "chief":
         raise UserError(f"role must be 'chief' or 'worker'. Received: role={role!r}")
     if worker_id is not None:
@@ -64,7 +78,7 @@ def run_role(study, data, out, role, address, *, worker_id=None, resume=False, p
     return run.finish(lambda: _supervise(run, address))
 
 
-def _await_study(run):
+def _await_study(run: StudyRun) -> None:
     """Wait until the chief has opened the directory, which is to be empty when it does."""
     end = time.monotonic() + _PATIENCE
     while not (run.out / "study.toml").exists():
@@ -76,7 +90,7 @@ def _await_study(run):
         time.sleep(_LOOK)
 
 
-def search_with_workers(run):
+def search_with_workers(run: StudyRun) -> None:
     """Run the trials of a study with a chief and workers on this machine, until all have ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -95,13 +109,13 @@ class _Process:
     ended: int = 0  # trials that had ended when it last died
 
     @classmethod
-    def begin(cls, run, name, address):
+    def begin(cls, run: StudyRun, name: str, address: str) -> "_Process":
         job = run.out / "processes" / f"{name}.json"
         about = {"name": name, "address": address, "workers": run.workers, "deadline": run.deadline}
         write_json(job, {**about, "data": str(run.data), "out": str(run.out)})
         return cls(job, _start(job))
 
-    def look(self, run):
+    def look(self, run: StudyRun) -> None:
         """Start it again where it ended with an error."""
         status = self.child.process.poll()
         if status is None or self.done:
@@ -111,7 +125,7 @@ class _Process:
         if not self.done:
             self.revive(run)
 
-    def revive(self, run):
+    def revive(self, run: StudyRun) -> None:
         ended = run.count_ended()
         self.deaths = self.deaths + 1 if ended == self.ended else 1
         self.ended, self.done = ended, False
@@ -122,11 +136,11 @@ class _Process:
         self.child = _start(self.job)
 
 
-def _start(job):
+def _start(job: Path) -> WorkerProcess:
     return WorkerProcess("distributed", job, job.with_suffix(".txt"))
 
 
-def _supervise(run, address):
+def _supervise(run: StudyRun, address: str) -> None:
     """Keep a chief and the study's workers alive until their work has ended.
 
     Where the workers are on other machines, the chief ends by itself when it has sent all of them away.
@@ -153,7 +167,7 @@ def _supervise(run, address):
             process.child.close()
 
 
-def _work(run, address, name):
+def _work(run: StudyRun, address: str, name: str) -> None:
     """Run trials that the chief gives, until it has no more; or, named `chief`, be it."""
     import grpc
 
@@ -183,14 +197,14 @@ def _work(run, address, name):
         reports.write_trials(run.study, run.out)
 
 
-def _split(address):
+def _split(address: str) -> tuple[str, str]:
     host, colon, port = str(address).rpartition(":")
     if not (host and colon and port.isdecimal()):
         raise UserError(f"the address must be host:port, such as node7:8000. Received: {address!r}")
     return host, port
 
 
-def _check_name(name):
+def _check_name(name: str | None) -> None:
     # KerasTuner takes every name with "chief" in it for the chief.
     if not name or "chief" in name or not re.fullmatch(r"[\w.-]+", name):
         raise UserError(
@@ -199,9 +213,9 @@ def _check_name(name):
         )
 
 
-def main():
+def main() -> None:
     """Runs the chief or worker whose job is in the file that the command line names."""
-    end_with_parent()
+    end_with_parent(wait_for_parent)
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     out = Path(job["out"])
     run = StudyRun(

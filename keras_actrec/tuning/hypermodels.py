@@ -13,6 +13,9 @@ as its JSON text there. Labels are class ids. With `frames` or `frame_step`, x i
 This module is only imported when one of the classes is used: their base class is KerasTuner's.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_actrec import zoo
@@ -38,10 +41,18 @@ class _ZooHyperModel(keras_tuner.HyperModel):
     """`build(hp)` gives a compiled model; `fit` trains it on as many frames as `hp` says."""
 
     builder = ""
-    axes = {}
-    defaults = {}  # of the builder's arguments, where no axis gives a value
+    axes: dict[str, Axis] = {}
+    defaults: dict[str, Any] = {}  # of the builder's arguments, where no axis gives a value
 
-    def __init__(self, num_classes, input_shape=None, *, frames=None, frame_step=None, **arguments):
+    def __init__(
+        self,
+        num_classes: int,
+        input_shape: Sequence[int | None] | None = None,
+        *,
+        frames: Sequence[int] | None = None,
+        frame_step: Sequence[int] | None = None,
+        **arguments: Any,
+    ):
         super().__init__(name=self.builder)
         self.num_classes = num_classes
         self.input_shape = input_shape
@@ -51,7 +62,7 @@ class _ZooHyperModel(keras_tuner.HyperModel):
         self.arguments = arguments
         zoo.check_arguments(self.builder, arguments.keys() - {"model", *_LEARNING})
 
-    def build(self, hp):
+    def build(self, hp: Any) -> keras.Model:
         for name, value in self.arguments.items():
             if name in self.space.axes:
                 hp.Fixed(name, self.space.axes[name].encode(value))
@@ -66,7 +77,9 @@ class _ZooHyperModel(keras_tuner.HyperModel):
         )
         return model
 
-    def fit(self, hp, model, x, *args, validation_data=None, **kwargs):
+    def fit(
+        self, hp: Any, model: keras.Model, x: Any, *args: Any, validation_data: Any = None, **kwargs: Any
+    ) -> keras.callbacks.History:
         values = self.space.choose(hp)
         if set(_SEEN) & set(values):
             x = self._see(x, values)
@@ -74,7 +87,7 @@ class _ZooHyperModel(keras_tuner.HyperModel):
                 validation_data = (self._see(validation_data[0], values), *validation_data[1:])
         return model.fit(x, *args, validation_data=validation_data, **kwargs)
 
-    def _see(self, x, values):
+    def _see(self, x: Any, values: dict[str, Any]) -> Any:
         if not hasattr(x, "shape"):
             raise UserError(
                 f"`frames` and `frame_step` choose from arrays: leave them out, and let {type(x).__name__} "
@@ -83,7 +96,7 @@ class _ZooHyperModel(keras_tuner.HyperModel):
         return x[:, :: values.get("frame_step", 1)][:, : values.get("frames")]
 
 
-def _optimizer(optimizer, learning_rate, accumulate):
+def _optimizer(optimizer: str, learning_rate: float, accumulate: int) -> keras.optimizers.Optimizer:
     steps = accumulate if accumulate > 1 else None
     return _OPTIMIZERS[optimizer](learning_rate, gradient_accumulation_steps=steps)
 
@@ -125,10 +138,10 @@ class EleAttHyperModel(_ZooHyperModel):
 
 
 class STRNHyperModel(_ZooHyperModel):
-    """STRN: where the connections to the frame before stand, how many, of which type, and how it learns.
+    """STRN: where the connections to the frame before are, how many, of which type, and how it learns.
 
-    As in the thesis, the type and the number are varied at its best place; elsewhere there is one linear
-    connection. A clip needs as many frames as the answer depends on.
+    As in the thesis, the type and the number are varied at its best depth; elsewhere one linear connection
+    is used. A clip needs as many frames as the answer depends on.
     Arguments: see `keras_actrec.tuning.hypermodels`.
     """
 

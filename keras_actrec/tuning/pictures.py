@@ -1,18 +1,25 @@
 """Pictures of a study's trials: parallel coordinates, and the importance of the axes."""
 
 import importlib.util
-import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_actrec._files import replacing
-from keras_actrec.tuning.results import SEED
+from keras_actrec.tuning.results import SEED, Trial
+from keras_actrec.tuning.space import text_of
+from keras_actrec.tuning.study import Study
+
+if TYPE_CHECKING:  # the extra viz
+    from matplotlib.figure import Figure
 
 _FEWEST = 4  # trials for which pictures say something
 
 
-def draw(study, trials, out):
-    """Draw them; Markdown that shows them, or why there are none."""
+def draw(study: Study, trials: Sequence[Trial], out: Path) -> str:
+    """Draw them; Markdown that shows them, or why none were drawn."""
     if importlib.util.find_spec("matplotlib") is None:
         return "No pictures: pip install 'keras_actrec[viz]'."
     completed = [trial for trial in trials if trial.completed]
@@ -21,8 +28,8 @@ def draw(study, trials, out):
         return f"No pictures: they need {_FEWEST} completed trials that differ."
     codes = np.array([_codes([trial.values.get(name) for trial in completed]) for name in axes]).T
     scores = np.array([trial.result["metrics"][study.objective] for trial in completed])
-    varied = [place for place, name in enumerate(axes) if name != SEED] or [0]
-    names = [axes[place] for place in varied]
+    varied = [column for column, name in enumerate(axes) if name != SEED] or [0]
+    names = [axes[column] for column in varied]
     _draw_parallel(study, names, completed, codes[:, varied], scores, out / "parallel.png")
     _draw_importance(study, axes, importance(codes, scores), out / "importance.png")
     return (
@@ -33,7 +40,7 @@ def draw(study, trials, out):
     )
 
 
-def importance(codes, scores):
+def importance(codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Permutation importance `(axes,)` of a random forest on `(trials, axes)` codes."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
@@ -42,21 +49,18 @@ def importance(codes, scores):
     return permutation_importance(forest, codes, scores, n_repeats=20, random_state=0).importances_mean
 
 
-def text_of(value):
-    """A value of an axis in words."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _codes(values):
-    """Places from 0 to 1: of numbers by size, of others as they come; -1 where the axis is not there."""
+def _codes(values: Sequence[Any]) -> list[float]:
+    """Heights from 0 to 1: of numbers by size, of others as they come; -1 where the axis is not active."""
     active = [value for value in values if value is not None]
     numbers = all(isinstance(value, (int, float)) for value in active)
     different = sorted(set(active)) if numbers else list(dict.fromkeys(text_of(value) for value in active))
-    places = {text_of(value): place / max(len(different) - 1, 1) for place, value in enumerate(different)}
-    return [-1.0 if value is None else places[text_of(value)] for value in values]
+    heights = {text_of(value): index / max(len(different) - 1, 1) for index, value in enumerate(different)}
+    return [-1.0 if value is None else heights[text_of(value)] for value in values]
 
 
-def _draw_parallel(study, axes, trials, codes, scores, path):
+def _draw_parallel(
+    study: Study, axes: list[str], trials: list[Trial], codes: np.ndarray, scores: np.ndarray, path: Path
+) -> None:
     """A line a trial, from axis to axis to its objective."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -69,12 +73,14 @@ def _draw_parallel(study, axes, trials, codes, scores, path):
     for row, height in zip(codes, heights, strict=True):
         plot.plot([*row, height], color=colormaps["viridis"](0.9 * height), alpha=0.8)  # yellow is too pale
     behind = {"boxstyle": "round", "facecolor": "white", "edgecolor": "lightgray"}
-    for place, name in enumerate(axes):
+    for column, name in enumerate(axes):
         labels = {}
-        for trial, code in zip(trials, codes[:, place], strict=True):
-            labels[code] = "not there" if code < 0 else text_of(trial.values[name])
+        for trial, code in zip(trials, codes[:, column], strict=True):
+            labels[code] = "not active" if code < 0 else text_of(trial.values[name])
         for code, label in labels.items():
-            plot.text(place, code, label, fontsize=8, ha="center", va="center", bbox=behind, parse_math=False)
+            plot.text(
+                column, code, label, fontsize=8, ha="center", va="center", bbox=behind, parse_math=False
+            )
     for height in np.linspace(0, 1, 5):
         plot.text(end + 0.04, height, f"{low + height * (high - low):.3f}", fontsize=8, va="center")
     plot.vlines(range(end + 1), [*codes.min(axis=0, initial=0), 0], 1, color="lightgray", zorder=0)
@@ -86,7 +92,7 @@ def _draw_parallel(study, axes, trials, codes, scores, path):
     _save(figure, path)
 
 
-def _draw_importance(study, axes, shares, path):
+def _draw_importance(study: Study, axes: list[str], shares: np.ndarray, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure((6, 0.5 * len(axes) + 1.5), layout="constrained")
@@ -99,6 +105,6 @@ def _draw_importance(study, axes, shares, path):
     _save(figure, path)
 
 
-def _save(figure, path):
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=120)
+def _save(figure: "Figure", path: Path) -> None:
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120)

@@ -1,19 +1,26 @@
-"""What came of a study: a table of its trials, the paper's table beside ours, the winner, pictures."""
+"""What came of a study: a table of its trials, the paper's table next to ours, the winner, pictures."""
 
-import csv
 import itertools
 import math
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from keras_actrec._files import replacing
+from keras_actrec._files import write_block, write_csv, write_text
+from keras_actrec.evaluation import student_interval
 from keras_actrec.tuning import pictures
-from keras_actrec.tuning.results import best_configuration, configurations, read_trials
+from keras_actrec.tuning.results import (
+    Configuration,
+    Trial,
+    best_configuration,
+    configurations,
+    read_trials,
+)
+from keras_actrec.tuning.space import text_of
+from keras_actrec.tuning.study import PaperTable, Study
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
-
-def write_trials(study, out):
+def write_trials(study: Study, out: str | Path) -> None:
     """Write `trials.csv`: a row a trial, with a column an axis, the objective and what it cost."""
     columns = ["test_top1"] if study.table else []
     rows = []
@@ -24,24 +31,20 @@ def write_trials(study, out):
                 "number": int(trial.name),
                 "status": trial.result["status"],
                 "reason": trial.result["reason"],
-                **{name: pictures.text_of(trial.values.get(name, "")) for name in study.axes},
+                **{name: text_of(trial.values.get(name, "")) for name in study.axes},
                 **{name: metrics.get(name, "") for name in (study.objective, *columns)},
                 **{name: trial.result.get(name, "") for name in ("epochs", "parameters", "seconds")},
             }
         )
     if rows:
-        path = Path(out) / "trials.csv"
-        with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(Path(out) / "trials.csv", rows)
 
 
-def write_report(study, out):
+def write_report(study: Study, out: str | Path) -> None:
     """Write all that a study's directory says about its trials, as far as it has come.
 
-    `trials.csv`; `best.toml`, the best configuration as a recipe; the pictures; and `README.md`, where what
-    stands outside of the marks `results:begin` and `results:end` is left alone.
+    `trials.csv`; `best.toml`, the best configuration as a recipe; the pictures; and `README.md`, where the
+    text outside of the marks `results:begin` and `results:end` is left alone.
     """
     out = Path(out)
     write_trials(study, out)
@@ -50,23 +53,12 @@ def write_report(study, out):
     if best is None:
         return
     text = (best.shown.folder / "recipe.toml").read_text(encoding="utf-8")
-    with replacing(out / "best.toml") as beside:
-        beside.write_text(f"# {study.name}: {_objective(study, best)}\n{text}", encoding="utf-8")
-    write_page(out / "README.md", f"# {study.title}", _results(study, out, trials, best))
+    write_text(out / "best.toml", f"# {study.name}: {_objective(study, best)}\n{text}")
+    block = _results(study, out, trials, best)
+    write_block(out / "README.md", "results", block, heading=f"# {study.title}")
 
 
-def write_page(path, heading, block):
-    """Put a block between the marks of a page, which is made where it is not there."""
-    text = path.read_text(encoding="utf-8") if path.exists() else f"{heading}\n\n{BEGIN}\n{END}\n"
-    if BEGIN not in text or END not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    with replacing(path) as beside:
-        beside.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
-
-
-def _results(study, out, trials, best):
+def _results(study: Study, out: Path, trials: list[Trial], best: Configuration) -> str:
     parts = []
     if study.table:
         parts.append(table(study, trials))
@@ -86,22 +78,22 @@ def _results(study, out, trials, best):
     return "\n\n".join(parts)
 
 
-def table(study, trials):
-    """The paper's table in Markdown, our column beside the paper's, and whether its finding holds.
+def table(study: Study, trials: Iterable[Trial]) -> str:
+    """The paper's table in Markdown, our column next to the paper's, and whether its finding holds.
 
     Our figures are on the test part, `1 - top1` where the paper's column is an error, in percent where the
     paper's are above 1; with several seeds their mean, and the 95 % interval over them by Student's t. The
     objective, by which rows with several configurations choose theirs, is on the validation part.
     """
-    layout = study.table
+    paper_table = study.table
     rows = _rows(study, configurations(trials))
-    column = layout.column
-    heads = [", ".join(layout.rows), f"{column}, paper", f"{column}, here", study.objective]
+    column = paper_table.column
+    heads = [", ".join(paper_table.rows), f"{column}, paper", f"{column}, here", study.objective]
     heads += ["parameters", "status"]
     lines = [_cells(heads), _cells("---" for _ in heads)]
     ours = {}
     for label, row in rows.items():
-        tests = [_like_paper(layout, top1) for top1 in row.values("test_top1")]
+        tests = [_like_paper(paper_table, top1) for top1 in row.values("test_top1")]
         if tests:
             ours[label] = tests
         score = row.mean(study.objective)
@@ -109,8 +101,8 @@ def table(study, trials):
             _cells(
                 [
                     label,
-                    _figure(layout, layout.paper.get(label)),
-                    _figures(layout, tests),
+                    _figure(paper_table, paper_table.paper.get(label)),
+                    _figures(paper_table, tests),
                     "" if score is None else f"{score:.4f}",
                     f"{row.shown.result['parameters']:,}" if row.completed else "",
                     _status(row),
@@ -118,18 +110,18 @@ def table(study, trials):
             )
         )
     videos = [row.mean("test_videos") for label, row in rows.items() if label in ours]
-    notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", layout.note]
+    notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", paper_table.note]
     if any(len(tests) > 1 for tests in ours.values()):
         notes += ["Here: the mean over the seeds ± its 95 % interval (Student)."]
-    notes += [_verdict(layout, ours, min(videos, default=0)) if layout.paper else ""]
+    notes += [_verdict(paper_table, ours, min(videos, default=0)) if paper_table.paper else ""]
     return "\n".join([*lines, "", " ".join(note for note in notes if note)]).rstrip()
 
 
-def _cells(texts):
+def _cells(texts: Iterable[str]) -> str:
     return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"
 
 
-def _rows(study, found):
+def _rows(study: Study, found: Iterable[Configuration]) -> dict[str, Configuration]:
     """The best configuration of each row, or, where none has a result, its first; the paper's come first."""
     groups = {label: [] for label in study.table.paper}
     for each in found:
@@ -137,7 +129,7 @@ def _rows(study, found):
     return {label: best_configuration(study, group) or group[0] for label, group in groups.items() if group}
 
 
-def _status(row):
+def _status(row: Configuration) -> str:
     """What became of a configuration's trials."""
     if len(row.trials) > 1:
         return f"{len(row.completed)} of {len(row.trials)} seeds completed"
@@ -145,39 +137,39 @@ def _status(row):
     return result["status"].lower() + (f": {result['reason']}" if result["reason"] else "")
 
 
-def _verdict(layout, ours, videos):
+def _verdict(paper_table: PaperTable, ours: Mapping[str, Sequence[float]], videos: float) -> str:
     """Whether the paper's best row is the best one here too, and which of its orders of two rows hold.
 
-    The best row's finding holds where it leads all others that the paper puts behind it, and does not where
-    one of them leads it, in both cases by more than chance gives (see `_margin`).
+    The paper's finding, that its best row is the best, holds where this row leads all that the paper puts
+    behind it, and does not where one of them leads it, in both cases by more than the margin of chance.
     """
-    ranked = sorted(layout.paper, key=layout.paper.get, reverse=not _is_error(layout))
+    ranked = sorted(paper_table.paper, key=paper_table.paper.get, reverse=not _is_error(paper_table))
     best = ranked[0]
     if best not in ours:
         return f"The paper's best row, `{best}`, has no result here."
     pairs = [
         (one, other)
         for one, other in itertools.combinations([label for label in ranked if label in ours], 2)
-        if layout.paper[one] != layout.paper[other]
+        if paper_table.paper[one] != paper_table.paper[other]
     ]
     if not any(one == best for one, _ in pairs):
         return "Too few rows to compare."
-    sign = -1 if _is_error(layout) else 1
+    sign = -1 if _is_error(paper_table) else 1
     means = {label: statistics.mean(figures) for label, figures in ours.items()}
     leads = {(one, other): sign * (means[one] - means[other]) for one, other in pairs}
-    reach, by = _margin(layout, ours, pairs, videos)
-    seen = [pair for pair in pairs if leads[pair] > reach[pair]]
-    turned = [pair for pair in pairs if leads[pair] < -reach[pair]]
+    margins, by = _margin(paper_table, ours, pairs, videos)
+    seen = [pair for pair in pairs if leads[pair] > margins[pair]]
+    turned = [pair for pair in pairs if leads[pair] < -margins[pair]]
     rivals = [pair for pair in pairs if pair[0] == best]
     verdict = "Too little data to tell whether the finding holds."
     if any(pair in turned for pair in rivals):
         verdict = "The finding does not hold here."
     elif all(pair in seen for pair in rivals):
         verdict = "The finding holds here."
-    strongest = min(rivals, key=lambda pair: leads[pair] + reach[pair])
+    strongest = min(rivals, key=lambda pair: leads[pair] + margins[pair])
+    lead = f"{_figure(paper_table, leads[strongest])} ± {_figure(paper_table, margins[strongest])}"
     parts = [
-        f"The paper's best row, `{best}`, leads `{strongest[1]}` by {_figure(layout, leads[strongest])} ± "
-        f"{_figure(layout, reach[strongest])} here ({by}). **{verdict}**"
+        f"The paper's best row, `{best}`, leads `{strongest[1]}` by {lead} here ({by}). **{verdict}**",
     ]
     if len(pairs) > 1:
         here = _named([pair[::-1] for pair in turned])
@@ -188,19 +180,24 @@ def _verdict(layout, ours, videos):
     return " ".join(parts)
 
 
-def _named(pairs):
+def _named(pairs: Sequence[tuple[str, str]]) -> str:
     return f" ({'; '.join(f'`{one}` before `{other}`' for one, other in pairs)})" if pairs else ""
 
 
-def _margin(layout, ours, pairs, videos):
-    """How far chance reaches in the difference of each pair of rows, and by what that is known.
+def _margin(
+    paper_table: PaperTable,
+    ours: Mapping[str, Sequence[float]],
+    pairs: Sequence[tuple[str, str]],
+    videos: float,
+) -> tuple[dict[tuple[str, str], float], str]:
+    """How large a difference chance alone may give each pair of rows, and how that was computed.
 
     With several seeds in every row: Tukey's 95 % intervals, all pairs of rows at once, with the spread of the
     seeds taken from all rows; they are over the same test videos and say nothing about others. With one: two
     standard errors of the difference of two shares of so many videos, which say nothing about other seeds.
-    Below one video there is nothing to be told.
+    A difference below one video is never told from chance.
     """
-    unit = 100 if _is_percent(layout) else 1
+    unit = 100 if _is_percent(paper_table) else 1
     least = unit / videos
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
     seeds = [len(ours[label]) for label in labels]
@@ -216,7 +213,7 @@ def _margin(layout, ours, pairs, videos):
     return {pair: max(width, least) for pair, width in found.items()}, by
 
 
-def _tukey(one, other, samples):
+def _tukey(one: Sequence[float], other: Sequence[float], samples: Sequence[Sequence[float]]) -> float:
     """Half width of Tukey's 95 % interval for the difference of two samples' means, all pairs at once.
 
     `q sqrt(s^2 (1/n + 1/m) / 2)`, with `s^2` the variance within all samples (Tukey and Kramer).
@@ -229,34 +226,33 @@ def _tukey(one, other, samples):
     return float(range_) * math.sqrt(within * (1 / len(one) + 1 / len(other)) / 2)
 
 
-def _is_error(layout):
-    return "error" in layout.column.lower()
+def _is_error(paper_table: PaperTable) -> bool:
+    return "error" in paper_table.column.lower()
 
 
-def _is_percent(layout):
-    return any(value > 1 for value in layout.paper.values())
+def _is_percent(paper_table: PaperTable) -> bool:
+    return any(value > 1 for value in paper_table.paper.values())
 
 
-def _like_paper(layout, top1):
-    value = 1 - top1 if _is_error(layout) else top1
-    return 100 * value if _is_percent(layout) else value
+def _like_paper(paper_table: PaperTable, top1: float) -> float:
+    value = 1 - top1 if _is_error(paper_table) else top1
+    return 100 * value if _is_percent(paper_table) else value
 
 
-def _figure(layout, value):
+def _figure(paper_table: PaperTable, value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.1f}" if _is_percent(layout) else f"{value:.3f}"
+    return f"{value:.1f}" if _is_percent(paper_table) else f"{value:.3f}"
 
 
-def _figures(layout, tests):
+def _figures(paper_table: PaperTable, tests: Sequence[float]) -> str:
     """The figures of the seeds as text: their mean, and the half width of its interval."""
-    if not tests:
-        return ""
-    spread = f" ± {_figure(layout, _half_width(tests))}" if len(tests) > 1 else ""
-    return _figure(layout, statistics.mean(tests)) + spread
+    if len(tests) < 2:
+        return "".join(_figure(paper_table, test) for test in tests)
+    return " ± ".join(_figure(paper_table, value) for value in student_interval(tests))
 
 
-def _winner(study, out, best):
+def _winner(study: Study, out: Path, best: Configuration) -> str:
     """The best configuration, and its runs with other seeds: mean and 95 % interval."""
     lines = [f"Best: {_objective(study, best)}, with {' '.join(best.overrides)} (`best.toml`)."]
     runs = [run for run in read_trials(out, f"winner/{best.trials[0].name}") if run.completed]
@@ -269,19 +265,12 @@ def _winner(study, out, best):
     return "\n".join([*lines, f"Protocol of the test: {protocol}." if protocol else ""]).rstrip()
 
 
-def interval(values):
-    """Mean and half width of the 95 % interval of Student's t, as text; of one value the value."""
-    spread = f" ± {_half_width(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4f}{spread}"
+def interval(values: Sequence[float]) -> str:
+    """Mean and half width of Student's interval as text; of one value the value."""
+    return " ± ".join(f"{value:.4f}" for value in (values if len(values) < 2 else student_interval(values)))
 
 
-def _half_width(values):
-    from scipy.stats import t
-
-    return t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-
-
-def _counts(trials):
+def _counts(trials: Sequence[Trial]) -> str:
     lines = [f"{len(trials)} trials, {sum(trial.completed for trial in trials)} completed."]
     lines += [
         f"- trial {trial.name} failed: {trial.result['reason']}"
@@ -291,16 +280,16 @@ def _counts(trials):
     return "\n".join(lines)
 
 
-def _objective(study, best):
+def _objective(study: Study, best: Configuration) -> str:
     """Which trials the best configuration is, and its objective."""
     names = [str(int(trial.name)) for trial in best.completed]
     words = f"trial {names[0]}," if len(names) == 1 else f"trials {', '.join(names)}, mean"
     return f"{words} {study.objective} {best.mean(study.objective):.4f}"
 
 
-def _listed(texts):
+def _listed(texts: Iterable[str | None]) -> str:
     return "; ".join(sorted({str(text or "unknown") for text in texts}))
 
 
-def _short(recipe):
+def _short(recipe: str) -> str:
     return Path(recipe).name if Path(recipe).is_absolute() else recipe

@@ -3,10 +3,15 @@
 import collections
 import json
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_actrec.errors import UserError
+
+if TYPE_CHECKING:  # which imports this module
+    from keras_actrec.tuning.study import Study
 
 SEED = "train.seed"  # the axis along which a configuration is repeated
 
@@ -17,17 +22,17 @@ class Trial:
 
     name: str
     folder: Path
-    values: dict
-    overrides: list
-    result: dict
+    values: dict[str, Any]
+    overrides: list[str]
+    result: dict[str, Any]
 
     @property
-    def completed(self):
+    def completed(self) -> bool:
         """Whether it came to a result."""
         return self.result["status"] == "COMPLETED"
 
     @property
-    def record(self):
+    def record(self) -> dict[str, Any]:
         """What its run says of itself, see `training.train`."""
         return _read(self.folder / "run" / "run.json")
 
@@ -36,35 +41,35 @@ class Trial:
 class Configuration:
     """The trials that differ in `train.seed` alone, where that is an axis of the study; else a single one."""
 
-    trials: list
+    trials: list[Trial]
 
     @property
-    def completed(self):
+    def completed(self) -> list[Trial]:
         """Its trials that came to a result."""
         return [trial for trial in self.trials if trial.completed]
 
     @property
-    def shown(self):
-        """The trial that stands for all of them: the first one that came to a result, else the first."""
+    def shown(self) -> Trial:
+        """The trial that represents all of them: the first one that came to a result, else the first."""
         return next(iter(self.completed), self.trials[0])
 
     @property
-    def overrides(self):
+    def overrides(self) -> list[str]:
         """What all of them change in the base."""
         return _without_seed(self.trials[0])
 
-    def values(self, metric):
+    def values(self, metric: str) -> list[float]:
         """A metric of the completed trials that have it."""
         found = [trial.result["metrics"].get(metric) for trial in self.completed]
         return [value for value in found if value is not None]
 
-    def mean(self, metric):
+    def mean(self, metric: str) -> float | None:
         """The mean of a metric over the seeds; None where no trial has it."""
         values = self.values(metric)
         return statistics.mean(values) if values else None
 
 
-def read_trials(out, kind="trials"):
+def read_trials(out: str | Path, kind: str = "trials") -> list[Trial]:
     """The trials of a study's directory, in their order; with `kind="winner/3"` those of its seeds."""
     found = []
     for file in Path(out).glob(f"{kind}/*/trial.json"):
@@ -74,7 +79,7 @@ def read_trials(out, kind="trials"):
     return sorted(found, key=lambda trial: int(trial.name.removeprefix("seed-")))
 
 
-def configurations(trials):
+def configurations(trials: Iterable[Trial]) -> list[Configuration]:
     """The trials as `Configuration`s, in the order of their first ones."""
     groups, times = {}, collections.Counter()
     for trial in trials:
@@ -86,7 +91,7 @@ def configurations(trials):
     return [Configuration(group) for group in groups.values()]
 
 
-def best_configuration(study, found):
+def best_configuration(study: "Study", found: Iterable[Configuration]) -> Configuration | None:
     """The configuration with the best mean of the objective, the first of equal ones; None without any.
 
     One that came to a result with every seed goes before one that did not: the mean of the seeds that
@@ -100,7 +105,7 @@ def best_configuration(study, found):
     )
 
 
-def check_any_completed(out):
+def check_any_completed(out: str | Path) -> None:
     """Raise a `UserError` where every trial that has ended has failed."""
     trials = [trial for trial in read_trials(out) if trial.result["status"] != "RUNNING"]
     if trials and not any(trial.completed for trial in trials):
@@ -110,9 +115,9 @@ def check_any_completed(out):
         )
 
 
-def _without_seed(trial):
+def _without_seed(trial: Trial) -> list[str]:
     return [text for text in trial.overrides if not text.startswith(f"{SEED}=")]
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))

@@ -1,19 +1,30 @@
-"""Runs a study: every trial in a process of its own, a stopped study goes on where it stood."""
+"""Runs a study: every trial in a process of its own, a stopped study goes on where it was stopped."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from keras_actrec.errors import UserError
 from keras_actrec.tuning.space import import_keras_tuner
+from keras_actrec.tuning.study import Study
 from keras_actrec.tuning.study_run import StudyRun
 
 
-def run_study(study, data, out, *, resume=False, workers=1, progress=None):
+def run_study(
+    study: Study,
+    data: str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    workers: int = 1,
+    progress: Callable[..., Any] | None = None,
+) -> Path:
     """Run a study and write its results.
 
     A trial is a recipe with overrides. It is trained in a process of its own, which gives all memory back. A
     trial that crashes, raises, does not end with a finite objective or exceeds the budget is `FAILED`, with
-    the reason in `trials.csv`, and the study goes on. Interrupted or killed, also by `kill -9`, a study is
-    taken up with `resume=True`: what is finished is kept, and what was running goes on after its last
+    the reason in `trials.csv`, and the study goes on. Interrupted or killed, also by `kill -9`, a study goes
+    on with `resume=True`: what is finished is kept, and what was running goes on after its last
     finished epoch.
 
     When all trials have ended the best configuration is trained again with `winner_seeds`.
@@ -39,7 +50,7 @@ def run_study(study, data, out, *, resume=False, workers=1, progress=None):
     import_keras_tuner()
     if workers < 1:
         raise UserError(f"workers must be at least 1. Received: workers={workers}")
-    names = ["tuner0"] if workers == 1 else [f"worker-{place}" for place in range(workers)]
+    names = ["tuner0"] if workers == 1 else [f"worker-{number}" for number in range(workers)]
     run = StudyRun(study, Path(data).absolute(), Path(out).absolute(), progress=progress, workers=names)
     run.open(resume)
     if workers == 1:

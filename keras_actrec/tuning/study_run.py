@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from keras_actrec._files import replacing, write_json
+from keras_actrec._children import ending
+from keras_actrec._files import write_json, write_text
 from keras_actrec.errors import UserError
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning import results
 from keras_actrec.tuning.space import overrides_of
-from keras_actrec.tuning.study import read_study
+from keras_actrec.tuning.study import Study, read_study
 from keras_actrec.tuning.trial import failed
 
 # What a study that is gone on with must share; its budget, and how many trials it has, may change.
@@ -33,27 +36,27 @@ class StudyRun:
     """Where a study runs: its directory, its data, when its time is up, and by whom.
 
     `worker` is the name of who runs trials here. Trials that are still with others than `workers` are handed
-    out anew when the study is taken up; None: it is not known who there is, and they wait for their worker.
+    out anew when the study goes on; None: the workers are not known, and the trials wait for theirs.
     """
 
-    study: object
+    study: Study
     data: Path
     out: Path
     deadline: float | None = None
-    progress: object = None
+    progress: Callable[..., Any] | None = None
     worker: str = "tuner0"
-    workers: list | None = None
+    workers: list[str] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.progress = self.progress or (lambda stage, done, total, text="": None)
         if self.deadline is None and self.study.budget.study_seconds is not None:
             self.deadline = time.time() + self.study.budget.study_seconds
 
-    def open(self, resume):
+    def open(self, resume: bool) -> None:
         """Take the directory: an empty one, or, with `resume`, the one of this study."""
         file = self.out / "study.toml"
         if not self.data.exists():
-            raise UserError(f"there is no {self.data}: give the folder or CSV file of the data")
+            raise UserError(f"{self.data} does not exist: give the folder or CSV file of the data")
         if file.exists():
             if not resume:
                 raise UserError(
@@ -66,11 +69,10 @@ class StudyRun:
         elif self.out.exists() and any(self.out.iterdir()):
             raise UserError(f"{self.out} is not empty and holds no study: choose another --out")
         elif resume:
-            raise UserError(f"there is no study in {self.out} to go on with: leave --resume out")
-        with replacing(file) as beside:
-            beside.write_text(self.study.to_toml(), encoding="utf-8")
+            raise UserError(f"{self.out} holds no study to go on with: leave --resume out")
+        write_text(file, self.study.to_toml())
 
-    def finish(self, search):
+    def finish(self, search: Callable[[], Any]) -> Path:
         """Run `search`, train the winner, and write the report, also of a study that is stopped."""
         try:
             search()
@@ -82,16 +84,16 @@ class StudyRun:
         results.check_any_completed(self.out)
         return self.out
 
-    def check_time(self):
+    def check_time(self) -> None:
         """Raise `DeadlinePassed` when the study's time is up."""
         if self.deadline is not None and time.time() > self.deadline:
             raise DeadlinePassed
 
-    def count_ended(self):
+    def count_ended(self) -> int:
         """Number of trials that have a result."""
         return len(list((self.out / "trials").glob("*/result.json")))
 
-    def run_trial(self, name, values, more=()):
+    def run_trial(self, name: str, values: dict[str, Any], more: Iterable[str] = ()) -> dict[str, Any]:
         """Run a trial in a process, or go on with it; its result.
 
         Args:
@@ -106,7 +108,7 @@ class StudyRun:
         self.progress("trials", self.count_ended(), self.study.max_trials, f"trial {name}: {text}")
         return result
 
-    def train_winner(self):
+    def train_winner(self) -> None:
         """Train the best configuration again, with each seed of the study."""
         found = results.configurations(results.read_trials(self.out))
         best = results.best_configuration(self.study, found)
@@ -114,14 +116,14 @@ class StudyRun:
             return
         first = best.trials[0]
         seeds = self.study.winner_seeds
-        for place, seed in enumerate(seeds):
+        for done, seed in enumerate(seeds, 1):
             self.check_time()
             overrides, values = [*best.overrides, f"train.seed={seed}"], {**first.values, results.SEED: seed}
             folder = self.out / "winner" / first.name / f"seed-{seed}"  # with more trials it may be another
             result = self._run(folder, values, overrides, test=True)
-            self.progress("winner", place + 1, len(seeds), result["reason"])
+            self.progress("winner", done, len(seeds), result["reason"])
 
-    def _run(self, folder, values, overrides, test):
+    def _run(self, folder: Path, values: dict[str, Any], overrides: list[str], test: bool) -> dict[str, Any]:
         ended = folder / "result.json"
         if ended.exists():
             return json.loads(ended.read_text(encoding="utf-8"))
@@ -129,11 +131,9 @@ class StudyRun:
         if not recipe.exists():
             write_json(folder / "trial.json", {"values": values, "overrides": overrides})
             try:
-                text = self.study.recipe_of(overrides).to_toml()
+                write_text(recipe, self.study.recipe_of(overrides).to_toml())
             except UserError as error:
                 return _end(ended, str(error))
-            with replacing(recipe) as beside:
-                beside.write_text(text, encoding="utf-8")
         budget = self.study.budget
         job = {
             "recipe": str(recipe),
@@ -152,7 +152,7 @@ class StudyRun:
             return json.loads(ended.read_text(encoding="utf-8"))
         return _end(ended, reason or _cause(process.returncode, folder / "log.txt"))
 
-    def _watch(self, process):
+    def _watch(self, process: subprocess.Popen) -> str | None:
         """Wait for a trial's process; why it was ended, None where it ended by itself."""
         budget, begun = self.study.budget, time.monotonic()
         while process.poll() is None:
@@ -174,7 +174,7 @@ class WorkerProcess:
     nobody writes to: it closes with us, also by `kill -9`, and the process ends itself.
     """
 
-    def __init__(self, module, job, log):
+    def __init__(self, module: str, job: Path, log: Path):
         environment = {
             **os.environ,
             "KERAS_BACKEND": keras.backend.backend(),
@@ -190,13 +190,13 @@ class WorkerProcess:
                 start_new_session=True,  # a group of its own, to be ended as one; Ctrl+C comes to us alone
             )
 
-    def __enter__(self):
+    def __enter__(self) -> subprocess.Popen:
         return self.process
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """End the process, and those that it started; where it has ended already their pipes end them."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -204,27 +204,26 @@ class WorkerProcess:
         self.process.stdin.close()
 
 
-def _command(module, job):
+def _command(module: str, job: Path) -> list[str]:
     code = f"from keras_actrec.tuning.{module} import main; main()"
     return [sys.executable, "-P", "-c", code, str(job)]
 
 
-def _end(file, reason):
+def _end(file: Path, reason: str) -> dict[str, Any]:
     write_json(file, failed(reason))
     return failed(reason)
 
 
-def _cause(status, log):
+def _cause(status: int, log: Path) -> str:
     """Why a process ended without a result, in a line."""
     if status < 0:
-        name = signal.Signals(-status).name
-        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        return ending(status) + (" (out of memory?)" if status == -signal.SIGKILL else "")
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "")
-    return f"ended with status {status}: {last.strip()}"
+    return f"{ending(status)}: {last.strip()}"
 
 
-def _memory(pid):
+def _memory(pid: int) -> float:
     """Resident memory of a process in MB; 0 when it has just ended."""
     statistics = Path(f"/proc/{pid}/statm")
     if statistics.parent.parent.joinpath("self").exists():

@@ -4,23 +4,24 @@ import json
 import math
 import os
 import sys
-import threading
 import traceback
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from keras_actrec import evaluation, training
+from keras_actrec._children import end_with_parent
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import load
 from keras_actrec.training.prepare import build_model, read_data
 
 
-def run(job):
+def run(job: dict[str, Any]) -> dict[str, Any]:
     """Train and score as `job`, a dict, says: the trial's result.
 
-    A run directory that is there already is gone on with: from its last epoch, or, where it is finished, from
+    A run directory that exists already is gone on with: from its last epoch, or, where it is finished, from
     its model. A result is `status` (`COMPLETED` or `FAILED`), `reason`, and, where it is completed,
     `metrics`, `epochs`, `parameters`, the `seconds` of training in this process, and `protocol`. The metrics
     are those of the last epoch, whose weights are kept, and with `job["test"]` those of the test part:
@@ -70,20 +71,14 @@ def run(job):
     }
 
 
-def failed(reason):
+def failed(reason: object) -> dict[str, Any]:
     """The result of a trial that came to nothing."""
     return {"status": "FAILED", "reason": " ".join(str(reason).split())}
 
 
-def end_with_parent():
-    """End this process when the one that started it is gone, also by `kill -9`, and its end of the pipe."""
-    pipe = sys.stdin.fileno()
-
-    def watch():
-        os.read(pipe, 1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def wait_for_parent() -> None:
+    """Return when the parent is gone, which holds the other end of standard input and writes nothing."""
+    os.read(sys.stdin.fileno(), 1)
 
 
 def _count(recipe, num_classes, records):
@@ -94,19 +89,19 @@ def _count(recipe, num_classes, records):
     return count
 
 
-def count_trainable(model):
+def count_trainable(model: keras.Model) -> int:
     """Number of trainable parameters of a model."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def _print_progress(stage, done, total, text=""):
+def _print_progress(stage: str, done: int, total: int, text: str = "") -> None:
     if stage == "epochs":
         print(f"epoch {done}/{total}  {text}", flush=True)
 
 
-def main():
+def main() -> None:
     """Runs the trial whose job is in the file that the command line names."""
-    end_with_parent()
+    end_with_parent(wait_for_parent)
     file = Path(sys.argv[1])
     job = json.loads(file.read_text(encoding="utf-8"))
     try:

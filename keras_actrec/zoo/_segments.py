@@ -30,9 +30,6 @@ NETWORKS = {
 }
 
 
-_FEATURE_MAP = "name a layer whose output is (B, H, W, C)"
-
-
 def inputs_of(input_shape, backbone, masked, gated=False):
     """The inputs, the clip `(B, T, H, W, 3)` and the mask `(B, T)` or None; checks the backbone's name."""
     name = str(backbone).partition(":")[0]
@@ -77,9 +74,8 @@ def features_of(inputs, clip, backbone, width, *, shift=None, gate=None):
 def _output_of(network, layer):
     layers = {each.name: each.output for each in network.layers}
     if layer not in layers or len(layers[layer].shape) != 4:
-        raise UserError(
-            f"{network.name} has no feature map {layer!r}: {did_you_mean(layer, layers, otherwise=_FEATURE_MAP)}"
-        )
+        hint = did_you_mean(layer, layers, otherwise="name a layer whose output is (B, H, W, C)")
+        raise UserError(f"{network.name} has no feature map {layer!r}: {hint}")
     return layers[layer]
 
 

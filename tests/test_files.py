@@ -1,0 +1,110 @@
+"""What is written: whole files or none, and what each format looks like."""
+
+import json
+import tomllib
+
+import pytest
+
+from keras_actrec._files import to_toml, write_block, write_csv, write_json, write_text
+from keras_actrec.errors import UserError
+
+
+def test_a_text_ends_its_lines_with_a_line_feed_and_leaves_nothing_else(tmp_path):
+    write_text(tmp_path / "new" / "a.txt", "ä\nb\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == "ä\nb\n".encode()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
+
+
+def test_json_is_indented_or_one_line(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1]})
+    assert (tmp_path / "a.json").read_text() == '{\n  "b": [\n    1\n  ]\n}\n'
+    write_json(tmp_path / "a.json", {"b": [1]}, indent=None)
+    assert (tmp_path / "a.json").read_text() == '{"b": [1]}\n'
+
+
+def test_csv_has_a_header_quotes_and_empty_cells(tmp_path):
+    write_csv(tmp_path / "a.csv", iter([{"a": 1, "b": "x, y"}, {"a": 2}]))
+    assert (tmp_path / "a.csv").read_bytes() == b'a,b\n1,"x, y"\n2,\n'
+    write_csv(tmp_path / "a.csv", [], ["a", "b"])
+    assert (tmp_path / "a.csv").read_bytes() == b"a,b\n"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_json(path, {"a": object()}),
+        lambda path: write_csv(path, [{"a": 1}, {"b": 2}]),
+        lambda path: write_text(path, "\ud800"),
+    ],
+)
+def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path, write):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises((TypeError, ValueError)):
+        write(path)
+    assert path.read_text() == "old" and [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_toml_has_a_table_a_paragraph_and_a_list_a_line():
+    values = {
+        "model": {"name": "hman", "units": [4, 5, 6], "none": []},
+        "clip": {"swap": [[0, 1], [4, 3]], "flip": True, "rate": 1e-7},
+        "space": {"model.name": {"values": ["a", "b"], "when": {"x": [1.5]}}},
+    }
+    assert to_toml(values) == (
+        '[model]\nname = "hman"\nunits = [4, 5, 6]\nnone = []\n\n'
+        "[clip]\nswap = [[0, 1], [4, 3]]\nflip = true\nrate = 1e-07\n\n"
+        '[space."model.name"]\nvalues = ["a", "b"]\n\n[space."model.name".when]\nx = [1.5]\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["a[", "]", "],", "b,", "c = [", ""],
+        "three\nlines [\n]",
+        ['Zürich "first" \\ list\t\u2028\x85\x7f', "\r"],
+        [[], [[]], [[1], []]],
+        [{"a": 1}, {"a": [2, {"b": []}]}],
+        {"a b": {"": [True, -1, 2.0]}},
+        [0.1, 1e300],
+    ],
+)
+def test_toml_is_read_back_as_the_same(value):
+    text = to_toml({"table": {"key": value, "after": [1, 2]}})
+    assert tomllib.loads(text) == {"table": {"key": value, "after": [1, 2]}}
+    assert json.dumps(tomllib.loads(text)["table"]["key"]) == json.dumps(value)  # 2.0 is no 2
+
+
+PAGE = "# Title\n\nBefore.\n<!-- a:begin -->\nold\n<!-- a:end -->\nAfter.\n<!-- b:begin -->\n<!-- b:end -->\n"
+
+
+def test_a_block_is_put_between_its_marks_and_nowhere_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    write_block(page, "a", "one\ntwo")
+    assert page.read_text() == PAGE.replace("old", "one\ntwo")
+    write_block(page, "b", "three", heading="# Not used")
+    expected = PAGE.replace("old", "one\ntwo").replace("b:begin -->\n", "b:begin -->\nthree\n")
+    assert page.read_text() == expected
+
+
+def test_with_a_heading_a_page_or_its_marks_are_made(tmp_path):
+    write_block(tmp_path / "new.md", "a", "text", heading="# New")
+    assert (tmp_path / "new.md").read_text() == "# New\n\n<!-- a:begin -->\ntext\n<!-- a:end -->\n"
+    (tmp_path / "old.md").write_text("# Old\n\nWords.\n\n")
+    for text in ("text", "other"):
+        write_block(tmp_path / "old.md", "a", text, heading="# New")
+        assert (tmp_path / "old.md").read_text() == (
+            f"# Old\n\nWords.\n\n<!-- a:begin -->\n{text}\n<!-- a:end -->\n"
+        )
+
+
+def test_without_a_heading_a_page_without_marks_is_refused_and_stays(tmp_path):
+    page = tmp_path / "page.md"
+    with pytest.raises(UserError, match="page.md does not exist: make it, with the lines <!-- c:begin -->"):
+        write_block(page, "c", "text")
+    page.write_text(PAGE)
+    with pytest.raises(UserError, match="page.md has no marks for c: add the lines <!-- c:begin --> and"):
+        write_block(page, "c", "text")
+    assert page.read_text() == PAGE

@@ -1,6 +1,7 @@
 """What people get wrong: one line that names the thing and the fix, exit status 1, no traceback."""
 
 import csv
+import importlib
 import json
 import shutil
 import sys
@@ -374,7 +375,8 @@ def test_an_unknown_backbone_to_extract_with(work):
 
 
 def test_a_demo_does_not_replace_what_is_no_demo(work, monkeypatch):
-    monkeypatch.setattr("keras_actrec.insight.demo", None)
+    module = importlib.import_module("keras_actrec.insight.demo")  # where the name is the function's
+    monkeypatch.setattr(module, "write_synthetic", None)
     before = sorted(work.rglob("*"))
     message = fails("demo", "--out", work)
     assert message == f"{work} holds something else than an earlier demo: choose another --out"

@@ -36,7 +36,7 @@ _KINDS = {
     str: ("a string", (str,)),
 }
 
-_TABLES = {
+_TABLES: dict[str, type[pydantic.BaseModel]] = {
     "model": ModelTable,
     "data": DataTable,
     "clip": ClipTable,
@@ -131,8 +131,9 @@ def _settle(values: dict[str, Any], given: set[str], tell: Callable[[str], Any] 
         lines.append(
             f"{name} falls away {f'without {choice}' if value is None else f'with {choice}={value!r}'}"
         )
-    for line in lines if tell is not None else ():
-        tell(line)
+    if tell is not None:
+        for line in lines:
+            tell(line)
     return recipe
 
 

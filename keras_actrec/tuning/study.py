@@ -123,8 +123,9 @@ class Study(StudyTable):
     def to_toml(self) -> str:
         """The study as TOML, which `read_study` reads back as the same."""
         values = self.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
-        tables = {key: values.pop(key) for key in ("budget", "space", "table") if key in values}
-        return to_toml({"study": values, **tables})
+        tables = {"study": values}
+        tables |= {key: values.pop(key) for key in ("budget", "space", "table") if key in values}
+        return to_toml(tables)
 
     def describe(self, data, *, progress=None):
         """Look at the study before it runs: build its models, and train the base for two epochs.
@@ -284,7 +285,12 @@ def parse_study(values: dict[str, Any], source: str | Path = "study") -> Study:
     return study
 
 
-_TABLES = {"study": StudyTable, "budget": Budget, "space": Axis, "table": PaperTable}
+_TABLES: dict[str, type[pydantic.BaseModel]] = {
+    "study": StudyTable,
+    "budget": Budget,
+    "space": Axis,
+    "table": PaperTable,
+}
 
 
 def _with_one_seed(study: Study) -> Study:

@@ -43,7 +43,7 @@ class StudyRun:
     data: Path
     out: Path
     deadline: float | None = None
-    progress: Callable[..., Any] | None = None
+    progress: Any = None  # a function, as of `run_study`
     worker: str = "tuner0"
     workers: list[str] | None = None
 
@@ -201,7 +201,7 @@ class WorkerProcess:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        self.process.stdin.close()
+        self.process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
 
 
 def _command(module: str, job: Path) -> list[str]:

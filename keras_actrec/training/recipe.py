@@ -1,7 +1,6 @@
 """Recipes: what is trained, on what, and how, as typed TOML."""
 
 import difflib
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pydantic
 
 from keras_actrec import zoo
+from keras_actrec._files import read_toml
 from keras_actrec.data import holds_skeletons
 from keras_actrec.errors import MisfitError, UserError
 from keras_actrec.training.overrides import Override, read_overrides
@@ -90,10 +90,7 @@ def read_recipe(
             nearest name), or a value of the wrong type or out of range.
     """
     path = find_recipe(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not TOML: {error}") from error
+    values = read_toml(path)
     changes = read_overrides(overrides, "train.epochs=6")
     not_set = [change for change in changes if not change.apply(values)]
     try:

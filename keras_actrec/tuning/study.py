@@ -5,7 +5,6 @@ import functools
 import json
 import tempfile
 import time
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import keras
 import pydantic
 
-from keras_actrec._files import to_toml
+from keras_actrec._files import read_toml, to_toml
 from keras_actrec.errors import UserError
 from keras_actrec.training import Recipe, find_recipe, read_recipe, train
 from keras_actrec.training.fit import read_data
@@ -242,10 +241,7 @@ def read_study(
             value of the wrong type, or a space that the recipe refuses; of a grid all combinations are tried.
     """
     file = find_study(path)
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not TOML: {error}") from error
+    values = read_toml(file)
     overrides = list(overrides)
     not_set, lines = _change(values, overrides)
     head = values.get("study")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import tomllib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,18 @@ def write_csv(
         writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Nested dicts from a TOML file.
+
+    Raises:
+        UserError: for a file that is not TOML in UTF-8.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not TOML: {error}") from error
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

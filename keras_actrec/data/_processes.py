@@ -57,9 +57,9 @@ class Processes:
             child = self._idle.pop() if self._idle else _start()
             self._busy.add(child)
         try:
-            pickle.dump(question, child.stdin)
-            child.stdin.flush()
-            kind, value = pickle.load(child.stdout)
+            pickle.dump(question, child.stdin)  # type: ignore[arg-type]  # the pipes are there: see `_start`
+            child.stdin.flush()  # type: ignore[union-attr]
+            kind, value = pickle.load(child.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             self._give_back(child, alive=False)
             raise UserError(
@@ -95,7 +95,7 @@ def _start() -> subprocess.Popen:
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    pickle.dump(sys.path, child.stdin)
+    pickle.dump(sys.path, child.stdin)  # type: ignore[arg-type]
     return child
 
 

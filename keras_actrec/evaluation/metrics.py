@@ -168,9 +168,8 @@ def bootstrap_interval(
     _check_level(level)
     if draws < 1:
         raise UserError(f"`draws` must be at least 1. Received: draws={draws}")
-    if groups is None:
-        members = np.arange(len(values))[:, None]
-    else:
+    members: Sequence[np.ndarray] | np.ndarray = np.arange(len(values))[:, None]
+    if groups is not None:
         if len(groups) != len(values):
             raise UserError(
                 f"`groups` must have a group for each of the {len(values)} videos. Received: {len(groups)}"
@@ -181,7 +180,7 @@ def bootstrap_interval(
     drawn = []
     for _ in range(draws):
         picked = rng.integers(len(members), size=len(members))
-        rows = members[picked, 0] if groups is None else np.concatenate([members[each] for each in picked])
+        rows = picked if groups is None else np.concatenate([members[each] for each in picked])
         drawn.append(statistic(values[rows]))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

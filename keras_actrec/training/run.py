@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_actrec import _backend
-from keras_actrec._files import replacing, write_json
+from keras_actrec._files import write_json, write_text
 from keras_actrec.data import read_audit
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
@@ -86,8 +86,7 @@ def train(
     manifest, parts = read_data(recipe.data, data)
     check(recipe, len(manifest.class_names))
     audited = read_audit(audit) if audit else None
-    with replacing(written) as beside:
-        beside.write_text(recipe.to_toml(), encoding="utf-8")
+    write_text(written, recipe.to_toml())
 
     prepared = prepare(recipe, manifest, parts, out=out, cache=cache, audit=audited, progress=progress)
     fitted = fit(prepared, out, loggers=loggers, progress=progress)

@@ -56,8 +56,8 @@ class _ZooHyperModel(keras_tuner.HyperModel):
         super().__init__(name=self.builder)
         self.num_classes = num_classes
         self.input_shape = input_shape
-        seen = {"frames": frames, "frame_step": frame_step}
-        seen = {name: Axis(values=list(values)) for name, values in seen.items() if values is not None}
+        choices = {"frames": frames, "frame_step": frame_step}
+        seen = {name: Axis(values=list(each)) for name, each in choices.items() if each is not None}
         self.space = Space({**seen, **self.axes, **_LEARNING})
         self.arguments = arguments
         zoo.check_arguments(self.builder, arguments.keys() - {"model", *_LEARNING})

@@ -18,7 +18,7 @@ from keras_actrec._files import write_json, write_text
 from keras_actrec.errors import UserError
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning import results
-from keras_actrec.tuning.space import overrides_of
+from keras_actrec.tuning.space import SEED, overrides_of
 from keras_actrec.tuning.study import Study, read_study
 from keras_actrec.tuning.trial import failed
 
@@ -43,7 +43,7 @@ class StudyRun:
     data: Path
     out: Path
     deadline: float | None = None
-    progress: Callable[..., Any] | None = None
+    progress: Any = None  # a function, as of `run_study`
     worker: str = "tuner0"
     workers: list[str] | None = None
 
@@ -118,7 +118,7 @@ class StudyRun:
         seeds = self.study.winner_seeds
         for done, seed in enumerate(seeds, 1):
             self.check_time()
-            overrides, values = [*best.overrides, f"train.seed={seed}"], {**first.values, results.SEED: seed}
+            overrides, values = [*best.overrides, f"train.seed={seed}"], {**first.values, SEED: seed}
             folder = self.out / "winner" / first.name / f"seed-{seed}"  # with more trials it may be another
             result = self._run(folder, values, overrides, test=True)
             self.progress("winner", done, len(seeds), result["reason"])
@@ -201,7 +201,7 @@ class WorkerProcess:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        self.process.stdin.close()
+        self.process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
 
 
 def _command(module: str, job: Path) -> list[str]:

@@ -32,3 +32,9 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 # Called with what is done and what there is to do.
 Progress: TypeAlias = Callable[[int, int], object]
+
+
+class StageProgress(Protocol):
+    """Called with a stage of the work, what is done of it, what there is to do, and maybe a text about it."""
+
+    def __call__(self, stage: str, done: int, total: int, text: str = "", /) -> object: ...

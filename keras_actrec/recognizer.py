@@ -3,28 +3,25 @@
 import hashlib
 import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
 from keras_actrec._files import replacing
-from keras_actrec.checkpoints import identify_checkpoint, load_torch
-from keras_actrec.data import (
-    ClipPreprocessor,
-    ClipTransform,
-    Record,
-    Sampling,
-    SkeletonPreprocessor,
-    preprocessor_of,
-)
+from keras_actrec._types import PathLike
+from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
+from keras_actrec.data import ClipPreprocessor, ClipTransform, Record, Sampling, preprocessor_of
+from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.zoo import ModelSpec
 
-_ENTRY = "keras_actrec.json"  # beside Keras' own entries in the archive, which ignore it
+_ENTRY = "keras_actrec.json"  # next to Keras's own entries in the archive, which ignores it
 _FORMAT = 2
 
 
@@ -33,35 +30,44 @@ class Recognizer:
     """A model that knows its classes and how to look at a video.
 
     Attributes:
-        model: `keras.Model`, clips `(B, T, H, W, 3)`, RGB, 0-255, or sequences `(B, T, D)`, to probabilities
-            `(B, C)`.
+        model: from clips `(B, T, H, W, 3)`, RGB, 0-255, or sequences `(B, T, D)`, to probabilities `(B, C)`.
         class_names: name of every class id.
-        preprocessor: a `ClipPreprocessor` or a `SkeletonPreprocessor`: what of a file the model sees, and
-            in which form.
+        preprocessor: what of a file the model sees, and in which form.
         about: what else the file says: the recipe, versions, the training data's hash.
         spec: what the model is; by default what `zoo.spec` knows of it.
     """
 
     model: keras.Model
-    class_names: tuple
-    preprocessor: ClipPreprocessor | SkeletonPreprocessor
+    class_names: tuple[str, ...]
+    preprocessor: Preprocessor
     about: dict[str, Any] = field(default_factory=dict)
-    spec: ModelSpec | None = None
+    spec: ModelSpec = None  # type: ignore[assignment]  # settled below
 
     def __post_init__(self) -> None:
         if self.spec is None:
             object.__setattr__(self, "spec", zoo.spec(self.model))
 
-    def read(self, path):
-        """Read a file as the model wants it: frames uint8 `(T, H, W, 3)`, or steps, and mask bool `(T,)`.
+    def read(self, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
+        """Read a file as the model wants it.
+
+        Returns:
+            frames uint8 `(T, H, W, 3)` of a video, or steps float32 `(T, D)` of a skeleton sequence; and the
+            mask, bool `(T,)`.
 
         Raises:
-            VideoError: a file that cannot be used.
+            VideoError: for a file that cannot be used.
         """
         return self.preprocessor.read(path)
 
-    def batch(self, steps, mask=None):
-        """Model inputs from the frames `(T, H, W, 3)` or steps `(T, D)` of one clip, as `read` gives them.
+    def batch(self, steps: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray | dict[str, np.ndarray]:
+        """The model's inputs from one clip or sequence, as `read` gives it.
+
+        Args:
+            steps: frames `(T, H, W, 3)` or steps `(T, D)`.
+            mask: bool `(T,)`, False at padding; by default all count. A model without a mask leaves it out.
+
+        Returns:
+            A batch of one: an array, or with a mask a dict of the input's name and `mask`.
 
         Raises:
             UserError: for frames of another size.
@@ -73,7 +79,7 @@ class Recognizer:
         mask = np.ones(len(steps), bool) if mask is None else np.asarray(mask)
         return {self.preprocessor.name: steps[None], "mask": mask[None]}
 
-    def predict_video(self, path, top=None):
+    def predict_video(self, path: PathLike, top: int | None = None) -> list[tuple[str, float]]:
         """Name what a video shows: with several clips or crops, by the mean of what they show.
 
         Args:
@@ -81,22 +87,27 @@ class Recognizer:
             top: how many classes to return, default all.
 
         Returns:
-            list of `(class name, score)`, best first; the scores of all classes add up to 1.
+            Pairs of class name and score, best first; the scores of all classes add up to 1.
 
         Raises:
-            VideoError: a video that does not decode.
+            VideoError: for a file that cannot be used.
         """
-        if self.preprocessor.has_views:
-            indexed, _ = self.preprocessor.index([Record(Path(path), str(path), 0)])
-            views, _ = self.preprocessor.views(indexed, masked=self.spec.masked)[0]
+        preprocessor = self.preprocessor
+        if preprocessor.has_views:
+            indexed, _ = preprocessor.index([Record(Path(path), str(path), 0)])
+            views, _ = preprocessor.views(indexed, masked=self.spec.masked)[0]
         else:
             views = self.batch(*self.read(path))
         scores = np.mean(self.model.predict_on_batch(views), axis=0)
         order = np.argsort(-scores, kind="stable")[:top]
-        return [(self.class_names[place], float(scores[place])) for place in order]
+        return [(self.class_names[label], float(scores[label])) for label in order]
 
-    def save(self, path):
-        """Write everything into one `.keras` file, which appears only when it is complete."""
+    def save(self, path: PathLike) -> None:
+        """Write everything into one `.keras` file, which appears only when it is complete.
+
+        Raises:
+            UserError: for another suffix.
+        """
         path = Path(path)
         if path.suffix != ".keras":
             raise UserError(f"`path` must end in .keras. Received: path={path}")
@@ -107,27 +118,28 @@ class Recognizer:
             "preprocessor": self.preprocessor.to_json(),
             "about": self.about,
         }
-        with replacing(path) as beside:
-            self.model.save(beside)
-            with zipfile.ZipFile(beside, "a") as archive:
+        with replacing(path) as part:
+            self.model.save(part)
+            with zipfile.ZipFile(part, "a") as archive:
                 archive.writestr(_ENTRY, json.dumps(about, indent=2))
 
 
-def load(path):
+def load(path: PathLike) -> Recognizer:
     """Open a `.keras` file written by `Recognizer.save`, on any backend.
 
     Args:
         path: the file.
 
     Returns:
-        A `Recognizer`.
+        What was saved.
 
     Raises:
-        UserError: where the file is missing, broken, or a Keras model without class names.
+        UserError: where the file is missing or broken, a Keras model without class names, or of another
+            version of the library.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"there is no model file {path}")
+        raise UserError(f"model file {path} does not exist")
     try:
         with zipfile.ZipFile(path) as archive:
             about = json.loads(archive.read(_ENTRY))
@@ -159,7 +171,13 @@ def load(path):
     )
 
 
-def from_torch(path, *, frames=8, size=None, class_names=None):
+def from_torch(
+    path: PathLike,
+    *,
+    frames: int = 8,
+    size: int | None = None,
+    class_names: Iterable[str] | None = None,
+) -> tuple[Recognizer, LoadReport]:
     """Make a recognizer of a torch checkpoint of the official GSM, SA-GSM, TSM or TSN code.
 
     Args:
@@ -169,7 +187,7 @@ def from_torch(path, *, frames=8, size=None, class_names=None):
         class_names: a name for every class, default "class 0", "class 1", ...
 
     Returns:
-        A `Recognizer` and the `checkpoints.LoadReport`.
+        The recognizer, and what was loaded of the file.
 
     Raises:
         UserError: for a file that cannot be read, is of another network or lacks a weight of its model, and

@@ -320,7 +320,7 @@ def test_a_part_that_is_none(work):
 def test_a_model_file_that_is_none(work, name):
     clip = work / "set" / "dark" / "0.mp4"
     rest = ["--data", work / "set"] if name == "evaluate" else [clip]
-    assert fails(name, work / "no.keras", *rest) == f"there is no model file {work / 'no.keras'}"
+    assert fails(name, work / "no.keras", *rest) == f"model file {work / 'no.keras'} does not exist"
     assert fails(name, clip, *rest).startswith(f"{clip} is not a .keras file")
 
 

@@ -110,7 +110,7 @@ def test_a_protocol_is_found_by_its_name(data):
     model = recognizer(CLASSES, sampling=Sampling(2, "contiguous"))
     result = evaluate(model, data, part="all", protocol="gsm_2_clips")
     assert result.protocol.startswith("gsm_2_clips: 2 clips of 2 frames (segments), center crop 32")
-    with pytest.raises(UserError, match="there is no protocol 'gsm_2_clip': did you mean 'gsm_2_clips'?"):
+    with pytest.raises(UserError, match="unknown protocol 'gsm_2_clip': did you mean 'gsm_2_clips'?"):
         evaluate(model, data, protocol="gsm_2_clip")
 
 

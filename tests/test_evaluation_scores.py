@@ -191,7 +191,7 @@ def test_the_command_line_scores_writes_and_fuses(data, tmp_path):  # noqa: F811
     "options, words",
     [
         ([], "a model needs videos: set --data"),
-        (["--data", "x.csv", "--protocol", "gsm"], "there is no protocol 'gsm'"),
+        (["--data", "x.csv", "--protocol", "gsm"], "unknown protocol 'gsm'"),
     ],
 )
 def test_what_the_command_line_cannot_do_is_one_line(tmp_path, options, words):

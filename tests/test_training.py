@@ -392,10 +392,10 @@ def test_a_class_of_which_every_video_was_skipped_is_named(few, tmp_path):
         ({"clip": {"flip": True}}, "a frozen backbone sees every frame once"),
         ({"clip": {"crop": "random"}}, "set clip.flip=false, clip.crop='center' and no colors"),
         ({"clip": {"contrast": 0.2}}, "set clip.flip=false, clip.crop='center' and no colors"),
-        ({"clip": {"swap": [[0, 12]]}}, "clip.swap names class 12, but there are"),
+        ({"clip": {"swap": [[0, 12]]}}, "clip.swap names class 12, but the data has"),
         ({"model": {"backbone": "efficientnet_lite"}}, "did you mean 'efficientnet_lite0'?"),
         ({"model": {"backbone": "efficientnet_lite0:block9_output"}}, "efficientnet_lite0 has no layer"),
-        ({"model": {"weights": "no.weights.h5"}}, "`weights`: there is no file no.weights.h5"),
+        ({"model": {"weights": "no.weights.h5"}}, "`weights`: file no.weights.h5 does not exist"),
         ({"data": {"test_fold": 1}}, "`test_fold` goes with folds"),
     ],
 )

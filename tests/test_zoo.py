@@ -206,7 +206,7 @@ def test_the_defaults_of_hman_are_those_of_the_paper():
         ({"temperature": -1.0}, "`temperature` must be positive."),
         ({"input_shape": (None, 12)}, "Attention needs feature maps (T, K, K, D) of known size."),
         ({"input_shape": (None, None, None, 3)}, "Attention needs feature maps (T, K, K, D) of known size."),
-        ({"weights": "no_such.weights.h5"}, "`weights`: there is no file no_such.weights.h5"),
+        ({"weights": "no_such.weights.h5"}, "`weights`: file no_such.weights.h5 does not exist"),
     ],
 )
 def test_a_bad_argument_of_hman_is_named_in_one_line(arguments, message):

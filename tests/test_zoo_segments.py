@@ -108,7 +108,7 @@ def test_the_answer_is_the_softmax_of_the_mean_of_the_frames_logits():
         ("tsm", {"fold": 1}, "`fold` must be at least 2. Received: fold=1"),
         ("trn", {"input_shape": (None, 32, 32, 3)}, "`input_shape` of trn needs a number of frames."),
         ("trn", {"input_shape": (17, 32, 32, 3)}, "`features` must have 2 to 16 frames."),
-        ("gsm", {"weights": "no_such.pth.tar"}, "`weights`: there is no file no_such.pth.tar"),
+        ("gsm", {"weights": "no_such.pth.tar"}, "`weights`: file no_such.pth.tar does not exist"),
     ],
 )
 def test_a_bad_argument_is_named_in_one_line(name, arguments, message):

@@ -71,7 +71,9 @@ def test_of_another_model_the_inputs_are_known(names):
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs[0]), name="mine")
     spec = zoo.spec(model)
     assert (spec.name, spec.input, spec.masked, spec.per_step) == ("mine", names[0], "mask" in names, False)
-    assert spec.builder is None and spec.arguments == {}
+    for unknown in ("builder", "arguments"):
+        with pytest.raises(UserError, match="^Unknown model 'mine'; there are: cham, "):
+            getattr(spec, unknown)
 
 
 @pytest.mark.parametrize("name", zoo.list_models())

@@ -180,7 +180,7 @@ def test_with_a_mask_the_last_valid_step_answers():
             {"temporal_context": 14},
             "Up to conv5_block3 a connection fits 12 blocks: `temporal_context` is at",
         ),
-        ({"temporal_context": 1, "special3": True}, "`special3` stands beside a connection: it needs"),
+        ({"temporal_context": 1, "special3": True}, "`special3` comes next to a connection: it needs"),
         ({"input_shape": (32, 32, 3)}, "`input_shape` of clips is (T, H, W, 3). Received: input_shape=(32, "),
         ({"weights": "absent.weights.h5"}, "no such weight file: absent.weights.h5"),
     ],

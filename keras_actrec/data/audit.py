@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import write_json
+from keras_actrec._types import PathLike
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets import holds_skeletons, read_skeleton
@@ -154,7 +155,7 @@ def audit_videos(
     return audit
 
 
-def read_audit(path: str | Path) -> Audit:
+def read_audit(path: PathLike) -> Audit:
     """Reads what `audit_videos` wrote.
 
     Returns:

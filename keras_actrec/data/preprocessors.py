@@ -1,22 +1,41 @@
 """How a model looks at a file: which part of it, and in which form.
 
-`ClipPreprocessor` and `SkeletonPreprocessor` have the same methods: nobody outside of this package asks which
-of them it has.
+`ClipPreprocessor` and `SkeletonPreprocessor` are asked the same things. What only clips have comes after a
+question: `cached`, `extracted` and `feature_batches` where it is `cacheable`, `views` where it `has_views`.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, Unpack
 
+import keras
+import numpy as np
+
+from keras_actrec._types import PathLike, Shape
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import index_skeletons, read_skeleton
 from keras_actrec.data.decode import index_videos, probe, read_frames
 from keras_actrec.data.extract import extract_features
-from keras_actrec.data.loader import ClipDataset, FeatureDataset, SkeletonDataset, ViewDataset
+from keras_actrec.data.loader import (
+    ClipDataset,
+    DatasetOptions,
+    FeatureDataset,
+    SkeletonDataset,
+    ViewDataset,
+)
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonTransform
 from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_actrec.data.audit import Audit
+
+# Records, each with what `index` knows of it (`VideoInfo` or joints) or a cache keeps (`CachedVideo`).
+Indexed: TypeAlias = Sequence[tuple[Record, Any]]
 
 
 @dataclass(frozen=True)
@@ -24,36 +43,39 @@ class ClipPreprocessor:
     """Clips of a video, for models with the input `clip (B, T, H, W, 3)`.
 
     Attributes:
-        sampling: a `Sampling`, which frames of the video.
-        transform: a `ClipTransform`, how they are sized.
+        sampling: which frames of the video.
+        transform: how they are sized.
+        name: of the model's input.
+        cacheable: whether something is computed once of a file, and kept on disk.
+        whole: what to set in a recipe for samples without padding.
     """
 
     sampling: Sampling
     transform: ClipTransform
 
-    name = "clip"
-    cacheable = True  # whether something is computed once of a file
-    whole = "clip.short='stretch'"  # what to set in a recipe for samples without padding
+    name: ClassVar[Literal["clip"]] = "clip"
+    cacheable: ClassVar[Literal[True]] = True
+    whole: ClassVar[str] = "clip.short='stretch'"
 
     @property
-    def is_random(self):
-        """Whether frames are changed at random in training."""
+    def is_random(self) -> bool:
+        """Whether frames are changed at random in training, which nothing computed once allows."""
         return self.transform.is_random
 
     @property
-    def masks(self):
+    def masks(self) -> bool:
         """Whether steps can be padding, so that the model needs a mask."""
         return self.sampling.masks
 
     @property
-    def has_views(self):
+    def has_views(self) -> bool:
         """Whether a video is looked at more than once."""
         return (
             self.sampling.method == "sequences" or self.sampling.num_clips > 1 or self.transform.num_crops > 1
         )
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         """What is seen of a video, in words."""
         sampling, transform = self.sampling, self.transform
         step = f", stride {sampling.stride}" if sampling.stride > 1 else ""
@@ -64,13 +86,21 @@ class ClipPreprocessor:
         crop = crop if transform.num_crops == 1 else f"{transform.num_crops} crops"
         return f"{clips} of {sampling.frames} frames ({sampling.method}{step}{kept}), {crop} {transform.size}"
 
-    def read(self, path):
-        """Read a video: frames uint8 `(T, H, W, 3)` and mask bool `(T,)`. Else a `VideoError`."""
+    def read(self, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
+        """Read a video: frames uint8 `(T, H, W, 3)` and mask bool `(T,)`.
+
+        Raises:
+            VideoError: for a file that cannot be used.
+        """
         indices, mask = self.sampling.indices(probe(path).frames)
         return self.transform(read_frames(path, indices)), mask
 
-    def check(self, frames):
-        """Refuse frames of one clip that are not of the model's size."""
+    def check(self, frames: np.ndarray) -> None:
+        """Refuse frames of one clip that are not of the model's size.
+
+        Raises:
+            UserError: for these.
+        """
         size = self.transform.size
         if frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
             raise UserError(
@@ -78,47 +108,58 @@ class ClipPreprocessor:
                 f"Received: shape {frames.shape}; `read(path)` sizes them"
             )
 
-    def check_classes(self, num_classes):
-        """Refuse a swap of classes of which the data has fewer."""
+    def check_classes(self, num_classes: int) -> None:
+        """Refuse a swap of classes of which the data has fewer.
+
+        Raises:
+            UserError: for such a swap.
+        """
         foreign = [label for pair in self.transform.swap for label in pair if label >= num_classes]
         if foreign:
-            raise UserError(f"clip.swap names class {foreign[0]}, but there are {num_classes}, from 0 on")
+            raise UserError(f"clip.swap names class {foreign[0]}, but the data has {num_classes}, from 0 on")
 
-    def index(self, records, **options):
-        """`index_videos`."""
+    def index(self, records: Iterable[Record], **options: Any) -> tuple[Indexed, list[VideoError]]:
+        """What is known of files before they are read, and the errors of bad ones: see `index_videos`."""
         return index_videos(records, **options)
 
-    def shape(self, indexed):
+    def shape(self, indexed: Indexed) -> Shape:
         """Shape of a sample, `(T, H, W, 3)`, without the batch; what `index` found does not change it."""
         return (self.sampling.frames, self.transform.size, self.transform.size, 3)
 
-    def cached(self, indexed, out, **options):
+    def cached(self, indexed: Indexed, out: PathLike, **options: Any) -> list[tuple[Record, CachedVideo]]:
         """What `index` found, with the frames in a cache below `out`: see `cache_frames`."""
         return cache_frames(indexed, self.transform, out, frame_step=self.sampling.frame_step, **options)
 
-    def extracted(self, indexed, out, *, backbone, **options):
+    def extracted(
+        self,
+        indexed: Indexed,
+        out: PathLike,
+        *,
+        backbone: keras.Model,
+        **options: Any,
+    ) -> list[tuple[Record, CachedVideo]]:
         """What `index` found, with the features that a network gives of it: see `extract_features`."""
         return extract_features(
             indexed, backbone, transform=self.transform, out=out, stride=self.sampling.frame_step, **options
         )
 
-    def feature_batches(self, extracted, **options):
+    def feature_batches(self, extracted: Indexed, **options: Unpack[DatasetOptions]) -> FeatureDataset:
         """A `FeatureDataset` of what `extracted` gave."""
         return FeatureDataset(extracted, self.sampling.of_kept(), **options)
 
-    def batches(self, indexed, **options):
+    def batches(self, indexed: Indexed, **options: Unpack[DatasetOptions]) -> ClipDataset:
         """A `ClipDataset` of what `index` found, or of the same in a cache of frames."""
         return ClipDataset(indexed, self._sampling(indexed), self.transform, **options)
 
-    def views(self, indexed, **options):
+    def views(self, indexed: Indexed, **options: Any) -> ViewDataset:
         """A `ViewDataset` of what `index` found, or of the same in a cache of frames."""
         return ViewDataset(indexed, self._sampling(indexed), self.transform, **options)
 
-    def _sampling(self, indexed):
-        """The cache has left out what `frame_step` passes over."""
+    def _sampling(self, indexed: Indexed) -> Sampling:
+        """The sampling; a cache has left out already what `frame_step` passes over."""
         return self.sampling.of_kept() if isinstance(indexed[0][1], CachedVideo) else self.sampling
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""
         return {"sampling": asdict(self.sampling), "transform": asdict(self.transform)}
 
@@ -129,62 +170,84 @@ class SkeletonPreprocessor:
 
     Attributes:
         dataset: name of the set in whose form files are, see `list_datasets`.
-        transform: a `SkeletonTransform`.
+        transform: how joints are moved and sequences get one length.
+        name: of the model's input.
+        cacheable: whether something is computed once of a file; joints are in memory.
+        is_random: as of clips; nothing is computed once, so nothing is at odds with it.
+        whole: what to set in a recipe for samples without padding.
+        has_views: whether a file is looked at more than once.
     """
 
     dataset: str
     transform: SkeletonTransform
 
-    name = "features"
-    cacheable = False
-    is_random = False
-    whole = "skeleton.length='resample'"
-    has_views = False
+    name: ClassVar[Literal["features"]] = "features"
+    cacheable: ClassVar[Literal[False]] = False
+    is_random: ClassVar[Literal[False]] = False
+    whole: ClassVar[str] = "skeleton.length='resample'"
+    has_views: ClassVar[Literal[False]] = False
 
     @property
-    def masks(self):
+    def masks(self) -> bool:
         """Whether steps can be padding, so that the model needs a mask."""
         return self.transform.length == "pad"
 
     @property
-    def protocol(self):
+    def protocol(self) -> str:
         """What is seen of a sequence, in words."""
         how = {"pad": "in the middle, shorter ones padded", "resample": "from the first frame to the last"}
         return f"{self.transform.frames} steps {how[self.transform.length]}"
 
-    def read(self, path):
-        """Read a file that holds one sequence: float32 `(T, D)` and mask bool `(T,)`. Else a `VideoError`."""
+    def read(self, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
+        """Read a file that holds one sequence: float32 `(T, D)` and mask bool `(T,)`.
+
+        Raises:
+            VideoError: for a file that cannot be used.
+        """
         return self.transform(read_skeleton(self.dataset, Record(Path(path), str(path), 0)))
 
-    def check(self, sequence):
-        """Refuse what is not one sequence."""
+    def check(self, sequence: np.ndarray) -> None:
+        """Refuse what is not one sequence.
+
+        Raises:
+            UserError: for that.
+        """
         if sequence.ndim != 2:
             raise UserError(f"this model takes sequences (T, D). Received: shape {sequence.shape}")
 
-    def check_classes(self, num_classes):
-        """Nothing depends on the classes."""
+    def check_classes(self, num_classes: int) -> None:
+        """Accept any number: nothing depends on the classes."""
 
-    def index(self, records, *, audit=None, **options):
-        """`index_skeletons`; it reads every file anyway, so an audit does not shorten it."""
+    def index(
+        self, records: Iterable[Record], *, audit: "Audit | None" = None, **options: Any
+    ) -> tuple[Indexed, list[VideoError]]:
+        """The joints of files, and the errors of bad ones: see `index_skeletons`.
+
+        It reads every file anyway, so an audit does not shorten it.
+        """
         return index_skeletons(records, self.dataset, **options)
 
-    def shape(self, indexed):
+    def shape(self, indexed: Indexed) -> Shape:
         """Shape of a sample, `(T, D)`, without the batch: D follows from the joints that `index` found."""
         _, joints = indexed[0]
         sequence, _ = self.transform(joints)
         return sequence.shape
 
-    def batches(self, indexed, **options):
+    def batches(self, indexed: Indexed, **options: Unpack[DatasetOptions]) -> SkeletonDataset:
         """A `SkeletonDataset` of what `index` found."""
         return SkeletonDataset(indexed, self.transform, **options)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""
         return {"dataset": self.dataset, "transform": asdict(self.transform)}
 
 
-def preprocessor_of(values):
-    """The input that `to_json` wrote."""
+# What tells them apart, for people and for mypy: `name`, `cacheable`, `has_views`.
+Preprocessor: TypeAlias = ClipPreprocessor | SkeletonPreprocessor
+
+
+def preprocessor_of(values: Mapping[str, Any]) -> Preprocessor:
+    """The preprocessor that `to_json` wrote."""
     if "sampling" in values:
         return ClipPreprocessor(Sampling(**values["sampling"]), ClipTransform(**values["transform"]))
     return SkeletonPreprocessor(values["dataset"], SkeletonTransform(**values["transform"]))

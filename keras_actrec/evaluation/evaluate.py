@@ -1,16 +1,16 @@
 """Evaluate a recognizer on one part of a set of videos."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_actrec._files import write_csv, write_json
-from keras_actrec.data import (
-    read_audit,
-    read_set,
-    split_manifest,
-)
+from keras_actrec._types import PathLike, StageProgress
+from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation.metrics import (
     average_precision,
@@ -22,7 +22,8 @@ from keras_actrec.evaluation.metrics import (
     mean_class_accuracy,
     top_k_accuracy,
 )
-from keras_actrec.evaluation.protocols import find_protocol
+from keras_actrec.evaluation.protocols import Protocol, find_protocol
+from keras_actrec.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
@@ -38,77 +39,77 @@ class Evaluation:
         skipped: one line for every video that could not be read.
         protocol: in words: frames, views, how their answers become one.
         part: the part of the data.
-        official: number of videos that the part should have, `None` where that is not known.
-        extra: further columns of a progress, name to text.
+        official: number of videos that the part should have, None where that is not known.
+        extra: further columns of a report, name to text.
         manifest: hash of the set that the part is of, see `Manifest.sha256`.
     """
 
     name: str
-    class_names: tuple
-    records: tuple
+    class_names: tuple[str, ...]
+    records: tuple[Record, ...]
     labels: np.ndarray
     scores: np.ndarray
-    skipped: tuple
+    skipped: tuple[str, ...]
     protocol: str
     part: str
     official: int | None = None
-    extra: dict = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
     manifest: str | None = None
 
     @property
-    def predicted(self):
+    def predicted(self) -> np.ndarray:
         """Class ids with the highest score `(N,)`."""
         return np.argmax(self.scores, axis=1)
 
     @property
-    def videos(self):
+    def videos(self) -> int:
         """Number of videos that were scored."""
         return len(self.records)
 
     @property
-    def top1(self):
+    def top1(self) -> float:
         """Share of videos whose class has the highest score."""
         return top_k_accuracy(self.scores, self.labels, 1)
 
     @property
-    def top5(self):
+    def top5(self) -> float:
         """Share of videos whose class is among the five highest scores."""
         return top_k_accuracy(self.scores, self.labels, 5)
 
     @property
-    def confusion(self):
+    def confusion(self) -> np.ndarray:
         """Counts `(C, C)`, row = true class."""
         return confusion_matrix(self.labels, self.predicted, len(self.class_names))
 
     @property
-    def mean_class(self):
+    def mean_class(self) -> float:
         """Mean of the classes' accuracies."""
         return mean_class_accuracy(self.confusion)
 
     @property
-    def class_accuracy(self):
+    def class_accuracy(self) -> np.ndarray:
         """Share of each class' videos that is right `(C,)`; NaN for a class without a video."""
         videos = self.confusion.sum(axis=1)
         return np.where(videos > 0, np.diag(self.confusion) / np.maximum(videos, 1), np.nan)
 
     @property
-    def ece(self):
+    def ece(self) -> float:
         """See `expected_calibration_error`."""
         return expected_calibration_error(self.scores, self.labels)
 
     @property
-    def calibration(self):
+    def calibration(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `calibration_bins`."""
         return calibration_bins(self.scores, self.labels)
 
     @property
-    def groups(self):
+    def groups(self) -> list[str] | None:
         """The videos' groups, or None where a video has none."""
         groups = [record.group for record in self.records]
         return groups if all(groups) else None
 
     @property
-    def top1_interval(self):
+    def top1_interval(self) -> tuple[float, float] | None:
         """Bounds of `top1` with 95 %, over the groups where videos have them; None with a single one.
 
         See `bootstrap_interval`.
@@ -119,11 +120,11 @@ class Evaluation:
         return bootstrap_interval(self.predicted == self.labels, groups=groups)
 
     @property
-    def average_precision(self):
+    def average_precision(self) -> np.ndarray | None:
         """See `average_precision`; None where scikit-learn is not installed."""
         return average_precision(self.scores, self.labels) if find_spec("sklearn") else None
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """The result as plain values; lists over classes are in the order of `class_names`."""
         precision = self.average_precision
         return {
@@ -147,11 +148,11 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
         }
 
-    def write_json(self, path):
+    def write_json(self, path: PathLike) -> None:
         """Write `to_json` to a file."""
         write_json(path, self.to_json())
 
-    def write_predictions(self, path):
+    def write_predictions(self, path: PathLike) -> None:
         """Write a CSV file `path,label,predicted,score`, a row a video; score is the predicted class'."""
         columns = ("path", "label", "predicted", "score")
         rows = []
@@ -164,22 +165,22 @@ class Evaluation:
 
 
 def evaluate(
-    recognizer,
-    data,
+    recognizer: Recognizer,
+    data: PathLike,
     *,
-    part="test",
-    protocol=None,
-    on_error="raise",
-    max_skipped=0.1,
-    audit=None,
-    cache=None,
-    batch_size=8,
-    workers=2,
-    progress=None,
-):
+    part: str = "test",
+    protocol: Protocol | str | None = None,
+    on_error: str = "raise",
+    max_skipped: float = 0.1,
+    audit: PathLike | None = None,
+    cache: PathLike | None = None,
+    batch_size: int = 8,
+    workers: int = 2,
+    progress: StageProgress | None = None,
+) -> Evaluation:
     """Score a recognizer on one part of a set of videos.
 
-    A video is looked at as `sampling.clips` and `transform.crops` of the recognizer's input say, and the
+    A video is looked at as `num_clips` and `num_crops` of the recognizer's preprocessor say, and the
     probabilities of what they give are averaged: one clip and one crop unless they ask for more. A protocol
     changes that.
 
@@ -187,20 +188,21 @@ def evaluate(
     trained on.
 
     Args:
-        recognizer: a `Recognizer`.
+        recognizer: the model.
         data: a CSV file or a folder, see `read_set`.
         part: `"train"`, `"validation"`, `"test"` or `"all"`.
-        protocol: a `Protocol`, or the name of one in `PROTOCOLS`; by default the recognizer's own.
+        protocol: how to look at videos, or its name in `PROTOCOLS`; by default as the recognizer does.
         on_error: `"raise"`, or `"skip"` to count videos that cannot be read and leave them out.
         max_skipped: largest share of the part's videos that may be left out.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         cache: folder of decoded frames that `train` and `evaluate` share; it changes no number.
         batch_size: clips at a time.
         workers: threads that decode.
-        progress: called as `progress(stage, done, total, text)`: stages `videos` and `batches`.
+        progress: called as `progress(stage, done, total, text)`: stages `videos`, with a cache `frames`, and
+            `batches`.
 
     Returns:
-        An `Evaluation`.
+        The scores.
 
     Raises:
         UserError: for a label that the model does not know, an empty part, other data than the model was
@@ -213,38 +215,38 @@ def evaluate(
     table = recognizer.about.get("recipe", {}).get("data", {})
     manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest", "options")})
     records = _with_labels_of(recognizer, manifest, _part(recognizer, manifest, table, part))
-    indexed, broken = recognizer.preprocessor.index(
+    preprocessor = recognizer.preprocessor
+    indexed, broken = preprocessor.index(
         records,
         on_error=on_error,
         max_skipped=max_skipped,
-        audit=audit and read_audit(audit),
+        audit=None if audit is None else read_audit(audit),
         workers=max(workers, 1),
         progress=lambda done, total: progress("videos", done, total, part),
     )
     if not indexed:
         raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
-    if cache is not None and recognizer.preprocessor.cacheable:
-        indexed = recognizer.preprocessor.cached(
+    if cache is not None and preprocessor.cacheable:
+        indexed = preprocessor.cached(
             indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
         )
-    options = {"masked": recognizer.spec.masked, "workers": workers}
-    several = recognizer.preprocessor.has_views
-    if several:
-        dataset = recognizer.preprocessor.views(indexed, **options)
+    masked = recognizer.spec.masked
+    if preprocessor.has_views:
+        dataset = preprocessor.views(indexed, masked=masked, workers=workers)
     else:
-        dataset = recognizer.preprocessor.batches(indexed, batch_size=batch_size, **options)
+        dataset = preprocessor.batches(indexed, batch_size=batch_size, masked=masked, workers=workers)
     scores = []
     for index in range(len(dataset)):
         clips, labels = dataset[index]
         found = _predict(recognizer.model, clips, len(labels), batch_size)
-        scores.append(fuse(found[:, None], protocol.average) if several else found)
+        scores.append(fuse(found[:, None], protocol.average) if preprocessor.has_views else found)
         progress("batches", index + 1, len(dataset), part)
-    records = tuple(record for record, _ in indexed)
+    scored = tuple(record for record, _ in indexed)
     return Evaluation(
         name=recognizer.model.name,
         class_names=recognizer.class_names,
-        records=records,
-        labels=np.array([record.label for record in records]),
+        records=scored,
+        labels=np.array([record.label for record in scored]),
         scores=np.concatenate(scores),
         skipped=tuple(str(error) for error in broken),
         protocol=protocol.words(recognizer),
@@ -254,14 +256,16 @@ def evaluate(
     )
 
 
-def _predict(model, clips, count, batch_size):
+def _predict(
+    model: keras.Model, clips: np.ndarray | dict[str, np.ndarray], count: int, batch_size: int
+) -> np.ndarray:
     """Probabilities of clips, in batches filled up to `batch_size` so that nothing is compiled twice."""
 
-    def part(array, start):
+    def part(array: np.ndarray, start: int) -> np.ndarray:
         array = array[start : start + batch_size]
         return np.concatenate([array, np.repeat(array[-1:], batch_size - len(array), axis=0)])
 
-    def batch(start):
+    def batch(start: int) -> np.ndarray | dict[str, np.ndarray]:
         if isinstance(clips, dict):
             return {key: part(value, start) for key, value in clips.items()}
         return part(clips, start)
@@ -270,7 +274,10 @@ def _predict(model, clips, count, batch_size):
     return np.concatenate(scores)[:count]
 
 
-def _part(recognizer, manifest, table, part):
+def _part(
+    recognizer: Recognizer, manifest: Manifest, table: Mapping[str, Any], part: str
+) -> tuple[Record, ...]:
+    """The records of a part, split as for training."""
     if part == "all":
         return manifest.records
     has_splits = any(record.split for record in manifest.records)
@@ -300,7 +307,7 @@ def _part(recognizer, manifest, table, part):
     return parts[part]
 
 
-def _with_labels_of(recognizer, manifest, records):
+def _with_labels_of(recognizer: Recognizer, manifest: Manifest, records: Sequence[Record]) -> list[Record]:
     """The records with the model's class ids, which need not be the manifest's."""
     ids = {name: number for number, name in enumerate(recognizer.class_names)}
     relabeled = []
@@ -315,6 +322,6 @@ def _with_labels_of(recognizer, manifest, records):
     return relabeled
 
 
-def _numbers(values):
+def _numbers(values: Iterable[float]) -> list[float | None]:
     """As JSON has them: no NaN."""
     return [None if np.isnan(value) else float(value) for value in values]

@@ -1,10 +1,16 @@
 """How a test looks at a video, by the name of the paper that tests so."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
 
 from keras_actrec import zoo
 from keras_actrec._suggest import did_you_mean
+from keras_actrec.data import ClipPreprocessor
 from keras_actrec.errors import UserError
+from keras_actrec.recognizer import Recognizer
 
 _AVERAGES = {
     "probabilities": "mean of the views' probabilities",
@@ -29,20 +35,23 @@ class Protocol:
             softmax; models that end in one are taken at the logarithm of their probabilities, which differs
             from their logits by a number that no softmax sees) or `"votes"`.
         steps: whether the model must answer with the mean of its steps' probabilities.
+
+    Raises:
+        UserError: for another `average`.
     """
 
     name: str = ""
-    sampling: dict = field(default_factory=dict)
-    transform: dict = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    transform: Mapping[str, Any] = field(default_factory=dict)
     full_resolution: bool = False
     average: str = "probabilities"
     steps: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.average not in _AVERAGES:
             raise UserError(f"`average` must be one of {', '.join(_AVERAGES)}. Received: {self.average!r}")
 
-    def of(self, recognizer):
+    def of(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer that looks at files as the protocol says.
 
         Where the frames of a clip become more or larger, the model's layers take them on another input.
@@ -57,17 +66,18 @@ class Protocol:
             )
         if not (self.sampling or self.transform or self.full_resolution):
             return recognizer
-        if recognizer.preprocessor.name != "clip":
+        preprocessor = recognizer.preprocessor
+        if preprocessor.name != "clip":
             raise UserError(
                 f"protocol {self.name} is about clips of videos, and {recognizer.model.name} sees skeletons: "
                 "leave it out"
             )
-        sampling, transform = recognizer.preprocessor.sampling, recognizer.preprocessor.transform
+        sampling, transform = preprocessor.sampling, preprocessor.transform
         changes = dict(self.transform)
         if self.full_resolution:
             changes["size"] = changes["short_side"] = transform.size * 256 // 224
         seen = replace(
-            recognizer.preprocessor,
+            preprocessor,
             sampling=replace(sampling, **self.sampling),
             transform=replace(transform, **changes),
         )
@@ -76,7 +86,7 @@ class Protocol:
             model = _resized(model, seen, self.name)
         return replace(recognizer, model=model, preprocessor=seen)
 
-    def words(self, recognizer):
+    def words(self, recognizer: Recognizer) -> str:
         """What is stamped into a result of `recognizer`, which is what `of` has returned."""
         name = f"{self.name}: " if self.name else ""
         # As the zoo's models end that answer at every step; others, such as `frame_pool`, average features.
@@ -125,23 +135,23 @@ PROTOCOLS = {
 }
 
 
-def find_protocol(protocol):
+def find_protocol(protocol: Protocol | str | None) -> Protocol:
     """A `Protocol` by its name; None is `Protocol()`, and a `Protocol` is returned as it is.
 
     Raises:
-        UserError: for another name, with the nearest one there is.
+        UserError: for another name, with the nearest one.
     """
     if isinstance(protocol, Protocol):
         return protocol
     if protocol is None:
         return Protocol()
     if protocol not in PROTOCOLS:
-        raise UserError(f"there is no protocol {protocol!r}: {did_you_mean(protocol, PROTOCOLS)}")
+        raise UserError(f"unknown protocol {protocol!r}: {did_you_mean(protocol, PROTOCOLS)}")
     return PROTOCOLS[protocol]
 
 
-def _resized(model, seen, name):
-    """The model for other clips. Its weights do not depend on them, or there is an error."""
+def _resized(model: keras.Model, seen: ClipPreprocessor, name: str) -> keras.Model:
+    """The model for other clips; an error where its weights depend on them."""
     shape = seen.shape(())
     try:
         return zoo.resized(model, shape)

@@ -1,13 +1,14 @@
 """The demo: a temporal model and an order-blind one on clips whose class is their order."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import SYNTHETIC_PAIRS, write_synthetic
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import Evaluation, evaluate
@@ -23,11 +24,11 @@ _VIDEOS, _CACHE, _PAGE = "videos", "cache", "demo.html"
 
 
 def demo(
-    out: str | Path,
+    out: PathLike,
     *,
     clips_per_class: int = 120,
     overrides: Iterable[str] = (),
-    progress: Callable[..., None] | None = None,
+    progress: StageProgress | None = None,
 ) -> tuple[Path, list[Evaluation]]:
     """Write clips, train HM-AN and the frame average on them, and show what both learned on one page.
 
@@ -36,13 +37,13 @@ def demo(
             in it is replaced, also an interrupted one.
         clips_per_class: clips of each of the ten classes, a fifth of them for testing.
         overrides: changes to both recipes, as in `read_recipe`.
-        progress: as in `train`.
+        progress: as of `train`, after `writing videos` with the name of the model in front of the stage.
 
     Returns:
         The page's path and the two `Evaluation`s, HM-AN's first.
 
     Raises:
-        UserError: a folder that holds something else, or packages of the extra `viz` that are missing.
+        UserError: for a folder that holds something else, or packages of the extra `viz` that are missing.
     """
     need_viz()  # before minutes of work, not after
     out, progress = Path(out), progress or (lambda stage, done, total, text="": None)

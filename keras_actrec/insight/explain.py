@@ -9,7 +9,9 @@ import keras
 import numpy as np
 
 from keras_actrec import zoo
+from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+from keras_actrec.recognizer import Recognizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Explanation:
         model_name: name of the model.
 
     Raises:
-        UserError: `true_label` is no class.
+        UserError: for a `true_label` that is no class.
     """
 
     path: Path
@@ -43,11 +45,11 @@ class Explanation:
     temperature: np.ndarray | None
     steps: np.ndarray
     scores: np.ndarray
-    class_names: tuple
+    class_names: tuple[str, ...]
     true_label: str | None = None
     model_name: str = "model"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.true_label is not None and self.true_label not in self.class_names:
             raise UserError(
                 f"`true_label` must be a class of the model, one of {', '.join(self.class_names)}. "
@@ -55,33 +57,33 @@ class Explanation:
             )
 
     @property
-    def label(self):
+    def label(self) -> str:
         """The class with the highest score."""
         return self.class_names[int(np.argmax(self.scores))]
 
     @property
-    def score(self):
+    def score(self) -> float:
         """The score of `label`."""
         return float(np.max(self.scores))
 
 
-def explain(recognizer, path, true_label=None):
-    """Runs a model on one video and keeps what its layers did.
+def explain(recognizer: Recognizer, path: PathLike, true_label: str | None = None) -> Explanation:
+    """Run a model on one video and keep what its layers did.
 
     What a model can show is its `spec.trace`; `hman`, `lstm_attention`, `conv_attention` and `cham` have one.
 
     Args:
-        recognizer: what `keras_actrec.load` returns.
+        recognizer: the model, as `keras_actrec.load` returns it.
         path: video file.
         true_label: name of the class that the video shows, if known.
 
     Returns:
-        An `Explanation`.
+        What the model saw, step by step.
 
     Raises:
-        UserError: a model without a trace or with an attention that is not on a square of cells, or a
+        UserError: for a model without a trace or with an attention that is not on a square of cells, or a
             `true_label` that is no class.
-        VideoError: a video that does not decode.
+        VideoError: for a video that cannot be used.
     """
     tracer = _tracer(recognizer)
     frames, mask = recognizer.read(path)
@@ -111,7 +113,7 @@ def explain(recognizer, path, true_label=None):
 _TRACERS: WeakKeyDictionary[keras.Model, keras.Model] = WeakKeyDictionary()
 
 
-def _tracer(recognizer):
+def _tracer(recognizer: Recognizer) -> keras.Model:
     model = recognizer.model
     if model not in _TRACERS:
         _TRACERS[model] = zoo.traced(model, recognizer.spec)

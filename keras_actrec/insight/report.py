@@ -116,9 +116,8 @@ def _table(evaluations: list["Evaluation"]) -> dict[str, Any] | None:
 def _classes(evaluation: "Evaluation") -> list[dict[str, Any]]:
     """A row for each class: name, clips, how many were right, and what the others were taken for."""
     rows = []
-    precisions = evaluation.average_precision
-    if precisions is None:
-        precisions = [None] * len(evaluation.class_names)
+    averages = evaluation.average_precision
+    precisions = [None] * len(evaluation.class_names) if averages is None else averages.tolist()
     for name, counts, precision in zip(evaluation.class_names, evaluation.confusion, precisions, strict=True):
         counts = {other: int(count) for other, count in zip(evaluation.class_names, counts, strict=True)}
         clips, right = sum(counts.values()), counts.pop(name)

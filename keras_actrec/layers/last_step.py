@@ -1,7 +1,11 @@
 """The last step of a sequence."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_actrec._types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -13,19 +17,19 @@ class LastStep(keras.layers.Layer):
         mask: bool `(B, T)`; then the last step is the last one that it leaves. It hands no mask on.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return inputs[:, -1]
         behind = ops.argmax(ops.flip(ops.cast(mask, "int32"), axis=1), axis=1)  # padding behind the last step
         last = ops.shape(inputs)[1] - 1 - ops.cast(behind, "int32")
         return ops.squeeze(ops.take_along_axis(inputs, last[:, None, None], axis=1), 1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return (inputs_shape[0], inputs_shape[2])

@@ -1,8 +1,11 @@
 """A recurrent layer at a coarser time scale."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers.attentive_rnn import AttentiveRNN
 
@@ -27,18 +30,24 @@ class SlowRNN(AttentiveRNN):
     Reference: Yan et al., CHAM, arXiv 1705.03146.
     """
 
-    def __init__(self, cell, every=1, **kwargs):
+    def __init__(self, cell: keras.layers.Layer, every: int = 1, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
         if every < 1 or every != int(every):
             raise UserError(f"`every` must be a whole number of at least 1. Received: every={every}")
         self.every = int(every)
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: list[Tensor] | None = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+    ) -> Any:
         batch, time = ops.shape(sequences)[:2]
         steps = ops.broadcast_to(ops.arange(time) % self.every == 0, (batch, time))
         if mask is not None:
             steps = ops.logical_and(steps, mask)
         return super().call(sequences, initial_state=initial_state, mask=steps, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "every": self.every}

@@ -1,7 +1,11 @@
 """Batch normalization of sequences with padding."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_actrec._types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -20,10 +24,10 @@ class StepNormalization(keras.layers.BatchNormalization):
         mask: bool `(B, T)`, False where a step is padding.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         if mask is not None:
             mask = ops.expand_dims(mask, tuple(range(2, len(inputs.shape) - 1)))  # (B, T, 1, 1)
         return super().call(inputs, training=training, mask=mask)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None

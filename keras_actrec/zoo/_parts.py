@@ -1,17 +1,23 @@
-"""What the builders share: inputs, the classifier's end, weights from a file."""
+"""What the builders share: checks, inputs, the end of the network, weights from a file."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import keras
 
 from keras_actrec import backbones
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import Coordinates, FrameDifference, FrameWise, StepNormalization
 
+# What `keras.Model` takes as its inputs: one, or several by name.
+Inputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
 
-def check_num_classes(num_classes):
+
+def check_num_classes(num_classes: int) -> int:
     """Return `num_classes` as an int; at least 2."""
     if isinstance(num_classes, bool) or int(num_classes) != num_classes or num_classes < 2:
         raise UserError(
@@ -20,15 +26,42 @@ def check_num_classes(num_classes):
     return int(num_classes)
 
 
-def inputs_of(input_shape, backbone, masked, features_shape=(None, 7, 7, 2048)):
+def checked_layers(attention_layers: Sequence[int] | None, count: int) -> Sequence[int]:
+    """Return the numbers of the layers that have attention, of `count` from 1 on; None is all of them."""
+    numbers = range(1, count + 1)
+    if attention_layers is None:
+        return numbers
+    if not isinstance(attention_layers, (list, tuple, range)) or not set(attention_layers) <= set(numbers):
+        raise UserError(
+            f"`attention_layers` must be a list of numbers from 1 to {count}. "
+            f"Received: attention_layers={attention_layers}"
+        )
+    return attention_layers
+
+
+def inputs_of(
+    input_shape: Shape | None,
+    backbone: str | keras.Model | None,
+    masked: bool,
+    features_shape: Shape = (None, 7, 7, 2048),
+) -> tuple[Inputs, keras.KerasTensor, keras.KerasTensor | None]:
     """The model's inputs and, from them, the features of every frame.
 
-    Without a backbone the input is `features`, `features_shape` unless told. With one, given by name or as
-    a model of frames, it is `clip (T, H, W, 3)`, and the backbone is frozen: unfreeze it with
+    Without a backbone the input is `features`. With one, given by name or as a model of frames, it is
+    `clip (T, H, W, 3)`, and the backbone is frozen: unfreeze it with
     `model.get_layer("backbone").trainable = True`.
+
+    Args:
+        input_shape: of the input without the batch, or None for the default.
+        backbone: name, model, or None.
+        masked: whether `mask` is an input too.
+        features_shape: the default without a backbone.
 
     Returns:
         inputs, a tensor or a dict of them by name; features `(B, T, ...)`; the mask `(B, T)` or None.
+
+    Raises:
+        UserError: for clips of another shape, or an unknown backbone.
     """
     if backbone is None:
         features = inputs = keras.Input(input_shape or features_shape, name="features")
@@ -42,14 +75,14 @@ def inputs_of(input_shape, backbone, masked, features_shape=(None, 7, 7, 2048)):
     return inputs, features, mask
 
 
-def clip_of(shape):
+def clip_of(shape: Shape) -> keras.KerasTensor:
     """The input `clip (B, T, H, W, 3)`."""
     if len(shape) != 4 or shape[-1] != 3:
         raise UserError(f"`input_shape` of clips is (T, H, W, 3). Received: input_shape={tuple(shape)}")
     return keras.Input(shape, name="clip")
 
 
-def with_mask(tensor, masked):
+def with_mask(tensor: keras.KerasTensor, masked: bool) -> tuple[Inputs, keras.KerasTensor | None]:
     """The model's inputs, `tensor` alone or in a dict with `mask (B, T)`, and the mask or None."""
     if not masked:
         return tensor, None
@@ -57,25 +90,30 @@ def with_mask(tensor, masked):
     return {tensor.name: tensor, "mask": mask}, mask
 
 
-def motion_of(features, mask):
+def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
     """What changed since the frame before, how much, and where: D channels become 2 D + 2."""
     x = FrameDifference(magnitude=True, name="frame_difference")(features)
     x = StepNormalization(center=False, scale=False, momentum=0.9, name="motion_scale")(x, mask=mask)
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
 
 
-def locations(features):
-    """`(B, T, K, K, D)` -> `(B, T, N, D)`, the form that attentions take."""
+def check_maps(features: Tensor) -> Shape:
+    """Return height, width and channels of feature maps; refuse other features, and maps of unknown size."""
     if len(features.shape) != 5 or None in features.shape[2:]:
         raise UserError(
             "Attention needs feature maps (T, K, K, D) of known size. "
             f"Received: features of shape {tuple(features.shape[1:])}"
         )
-    _, _, height, width, channels = features.shape
+    return tuple(features.shape[2:])
+
+
+def locations(features: Tensor) -> Tensor:
+    """`(B, T, K, K, D)` -> `(B, T, N, D)`, the form that attentions take."""
+    height, width, channels = check_maps(features)
     return keras.layers.Reshape((-1, height * width, channels), name="locations")(features)
 
 
-def pooled(features):
+def pooled(features: Tensor) -> Tensor:
     """The mean over the locations: `(B, T, K, K, D)` -> `(B, T, D)`; vectors stay as they are."""
     if len(features.shape) == 3:
         return features
@@ -86,29 +124,35 @@ def pooled(features):
     return FrameWise(keras.layers.GlobalAveragePooling2D(), name="pooled")(features)
 
 
-def classifier(num_classes, activation=None, **options):
+def classifier(num_classes: int, activation: str | None = None, **options: Any) -> keras.layers.Dense:
     """The last layer, in float32 under every policy: named `classifier`, which checkpoints go by."""
     return keras.layers.Dense(
         num_classes, activation=activation, name="classifier", dtype="float32", **options
     )
 
 
-def average(steps, mask, name="average"):
+def average(steps: Tensor, mask: Tensor | None, name: str = "average") -> Tensor:
     """Mean over the steps that the mask leaves, in float32."""
     return keras.layers.GlobalAveragePooling1D(name=name, dtype="float32")(steps, mask=mask)
 
 
-def load_weights(model, weights):
+def load_weights(model: keras.Model, weights: PathLike | None) -> keras.Model:
     """Load a `.weights.h5` or `.keras` file, or an official torch checkpoint; None does nothing.
 
     Of a torch checkpoint what fits by name is loaded; a warning says what was left, such as the classifier of
     other classes.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: for a file that does not exist, is of no known kind, or does not fit the model.
     """
     if weights is None:
         return model
     path = Path(weights)
     if not path.is_file():
-        raise UserError(f"`weights`: there is no file {path}")
+        raise UserError(f"`weights`: file {path} does not exist")
     if path.name.endswith(".weights.h5"):
         model.load_weights(path)
     elif path.suffix == ".keras":
@@ -124,7 +168,7 @@ def load_weights(model, weights):
     return model
 
 
-def _take_weights(source, target):
+def _take_weights(source: keras.Model, target: keras.Model) -> None:
     """Take the weights of a file's model, layer by layer by name.
 
     Only one of the two may have a backbone; then it is left alone.

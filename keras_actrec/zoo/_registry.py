@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, ParamSpec
 from weakref import WeakKeyDictionary
 
@@ -33,8 +33,7 @@ class ModelSpec:
         consensus: what is averaged over time: `"probabilities"`, `"logits"` or `"features"`; `"last"` where
             the answer is read from the last step.
         paper: the source.
-        backbone: whether there is a backbone in front, which can be frozen and run once.
-        builder: the function that builds it; None where the specification was read from a file.
+        backbone: whether it has a backbone in front, which can be frozen and run once.
     """
 
     name: str
@@ -45,17 +44,30 @@ class ModelSpec:
     consensus: Literal["probabilities", "logits", "features", "last"] = "last"
     paper: str = ""
     backbone: bool = False
-    builder: Callable[..., keras.Model] | None = field(default=None, compare=False, repr=False)
 
     @property
     def input_name(self) -> str:
-        """The name of the model's input beside the mask: `"clip"` or `"features"`."""
+        """The name of the model's input, the mask aside: `"clip"` or `"features"`."""
         return "clip" if self.input == "clip" or self.backbone else "features"
 
     @property
+    def builder(self) -> Callable[..., keras.Model]:
+        """The function that builds models of this name.
+
+        Raises:
+            UserError: for the specification of a model that is not one of the zoo's.
+        """
+        _check_name(self.name)
+        return _BUILDERS[self.name]
+
+    @property
     def arguments(self) -> dict[str, Any]:
-        """The builder's arguments without `num_classes`: a dict from names to defaults."""
-        parameters = inspect.signature(self.builder).parameters if self.builder else {}
+        """The builder's arguments without `num_classes`: a dict from names to defaults.
+
+        Raises:
+            UserError: as `builder`.
+        """
+        parameters = inspect.signature(self.builder).parameters
         return {key: each.default for key, each in parameters.items() if key != "num_classes"}
 
     def built(self, arguments: Mapping[str, Any]) -> "ModelSpec":
@@ -68,9 +80,7 @@ class ModelSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""
-        values = asdict(replace(self, builder=None))
-        del values["builder"]
-        return {**values, "trace": list(self.trace)}
+        return {**asdict(self), "trace": list(self.trace)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ModelSpec":
@@ -79,6 +89,7 @@ class ModelSpec:
 
 
 _SPECS: dict[str, ModelSpec] = {}
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {}
 # The specifications of the models that were built in this process.
 _BUILT: WeakKeyDictionary[keras.Model, ModelSpec] = WeakKeyDictionary()
 
@@ -92,11 +103,15 @@ def register(
     per_step: bool = False,
     trace: tuple[str, ...] = (),
 ) -> Callable[[Callable[_Arguments, keras.Model]], Callable[_Arguments, keras.Model]]:
-    """Make a builder known to `build`, `spec` and `list_models`. See `ModelSpec` for the arguments."""
+    """Make a builder known to `build`, `spec` and `list_models`. See `ModelSpec` for the arguments.
+
+    Raises:
+        ValueError: for a second model of one name.
+    """
 
     def decorate(builder: Callable[_Arguments, keras.Model]) -> Callable[_Arguments, keras.Model]:
         if name in _SPECS:
-            raise ValueError(f"A model is called {name!r} already: {_SPECS[name].builder.__module__}")
+            raise ValueError(f"A model is called {name!r} already: {_BUILDERS[name].__module__}")
 
         @functools.wraps(builder)
         def build(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> keras.Model:
@@ -104,6 +119,7 @@ def register(
             _BUILT[model] = _SPECS[name].built(kwargs)
             return model
 
+        _BUILDERS[name] = build
         _SPECS[name] = ModelSpec(
             name,
             input,
@@ -112,7 +128,6 @@ def register(
             trace=trace,
             consensus=consensus,
             paper=paper,
-            builder=build,
         )
         return build
 
@@ -136,8 +151,7 @@ def spec(model: str | keras.Model) -> ModelSpec:
         UserError: for an unknown name, with the nearest one.
     """
     if isinstance(model, str):
-        if model not in _SPECS:
-            raise UserError(f"Unknown model {model!r}; {did_you_mean(model, list_models())}")
+        _check_name(model)
         return _SPECS[model]
     if model in _BUILT:
         return _BUILT[model]
@@ -145,14 +159,24 @@ def spec(model: str | keras.Model) -> ModelSpec:
     return ModelSpec(model.name, "clip" if "clip" in names else "features", masked="mask" in names)
 
 
+def _check_name(name: str) -> None:
+    if name not in _SPECS:
+        raise UserError(f"Unknown model {name!r}; {did_you_mean(name, list_models())}")
+
+
 def build(name: str, num_classes: int, **arguments: Any) -> keras.Model:
     """Build a model by name: `build("hman", num_classes=51, units=512)`.
+
+    Args:
+        name: one of `list_models()`.
+        num_classes: number of classes.
+        **arguments: as the builder of that name takes them.
 
     Returns:
         An uncompiled `keras.Model`.
 
     Raises:
-        UserError: for an unknown name or argument, with the nearest one.
+        UserError: for an unknown name or argument, with the nearest one; or as the builder.
     """
     check_arguments(name, arguments)
     return spec(name).builder(num_classes, **arguments)
@@ -160,6 +184,10 @@ def build(name: str, num_classes: int, **arguments: Any) -> keras.Model:
 
 def check_arguments(name: str, arguments: Iterable[str]) -> None:
     """Check a model's name and the names of its arguments without building it.
+
+    Args:
+        name: of the model.
+        arguments: names of arguments of its builder.
 
     Raises:
         UserError: for an unknown name or argument, with the nearest one.

@@ -1,7 +1,11 @@
 """REINFORCE for hard attention: the policy's loss and its moving baseline."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_actrec._types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -19,25 +23,29 @@ class PolicyGradient(keras.layers.Layer):
     Weights: `baseline ()`, not trained: `b <- .9 b + .1 mean log p(y)`, once a batch.
     """
 
-    def __init__(self, reinforce_weight=1.0, **kwargs):
+    def __init__(self, reinforce_weight: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reinforce_weight = reinforce_weight
         self.supports_masking = True
         self._batch = _Batch()
 
-    def build(self, probabilities_shape, log_prob_shape=None, mask_shape=None):
+    def build(
+        self, probabilities_shape: Shape, log_prob_shape: Shape | None = None, mask_shape: Shape | None = None
+    ) -> None:
         self.baseline = self.add_weight(
             name="baseline", shape=(), initializer="zeros", trainable=False, dtype="float32", autocast=False
         )
 
-    def call(self, probabilities, log_prob, mask=None):
+    def call(self, probabilities: Tensor, log_prob: Tensor, mask: Tensor | None = None) -> Tensor:
         self._batch.latest = (probabilities, log_prob, mask)
         return probabilities
 
-    def compute_output_shape(self, probabilities_shape, log_prob_shape=None, mask_shape=None):
+    def compute_output_shape(
+        self, probabilities_shape: Shape, log_prob_shape: Shape | None = None, mask_shape: Shape | None = None
+    ) -> Shape:
         return probabilities_shape
 
-    def loss(self, y):
+    def loss(self, y: Tensor) -> Tensor:
         """The policy's loss for class ids `y`, `(B,)` or `(B, T)`, and one step of the baseline.
 
         `-lambda mean_b (log p(y_b) - b) sum_t log_prob_bt`, where `log p(y_b)` is the mean over the steps and
@@ -61,16 +69,16 @@ class PolicyGradient(keras.layers.Layer):
         self.baseline.assign(0.9 * self.baseline + 0.1 * ops.mean(reward))
         return loss
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "reinforce_weight": self.reinforce_weight}
 
 
 class _Batch:
     """What one forward pass leaves for the loss; a plain object, as Keras tracks tensors on layers."""
 
-    latest = None
+    latest: Any = None
 
-    def take(self):
+    def take(self) -> Any:
         latest, self.latest = self.latest, None
         return latest
 
@@ -79,10 +87,17 @@ class _Batch:
 class ReinforceModel(keras.Model):
     """A functional model with one `PolicyGradient` layer, whose loss is added in training."""
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if training:
             loss = loss + self.get_layer("policy").loss(y)

@@ -1,13 +1,16 @@
 """Views: other inputs and outputs of the same layers, so that a model is built once and no weight is copied.
 
-The names of layers on which they rest are those that the zoo's builders give: `backbone` (a `FrameWise`),
+They go by the names that the zoo's builders give to layers: `backbone` (a `FrameWise`),
 `temporal` (an `AttentiveRNN` with a trace), `classifier`, and `average` (over the steps' answers).
 """
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
+from keras_actrec._types import Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
 from keras_actrec.zoo._registry import ModelSpec
@@ -24,14 +27,14 @@ def training_view(model: keras.Model, spec: ModelSpec, *, on_features: bool = Fa
     Args:
         model: a model of the zoo.
         spec: its specification.
-        on_features: whether it starts behind the backbone: `features` take the place of `clip`.
+        on_features: whether it starts behind the backbone, with the input `features` instead of `clip`.
 
     Returns:
         A model of the same class on the same layers.
     """
     skipped = {"average": spec.per_step, "backbone": on_features}
 
-    def call(layer, *args, **kwargs):
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if skipped.get(layer.name) else layer(*args, **kwargs)
 
     shapes = {tensor.name: tensor.shape[1:] for tensor in model.inputs}
@@ -48,8 +51,12 @@ def training_view(model: keras.Model, spec: ModelSpec, *, on_features: bool = Fa
 def traced(model: keras.Model, spec: ModelSpec) -> keras.Model:
     """The model with a dict of outputs: `steps (B, T, C)`, `scores (B, C)`, and what of `spec.trace` it has.
 
+    Args:
+        model: a model of the zoo.
+        spec: its specification.
+
     Raises:
-        UserError: a model without a trace, or with an attention that is not on a square of cells.
+        UserError: for a model without a trace, or with an attention that is not on a square of cells.
     """
     trace = _trace(model, spec)
     if not trace:
@@ -64,7 +71,7 @@ def traced(model: keras.Model, spec: ModelSpec) -> keras.Model:
     return keras.Model(model.input, outputs)
 
 
-def _trace(model, spec):
+def _trace(model: keras.Model, spec: ModelSpec) -> dict[str, keras.KerasTensor]:
     if not spec.trace or not spec.per_step:
         return {}
     layer = model.get_layer("temporal")
@@ -74,8 +81,15 @@ def _trace(model, spec):
     return {name: tensors[name] for name in spec.trace if name in tensors}
 
 
-def resized(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """The model for clips of another shape `(T, H, W, 3)`.
+def resized(model: keras.Model, shape: Shape) -> keras.Model:
+    """The model for clips of another shape.
+
+    Args:
+        model: a model with the input `clip`.
+        shape: `(T, H, W, 3)`.
+
+    Returns:
+        The model itself where it takes such clips, else another one on the same layers.
 
     Raises:
         TypeError, ValueError: where its layers take only the clips that it was built for.
@@ -86,14 +100,16 @@ def resized(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
     return _on_inputs(model, {**shapes, "clip": shape, "mask": shape[:1]})
 
 
-def _on_inputs(model, shapes, call=None):
+def _on_inputs(
+    model: keras.Model, shapes: Mapping[str, Shape], call: Callable[..., Any] | None = None
+) -> keras.Model:
     """The layers of a model on new inputs of these shapes, by name; `call` calls each layer.
 
     Keras can also start a model at a tensor inside of another one, but then it cannot save that other one
     where both share an input, such as the mask (3.15).
     """
 
-    def fresh(tensor):
+    def fresh(tensor: keras.KerasTensor) -> keras.KerasTensor:
         return keras.Input(shapes[tensor.name], name=tensor.name, dtype=tensor.dtype)
 
     return keras.models.clone_model(

@@ -45,7 +45,7 @@ def cham(
         filters: channels of the states of both layers.
         step_every: frames from one step of the second layer to its next.
         dropout: rate behind the fully connected layer.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.

@@ -1,9 +1,8 @@
-"""Conv-Attention: a convolutional LSTM with soft attention over the places of its maps."""
+"""Conv-Attention: a convolutional LSTM with soft attention over the locations of its maps."""
 
 import keras
 
-from keras_actrec._types import PathLike, Shape
-from keras_actrec.errors import UserError
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.layers import AttentiveRNN, ConvAttentionCell, _initializers
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
@@ -42,7 +41,7 @@ def conv_attention(
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         filters: channels of the states.
         dropout: rate behind the fully connected layer.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
@@ -63,14 +62,9 @@ def conv_attention(
     return _parts.load_weights(keras.Model(inputs, x, name="conv_attention"), weights)
 
 
-def attended(features, mask, filters):
+def attended(features: Tensor, mask: Tensor | None, filters: int) -> Tensor:
     """The first layer: maps `(B, T, K, K, D)` -> `(B, T, K * K * filters)`."""
-    if len(features.shape) != 5 or None in features.shape[2:]:
-        raise UserError(
-            "Attention needs feature maps (T, K, K, D) of known size. "
-            f"Received: features of shape {tuple(features.shape[1:])}"
-        )
-    height, width, channels = features.shape[2:]
+    height, width, channels = _parts.check_maps(features)
     cell = ConvAttentionCell(filters, (height, width), name="cell")
     x = keras.layers.Reshape((-1, height * width * channels), name="flat_features")(features)
     x = _parts.average(x, mask, name="mean_features")
@@ -80,7 +74,7 @@ def attended(features, mask, filters):
     return temporal(features, initial_state=initial, mask=mask)["output"]
 
 
-def _first_state(mean, filters, name):
+def _first_state(mean: Tensor, filters: int, name: str) -> Tensor:
     x = keras.layers.Conv2D(
         filters,
         3,
@@ -92,7 +86,14 @@ def _first_state(mean, filters, name):
     return keras.layers.Flatten(name=f"{name}_flat")(x)
 
 
-def answer(x, mask, num_classes, dropout, return_sequences, classifier_activation):
+def answer(
+    x: Tensor,
+    mask: Tensor | None,
+    num_classes: int,
+    dropout: float,
+    return_sequences: bool,
+    classifier_activation: str | None,
+) -> Tensor:
     """The head: `(B, T, units)` -> classes at every step, and their mean."""
     x = keras.layers.Dense(
         1024, activation="tanh", kernel_initializer=_initializers.glorot_uniform(), name="hidden"

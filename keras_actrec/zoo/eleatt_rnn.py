@@ -59,7 +59,7 @@ def eleatt_rnn(
         attention_layers: list of the numbers of the layers that have the gate, from 1; None for all.
         attention_activation: the gate's, `"sigmoid"` or `"softmax"`.
         dropout: rate behind each recurrent layer.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
 
@@ -114,18 +114,12 @@ def recurrent_classifier(
     for argument, value in (("units", units), ("num_layers", num_layers)):
         if value < 1 or value != int(value):
             raise UserError(f"`{argument}` must be a positive integer. Received: {argument}={value}")
-    numbers = range(1, int(num_layers) + 1)
-    attention_layers = numbers if attention_layers is None else attention_layers
-    if not isinstance(attention_layers, (list, tuple, range)) or not set(attention_layers) <= set(numbers):
-        raise UserError(
-            f"`attention_layers` must be a list of numbers from 1 to {num_layers}. "
-            f"Received: attention_layers={attention_layers}"
-        )
+    attention_layers = _parts.checked_layers(attention_layers, int(num_layers))
     if not 0 <= dropout < 1:
         raise UserError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
     inputs, x, mask = _parts.inputs_of(input_shape, backbone, masked, features_shape=(None, 150))
     x = _parts.pooled(_parts.motion_of(x, mask) if motion else x)
-    for number in numbers:
+    for number in range(1, int(num_layers) + 1):
         inner, gated = CELLS[cell](int(units), name="cell"), number in attention_layers
         if gated:
             inner = EleAttCell(inner, activation=attention_activation, name="gate")

@@ -31,7 +31,7 @@ def frame_pool(
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         normalize: whether the mean feature is z-normalized with the training set's statistics, kept as
             the moving averages of a batch normalization without scale and offset.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
 

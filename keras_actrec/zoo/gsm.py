@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_actrec._types import PathLike, Shape
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.layers import GateShift
 from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
@@ -32,7 +32,7 @@ def gsm(
             weights need. Without it a new module leaves a pretrained network as it is.
         width: multiplies the number of channels of every layer, for small models.
         dropout: rate before the classifier.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, applied to the mean of the logits, or None.
         weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint; or
             `"imagenet"`, which Keras downloads for the backbone.
@@ -49,8 +49,8 @@ def gsm(
     num_classes = _parts.check_num_classes(num_classes)
     inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked, gated=True)
 
-    def gate(place, x):
-        return GateShift(shuffle=shuffle, name=f"{place}_gsm")(x, mask=mask)
+    def gate(conv: str, x: Tensor) -> Tensor:
+        return GateShift(shuffle=shuffle, name=f"{conv}_gsm")(x, mask=mask)
 
     features = _segments.features_of(inputs, clip, backbone, width, gate=gate)
     x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)

@@ -1,7 +1,5 @@
 """HM-AN: hierarchical multi-scale attention networks."""
 
-from collections.abc import Sequence
-
 import keras
 
 from keras_actrec._types import PathLike, Shape
@@ -40,7 +38,7 @@ def hman(
     temperature: float = 0.3,
     attention_temperature: float | None = None,
     reinforce_weight: float = 1.0,
-    units: int | Sequence[int] = 2048,
+    units: int | list[int] = 2048,
     num_layers: int = 3,
     boundary: str = "units",
     dropout: float = 0.5,
@@ -51,7 +49,7 @@ def hman(
 ) -> keras.Model:
     """Build HM-AN: attention over locations in front of a hierarchical multi-scale RNN.
 
-    Feature maps -> attention -> `HMRNNCell` of 3 layers -> their outputs side by side -> fully connected
+    Feature maps -> attention -> `HMRNNCell` of 3 layers -> their outputs as one vector -> fully connected
     1024, tanh -> classes, at every step. The answer is the mean of the steps' probabilities.
 
     Args:
@@ -67,11 +65,11 @@ def hman(
         temperature: of the boundaries.
         attention_temperature: of `"gumbel_constant"`, by default that of the boundaries.
         reinforce_weight: lambda of `"reinforce"`.
-        units: width of each recurrent layer.
+        units: width of each recurrent layer, or a list of one for each.
         num_layers: recurrent layers.
         boundary: `"units"`, one detector for each unit (table 1), or `"scalar"`, one a layer.
         dropout: rate before and after the fully connected layer.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
@@ -121,10 +119,11 @@ def hman(
     return _parts.load_weights(model_class(inputs, x, name="hman"), weights)
 
 
-def _attention(attention, content, temperature):
+def _attention(attention: str, content: bool, temperature: float) -> keras.layers.Layer:
     if attention == "soft":
         return SoftAttention(content=content, name="attention")
     if attention == "reinforce":
         return ReinforceAttention(content=content, name="attention")
-    temperature = "adaptive" if attention == "gumbel_adaptive" else temperature
+    if attention == "gumbel_adaptive":
+        return GumbelHardAttention(temperature="adaptive", content=content, name="attention")
     return GumbelHardAttention(temperature=temperature, content=content, name="attention")

@@ -47,7 +47,7 @@ def lstm_attention(
         units: width of the LSTM layers and of the fully connected one.
         num_layers: LSTM layers, 1 or 3 in the papers.
         dropout: rate before and after the fully connected layer.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_actrec._types import PathLike, Shape
-from keras_actrec.errors import UserError
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.layers import GateShift, SelfAttention2D
 from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
@@ -25,7 +24,7 @@ def sa_gsm(
     classifier_activation: str | None = "softmax",
     weights: PathLike | None = None,
 ) -> keras.Model:
-    """Build SA-GSM: `gsm` with self-attention over the places of each frame behind every gate-shift module.
+    """Build SA-GSM: `gsm` with self-attention over each frame's locations behind every gate-shift module.
 
     Args:
         num_classes: number of classes.
@@ -38,7 +37,7 @@ def sa_gsm(
             self-attention behind them; None for all.
         width: multiplies the number of channels of every layer, for small models.
         dropout: rate before the classifier.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, applied to the mean of the logits, or None.
         weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint; or
             `"imagenet"`, which Keras downloads for the backbone.
@@ -56,20 +55,14 @@ def sa_gsm(
     num_classes = _parts.check_num_classes(num_classes)
     inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked, gated=True)
 
-    places = _segments.NETWORKS[backbone.partition(":")[0]][3]
-    numbers = range(1, len(places) + 1)
-    attention_layers = numbers if attention_layers is None else attention_layers
-    if not isinstance(attention_layers, (list, tuple, range)) or not set(attention_layers) <= set(numbers):
-        raise UserError(
-            f"`attention_layers` must be a list of numbers from 1 to {len(places)}. "
-            f"Received: attention_layers={attention_layers}"
-        )
+    gated = _segments.network_of(backbone).gated
+    numbers = _parts.checked_layers(attention_layers, len(gated))
 
-    def gate(place, x):
-        x = GateShift(shuffle=shuffle, name=f"{place}_gsm")(x, mask=mask)
-        if places.index(place) + 1 not in attention_layers:
+    def gate(conv: str, x: Tensor) -> Tensor:
+        x = GateShift(shuffle=shuffle, name=f"{conv}_gsm")(x, mask=mask)
+        if gated.index(conv) + 1 not in numbers:
             return x
-        return SelfAttention2D(name=f"{place}_attention")(x)
+        return SelfAttention2D(name=f"{conv}_attention")(x)
 
     features = _segments.features_of(inputs, clip, backbone, width, gate=gate)
     x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)

@@ -33,7 +33,7 @@ def softmax_regression(
             `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         motion: as in `hman`.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         return_sequences: whether to return every frame's answer `(B, T, C)`, which training uses.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.

@@ -38,7 +38,7 @@ def stacked_rnn(
         units: width of each recurrent layer.
         num_layers: recurrent layers.
         dropout: rate behind each recurrent layer.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
 

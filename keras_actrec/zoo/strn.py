@@ -1,10 +1,11 @@
 """STRN: a residual network with connections from one frame to the next."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
-from keras_actrec._types import PathLike, Shape
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones import resnet50
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FoldTime, LastStep, TemporalSkip, UnfoldTime
@@ -48,11 +49,11 @@ def strn(
         connection: R: `"identity"`, `"linear"` or `"nonlinear"`.
         temporal_context: frames that the answer depends on. The last `temporal_context - 1` blocks up to
             `placement` have a connection; an identity fits only blocks that keep the shape of their input.
-        special3: whether an identity with delay 2 stands beside the connection at `placement`, which makes
-            the context one frame longer.
+        special3: whether the block at `placement` has an identity with delay 2 next to its connection, which
+            makes the context one frame longer.
         width: factor of all numbers of channels.
-        masked: whether there is a second input `mask (B, T)`, False at padding; then the last frame is the
-            last valid one.
+        masked: whether the model has a second input `mask (B, T)`, False at padding; then the last frame
+            is the last valid one.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file of this model; or, for the ResNet-50 in it,
             `"imagenet"`, which Keras downloads, or a file of `keras.applications.ResNet50`.
@@ -72,13 +73,13 @@ def strn(
     clip = _parts.clip_of(input_shape or (int(temporal_context) + bool(special3), 224, 224, 3))
     inputs, mask = _parts.with_mask(clip, masked)
 
-    def connect(block):
+    def connect(block: str) -> Callable[[Tensor], list[Tensor]]:
         filters, strides = resnet50.block_output(block, width)
         skips = [TemporalSkip(connection, 1, filters, strides, name=f"{block}_skip")]
         if special3 and block == blocks[-1]:
             skips.append(TemporalSkip("identity", 2, name=f"{block}_skip_2"))
 
-        def added(x):
+        def added(x: Tensor) -> list[Tensor]:
             x = UnfoldTime(name=f"{block}_steps")([x, clip])
             return [FoldTime(name=f"{skip.name}_frames")(skip(x)) for skip in skips]
 
@@ -91,13 +92,13 @@ def strn(
     x = LastStep(name="last_step")(x, mask=mask)
     x = _parts.classifier(num_classes, classifier_activation)(x)
     model = keras.Model(inputs, x, name="strn")
-    if _is_resnet50(weights):
+    if weights is not None and _is_resnet50(weights):
         resnet50.load_applications(model, weights)
         return model
     return _parts.load_weights(model, weights)
 
 
-def _blocks(placement, connection, temporal_context, special3):
+def _blocks(placement: str, connection: str, temporal_context: int, special3: bool) -> list[str]:
     """The names of the blocks with a connection, in their order."""
     if temporal_context != int(temporal_context) or temporal_context < 1:
         raise UserError(
@@ -112,7 +113,7 @@ def _blocks(placement, connection, temporal_context, special3):
         )
     if special3 and temporal_context < 2:
         raise UserError(
-            "`special3` stands beside a connection: it needs `temporal_context` of at least 2. "
+            "`special3` comes next to a connection: it needs `temporal_context` of at least 2. "
             f"Received: temporal_context={temporal_context}"
         )
     blocks = resnet50.BLOCKS[: resnet50.BLOCKS.index(last) + 1]
@@ -132,8 +133,8 @@ def _blocks(placement, connection, temporal_context, special3):
     return fitting[len(fitting) - int(temporal_context) + 1 :]
 
 
-def _is_resnet50(weights):
+def _is_resnet50(weights: PathLike) -> bool:
     """Whether these are weights of ResNet-50 alone: the download, or a file without our classifier."""
-    if weights is None or weights == "imagenet":
-        return weights is not None
+    if weights == "imagenet":
+        return True
     return Path(weights).suffix == ".h5" and "classifier" not in resnet50.read_layers(weights)

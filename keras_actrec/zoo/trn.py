@@ -45,7 +45,7 @@ def trn(
         UserError: for an argument that does not fit.
 
     Reference: Zhou et al., arXiv 1711.08496. Where we differ: at test the subsets of frames are fixed, see
-    `FrameRelations`. There is no `masked`: the relations are among T frames, no fewer.
+    `FrameRelations`. It has no `masked`: the relations are among T frames, no fewer.
     """
     num_classes = _parts.check_num_classes(num_classes)
     inputs, clip, _ = _segments.inputs_of(input_shape, backbone, masked=False)

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_actrec._types import PathLike, Shape
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.layers import TemporalShift
 from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
@@ -35,7 +35,7 @@ def tsm(
         fold: one in `fold` channels sees the next frame, one the frame before.
         width: multiplies the number of channels of every layer, for small models.
         dropout: rate before the classifier.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, applied to the mean of the logits, or None.
         weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint; or
             `"imagenet"`, which Keras downloads for the backbone.
@@ -51,8 +51,8 @@ def tsm(
     num_classes = _parts.check_num_classes(num_classes)
     inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked)
 
-    def shift(place, x):
-        return TemporalShift(fold, name=f"{place}_shift")(x, mask=mask)
+    def shift(conv: str, x: Tensor) -> Tensor:
+        return TemporalShift(fold, name=f"{conv}_shift")(x, mask=mask)
 
     features = _segments.features_of(inputs, clip, backbone, width, shift=shift)
     x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)

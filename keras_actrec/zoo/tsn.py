@@ -32,7 +32,7 @@ def tsn(
             to that layer.
         width: multiplies the number of channels of every layer, for small models.
         dropout: rate before the classifier.
-        masked: whether there is a second input `mask (B, T)`, False at padding.
+        masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, applied to the mean of the logits, or None.
         weights: path of a `.weights.h5` or `.keras` file, or of an official torch checkpoint; or
             `"imagenet"`, which Keras downloads for the backbone.

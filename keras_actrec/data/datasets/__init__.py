@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_actrec._suggest import did_you_mean
+from keras_actrec._types import PathLike
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import Manifest, Record, read_manifest
@@ -66,7 +67,7 @@ def list_datasets() -> tuple[str, ...]:
     return tuple(_READERS)
 
 
-def read_dataset(name: str, root: str | Path, **options: Any) -> Manifest:
+def read_dataset(name: str, root: PathLike, **options: Any) -> Manifest:
     """Reads a set in its official layout: its records, their labels, splits and groups.
 
     The docstring of the reader, `keras_actrec.data.datasets.<name>.<name>`, says which files it looks for,
@@ -93,7 +94,7 @@ def read_dataset(name: str, root: str | Path, **options: Any) -> Manifest:
 
 
 def read_set(
-    data: str | Path,
+    data: PathLike,
     *,
     dataset: str | None = None,
     split: str | int | None = None,
@@ -128,7 +129,7 @@ def read_set(
     return read_manifest(data, manifest=manifest if Path(data).is_dir() else None)
 
 
-def read_whole(data: str | Path, *, dataset: str | None = None, manifest: str | None = None) -> Manifest:
+def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | None = None) -> Manifest:
     """Reads all of a set, whichever part of a split a file belongs to and whether a split can be made or not.
 
     The reader of an official layout lists every file that it knows of, in no part. A set of one's own is read

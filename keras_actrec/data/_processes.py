@@ -36,8 +36,8 @@ class Processes:
     def __init__(self) -> None:
         # Reentrant: `close` comes from the garbage collector, which may run in a thread that is in `call`.
         self._lock = threading.RLock()
-        self._idle: list[subprocess.Popen] = []
-        self._busy: set[subprocess.Popen] = set()
+        self._idle: list[subprocess.Popen[bytes]] = []
+        self._busy: set[subprocess.Popen[bytes]] = set()
         self._closed = False
 
     def call(self, function: Callable[..., Any], source: Any, item: Any, *more: Any) -> Any:
@@ -81,7 +81,7 @@ class Processes:
         for child in idle:
             _stop(child)
 
-    def _give_back(self, child: subprocess.Popen, alive: bool) -> None:
+    def _give_back(self, child: subprocess.Popen[bytes], alive: bool) -> None:
         with self._lock:
             self._busy.discard(child)
             keep = alive and not self._closed
@@ -91,7 +91,7 @@ class Processes:
             _stop(child)
 
 
-def _start() -> subprocess.Popen:
+def _start() -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -99,7 +99,7 @@ def _start() -> subprocess.Popen:
     return child
 
 
-def _stop(child: subprocess.Popen) -> None:
+def _stop(child: subprocess.Popen[bytes]) -> None:
     child.kill()  # it holds nothing that could be lost
     child.communicate()  # closes the pipes and waits, so that nothing is left of it
 

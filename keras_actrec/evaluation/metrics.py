@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -136,7 +137,7 @@ def bootstrap_interval(
     values: ArrayLike,
     statistic: Callable[[np.ndarray], float] = np.mean,
     *,
-    groups: Sequence | np.ndarray | None = None,
+    groups: Sequence[Any] | np.ndarray | None = None,
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,

@@ -23,7 +23,9 @@ from keras_actrec.errors import UserError
 from keras_actrec.training import RPROP
 from keras_actrec.tuning.space import Axis, Space, import_keras_tuner
 
-keras_tuner = import_keras_tuner()
+import_keras_tuner()  # or one line says what to install
+
+import keras_tuner  # noqa: E402
 
 _OPTIMIZERS = {"adam": keras.optimizers.Adam, "rprop": RPROP, "sgd": keras.optimizers.SGD}
 # How a model learns, the same for all of them; not arguments of its builder.

@@ -152,7 +152,7 @@ class StudyRun:
             return json.loads(ended.read_text(encoding="utf-8"))
         return _end(ended, reason or _cause(process.returncode, folder / "log.txt"))
 
-    def _watch(self, process: subprocess.Popen) -> str | None:
+    def _watch(self, process: subprocess.Popen[bytes]) -> str | None:
         """Wait for a trial's process; why it was ended, None where it ended by itself."""
         budget, begun = self.study.budget, time.monotonic()
         while process.poll() is None:
@@ -190,7 +190,7 @@ class WorkerProcess:
                 start_new_session=True,  # a group of its own, to be ended as one; Ctrl+C comes to us alone
             )
 
-    def __enter__(self) -> subprocess.Popen:
+    def __enter__(self) -> subprocess.Popen[bytes]:
         return self.process
 
     def __exit__(self, *error: object) -> None:

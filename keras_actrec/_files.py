@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import tomllib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from keras_actrec.errors import UserError
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path next to `path` to write to; it becomes `path` when the block ends without an error.
 
     The name is a new one every time, so that two processes can write the same file: the last one's stays. It
@@ -33,19 +34,19 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text in UTF-8, complete or not at all. Lines end with a line feed on every system."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: str | os.PathLike, values: Any, *, indent: int | None = 2) -> None:
+def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None = 2) -> None:
     """Write plain values as JSON, complete or not at all; with `indent=None` in one line."""
     write_text(path, json.dumps(values, indent=indent) + "\n")
 
 
 def write_csv(
-    path: str | os.PathLike, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None
+    path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None
 ) -> None:
     """Write rows, dicts by column, as CSV with a header, complete or not at all.
 
@@ -59,6 +60,18 @@ def write_csv(
         writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Nested dicts from a TOML file.
+
+    Raises:
+        UserError: for a file that is not TOML in UTF-8.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not TOML: {error}") from error
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -78,7 +91,7 @@ def to_toml(values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_block(path: str | os.PathLike, name: str, block: str, *, heading: str | None = None) -> None:
+def write_block(path: str | os.PathLike[str], name: str, block: str, *, heading: str | None = None) -> None:
     """Put a block between the marks `<!-- name:begin -->` and `<!-- name:end -->` of a Markdown page.
 
     Args:

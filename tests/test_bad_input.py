@@ -346,7 +346,7 @@ def test_an_unknown_key_in_a_recipe(work):
 @pytest.mark.parametrize(
     "override, message",
     [
-        ("epochs=3", "--set takes table.key=value, such as train.epochs=6. Received: 'epochs=3'"),
+        ("epochs=3", "or table.key= to take the key out. Received: 'epochs=3'"),
         ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         ("model.unit=3", "softmax_regression has no argument 'unit'."),
         ("model.backbone=efficientnet", "unknown backbone 'efficientnet': did you mean 'efficientnet_"),

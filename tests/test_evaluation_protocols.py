@@ -130,7 +130,7 @@ def test_a_model_of_skeletons_has_no_clips():
     model = keras.Model(x, keras.layers.GlobalAveragePooling1D(name="average")(x), name="joints")
     skeletons = Recognizer(model, CLASSES, SkeletonPreprocessor("poses", SkeletonTransform(10)))
     assert Protocol().of(skeletons) is skeletons
-    with pytest.raises(UserError, match="protocol strn is about clips of videos, and joints sees skeletons"):
+    with pytest.raises(UserError, match="protocol strn: it is about clips of videos, and this model"):
         PROTOCOLS["strn"].of(skeletons)
 
 

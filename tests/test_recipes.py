@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from keras import ops
+from typer.testing import CliRunner
 
 import trees
 from keras_actrec import evaluation, training, zoo
+from keras_actrec.cli.main import app
 from keras_actrec.data import read_dataset, read_set, split_manifest
 from keras_actrec.errors import UserError
 from keras_actrec.training import fit, prepare
@@ -191,3 +193,30 @@ def test_skeletons_can_be_left_where_they_are():
     values = {"model": {"name": "stacked_rnn"}, "data": {"dataset": "basic_motions"}}
     values |= {"skeleton": {"center": "none"}}
     assert training.parse_recipe(values).skeleton.transform.center is None
+
+
+def test_a_run_with_keys_taken_out_goes_on_with_the_same_command_and_records_it(tree, tmp_path):
+    data, out = tree("basic_motions"), tmp_path / "run"
+    changes = ["train.schedule=constant", "train.global_clipnorm=", "train.epochs=2", "model.units=2"]
+    command = ["train", "eleatt_rnn/basic_motions", "--data", str(data), "--out", str(out)]
+    command += [word for change in changes for word in ("--set", change)]
+    recipe = training.read_recipe("eleatt_rnn/basic_motions", changes)
+    assert (recipe.train.drop_after, recipe.train.global_clipnorm) == (None, None)
+
+    def stop(stage, done, total, text=""):
+        if stage == "epochs":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, data, out, progress=stop)
+    assert len((out / "history.csv").read_text(encoding="utf-8").splitlines()) == 2
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[:2] == [
+        "train.drop_after falls away with train.schedule='constant'",
+        "train.final_learning_rate falls away with train.schedule='constant'",
+    ]
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["overrides"] == changes and "drop_after" not in record["recipe"]["train"]
+    assert training.read_recipe(out / "recipe.toml") == recipe
+    assert len((out / "history.csv").read_text(encoding="utf-8").splitlines()) == 3

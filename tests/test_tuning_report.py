@@ -13,6 +13,8 @@ import pytest
 from keras_actrec import tuning
 from keras_actrec.tuning import pictures, report, results
 
+pytestmark = pytest.mark.no_backend
+
 RUN = {
     "data": {"found": 9, "official": None, "parts": {"train": 5, "validation": 2, "test": 2}},
     "versions": {"jax": "0.1"},

@@ -101,6 +101,7 @@ def starts(out):
     return {int(file.parent.name): len(file.read_text().split()) for file in files}
 
 
+@pytest.mark.no_backend
 def test_a_grid_is_walked_in_order_and_ends_before_max_trials(make, stand_in, tmp_path):
     told = []
     out = tuning.run_study(
@@ -147,6 +148,7 @@ def test_a_combination_that_the_recipe_refuses_fails_with_its_reason(make, stand
     assert result["status"] == "FAILED" and "has no argument 'unit'" in result["reason"]
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize("oracle, trials", [("random", 3), ("bayesian", 5), ("hyperband", 2)])
 def test_every_oracle_gives_as_many_trials_as_it_may(oracle, trials, make, stand_in, tmp_path):
     units = tuple(range(10, 30))
@@ -162,6 +164,7 @@ def test_a_small_space_ends_a_random_search(make, stand_in, tmp_path):
     assert sorted(row["model.units"] for row in found) == ["10", "20"]
 
 
+@pytest.mark.no_backend
 def test_hyperband_sets_the_epochs(make, stand_in, tmp_path):
     study = make(tuple(range(10, 40)), oracle="hyperband", max_trials=7, set=["train.epochs=3"])
     out = tuning.run_study(study, tmp_path, tmp_path / "out")
@@ -205,6 +208,7 @@ def test_more_trials_may_be_asked_for_later(make, stand_in, tmp_path):
     assert starts(out) == {0: 1, 1: 1, 2: 1}
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband"])
 def test_stopped_around_any_save_of_the_oracle_no_trial_is_lost_or_run_twice(
     oracle, make, stand_in, tmp_path, monkeypatch
@@ -317,6 +321,7 @@ def test_a_damaged_state_is_named(make, stand_in, tmp_path):
         tuning.run_study(make(), tmp_path, out, resume=True)
 
 
+@pytest.mark.no_backend
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 def test_memory_of_the_runner_stays_flat(make, stand_in, tmp_path):
     used = []

@@ -301,6 +301,7 @@ def test_an_argument_that_the_builder_does_not_have_is_refused():
         tuning.HMANHyperModel(2, moton=True)
 
 
+@pytest.mark.no_backend
 def test_without_keras_tuner_one_line_names_the_extra(run_python, hide):
     code = (
         "from keras_actrec import tuning\n"

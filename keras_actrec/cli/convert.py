@@ -18,7 +18,7 @@ def convert(
     """Convert a torch checkpoint of the official codes, without torch."""
     from keras_actrec import from_torch
 
-    names = classes and classes.read_text(encoding="utf-8").splitlines()
+    names = None if classes is None else classes.read_text(encoding="utf-8").splitlines()
     recognizer, report = from_torch(file, frames=frames, size=size, class_names=names)
     recognizer.save(to)
     print(report)

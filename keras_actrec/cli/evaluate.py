@@ -41,12 +41,12 @@ def evaluate(
     from keras_actrec.errors import UserError
 
     files = [model, *(ensemble or [])]
-    if data is None and any(file.suffix != ".npz" for file in files):
-        raise UserError("a model needs videos: set --data to a CSV file or a folder")
 
     def result_of(file: Path) -> "Evaluation":
         if file.suffix == ".npz":
             return evaluation.read_scores(file)
+        if data is None:
+            raise UserError("a model needs videos: set --data to a CSV file or a folder")
         return evaluation.evaluate(
             load(file),
             data,

@@ -43,7 +43,7 @@ def tune(
     if (role == "worker") != (id_ is not None):
         raise UserError("--id goes with --role worker, which needs one: --id worker-1")
     with progress_bars() as progress:
-        if role is None:
+        if role is None or address is None:
             tuning.run_study(values, data, out, resume=resume, workers=workers, progress=progress)
         else:
             from keras_actrec.tuning.distributed import run_role

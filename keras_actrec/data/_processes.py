@@ -36,8 +36,8 @@ class Processes:
     def __init__(self) -> None:
         # Reentrant: `close` comes from the garbage collector, which may run in a thread that is in `call`.
         self._lock = threading.RLock()
-        self._idle: list[subprocess.Popen] = []
-        self._busy: set[subprocess.Popen] = set()
+        self._idle: list[subprocess.Popen[bytes]] = []
+        self._busy: set[subprocess.Popen[bytes]] = set()
         self._closed = False
 
     def call(self, function: Callable[..., Any], source: Any, item: Any, *more: Any) -> Any:
@@ -57,9 +57,9 @@ class Processes:
             child = self._idle.pop() if self._idle else _start()
             self._busy.add(child)
         try:
-            pickle.dump(question, child.stdin)
-            child.stdin.flush()
-            kind, value = pickle.load(child.stdout)
+            pickle.dump(question, child.stdin)  # type: ignore[arg-type]  # the pipes are there: see `_start`
+            child.stdin.flush()  # type: ignore[union-attr]
+            kind, value = pickle.load(child.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             self._give_back(child, alive=False)
             raise UserError(
@@ -81,7 +81,7 @@ class Processes:
         for child in idle:
             _stop(child)
 
-    def _give_back(self, child: subprocess.Popen, alive: bool) -> None:
+    def _give_back(self, child: subprocess.Popen[bytes], alive: bool) -> None:
         with self._lock:
             self._busy.discard(child)
             keep = alive and not self._closed
@@ -91,15 +91,15 @@ class Processes:
             _stop(child)
 
 
-def _start() -> subprocess.Popen:
+def _start() -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    pickle.dump(sys.path, child.stdin)
+    pickle.dump(sys.path, child.stdin)  # type: ignore[arg-type]
     return child
 
 
-def _stop(child: subprocess.Popen) -> None:
+def _stop(child: subprocess.Popen[bytes]) -> None:
     child.kill()  # it holds nothing that could be lost
     child.communicate()  # closes the pipes and waits, so that nothing is left of it
 

@@ -241,7 +241,7 @@ def _details(record: Record) -> dict[str, Any]:
     try:
         size, changed = stamp(record.file)
     except (OSError, VideoError):
-        size = changed = None
+        return {"bytes": None, "changed": None}
     return {"bytes": size, "changed": changed}
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from keras_actrec.data._readers import Reader, open_video
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
-
-if TYPE_CHECKING:
-    from keras_actrec.data.audit import Audit
 
 Examined = TypeVar("Examined")
 Found = TypeVar("Found")
@@ -191,13 +188,20 @@ def iter_timed(
         _frames_between(path, frames, start, stop)
 
 
+class Known(Protocol):
+    """What is known of files without reading them, such as an `Audit`."""
+
+    def look_up(self, record: Record) -> VideoInfo | None:
+        """The `VideoInfo` of a record's file; None where it must be read. A bad file raises `VideoError`."""
+
+
 def index_videos(
     records: Iterable[Record],
     *,
     on_error: str = "raise",
     max_skipped: float = 0.1,
     workers: int = 2,
-    audit: "Audit | None" = None,
+    audit: Known | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[tuple[Record, VideoInfo]], list[VideoError]]:
     """Reads through videos, in threads, to know how many frames each one really has.
@@ -285,7 +289,7 @@ def index_records(
     return good, bad
 
 
-def _examine(record: Record, audit: "Audit | None") -> VideoInfo:
+def _examine(record: Record, audit: Known | None) -> VideoInfo:
     info = audit.look_up(record) if audit is not None else None
     return info or probe(record.file)
 

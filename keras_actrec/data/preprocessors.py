@@ -5,7 +5,7 @@ question: `cached`, `extracted` and `feature_batches` where it is `cacheable`, `
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, Unpack
 
@@ -107,6 +107,19 @@ class ClipPreprocessor:
                 f"this model takes frames of {size} x {size} pixels in RGB, (T, {size}, {size}, 3). "
                 f"Received: shape {frames.shape}; `read(path)` sizes them"
             )
+
+    def changed(
+        self, sampling: Mapping[str, Any], transform: Mapping[str, Any], *, full_resolution: bool = False
+    ) -> "ClipPreprocessor":
+        """The preprocessor with other values of its `Sampling` and `ClipTransform`, by name.
+
+        With `full_resolution` the side of a crop is the short side that frames have before a center crop,
+        `size * 256 // 224`, so that three crops hold the whole frame.
+        """
+        transform = dict(transform)
+        if full_resolution:
+            transform["size"] = transform["short_side"] = self.transform.size * 256 // 224
+        return ClipPreprocessor(replace(self.sampling, **sampling), replace(self.transform, **transform))
 
     def check_classes(self, num_classes: int) -> None:
         """Refuse a swap of classes of which the data has fewer.
@@ -214,6 +227,16 @@ class SkeletonPreprocessor:
         """
         if sequence.ndim != 2:
             raise UserError(f"this model takes sequences (T, D). Received: shape {sequence.shape}")
+
+    def changed(
+        self, sampling: Mapping[str, Any], transform: Mapping[str, Any], *, full_resolution: bool = False
+    ) -> "ClipPreprocessor":
+        """Refuse what clips have.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("it is about clips of videos, and this model sees skeletons; leave it out")
 
     def check_classes(self, num_classes: int) -> None:
         """Accept any number: nothing depends on the classes."""

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -136,7 +137,7 @@ def bootstrap_interval(
     values: ArrayLike,
     statistic: Callable[[np.ndarray], float] = np.mean,
     *,
-    groups: Sequence | np.ndarray | None = None,
+    groups: Sequence[Any] | np.ndarray | None = None,
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
@@ -168,9 +169,8 @@ def bootstrap_interval(
     _check_level(level)
     if draws < 1:
         raise UserError(f"`draws` must be at least 1. Received: draws={draws}")
-    if groups is None:
-        members = np.arange(len(values))[:, None]
-    else:
+    members: Sequence[np.ndarray] | np.ndarray = np.arange(len(values))[:, None]
+    if groups is not None:
         if len(groups) != len(values):
             raise UserError(
                 f"`groups` must have a group for each of the {len(values)} videos. Received: {len(groups)}"
@@ -181,7 +181,7 @@ def bootstrap_interval(
     drawn = []
     for _ in range(draws):
         picked = rng.integers(len(members), size=len(members))
-        rows = members[picked, 0] if groups is None else np.concatenate([members[each] for each in picked])
+        rows = picked if groups is None else np.concatenate([members[each] for each in picked])
         drawn.append(statistic(values[rows]))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -66,25 +66,13 @@ class Protocol:
             )
         if not (self.sampling or self.transform or self.full_resolution):
             return recognizer
-        preprocessor = recognizer.preprocessor
-        if preprocessor.name != "clip":
-            raise UserError(
-                f"protocol {self.name} is about clips of videos, and {recognizer.model.name} sees skeletons: "
-                "leave it out"
+        try:
+            seen = recognizer.preprocessor.changed(
+                self.sampling, self.transform, full_resolution=self.full_resolution
             )
-        sampling, transform = preprocessor.sampling, preprocessor.transform
-        changes = dict(self.transform)
-        if self.full_resolution:
-            changes["size"] = changes["short_side"] = transform.size * 256 // 224
-        seen = replace(
-            preprocessor,
-            sampling=replace(sampling, **self.sampling),
-            transform=replace(transform, **changes),
-        )
-        model = recognizer.model
-        if (seen.sampling.frames, seen.transform.size) != (sampling.frames, transform.size):
-            model = _resized(model, seen, self.name)
-        return replace(recognizer, model=model, preprocessor=seen)
+        except UserError as error:
+            raise UserError(f"protocol {self.name}: {error}") from error
+        return replace(recognizer, model=_resized(recognizer.model, seen, self.name), preprocessor=seen)
 
     def words(self, recognizer: Recognizer) -> str:
         """What is stamped into a result of `recognizer`, which is what `of` has returned."""

@@ -1,6 +1,5 @@
 """Recipes: what is trained, on what, and how, as typed TOML."""
 
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pydantic
 
 from keras_actrec import zoo
+from keras_actrec._files import read_toml
 from keras_actrec._suggest import did_you_mean
 from keras_actrec.data import holds_skeletons
 from keras_actrec.errors import MisfitError, UserError
@@ -36,7 +36,7 @@ _KINDS = {
     str: ("a string", (str,)),
 }
 
-_TABLES = {
+_TABLES: dict[str, type[pydantic.BaseModel]] = {
     "model": ModelTable,
     "data": DataTable,
     "clip": ClipTable,
@@ -90,10 +90,7 @@ def read_recipe(
             nearest name), or a value of the wrong type or out of range.
     """
     path = find_recipe(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not TOML: {error}") from error
+    values = read_toml(path)
     changes = read_overrides(overrides, "train.epochs=6")
     not_set = [change for change in changes if not change.apply(values)]
     try:
@@ -131,8 +128,9 @@ def _settle(values: dict[str, Any], given: set[str], tell: Callable[[str], Any] 
         lines.append(
             f"{name} falls away {f'without {choice}' if value is None else f'with {choice}={value!r}'}"
         )
-    for line in lines if tell is not None else ():
-        tell(line)
+    if tell is not None:
+        for line in lines:
+            tell(line)
     return recipe
 
 

@@ -1,6 +1,7 @@
 """The tables of a recipe, typed."""
 
-import dataclasses
+import inspect
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
@@ -115,15 +116,15 @@ class SkeletonTable(_Table):
         return SkeletonPreprocessor(dataset or "", self.transform)
 
 
-def _only(kind: type[_Kind], table: pydantic.BaseModel) -> _Kind:
+def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel) -> _Kind:
     """An object of a dataclass from the values of a table that has them all."""
-    return kind(**{field.name: getattr(table, field.name) for field in dataclasses.fields(kind)})
+    return kind(**{name: getattr(table, name) for name in inspect.signature(kind).parameters})
 
 
 # At most one of them can be set.
 _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 # Keys of [train] that go with one choice of another key, and their defaults there.
-_GOES_WITH = {
+_GOES_WITH: dict[str, dict[str, dict[str, Any]]] = {
     "optimizer": {
         "sgd": {"momentum": 0.9, "nesterov": False},
         "adamw": {"weight_decay": 0.004},
@@ -190,7 +191,7 @@ class TrainTable(_Table):
     momentum: float | None = pydantic.Field(None, ge=0, lt=1)
     nesterov: bool | None = None
     learning_rate: float = pydantic.Field(1e-4, gt=0)
-    schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"]
+    schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"] = "step"
     final_learning_rate: float | None = pydantic.Field(None, gt=0)
     drop_after: int | None = pydantic.Field(None, ge=1)
     warmup_epochs: int | None = pydantic.Field(None, ge=0)

@@ -21,7 +21,7 @@ from keras_actrec.tuning.study_run import StudyRun
 _PAUSE = 0.2  # seconds between questions: while others run the last trials, the oracle says to ask again
 
 
-class _Durable:
+class _Durable(keras_tuner.Oracle):
     """Keeps an oracle and its trials in one file, which is replaced in one step.
 
     KerasTuner writes a file a trial and one for the rest: killed between them, a trial is counted and never
@@ -72,7 +72,7 @@ class _Durable:
         self.set_state(state)
 
 
-class _Grid(_Durable, keras_tuner.Oracle):
+class _Grid(_Durable):
     """All combinations in the study's order. KerasTuner's own one has no state and fails when it goes on."""
 
     def __init__(self, run: StudyRun):

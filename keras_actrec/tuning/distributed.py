@@ -66,9 +66,9 @@ def run_role(
     _split(address)
     run = StudyRun(study, Path(data).absolute(), Path(out).absolute(), progress=progress)
     if role == "worker":
-        _check_name(worker_id)
+        name = _checked_name(worker_id)
         _await_study(run)
-        _work(run, address, worker_id)
+        _work(run, address, name)
         return None
     if role != "chief":
         raise UserError(f"role must be 'chief' or 'worker'. Received: role={role!r}")
@@ -204,13 +204,14 @@ def _split(address: str) -> tuple[str, str]:
     return host, port
 
 
-def _check_name(name: str | None) -> None:
+def _checked_name(name: str | None) -> str:
     # KerasTuner takes every name with "chief" in it for the chief.
     if not name or "chief" in name or not re.fullmatch(r"[\w.-]+", name):
         raise UserError(
             "a worker needs an id of letters, digits and -, without the word chief, such as worker-3. "
             f"Received: {name!r}"
         )
+    return name
 
 
 def main() -> None:

@@ -23,7 +23,9 @@ from keras_actrec.errors import UserError
 from keras_actrec.training import RPROP
 from keras_actrec.tuning.space import Axis, Space, import_keras_tuner
 
-keras_tuner = import_keras_tuner()
+import_keras_tuner()  # or one line says what to install
+
+import keras_tuner  # noqa: E402
 
 _OPTIMIZERS = {"adam": keras.optimizers.Adam, "rprop": RPROP, "sgd": keras.optimizers.SGD}
 # How a model learns, the same for all of them; not arguments of its builder.
@@ -56,8 +58,8 @@ class _ZooHyperModel(keras_tuner.HyperModel):
         super().__init__(name=self.builder)
         self.num_classes = num_classes
         self.input_shape = input_shape
-        seen = {"frames": frames, "frame_step": frame_step}
-        seen = {name: Axis(values=list(values)) for name, values in seen.items() if values is not None}
+        choices = {"frames": frames, "frame_step": frame_step}
+        seen = {name: Axis(values=list(each)) for name, each in choices.items() if each is not None}
         self.space = Space({**seen, **self.axes, **_LEARNING})
         self.arguments = arguments
         zoo.check_arguments(self.builder, arguments.keys() - {"model", *_LEARNING})

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_actrec._files import replacing
-from keras_actrec.tuning.results import SEED, Trial
-from keras_actrec.tuning.space import text_of
+from keras_actrec.tuning.results import Trial
+from keras_actrec.tuning.space import SEED, text_of
 from keras_actrec.tuning.study import Study
 
 if TYPE_CHECKING:  # the extra viz

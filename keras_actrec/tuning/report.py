@@ -86,7 +86,9 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
     objective, by which rows with several configurations choose theirs, is on the validation part.
     """
     paper_table = study.table
-    rows = _rows(study, configurations(trials))
+    if paper_table is None:
+        raise ValueError(f"{study.name} has no table of a paper")
+    rows = _rows(study, paper_table, configurations(trials))
     column = paper_table.column
     heads = [", ".join(paper_table.rows), f"{column}, paper", f"{column}, here", study.objective]
     heads += ["parameters", "status"]
@@ -109,7 +111,7 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
                 ]
             )
         )
-    videos = [row.mean("test_videos") for label, row in rows.items() if label in ours]
+    videos = [statistics.mean(rows[label].values("test_videos")) for label in ours]
     notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", paper_table.note]
     if any(len(tests) > 1 for tests in ours.values()):
         notes += ["Here: the mean over the seeds ± its 95 % interval (Student)."]
@@ -121,11 +123,11 @@ def _cells(texts: Iterable[str]) -> str:
     return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"
 
 
-def _rows(study: Study, found: Iterable[Configuration]) -> dict[str, Configuration]:
+def _rows(study: Study, paper_table: PaperTable, found: Iterable[Configuration]) -> dict[str, Configuration]:
     """The best configuration of each row, or, where none has a result, its first; the paper's come first."""
-    groups = {label: [] for label in study.table.paper}
+    groups: dict[str, list[Configuration]] = {label: [] for label in paper_table.paper}
     for each in found:
-        groups.setdefault(study.table.label(each.shown.values), []).append(each)
+        groups.setdefault(paper_table.label(each.shown.values), []).append(each)
     return {label: best_configuration(study, group) or group[0] for label, group in groups.items() if group}
 
 
@@ -143,7 +145,7 @@ def _verdict(paper_table: PaperTable, ours: Mapping[str, Sequence[float]], video
     The paper's finding, that its best row is the best, holds where this row leads all that the paper puts
     behind it, and does not where one of them leads it, in both cases by more than the margin of chance.
     """
-    ranked = sorted(paper_table.paper, key=paper_table.paper.get, reverse=not _is_error(paper_table))
+    ranked = sorted(paper_table.paper, key=paper_table.paper.__getitem__, reverse=not _is_error(paper_table))
     best = ranked[0]
     if best not in ours:
         return f"The paper's best row, `{best}`, has no result here."

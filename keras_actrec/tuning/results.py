@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from keras_actrec.errors import UserError
 
 if TYPE_CHECKING:  # which imports this module
-    from keras_actrec.tuning.study import Study
-
-SEED = "train.seed"  # the axis along which a configuration is repeated
+    from keras_actrec.tuning.space import SEED
+from keras_actrec.tuning.study import Study
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,10 @@ def read_trials(out: str | Path, kind: str = "trials") -> list[Trial]:
 
 def configurations(trials: Iterable[Trial]) -> list[Configuration]:
     """The trials as `Configuration`s, in the order of their first ones."""
-    groups, times = {}, collections.Counter()
+    groups: dict[Any, list[Trial]] = {}
+    times: collections.Counter[str] = collections.Counter()
     for trial in trials:
-        same = trial.name
+        same: Any = trial.name
         if SEED in trial.values:
             times[repr(trial.overrides)] += 1  # what an oracle proposes again is no further seed
             same = repr(_without_seed(trial)), times[repr(trial.overrides)]
@@ -98,11 +98,12 @@ def best_configuration(study: "Study", found: Iterable[Configuration]) -> Config
     survived would reward failing.
     """
     sign = 1 if study.direction == "max" else -1
-    return max(
-        [each for each in found if each.completed],
-        key=lambda each: (len(each.completed) == len(each.trials), sign * each.mean(study.objective)),
-        default=None,
-    )
+
+    def rank(each: Configuration) -> tuple[bool, float]:
+        values = each.values(study.objective)
+        return len(each.completed) == len(each.trials), sign * statistics.mean(values)
+
+    return max((each for each in found if each.completed), key=rank, default=None)
 
 
 def check_any_completed(out: str | Path) -> None:

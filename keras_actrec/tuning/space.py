@@ -13,6 +13,8 @@ import pydantic
 from keras_actrec._files import to_toml
 from keras_actrec.errors import UserError
 
+SEED = "train.seed"  # the axis along which a configuration is repeated
+
 
 def import_keras_tuner() -> ModuleType:
     """KerasTuner, which the extra `tune` brings.
@@ -57,10 +59,10 @@ class Axis(pydantic.BaseModel):
     def _check(self) -> "Axis":
         if (self.values is None) == (self.low is None) or (self.low is None) != (self.high is None):
             raise ValueError("give either values, or low and high")
-        if self.values is not None:
+        if self.low is None or self.high is None:
             if self.step is not None or self.sampling != "linear":
                 raise ValueError("step and sampling go with low and high")
-            texts = [json.dumps(value) for value in self.values]
+            texts = [json.dumps(value) for value in self.ends]
             if len(set(texts)) < len(texts):
                 raise ValueError(f"a value occurs twice in values={self.values}")
             return self
@@ -75,7 +77,7 @@ class Axis(pydantic.BaseModel):
     @property
     def choices(self) -> list[Any] | None:
         """All values, or None where they have no end."""
-        if self.values is not None:
+        if self.low is None or self.high is None:
             return self.values
         step = self.step or (1 if self._whole else None)
         if step is None:
@@ -148,7 +150,7 @@ class Space:
         """As `declare`, but returns a dict of name to value."""
         fixed = import_keras_tuner().engine.hyperparameters.Fixed
         pinned = {each.name: each.value for each in hp.space if isinstance(each, fixed)}
-        chosen = {}
+        chosen: dict[str, Any] = {}
         for name, axis in self.axes.items():
             chain = self._chain(name)
             fits = [
@@ -188,7 +190,8 @@ class Space:
         for name, axis in self.axes.items():
             parents = {parent: allowed[0] for parent, allowed in self._chain(name)}
             for value in axis.ends:
-                wanted, chosen = {**parents, name: value}, {}
+                wanted = {**parents, name: value}
+                chosen: dict[str, Any] = {}
                 for each, other in self.axes.items():
                     if _active(other, chosen):
                         chosen[each] = wanted.get(each, other.ends[0])
@@ -202,7 +205,7 @@ class Space:
         if not _active(self.axes[name], chosen):
             yield from self._extend(chosen, rest)
             return
-        for value in self.axes[name].choices:
+        for value in self.axes[name].choices or ():
             yield from self._extend({**chosen, name: value}, rest)
 
     def _count(self, name: str) -> int:
@@ -210,7 +213,7 @@ class Space:
         children = {child: axis.when[name] for child, axis in self.axes.items() if name in axis.when}
         return sum(
             math.prod(self._count(child) for child, allowed in children.items() if value in allowed)
-            for value in self.axes[name].choices
+            for value in self.axes[name].choices or ()
         )
 
     def _chain(self, name: str) -> list[tuple[str, list[Any]]]:

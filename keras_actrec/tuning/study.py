@@ -2,21 +2,19 @@
 
 import functools
 import json
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
-from keras_actrec._files import to_toml
+from keras_actrec._files import read_toml, to_toml
 from keras_actrec._suggest import did_you_mean
 from keras_actrec.errors import UserError
 from keras_actrec.training import Recipe, find_recipe, read_recipe
 from keras_actrec.training.overrides import REMOVED, Override, read_overrides
 from keras_actrec.training.shipped import find, shipped
-from keras_actrec.tuning.results import SEED
-from keras_actrec.tuning.space import Axis, Space, overrides_of, text_of
+from keras_actrec.tuning.space import SEED, Axis, Space, overrides_of, text_of
 
 _RECIPE_TABLES = ("model", "data", "clip", "skeleton", "train")
 
@@ -116,8 +114,9 @@ class Study(StudyTable):
     def to_toml(self) -> str:
         """The study as TOML, which `read_study` reads back as the same."""
         values = self.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
-        tables = {key: values.pop(key) for key in ("budget", "space", "table") if key in values}
-        return to_toml({"study": values, **tables})
+        tables = {"study": values}
+        tables |= {key: values.pop(key) for key in ("budget", "space", "table") if key in values}
+        return to_toml(tables)
 
 
 def find_study(name: str | Path) -> Path:
@@ -157,10 +156,7 @@ def read_study(
             value of the wrong type, or a space that the recipe refuses; of a grid all combinations are tried.
     """
     file = find_study(path)
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not TOML: {error}") from error
+    values = read_toml(file)
     overrides = list(overrides)
     not_set, lines = _change(values, overrides)
     head = values.get("study")
@@ -200,7 +196,12 @@ def parse_study(values: dict[str, Any], source: str | Path = "study") -> Study:
     return study
 
 
-_TABLES = {"study": StudyTable, "budget": Budget, "space": Axis, "table": PaperTable}
+_TABLES: dict[str, type[pydantic.BaseModel]] = {
+    "study": StudyTable,
+    "budget": Budget,
+    "space": Axis,
+    "table": PaperTable,
+}
 
 
 def _with_one_seed(study: Study) -> Study:

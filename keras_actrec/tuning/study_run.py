@@ -18,7 +18,7 @@ from keras_actrec._files import write_json, write_text
 from keras_actrec.errors import UserError
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning import results
-from keras_actrec.tuning.space import overrides_of
+from keras_actrec.tuning.space import SEED, overrides_of
 from keras_actrec.tuning.study import Study, read_study
 from keras_actrec.tuning.trial import failed
 
@@ -43,7 +43,7 @@ class StudyRun:
     data: Path
     out: Path
     deadline: float | None = None
-    progress: Callable[..., Any] | None = None
+    progress: Any = None  # a function, as of `run_study`
     worker: str = "tuner0"
     workers: list[str] | None = None
 
@@ -118,7 +118,7 @@ class StudyRun:
         seeds = self.study.winner_seeds
         for done, seed in enumerate(seeds, 1):
             self.check_time()
-            overrides, values = [*best.overrides, f"train.seed={seed}"], {**first.values, results.SEED: seed}
+            overrides, values = [*best.overrides, f"train.seed={seed}"], {**first.values, SEED: seed}
             folder = self.out / "winner" / first.name / f"seed-{seed}"  # with more trials it may be another
             result = self._run(folder, values, overrides, test=True)
             self.progress("winner", done, len(seeds), result["reason"])
@@ -152,7 +152,7 @@ class StudyRun:
             return json.loads(ended.read_text(encoding="utf-8"))
         return _end(ended, reason or _cause(process.returncode, folder / "log.txt"))
 
-    def _watch(self, process: subprocess.Popen) -> str | None:
+    def _watch(self, process: subprocess.Popen[bytes]) -> str | None:
         """Wait for a trial's process; why it was ended, None where it ended by itself."""
         budget, begun = self.study.budget, time.monotonic()
         while process.poll() is None:
@@ -190,7 +190,7 @@ class WorkerProcess:
                 start_new_session=True,  # a group of its own, to be ended as one; Ctrl+C comes to us alone
             )
 
-    def __enter__(self) -> subprocess.Popen:
+    def __enter__(self) -> subprocess.Popen[bytes]:
         return self.process
 
     def __exit__(self, *error: object) -> None:
@@ -201,7 +201,7 @@ class WorkerProcess:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        self.process.stdin.close()
+        self.process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
 
 
 def _command(module: str, job: Path) -> list[str]:

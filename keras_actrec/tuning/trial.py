@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import keras
 from keras_actrec import evaluation, training
 from keras_actrec._children import end_with_parent
 from keras_actrec._files import write_json
+from keras_actrec.data import Record
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import load
 from keras_actrec.training.prepare import build_model, read_data
@@ -81,7 +83,7 @@ def wait_for_parent() -> None:
     os.read(sys.stdin.fileno(), 1)
 
 
-def _count(recipe, num_classes, records):
+def _count(recipe: training.Recipe, num_classes: int, records: Sequence[Record]) -> int:
     """Trained weights of a recipe's model, of which nothing is left behind."""
     indexed, _ = recipe.preprocessor.index(records[:1])  # which shows the number of joints
     count = count_trainable(build_model(recipe, num_classes, indexed)[0])

@@ -1,6 +1,7 @@
 """SYSU 3D Human-Object Interaction: skeletons of people who use things."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def sysu_3d_hoi(root: str | Path, *, split: str = "cs", fold: int = 1, seed: int
     return finish("sysu_3d_hoi", root, _CLASSES, records, official)
 
 
-def _half(items: list, rng: np.random.Generator) -> set:
+def _half(items: list[Any], rng: np.random.Generator) -> set[Any]:
     return {items[index] for index in rng.permutation(len(items))[: (len(items) + 1) // 2]}
 
 

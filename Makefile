@@ -61,7 +61,7 @@ $(VENV)/.all: $(RULES) | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.lint: constraints.txt | $(BIN)/pip
-	$(INSTALL) ruff mypy numpy pydantic rich typer
+	$(INSTALL) ruff mypy numpy pydantic rich tomli-w typer
 	@touch $@
 
 $(BIN)/pip:

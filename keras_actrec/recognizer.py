@@ -21,7 +21,7 @@ from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.zoo import ModelSpec
 
-_ENTRY = "keras_actrec.json"  # next to Keras's own entries in the archive, which ignores it
+_ENTRY = "keras_actrec.json"  # next to Keras's own entries in the archive; Keras ignores it
 _FORMAT = 2
 
 

@@ -244,7 +244,7 @@ def test_bad_videos_that_are_skipped_in_training_and_extraction(work):
 def test_nothing_but_bad_videos(work):
     for path in (work / "set").rglob("*.mp4"):
         zero_bytes(path)
-    assert "there is no video to train on" in fails(*train(work, *SKIP))
+    assert "no video is left to train on" in fails(*train(work, *SKIP))
     message = fails(*evaluate(work, *SKIP))
     assert message == "part 'test' has no video that can be scored (2 skipped)"
 

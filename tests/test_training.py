@@ -382,7 +382,7 @@ def test_a_class_of_which_every_video_was_skipped_is_named(few, tmp_path):
         training.train(recipe(data=skip), few, tmp_path / "run")
     for number in (0, 1):
         (few.parent / "grow" / f"grow_00{number}.mp4").write_bytes(b"")
-    with pytest.raises(UserError, match="there is no video to train on: all of them were skipped"):
+    with pytest.raises(UserError, match="no video is left to train on: all were skipped"):
         training.train(recipe(data=skip), few, tmp_path / "run2")
 
 

@@ -232,7 +232,7 @@ def test_partial_bn_freezes_all_plain_trained_batch_normalizations_but_the_first
 def test_partial_bn_without_a_norm_to_freeze_is_refused():
     model = keras.Sequential([keras.Input((4,)), norm("one")], name="small")
     with pytest.raises(
-        UserError, match="train.partial_bn=true: small trains 1 batch normalizations, so there"
+        UserError, match="train.partial_bn=true: small trains 1 batch normalizations, so none would be"
     ):
         fit._freeze_norms(model)
 

@@ -7,7 +7,7 @@ question: `cached`, `extracted` and `feature_batches` where it is `cacheable`, `
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, Unpack
 
 import keras
 import numpy as np
@@ -186,7 +186,7 @@ class SkeletonPreprocessor:
         transform: how joints are moved and sequences get one length.
         name: of the model's input.
         cacheable: whether something is computed once of a file; joints are in memory.
-        is_random: as of clips; nothing is computed once, so nothing is at odds with it.
+        is_random: whether frames are changed at random in training; a sequence has none.
         whole: what to set in a recipe for samples without padding.
         has_views: whether a file is looked at more than once.
     """
@@ -230,7 +230,7 @@ class SkeletonPreprocessor:
 
     def changed(
         self, sampling: Mapping[str, Any], transform: Mapping[str, Any], *, full_resolution: bool = False
-    ) -> "ClipPreprocessor":
+    ) -> NoReturn:
         """Refuse what clips have.
 
         Raises:

@@ -1,10 +1,10 @@
 """What training reads of its videos, computed before it: features of a frozen backbone, or decoded frames."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from keras_actrec import backbones
+from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import CachedVideo, Record, VideoError, read_audit, read_set, shard
 from keras_actrec.training.prepare import caching, spec_of, trains_on_features
 from keras_actrec.training.recipe import parse_recipe
@@ -22,15 +22,15 @@ def extraction_recipe(
 
     Args:
         backbone: name of the network whose features are computed, or `"name:layer"`.
-        frames: whether the decoded frames are kept, in place of features.
+        frames: whether the decoded frames are kept instead of features.
         data: values of `[data]`.
         clip: values of `[clip]`.
 
     Returns:
-        A `Recipe`.
+        The recipe.
 
     Raises:
-        UserError: an unknown backbone, or as `parse_recipe`.
+        UserError: for an unknown backbone, or as `parse_recipe`.
     """
     backbones.check_name(backbone)
     model = {"name": "softmax_regression", "backbone": backbone}  # the least that takes any backbone
@@ -40,19 +40,19 @@ def extraction_recipe(
 
 def extract(
     recipe: Recipe,
-    data: str | Path,
-    out: str | Path,
+    data: PathLike,
+    out: PathLike,
     *,
     part: str = "1/1",
     batch_size: int = 32,
     workers: int = 2,
-    audit: str | Path | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    audit: PathLike | None = None,
+    progress: StageProgress | None = None,
 ) -> tuple[list[tuple[Record, CachedVideo]], list[VideoError]]:
     """Compute what training as a recipe says reads of its videos, for all parts of the set.
 
     Args:
-        recipe: a `Recipe` of videos: the features of its frozen backbone are computed, or, where it has none,
+        recipe: one of videos: the features of its frozen backbone are computed, or, where it has none,
             decoded frames are kept.
         data: a CSV file or a folder, see `read_set`.
         out: folder to write into, for the `cache` of `train` and `evaluate`.
@@ -64,14 +64,14 @@ def extract(
         progress: called as `progress(stage, done, total)`: stages `videos`, then `features` or `frames`.
 
     Returns:
-        list of pairs `(Record, CachedVideo)`, and the `VideoError`s of the videos that were skipped.
+        What was written for each record, and the errors of the videos that were skipped.
 
     Raises:
-        UserError: a recipe that cannot be trained or is of skeletons, data that cannot be read, an argument
-            out of range, or too many videos to skip.
+        UserError: for a recipe that cannot be trained or is of skeletons, data that cannot be read, an
+            argument out of range, or too many videos to skip.
         VideoError: with `data.on_error="raise"`, the first bad video.
     """
-    report = progress or (lambda stage, done, total: None)
+    report = progress or (lambda stage, done, total, text="": None)
     table = recipe.data
     found = read_set(
         data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options

@@ -1,16 +1,18 @@
 """Fit what `prepare` has prepared; a run that was stopped goes on."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_actrec._types import StageProgress
 from keras_actrec.data import FollowEpoch, raising_failures
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
+from keras_actrec.training.logs import Logger
 from keras_actrec.training.optimizers import accumulated, optimizer_of
 from keras_actrec.training.prepare import Prepared
 from keras_actrec.training.resume import Checkpoint, KeepBest
@@ -30,16 +32,19 @@ def fit(
     prepared: Prepared,
     out: Path,
     *,
-    loggers: Sequence[Callable[..., keras.callbacks.Callback]] = (),
-    progress: Callable[..., None],
+    loggers: Sequence[Logger] = (),
+    progress: StageProgress,
 ) -> Fitted:
     """Fit the learner of a `Prepared`, or go on where an earlier call in the same directory was stopped.
 
     Args:
-        prepared: a `Prepared`, whose learner has the kept weights afterwards.
+        prepared: what `prepare` gives; its learner has the kept weights afterwards.
         out: the run directory, for the checkpoint and `history.csv`.
         loggers: what `loggers_of` gives.
         progress: as of `train`.
+
+    Returns:
+        The last epoch's values, and which epoch is kept.
 
     Raises:
         UserError: for a run that cannot end, a checkpoint of another run, or a loss that is not a number.
@@ -56,7 +61,7 @@ def fit(
     targets = prepared.targets
     callbacks = callbacks_of(table)
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
-    best = KeepBest(table.monitor) if table.keep == "best" else None
+    best = KeepBest(table.monitor) if table.monitor and table.keep == "best" else None
     checkpoint = Checkpoint(out, table.seed, {"data": prepared.manifest.sha256}, remember, best)
     done = checkpoint.restore(learner)
     with raising_failures(*datasets.values()):
@@ -112,8 +117,8 @@ def _freeze_norms(model: keras.Model) -> None:
     norms = [layer for layer in norms if layer.trainable_weights]
     if len(norms) < 2:
         raise UserError(
-            f"train.partial_bn=true: {model.name} trains {len(norms)} batch normalizations, so there is none "
-            "to freeze; leave it out, or set train.train_backbone=true"
+            f"train.partial_bn=true: {model.name} trains {len(norms)} batch normalizations, so none would "
+            "be frozen; leave it out, or set train.train_backbone=true"
         )
     for layer in norms[1:]:
         layer.trainable = False
@@ -130,7 +135,7 @@ def _plain_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 class _FiniteLoss(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         if not math.isfinite(logs["loss"]):
             raise UserError(
                 f"the loss is not a number after epoch {epoch + 1}: "
@@ -139,7 +144,7 @@ class _FiniteLoss(keras.callbacks.Callback):
 
 
 class _Progress(keras.callbacks.Callback):
-    def __init__(self, done: int, epochs: int, progress: Callable[..., None]) -> None:
+    def __init__(self, done: int, epochs: int, progress: StageProgress) -> None:
         super().__init__()
         self.done = done
         self.epochs = epochs
@@ -149,7 +154,7 @@ class _Progress(keras.callbacks.Callback):
         if self.done:
             self.progress("epochs", self.done, self.epochs, "going on")
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         names = {
             "loss": "loss",
             "accuracy": "accuracy",

@@ -1,9 +1,14 @@
 """RPROP, and optimizers that decay weights as the papers' code does."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_actrec._types import Tensor
 from keras_actrec.errors import UserError
+from keras_actrec.training.tables import TrainTable
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -36,8 +41,14 @@ class RPROP(keras.optimizers.Optimizer):
     """
 
     def __init__(
-        self, learning_rate=0.01, eta_minus=0.5, eta_plus=1.2, min_step=1e-6, max_step=50.0, **kwargs
-    ):
+        self,
+        learning_rate: float = 0.01,
+        eta_minus: float = 0.5,
+        eta_plus: float = 1.2,
+        min_step: float = 1e-6,
+        max_step: float = 50.0,
+        **kwargs: Any,
+    ) -> None:
         if isinstance(learning_rate, int):
             learning_rate = float(learning_rate)
         if not isinstance(learning_rate, float) or not 0 < min_step <= learning_rate <= max_step:
@@ -57,7 +68,7 @@ class RPROP(keras.optimizers.Optimizer):
         self.min_step = min_step
         self.max_step = max_step
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -67,7 +78,7 @@ class RPROP(keras.optimizers.Optimizer):
             initializer=["zeros", keras.initializers.Constant(self.initial_step)],
         )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         index = self._get_variable_index(variable)
         sign, step = self.signs[index], self.steps[index]
         new = ops.sign(ops.cast(gradient, variable.dtype))
@@ -77,7 +88,7 @@ class RPROP(keras.optimizers.Optimizer):
         self.assign(sign, ops.where(turned < 0, ops.zeros_like(new), new))
         self.assign_sub(variable, step * sign)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "learning_rate": self.initial_step,
@@ -88,23 +99,23 @@ class RPROP(keras.optimizers.Optimizer):
         }
 
 
-class _L2:
+class _L2(keras.optimizers.Optimizer):
     """Adds `l2 w` to the gradient of a weight `w`, after clipping."""
 
-    def __init__(self, *args, l2=0.0, **kwargs):
+    def __init__(self, *args: Any, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not l2 >= 0:
             raise UserError(f"`l2` must be at least 0. Received: l2={l2}")
         self.l2 = l2
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         super().update_step(self._with_decay(gradient, variable), variable, learning_rate)
 
-    def _with_decay(self, gradient, variable):
+    def _with_decay(self, gradient: Tensor, variable: keras.Variable) -> Tensor:
         gradient = ops.cast(gradient, variable.dtype)
         return gradient + self.l2 * variable if self.l2 and self._use_weight_decay(variable) else gradient
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}
 
 
@@ -117,7 +128,7 @@ class SGD(_L2, keras.optimizers.SGD):
 
     Keras's has the learning rate in the momentum, `v <- momentum v - learning_rate g`, so that after a drop
     of the rate the old one goes on for some updates, and its `weight_decay` takes
-    `learning_rate weight_decay w` from the weight beside the momentum. The numbers are those of
+    `learning_rate weight_decay w` from the weight, apart from the momentum. The numbers are those of
     `torch.optim.SGD(lr, momentum, weight_decay=l2)`.
 
     Args:
@@ -129,7 +140,7 @@ class SGD(_L2, keras.optimizers.SGD):
         UserError: for a negative `l2`.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         gradient = self._with_decay(gradient, variable)
         if self.momentum:
             velocity = self.momentums[self._get_variable_index(variable)]
@@ -142,7 +153,7 @@ class SGD(_L2, keras.optimizers.SGD):
 class AdamL2(_L2, keras.optimizers.Adam):
     """Adam with weight decay in the gradient, `g <- g + l2 w`, as `torch.optim.Adam`'s `weight_decay`.
 
-    The other rule, decay beside Adam's step, is `keras.optimizers.AdamW`.
+    The other rule, decay apart from Adam's step, is `keras.optimizers.AdamW`.
 
     Args:
         *args: of `keras.optimizers.Adam`.
@@ -168,30 +179,34 @@ class RMSpropL2(_L2, keras.optimizers.RMSprop):
     """
 
 
-def learning_rate_of(table, batches):
+def learning_rate_of(
+    table: TrainTable, batches: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate that the optimizer of `[train]` starts with: a number, or a schedule over batches."""
-    schedules = keras.optimizers.schedules
+    schedules, values = keras.optimizers.schedules, table.model_dump()
     if table.schedule == "step":
         # Keras counts steps from 0 and keeps the first rate up to and including the boundary.
         return schedules.PiecewiseConstantDecay(
-            [table.drop_after - 1], [table.learning_rate, table.final_learning_rate]
+            [values["drop_after"] - 1], [values["learning_rate"], values["final_learning_rate"]]
         )
     if table.schedule == "cosine_restarts":
         return schedules.CosineDecayRestarts(
-            table.learning_rate, table.restart_after * batches, t_mul=table.restart_factor
+            values["learning_rate"], values["restart_after"] * batches, t_mul=values["restart_factor"]
         )
     return table.learning_rate
 
 
-def optimizer_of(table, batches, weights):
+def optimizer_of(
+    table: TrainTable, batches: int, weights: Sequence[keras.Variable]
+) -> keras.optimizers.Optimizer:
     """The optimizer that `[train]` names.
 
     Args:
-        table: a `TrainTable`.
+        table: `[train]` of a recipe.
         batches: number of batches an epoch.
         weights: the weights that will be trained.
     """
-    options = {
+    options: dict[str, Any] = {
         "learning_rate": learning_rate_of(table, batches),
         "clipnorm": table.clipnorm,
         "global_clipnorm": table.global_clipnorm,
@@ -221,6 +236,6 @@ def optimizer_of(table, batches, weights):
     return optimizer
 
 
-def accumulated(accumulate, batches):
+def accumulated(accumulate: float, batches: int) -> int:
     """Number of batches an update: `accumulate` itself, or that share of the `batches` of an epoch."""
     return int(accumulate) if accumulate >= 1 else max(1, round(accumulate * batches))

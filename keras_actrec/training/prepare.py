@@ -1,7 +1,7 @@
 """What a recipe trains, and on what: the data, the model that is kept, and the view of it that is trained."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ import keras
 import numpy as np
 
 from keras_actrec import backbones, zoo
-from keras_actrec.data import Audit, Manifest, Record, read_set, split_manifest
+from keras_actrec._types import PathLike, Shape, StageProgress
+from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
+from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
-from keras_actrec.training.recipe import DataTable, Recipe
+from keras_actrec.training.tables import DataTable, Recipe
 from keras_actrec.zoo import ModelSpec
-
-Indexed = list[tuple[Record, Any]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Prepared:
     """A recipe and data, ready for `fit`.
 
     Attributes:
-        recipe: the `Recipe`.
+        recipe: what is trained.
         manifest: of the whole set.
         parts: the records of each part.
         skipped: one error for every file that cannot be read.
@@ -37,7 +37,7 @@ class Prepared:
     recipe: Recipe
     manifest: Manifest
     parts: dict[str, tuple[Record, ...]]
-    skipped: tuple[Exception, ...]
+    skipped: tuple[VideoError, ...]
     model: keras.Model
     spec: ModelSpec
     learner: keras.Model
@@ -67,16 +67,16 @@ def prepare(
     parts: dict[str, tuple[Record, ...]],
     *,
     out: Path,
-    cache: str | Path | None = None,
+    cache: PathLike | None = None,
     audit: Audit | None = None,
-    progress: Callable[..., None],
+    progress: StageProgress,
 ) -> Prepared:
     """Read the files, build the model, and make the view of it that is trained.
 
     Args:
-        recipe: a `Recipe`.
-        manifest: of the whole set, and
-        parts: its parts, as `read_data` gives them.
+        recipe: what is trained.
+        manifest: of the whole set, from `read_data`.
+        parts: of the set, from `read_data`.
         out: the run directory: features of a frozen backbone are kept in `out/cache` where `cache` is None.
         cache: folder for what is computed once.
         audit: videos that it knows are not read through again.
@@ -86,7 +86,8 @@ def prepare(
         UserError: for files that cannot be trained on, or a model that cannot be built.
     """
     names = manifest.class_names
-    indexed, skipped = {}, []
+    indexed: dict[str, Indexed] = {}
+    skipped: list[VideoError] = []
     for part in ("train", "validation"):
         indexed[part], broken = recipe.preprocessor.index(
             parts[part],
@@ -122,7 +123,7 @@ def prepare(
     return Prepared(recipe, manifest, parts, tuple(skipped), model, spec, learner, datasets)
 
 
-def read_data(table: DataTable, data: str | Path) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:
+def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:
     """Read and split the data as `[data]` of a recipe says: the manifest and its parts."""
     manifest = read_set(
         data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options
@@ -138,11 +139,19 @@ def read_data(table: DataTable, data: str | Path) -> tuple[Manifest, dict[str, t
 
 
 def check(recipe: Recipe, num_classes: int) -> None:
-    """Refuse what does not go together in `[model]` and `[clip]` or `[skeleton]`, before files are read."""
+    """Refuse what does not go together in `[model]` and `[clip]` or `[skeleton]`, before files are read.
+
+    Args:
+        recipe: what is trained.
+        num_classes: number of classes of the data.
+
+    Raises:
+        UserError: for such a recipe.
+    """
     spec, preprocessor = spec_of(recipe), recipe.preprocessor
     if spec.input_name != preprocessor.name:
         if spec.input == "clip":
-            raise UserError(f"{spec.name} takes clips of videos: put [clip] in the place of [skeleton]")
+            raise UserError(f"{spec.name} takes clips of videos: write [clip] instead of [skeleton]")
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
@@ -165,9 +174,12 @@ def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tupl
     """The model of the recipe, and its specification.
 
     Args:
-        recipe: a `Recipe`.
+        recipe: what is trained.
         num_classes: number of classes.
-        indexed: pairs of the recipe's preprocessor; those of skeletons tell the number of joints.
+        indexed: of the recipe's preprocessor; that of skeletons tells the number of joints.
+
+    Raises:
+        UserError: for arguments that do not fit the model.
     """
     model = _build(recipe, num_classes, recipe.preprocessor.shape(indexed))
     spec = zoo.spec(model)
@@ -178,11 +190,11 @@ def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tupl
 
 def caching(
     recipe: Recipe, num_classes: int, *, model: keras.Model | None = None, batch_size: int = 32
-) -> Callable[..., Indexed]:
+) -> Callable[..., list[tuple[Record, CachedVideo]]]:
     """How what training as a recipe says reads of its files is kept.
 
     Args:
-        recipe: a `Recipe`.
+        recipe: what is trained.
         num_classes: number of classes of the data.
         model: the recipe's model, if it has been built.
         batch_size: frames that a backbone sees at a time.
@@ -192,7 +204,7 @@ def caching(
         `cache_frames` share, that gives pairs of a `Record` and a `CachedVideo`.
 
     Raises:
-        UserError: a recipe of skeletons, a model without a backbone that needs one, or a frozen one and
+        UserError: for a recipe of skeletons, a model without a backbone that needs one, or a frozen one and
             something that is drawn.
     """
     preprocessor = recipe.preprocessor
@@ -229,7 +241,7 @@ def spec_of(recipe: Recipe) -> ModelSpec:
     return zoo.spec(recipe.model.name).built(recipe.model.arguments)
 
 
-def _build(recipe, num_classes, shape, **changes):
+def _build(recipe: Recipe, num_classes: int, shape: Shape, **changes: Any) -> keras.Model:
     """The model of the recipe for samples of a shape; `changes` replace arguments, None leaves one out."""
     spec = spec_of(recipe)
     steps = shape[0] if spec.input == "clip" else None
@@ -245,7 +257,7 @@ def _build(recipe, num_classes, shape, **changes):
         raise UserError(f"{spec.name} cannot be built as [model] says: {reason}") from error
 
 
-def _learner(recipe, model, spec, indexed):
+def _learner(recipe: Recipe, model: keras.Model, spec: ModelSpec, indexed: Indexed) -> keras.Model:
     """The model that is trained."""
     on_features = trains_on_features(recipe, spec)
     view = zoo.training_view(model, spec, on_features=on_features)
@@ -256,8 +268,8 @@ def _learner(recipe, model, spec, indexed):
     # model that is kept, like the features of a frozen backbone, is float32.
     shape, changes = recipe.preprocessor.shape(indexed), {"weights": None}
     if on_features:
-        shape, changes = view.input_shape, {"weights": None, "backbone": None}
-        shape = (shape["features"] if spec.masked else shape)[1:]
+        shape = (view.input_shape["features"] if spec.masked else view.input_shape)[1:]
+        changes["backbone"] = None
     with _dtype_policy(policy):
         twin = _build(recipe, model.output_shape[-1], shape, **changes)
         learner = zoo.training_view(twin, zoo.spec(twin))
@@ -267,17 +279,19 @@ def _learner(recipe, model, spec, indexed):
     return learner
 
 
-def _copy_weights(source, target):
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Copy the weights of the layers that two builds of a model share."""
     for layer in source.layers:
         if layer.weights:
             target.get_layer(layer.name).set_weights(layer.get_weights())
 
 
-def _batches(recipe, spec, items, training):
+def _batches(recipe: Recipe, spec: ModelSpec, items: Indexed, training: bool) -> keras.utils.PyDataset:
     table = recipe.train
     preprocessor = recipe.preprocessor
-    make = preprocessor.feature_batches if trains_on_features(recipe, spec) else preprocessor.batches
+    make: Callable[..., keras.utils.PyDataset] = preprocessor.batches
+    if preprocessor.cacheable and trains_on_features(recipe, spec):
+        make = preprocessor.feature_batches
     return make(
         items,
         training=training,
@@ -290,9 +304,9 @@ def _batches(recipe, spec, items, training):
     )
 
 
-def _check_classes(items, names):
+def _check_classes(items: Indexed, names: Sequence[str]) -> None:
     if not items:
-        raise UserError("there is no video to train on: all of them were skipped")
+        raise UserError("no video is left to train on: all were skipped")
     present = {record.label for record, _ in items}
     missing = [name for label, name in enumerate(names) if label not in present]
     if missing:

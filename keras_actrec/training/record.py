@@ -17,7 +17,15 @@ from keras_actrec.training.prepare import Prepared
 def record_of(
     prepared: Prepared, fitted: Fitted, *, name: str, overrides: Sequence[str], seconds: float
 ) -> dict[str, Any]:
-    """The record of a run as plain values: recipe, data, versions, machine, commit, and what came of it."""
+    """The record of a run as plain values: recipe, data, versions, machine, commit, and what came of it.
+
+    Args:
+        prepared: what was trained.
+        fitted: what training has told.
+        name: of the recipe.
+        overrides: what was changed in it.
+        seconds: how long the run took.
+    """
     manifest = prepared.manifest
     return {
         "recipe_name": name,
@@ -40,23 +48,23 @@ def record_of(
     }
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     # Of the modules, not of the distributions: TensorFlow and OpenCV are installed under several names.
     names = ("keras_actrec", "keras", "numpy", "cv2", _backend.name)
     return {name: sys.modules[name].__version__ for name in names}
 
 
-def _machine():
+def _machine() -> str:
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {', '.join(_backend.devices())}"
     )
 
 
-def _commit():
+def _commit() -> str | None:
     """The checkout's commit, with `+` where files differ from it; None for an installed package."""
     folder = Path(keras_actrec.__file__).parent
 
-    def git(*arguments):
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
     try:

@@ -2,42 +2,57 @@
 
 import json
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from keras_actrec import _backend
 from keras_actrec._files import replacing, write_csv
+from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+
+
+class Resumable(Protocol):
+    """A callback that remembers something from epoch to epoch."""
+
+    def get_state(self) -> dict[str, Any]:
+        """What it remembers, as plain values."""
+
+    def set_state(self, state: Mapping[str, Any], /) -> None:
+        """Go on from what `get_state` gave."""
 
 
 class KeepBest(keras.callbacks.Callback):
     """Keeps the weights of the epoch whose validation was best.
 
-    It takes them while validation ends, and so those that validation saw, if it stands before
+    It takes them while validation ends, and so those that validation saw, if it comes before
     `keras.callbacks.SwapEMAWeights`.
 
     Args:
         monitor: `"val_accuracy"` or `"val_loss"`.
 
     Attributes:
-        best: the best value, or None.
-        epoch: its epoch, from 0.
+        best: the best value, None before the first validation.
+        epoch: its epoch, from 0; -1 before the first validation.
         weights: its weights.
     """
 
-    def __init__(self, monitor):
+    def __init__(self, monitor: str) -> None:
         super().__init__()
         self.name = monitor.removeprefix("val_")  # as the logs of a validation have it
         self.sign = 1 if self.name == "accuracy" else -1
-        self.best, self.epoch, self.weights = None, None, []
+        self.best: float | None = None
+        self.epoch = -1
+        self.weights: list[np.ndarray] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Takes the number of the epoch."""
         self.now = epoch
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict[str, Any]) -> None:
         """Takes the weights where they are better."""
         value = float(logs[self.name])
         if self.best is None or self.sign * value > self.sign * self.best:
@@ -45,7 +60,7 @@ class KeepBest(keras.callbacks.Callback):
             # A copy: on PyTorch the array is the weight's own memory.
             self.weights = [np.array(keras.ops.convert_to_numpy(w.value)) for w in self.model.weights]
 
-    def put_back(self):
+    def put_back(self) -> None:
         """Give the model the best weights."""
         for weight, value in zip(self.model.weights, self.weights, strict=True):
             weight.assign(value)
@@ -64,16 +79,23 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         folder: the run directory: `checkpoint.npz`, and `history.csv` with a row an epoch.
         seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
-        about: dict of strings that a run must share with the one it goes on with: the hash of its data.
-        remember: callbacks with `get_state` and `set_state`.
-        best: a `KeepBest`, or None.
+        about: what a run must share with the one it goes on with: the hash of its data.
+        remember: the callbacks of the run that remember something.
+        best: the callback that keeps the best weights, if they are kept.
 
     Attributes:
         rows: the history, a dict an epoch.
         stopped: whether a callback has ended the run.
     """
 
-    def __init__(self, folder, seed, about, remember=(), best=None):
+    def __init__(
+        self,
+        folder: PathLike,
+        seed: int,
+        about: Mapping[str, str],
+        remember: Iterable[Resumable] = (),
+        best: KeepBest | None = None,
+    ) -> None:
         super().__init__()
         self.file = Path(folder) / "checkpoint.npz"
         self.table = Path(folder) / "history.csv"
@@ -81,11 +103,11 @@ class Checkpoint(keras.callbacks.Callback):
         self.about = {"backend": _backend.name, **about}
         self.remember = list(remember)
         self.best = best
-        self.rows = []
+        self.rows: list[dict[str, Any]] = []
         self.stopped = False
 
-    def restore(self, model):
-        """Take the state of an earlier run up, where there is one.
+    def restore(self, model: keras.Model) -> int:
+        """Take up the state of an earlier run, where the folder holds one.
 
         Args:
             model: the compiled model.
@@ -94,7 +116,7 @@ class Checkpoint(keras.callbacks.Callback):
             The number of epochs that are done.
 
         Raises:
-            UserError: a file that cannot be read or belongs to another run.
+            UserError: for a file that cannot be read or belongs to another run.
         """
         model.optimizer.build(model.trainable_variables)
         if not self.file.exists():
@@ -104,7 +126,7 @@ class Checkpoint(keras.callbacks.Callback):
             with open(self.file, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 state = json.loads(str(archive["state"]))
                 values, kept = (
-                    [archive[f"{kind}{place}"] for place in range(state[kind])] for kind in ("value", "kept")
+                    [archive[f"{kind}{index}"] for index in range(state[kind])] for kind in ("value", "kept")
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{self.file}: not a checkpoint; remove it to start the run again") from error
@@ -127,19 +149,19 @@ class Checkpoint(keras.callbacks.Callback):
         self.rows, self.stopped = state["history"], state["stopped"]
         return len(self.rows)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Seeds what has no state that could be kept."""
         _backend.seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes the row and the state; a run that is stopped here has both or neither."""
         self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
         values = [keras.ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
         kept = [] if self.best is None else self.best.weights
         arrays = {
-            f"{kind}{place}": value
+            f"{kind}{index}": value
             for kind, several in (("value", values), ("kept", kept))
-            for place, value in enumerate(several)
+            for index, value in enumerate(several)
         }
         state = {
             "value": len(values),
@@ -155,7 +177,7 @@ class Checkpoint(keras.callbacks.Callback):
         write_csv(self.table, self.rows)
 
 
-def _variables(model):
+def _variables(model: keras.Model) -> list[keras.Variable]:
     """Weights, random generators and the optimizer's variables, in an order that the model settles."""
     metrics = {id(variable) for variable in model.metrics_variables}
     optimizer = model.optimizer.variables

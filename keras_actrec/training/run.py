@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ import numpy as np
 
 from keras_actrec import _backend
 from keras_actrec._files import write_json, write_text
+from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import read_audit
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 from keras_actrec.training.fit import fit
 from keras_actrec.training.logs import loggers_of
 from keras_actrec.training.prepare import check, prepare, read_data
-from keras_actrec.training.recipe import Recipe, recipe_name
+from keras_actrec.training.recipe import recipe_name
 from keras_actrec.training.record import record_of
+from keras_actrec.training.tables import Recipe
 
 
 @dataclass(frozen=True)
@@ -32,25 +34,25 @@ class Run:
 
 def train(
     recipe: Recipe,
-    data: str | Path,
-    out: str | Path,
+    data: PathLike,
+    out: PathLike,
     *,
     name: str | None = None,
     overrides: Sequence[str] = (),
-    cache: str | Path | None = None,
-    audit: str | Path | None = None,
+    cache: PathLike | None = None,
+    audit: PathLike | None = None,
     log: Sequence[str] = (),
-    progress: Callable[..., None] | None = None,
+    progress: StageProgress | None = None,
 ) -> Run:
     """Train a model as a recipe says.
 
     The loss is the cross-entropy at every step, averaged over the steps that count; the model that is kept
     answers with the mean of the steps' probabilities. A frozen backbone is run once: its features are
-    extracted to disk, and what stands behind it is trained on them. Networks over whole clips, such as `gsm`,
+    extracted to disk, and what is behind it is trained on them. Networks over whole clips, such as `gsm`,
     are trained on the clips.
 
     Args:
-        recipe: a `Recipe`.
+        recipe: what is trained, on what, and how.
         data: a CSV file or a folder, see `read_set`.
         out: the run directory: `recipe.toml`, `run.json`, `history.csv` and, when the run has ended,
             `model.keras`.
@@ -67,7 +69,7 @@ def train(
             or `frames`, and `epochs`.
 
     Returns:
-        A `Run`.
+        The folder, the recognizer, and the record.
 
     Raises:
         UserError: for data that cannot be trained on, a directory that holds a finished run or a started one
@@ -85,7 +87,7 @@ def train(
     _seed(recipe.train.seed)
     manifest, parts = read_data(recipe.data, data)
     check(recipe, len(manifest.class_names))
-    audited = read_audit(audit) if audit else None
+    audited = None if audit is None else read_audit(audit)
     write_text(written, recipe.to_toml())
 
     prepared = prepare(recipe, manifest, parts, out=out, cache=cache, audit=audited, progress=progress)
@@ -100,7 +102,7 @@ def train(
     return Run(out, recognizer, record)
 
 
-def _seed(seed):
+def _seed(seed: int) -> None:
     # What keras.utils.set_random_seed does, without importing TensorFlow where it is installed: Keras draws
     # the seeds of its initializers and generators from `random`.
     random.seed(seed)

@@ -2,15 +2,26 @@
 
 import functools
 import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import keras
 
+from keras_actrec._types import Tensor
+from keras_actrec.training.tables import TrainTable
 
-def warmup_cosine(epoch, *, learning_rate, epochs, warmup_epochs):
+
+def warmup_cosine(epoch: int, *, learning_rate: float, epochs: int, warmup_epochs: int) -> float:
     """The learning rate of an epoch, from 0: up along a line, then down along half a cosine.
 
     `learning_rate (0.1 + 0.9 epoch / warmup_epochs)` before `warmup_epochs`; then
     `learning_rate (1 + cos(pi (epoch - warmup_epochs) / (epochs - warmup_epochs))) / 2`.
+
+    Args:
+        epoch: from 0.
+        learning_rate: the highest.
+        epochs: of the run.
+        warmup_epochs: before the highest rate.
 
     Reference: the released code of GSM (Sudhakaran et al., arXiv 1912.00381).
     """
@@ -20,28 +31,28 @@ def warmup_cosine(epoch, *, learning_rate, epochs, warmup_epochs):
     return learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
-def multistep(epoch, *, learning_rate, milestones, factor):
+def multistep(epoch: int, *, learning_rate: float, milestones: Iterable[int], factor: float) -> float:
     """The learning rate of an epoch, from 0: `learning_rate factor^n` after n of the `milestones`."""
     return learning_rate * factor ** sum(epoch >= milestone for milestone in milestones)
 
 
-class _Counting:
+class _Counting(keras.callbacks.Callback):
     """A callback that goes on counting where another one stopped, instead of from the start of `fit`."""
 
-    counts = ("best", "wait")
-    _state = None
+    counts: tuple[str, ...] = ("best", "wait")
+    _state: Mapping[str, Any] = {}
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         """What it has counted, as plain values."""
         return {name: getattr(self, name) for name in self.counts}
 
-    def set_state(self, state):
+    def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` gave; before `fit`."""
         self._state = dict(state)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        for name, value in (self._state or {}).items():
+        for name, value in self._state.items():
             setattr(self, name, value)
 
 
@@ -62,7 +73,7 @@ class LogScalars(keras.callbacks.Callback):
     weight's name, or its path where several have the name.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Takes the values."""
         weights = [weight for weight in self.model.non_trainable_weights if not len(weight.shape)]
         names = [weight.name for weight in weights]
@@ -70,42 +81,28 @@ class LogScalars(keras.callbacks.Callback):
         for weight in weights:
             self.values[weight.name if names.count(weight.name) == 1 else weight.path] = _number(weight)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Adds them to the logs, before callbacks that write them."""
         logs.update(self.values)
 
 
-def _number(value):
+def _number(value: Tensor) -> float:
     return float(keras.ops.convert_to_numpy(value))
 
 
-def callbacks_of(table):
+def callbacks_of(table: TrainTable) -> list[keras.callbacks.Callback]:
     """The callbacks that `[train]` asks for, in the order in which `fit` needs them."""
     found = []
     if table.schedule == "warmup_cosine":
-        rate = functools.partial(
-            warmup_cosine,
-            learning_rate=table.learning_rate,
-            epochs=table.epochs,
-            warmup_epochs=table.warmup_epochs,
-        )
-        found.append(_by_epoch(rate))
+        values = table.model_dump(include={"learning_rate", "epochs", "warmup_epochs"})
+        found.append(_by_epoch(functools.partial(warmup_cosine, **values)))
     elif table.schedule == "multistep":
-        rate = functools.partial(
-            multistep, learning_rate=table.learning_rate, milestones=table.milestones, factor=table.factor
-        )
-        found.append(_by_epoch(rate))
+        values = table.model_dump(include={"learning_rate", "milestones", "factor"})
+        found.append(_by_epoch(functools.partial(multistep, **values)))
     mode = "max" if table.monitor and table.monitor.endswith("accuracy") else "min"
     if table.schedule == "plateau":
-        found.append(
-            Plateau(
-                table.monitor,
-                mode=mode,
-                factor=table.factor,
-                patience=table.patience,
-                cooldown=table.cooldown,
-            )
-        )
+        values = table.model_dump(include={"monitor", "factor", "patience", "cooldown"})
+        found.append(Plateau(**values, mode=mode))
     if table.early_stop is not None:
         found.append(EarlyStop(table.monitor, mode=mode, patience=table.early_stop))
     if table.ema is not None:
@@ -113,6 +110,6 @@ def callbacks_of(table):
     return [*found, LogScalars()]
 
 
-def _by_epoch(rate):
+def _by_epoch(rate: Callable[[int], float]) -> keras.callbacks.LearningRateScheduler:
     # A function of the epoch alone, so a resumed run has the rates of one that was not interrupted.
     return keras.callbacks.LearningRateScheduler(lambda epoch, _: rate(epoch))

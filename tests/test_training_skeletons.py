@@ -134,16 +134,14 @@ def test_recipes_that_do_not_fit_are_refused(values, message):
 
 def test_a_skeleton_set_without_its_table_is_refused():
     values = {"model": {"name": "stacked_rnn"}, "data": {"dataset": "utkinect"}}
-    with pytest.raises(
-        UserError, match=r"utkinect holds skeletons: put \[skeleton\] in the place of \[clip\]"
-    ):
+    with pytest.raises(UserError, match=r"utkinect holds skeletons: write \[skeleton\] instead of \[clip\]"):
         training.parse_recipe(values)
     with pytest.raises(UserError, match=r"\[skeleton\] needs the name of the set: set data.dataset"):
         training.parse_recipe({"model": {"name": "stacked_rnn"}, "skeleton": {}})
 
 
 def test_a_model_of_clips_says_that_it_takes_none(data, tmp_path):
-    with pytest.raises(UserError, match="^gsm takes clips of videos: put .clip. in the place of .skeleton.$"):
+    with pytest.raises(UserError, match="^gsm takes clips of videos: write .clip. instead of .skeleton.$"):
         training.train(recipe(model={"name": "gsm"}), data, tmp_path)
 
 

@@ -4,11 +4,15 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from keras_actrec._children import ending
+
+pytestmark = pytest.mark.no_backend
 
 CHILD = """
 import os, sys, time
-sys.argv[0] = "keras-actrec"  # which loads no Keras
+import keras_actrec_program  # so that Keras is not loaded
 from keras_actrec._children import end_with_parent
 end_with_parent(lambda: os.read(0, 1))
 print("begun", flush=True)

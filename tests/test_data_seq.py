@@ -73,7 +73,7 @@ def test_frames_are_picked_in_any_order_and_with_repeats(seq):
     np.testing.assert_allclose(frames, FRAMES[[3, 0, 3]], atol=4)
 
 
-def test_grey_frames_become_three_equal_channels(tmp_path):
+def test_gray_frames_become_three_equal_channels(tmp_path):
     gray = np.arange(HEIGHT * WIDTH, dtype="uint8").reshape(HEIGHT, WIDTH)
     stride = 1024
     (tmp_path / "a.seq").write_bytes(header(100, 1, 1, stride) + gray.tobytes().ljust(stride, b"\0"))

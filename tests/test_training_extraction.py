@@ -50,7 +50,7 @@ def test_an_audit_says_which_videos_are_damaged(data, tmp_path, monkeypatch):
 
 def test_a_share_has_a_list_of_its_own(data, tmp_path):
     recipe = training.extraction_recipe(frames=True, data=SKIP | {"max_skipped": 1.0}, clip=CLIP)
-    counts = [len(training.extract(recipe, data, tmp_path, part=f"{n}/3")[0]) for n in (1, 2, 3)]
+    counts = [len(training.extract(recipe, data, tmp_path, shard=f"{n}/3")[0]) for n in (1, 2, 3)]
     assert sum(counts) == 9
     assert sorted(path.name for path in tmp_path.glob("*/index*.csv")) == [
         f"index-{n}-of-3.csv" for n in (1, 2, 3)

@@ -211,10 +211,11 @@ def test_partial_bn_freezes_all_plain_trained_batch_normalizations_but_the_first
     x = GateShift(name="gate")(FrameWise(frame, name="frames")(clip))
     plain = layers.BatchNormalization(name="scaling", center=False, scale=False)  # the data's statistics
     model = keras.Model(clip, norm("three")(plain(x)))
-    fit._freeze_norms(model)
+    returned = fit._freeze_norms(model)
     trained = [frame.get_layer("one"), model.get_layer("gate").batch_normalization, plain]
     frozen = [frame.get_layer("two"), model.get_layer("three")]
     assert [each.trainable for each in (*trained, *frozen)] == [True, True, True, False, False]
+    assert returned == frozen
     before = [np.concatenate(each.get_weights()) for each in (*trained, *frozen)]
     model.compile("sgd", "mse")
     x = np.random.default_rng(0).normal(3, 2, size=(4, 2, 4, 4, 4)).astype("float32")

@@ -145,6 +145,12 @@ def test_a_model_of_clips_says_that_it_takes_none(data, tmp_path):
         training.train(recipe(model={"name": "gsm"}), data, tmp_path)
 
 
+def test_joints_do_not_go_through_a_backbone(data, tmp_path):
+    model = {"name": "eleatt_rnn", "backbone": "efficientnet_lite0"}
+    with pytest.raises(UserError, match="^joints go past a backbone: leave model.backbone out$"):
+        training.train(recipe(model=model), data, tmp_path)
+
+
 BASIC = {"X_train": (8, 5, 6), "X_test": (4, 5, 6)}
 
 

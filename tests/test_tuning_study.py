@@ -215,6 +215,22 @@ def test_an_axis_that_exists_under_other_values_only_falls_away(folder):
             read_study(file, [*overrides, "model.name=stacked_rnn"])
 
 
+def test_of_two_values_for_an_axis_the_last_one_counts(folder):
+    overrides = ["model.name=stacked_rnn", "model.name=eleatt_rnn"]
+    assert read_study(folder / "study.toml", overrides) == read_study(folder / "study.toml", overrides[1:])
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [("study = 3\n", "the table [study] is missing"), ("space = [30]\n[study]\n", "space: ")],
+)
+def test_a_table_that_is_none_is_refused_with_overrides_too(folder, text, words):
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_study(folder / "study.toml", ["model.name=eleatt_rnn", "study.seed=1"])
+    assert words in str(caught.value)
+
+
 def test_of_several_values_that_an_axis_exists_under_the_one_that_is_left_counts(folder):
     text = STUDY.replace('["eleatt_rnn"]', '["stacked_rnn", "eleatt_rnn"]').replace(
         "attention_layers", "dropout"

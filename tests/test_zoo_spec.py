@@ -136,6 +136,15 @@ def test_a_resized_model_has_the_same_weights_and_takes_other_clips():
     close(zoo.resized(model, (4, 32, 32, 3))(twice), model(clips), 1e-5)
 
 
+def test_a_model_of_ones_own_is_resized_whatever_its_input_is_called():
+    video = keras.Input((None, None, None, 3), name="video")
+    model = keras.Model(video, keras.layers.GlobalAveragePooling3D()(video))
+    assert zoo.resized(model, (4, 8, 8, 3)) is model
+    fixed = keras.Input((2, 8, 8, 3), name="video")
+    model = keras.Model(fixed, keras.layers.GlobalAveragePooling3D()(fixed))
+    assert zoo.resized(model, (4, 8, 8, 3)).input_shape == (None, 4, 8, 8, 3)
+
+
 def test_a_trace_is_what_the_specification_says():
     model, _ = behind("hman", masked=False)
     seen = zoo.traced(model, zoo.spec(model)).predict_on_batch(CLIPS)

@@ -68,7 +68,7 @@ def extract(
             values,
             data,
             out,
-            part=shard,
+            shard=shard,
             batch_size=batch_size,
             workers=workers,
             audit=audit,

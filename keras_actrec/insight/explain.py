@@ -70,7 +70,7 @@ class Explanation:
 def explain(recognizer: Recognizer, path: PathLike, true_label: str | None = None) -> Explanation:
     """Run a model on one video and keep what its layers did.
 
-    What a model can show is its `spec.trace`; `hman`, `lstm_attention`, `conv_attention` and `cham` have one.
+    What a model can show is in its `spec.trace`: `hman`, `lstm_attention`, `conv_attention` and `cham`.
 
     Args:
         recognizer: the model, as `keras_actrec.load` returns it.

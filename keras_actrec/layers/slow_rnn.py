@@ -12,29 +12,31 @@ from keras_actrec.layers.attentive_rnn import AttentiveRNN
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class SlowRNN(AttentiveRNN):
-    """An `AttentiveRNN` that steps at the first and then at every `every`-th step of its input.
+    """An `AttentiveRNN` that steps at the first and then at every `step_every`-th step of its input.
 
-    In between it keeps its states and its output, as at padding: with `every=2` the output of the steps
+    In between it keeps its states and its output, as at padding: with `step_every=2` the output of the steps
     0, 1, 2, 3 is y_0, y_0, y_2, y_2.
 
     Args:
         cell: as of `AttentiveRNN`.
-        every: steps of the input from one step of the cell to its next, at least 1.
+        step_every: steps of the input from one step of the cell to its next, at least 1.
         **kwargs: as of `AttentiveRNN`.
 
     Call arguments, outputs and masking: as of `AttentiveRNN`; a step that the mask leaves out is none.
 
     Raises:
-        UserError: for an `every` that is no whole number of at least 1.
+        UserError: for a `step_every` that is no whole number of at least 1.
 
     Reference: Yan et al., CHAM, arXiv 1705.03146.
     """
 
-    def __init__(self, cell: keras.layers.Layer, every: int = 1, **kwargs: Any) -> None:
+    def __init__(self, cell: keras.layers.Layer, step_every: int = 1, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
-        if every < 1 or every != int(every):
-            raise UserError(f"`every` must be a whole number of at least 1. Received: every={every}")
-        self.every = int(every)
+        if step_every < 1 or step_every != int(step_every):
+            raise UserError(
+                f"`step_every` must be a whole number of at least 1. Received: step_every={step_every}"
+            )
+        self.step_every = int(step_every)
 
     def call(
         self,
@@ -44,10 +46,10 @@ class SlowRNN(AttentiveRNN):
         training: bool = False,
     ) -> Any:
         batch, time = ops.shape(sequences)[:2]
-        steps = ops.broadcast_to(ops.arange(time) % self.every == 0, (batch, time))
+        steps = ops.broadcast_to(ops.arange(time) % self.step_every == 0, (batch, time))
         if mask is not None:
             steps = ops.logical_and(steps, mask)
         return super().call(sequences, initial_state=initial_state, mask=steps, training=training)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "every": self.every}
+        return {**super().get_config(), "step_every": self.step_every}

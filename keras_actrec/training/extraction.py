@@ -5,7 +5,8 @@ from typing import Any
 
 from keras_actrec import backbones
 from keras_actrec._types import PathLike, StageProgress
-from keras_actrec.data import CachedVideo, Record, VideoError, read_audit, read_set, shard
+from keras_actrec.data import CachedVideo, Record, VideoError, read_audit, read_set
+from keras_actrec.data import shard as shard_of
 from keras_actrec.training.prepare import caching, spec_of, trains_on_features
 from keras_actrec.training.recipe import parse_recipe
 from keras_actrec.training.tables import Recipe
@@ -43,7 +44,7 @@ def extract(
     data: PathLike,
     out: PathLike,
     *,
-    part: str = "1/1",
+    shard: str = "1/1",
     batch_size: int = 32,
     workers: int = 2,
     audit: PathLike | None = None,
@@ -56,7 +57,7 @@ def extract(
             decoded frames are kept.
         data: a CSV file or a folder, see `read_set`.
         out: folder to write into, for the `cache` of `train` and `evaluate`.
-        part: which share of the videos, such as `"2/8"`, see `shard`. The list of what was written is
+        shard: which share of the videos, such as `"2/8"`, see `shard`. The list of what was written is
             `index.csv`, of a share `index-2-of-8.csv`.
         batch_size: frames that the backbone sees at a time.
         workers: number of threads that read videos.
@@ -79,7 +80,7 @@ def extract(
     stage, compute = _computation(recipe, len(found.class_names), batch_size)
     audited = None if audit is None else read_audit(audit)
     indexed, skipped = recipe.preprocessor.index(
-        shard(found.records, part),
+        shard_of(found.records, shard),
         on_error=table.on_error,
         max_skipped=table.max_skipped,
         workers=workers,
@@ -91,7 +92,7 @@ def extract(
         out=out,
         audit=audited,
         workers=workers,
-        index="index.csv" if part == "1/1" else f"index-{part.replace('/', '-of-')}.csv",
+        index="index.csv" if shard == "1/1" else f"index-{shard.replace('/', '-of-')}.csv",
         progress=lambda done, total: report(stage, done, total),
     )
     return pairs, skipped
@@ -100,6 +101,6 @@ def extract(
 def _computation(
     recipe: Recipe, num_classes: int, batch_size: int
 ) -> tuple[str, Callable[..., list[tuple[Record, CachedVideo]]]]:
-    """The stage's name and the function that computes; all that is known of models here."""
+    """The stage's name, and the function that computes."""
     stage = "features" if trains_on_features(recipe, spec_of(recipe)) else "frames"
     return stage, caching(recipe, num_classes, batch_size=batch_size)

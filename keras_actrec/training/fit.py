@@ -51,8 +51,7 @@ def fit(
     """
     table, learner, datasets = prepared.recipe.train, prepared.learner, prepared.datasets
     _check_run(table, prepared.batches, "validation" in datasets)
-    if table.partial_bn:
-        _freeze_norms(learner)
+    frozen = _freeze_norms(learner) if table.partial_bn else []
     learner.compile(
         optimizer=optimizer_of(table, prepared.batches, learner.trainable_weights),
         loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
@@ -86,6 +85,8 @@ def fit(
         )
     if best:
         best.put_back()
+    for layer in frozen:  # they are layers of the model that is kept
+        layer.trainable = True
     *_, last = checkpoint.rows
     values = {name: value for name, value in last.items() if name != "epoch"}
     return Fitted(values, best.epoch if best else last["epoch"])
@@ -111,7 +112,7 @@ def _check_run(table: TrainTable, batches: int, validated: bool) -> None:
         )
 
 
-def _freeze_norms(model: keras.Model) -> None:
+def _freeze_norms(model: keras.Model) -> list[keras.layers.Layer]:
     """Freeze the trained batch normalizations but the first, statistics too (partial BN of TSN)."""
     norms = [layer for layer in _plain_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     norms = [layer for layer in norms if layer.trainable_weights]
@@ -122,6 +123,7 @@ def _freeze_norms(model: keras.Model) -> None:
         )
     for layer in norms[1:]:
         layer.trainable = False
+    return norms[1:]
 
 
 def _plain_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:

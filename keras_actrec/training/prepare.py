@@ -152,6 +152,8 @@ def check(recipe: Recipe, num_classes: int) -> None:
     if spec.input_name != preprocessor.name:
         if spec.input == "clip":
             raise UserError(f"{spec.name} takes clips of videos: write [clip] instead of [skeleton]")
+        if spec.backbone:
+            raise UserError("joints go past a backbone: leave model.backbone out")
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
@@ -188,6 +190,17 @@ def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tupl
     return model, spec
 
 
+def first_shown(recipe: Recipe, records: Sequence[Record]) -> Indexed:
+    """What `build_model` must be shown of the data: of skeletons the first file that can be read."""
+    if recipe.preprocessor.cacheable:
+        return ()
+    for record in records:
+        indexed, _ = recipe.preprocessor.index([record], on_error="skip", max_skipped=1.0)
+        if indexed:
+            return indexed
+    raise UserError("no file of the training part can be read")
+
+
 def caching(
     recipe: Recipe, num_classes: int, *, model: keras.Model | None = None, batch_size: int = 32
 ) -> Callable[..., list[tuple[Record, CachedVideo]]]:
@@ -205,7 +218,7 @@ def caching(
 
     Raises:
         UserError: for a recipe of skeletons, a model without a backbone that needs one, or a frozen one and
-            something that is drawn.
+            a random crop, flip or color.
     """
     preprocessor = recipe.preprocessor
     if not preprocessor.cacheable:
@@ -238,7 +251,7 @@ class PerStep(keras.utils.PyDataset):
 
 def spec_of(recipe: Recipe) -> ModelSpec:
     """What the model of the recipe will be."""
-    return zoo.spec(recipe.model.name).built(recipe.model.arguments)
+    return zoo.spec(recipe.model.name).built({**recipe.model.arguments, "masked": recipe.preprocessor.masks})
 
 
 def _build(recipe: Recipe, num_classes: int, shape: Shape, **changes: Any) -> keras.Model:

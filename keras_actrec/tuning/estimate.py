@@ -10,7 +10,7 @@ import keras
 
 from keras_actrec.errors import UserError
 from keras_actrec.training import train
-from keras_actrec.training.prepare import build_model, read_data
+from keras_actrec.training.prepare import build_model, first_shown, read_data
 from keras_actrec.tuning.space import overrides_of
 from keras_actrec.tuning.study import Study
 from keras_actrec.tuning.trial import count_trainable
@@ -61,13 +61,13 @@ def _parameters(study: Study, data: str | Path) -> tuple[list[int], list[str]]:
     for values in study.space.combinations() if few else study.space.samples():
         overrides = overrides_of(values)
         recipe = study.recipe_of(overrides)
-        models.setdefault(repr((recipe.model, recipe.preprocessor)), (recipe, overrides))
+        about = recipe.model, recipe.preprocessor, recipe.train.train_backbone
+        models.setdefault(repr(about), (recipe, overrides))
     counts, refused = [], []
     for recipe, overrides in models.values():
         manifest, parts = read_data(recipe.data, data)
         try:
-            indexed, _ = recipe.preprocessor.index(parts["train"][:1])
-            model, _ = build_model(recipe, len(manifest.class_names), indexed)
+            model, _ = build_model(recipe, len(manifest.class_names), first_shown(recipe, parts["train"]))
         except UserError as error:
             refused.append(f"{' '.join(overrides)}: {error}")
             continue

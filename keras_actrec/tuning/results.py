@@ -6,12 +6,10 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_actrec.errors import UserError
-
-if TYPE_CHECKING:  # which imports this module
-    from keras_actrec.tuning.space import SEED
+from keras_actrec.tuning.space import SEED
 from keras_actrec.tuning.study import Study
 
 
@@ -91,7 +89,7 @@ def configurations(trials: Iterable[Trial]) -> list[Configuration]:
     return [Configuration(group) for group in groups.values()]
 
 
-def best_configuration(study: "Study", found: Iterable[Configuration]) -> Configuration | None:
+def best_configuration(study: Study, found: Iterable[Configuration]) -> Configuration | None:
     """The configuration with the best mean of the objective, the first of equal ones; None without any.
 
     One that came to a result with every seed goes before one that did not: the mean of the seeds that

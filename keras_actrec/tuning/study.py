@@ -256,15 +256,21 @@ def _change(values: dict[str, Any], texts: list[str]) -> tuple[list[Override], l
     """Make changes in nested dicts: what was to be taken out and was not set, and what falls away."""
     changes = read_overrides(texts, "study.max_trials=4")
     given, not_set, lines = {change.name for change in changes}, [], []
+    axes = values.get("space", {})
+    held = [axes, *(values.get(table, {}) for table in ("study", "table"))]
+    held += axes.values() if isinstance(axes, dict) else []
+    if not all(isinstance(each, dict) for each in held):
+        return [], []  # such a study is refused when it is parsed
+    last = {change.name: text for text, change in zip(texts, changes, strict=True)}
     for text, change in zip(texts, changes, strict=True):
         if change.table not in _RECIPE_TABLES:
             if not change.apply(values):
                 not_set.append(change)
-        elif change.name in values.get("space", {}):
-            lines += _narrow(values, change, given)
-        else:
+        elif change.name not in values.get("space", {}):
             head = values.setdefault("study", {})
             head["set"] = [*head.get("set", []), text]
+        elif last[change.name] is text:  # an earlier value would take axes out that this one needs
+            lines += _narrow(values, change, given)
     if "study.objective" in given and "study.direction" not in given:
         values.get("study", {}).pop("direction", None)
     return not_set, lines

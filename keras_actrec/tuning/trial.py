@@ -17,7 +17,7 @@ from keras_actrec._files import write_json
 from keras_actrec.data import Record
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import load
-from keras_actrec.training.prepare import build_model, read_data
+from keras_actrec.training.prepare import build_model, first_shown, read_data
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     recipe, folder, objective = training.read_recipe(job["recipe"]), Path(job["run"]), job["objective"]
     manifest, parts = read_data(recipe.data, job["data"])
     if objective.startswith("val_") and not parts["validation"]:
-        raise UserError(f"{objective} needs a validation part: put data.validation_fraction=0.2 into `set`")
+        raise UserError(f"{objective} needs a validation part: put data.validation_fraction=0.25 into `set`")
     if job["parameters"] is not None:
         count = _count(recipe, len(manifest.class_names), parts["train"])
         if count > job["parameters"]:
@@ -85,8 +85,7 @@ def wait_for_parent() -> None:
 
 def _count(recipe: training.Recipe, num_classes: int, records: Sequence[Record]) -> int:
     """Trained weights of a recipe's model, of which nothing is left behind."""
-    indexed, _ = recipe.preprocessor.index(records[:1])  # which shows the number of joints
-    count = count_trainable(build_model(recipe, num_classes, indexed)[0])
+    count = count_trainable(build_model(recipe, num_classes, first_shown(recipe, records))[0])
     keras.backend.clear_session()
     return count
 

@@ -74,6 +74,7 @@ class ModelSpec:
         """The specification of a model that was built with these arguments."""
         return replace(
             self,
+            per_step=self.per_step and not arguments.get("return_sequences", False),
             masked=bool(arguments.get("masked", False)),
             backbone=self.input != "clip" and arguments.get("backbone") is not None,
         )

@@ -13,7 +13,8 @@ import keras
 from keras_actrec._types import Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
-from keras_actrec.zoo._registry import ModelSpec
+from keras_actrec.zoo._registry import ModelSpec, list_models
+from keras_actrec.zoo._registry import spec as registered
 
 
 def backbone(model: keras.Model) -> FrameWise:
@@ -27,7 +28,7 @@ def training_view(model: keras.Model, spec: ModelSpec, *, on_features: bool = Fa
     Args:
         model: a model of the zoo.
         spec: its specification.
-        on_features: whether it starts behind the backbone, with the input `features` instead of `clip`.
+        on_features: whether it starts behind the backbone, and takes features.
 
     Returns:
         A model of the same class on the same layers.
@@ -60,9 +61,9 @@ def traced(model: keras.Model, spec: ModelSpec) -> keras.Model:
     """
     trace = _trace(model, spec)
     if not trace:
+        have = [name for name in list_models() if registered(name).trace and registered(name).per_step]
         raise UserError(
-            f"`{model.name}` has no attention or boundaries to explain; hman, lstm_attention, conv_attention "
-            "and cham have"
+            f"`{model.name}` has no attention or boundaries to explain, as have {', '.join(have)}"
         )
     locations = trace["attention"].shape[-1] if "attention" in trace else 1
     if math.isqrt(locations) ** 2 != locations:
@@ -85,7 +86,7 @@ def resized(model: keras.Model, shape: Shape) -> keras.Model:
     """The model for clips of another shape.
 
     Args:
-        model: a model with the input `clip`.
+        model: a model with the input `clip`, or with a single one of any name.
         shape: `(T, H, W, 3)`.
 
     Returns:
@@ -95,9 +96,10 @@ def resized(model: keras.Model, shape: Shape) -> keras.Model:
         TypeError, ValueError: where its layers take only the clips that it was built for.
     """
     shapes = {tensor.name: tensor.shape[1:] for tensor in model.inputs}
-    if all(have in (None, want) for have, want in zip(shapes["clip"], shape, strict=True)):
+    clip = "clip" if "clip" in shapes else next(iter(shapes))
+    if all(have in (None, want) for have, want in zip(shapes[clip], shape, strict=True)):
         return model
-    return _on_inputs(model, {**shapes, "clip": shape, "mask": shape[:1]})
+    return _on_inputs(model, {**shapes, clip: shape, "mask": shape[:1]})
 
 
 def _on_inputs(

@@ -3,7 +3,6 @@
 import keras
 
 from keras_actrec._types import PathLike, Shape
-from keras_actrec.errors import UserError
 from keras_actrec.layers import ConvLSTMCell, SlowRNN
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
@@ -60,10 +59,6 @@ def cham(
     `step_every=2` and zeros as the second layer's first state are our choice.
     """
     num_classes = _parts.check_num_classes(num_classes)
-    if step_every < 1 or step_every != int(step_every):
-        raise UserError(
-            f"`step_every` must be a whole number of at least 1. Received: step_every={step_every}"
-        )
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     x = attended(features, mask, filters)
     cell = ConvLSTMCell(filters, features.shape[2:4], name="cell_2")

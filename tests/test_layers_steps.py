@@ -1,0 +1,73 @@
+"""Layers over the steps of a sequence: LastStep, StepNormalization, SlowRNN."""
+
+import keras
+import numpy as np
+
+from checks import check_layer, close, numpy, randomize
+from keras_actrec.layers import LastStep, SlowRNN, StepNormalization
+
+STEPS = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+MASK = np.array([[True, True, False, False], [True, True, True, True]])
+
+
+def test_last_step_does_what_every_layer_must(tmp_path):
+    check_layer(lambda dtype=None: LastStep(dtype=dtype), (STEPS,), tmp_path, weights={}, time=True)
+
+
+def test_the_last_step_is_the_last_one_that_the_mask_leaves():
+    close(LastStep()(STEPS), STEPS[:, -1], 0)
+    close(LastStep()(STEPS, mask=MASK), np.stack([STEPS[0, 1], STEPS[1, 3]]), 0)
+    gap = np.array([[True, False, True, False], [False, True, False, False]])
+    close(LastStep()(STEPS, mask=gap), np.stack([STEPS[0, 2], STEPS[1, 1]]), 0)
+
+
+def test_step_normalization_does_what_every_layer_must(tmp_path):
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    check_layer(
+        lambda dtype=None: StepNormalization(dtype=dtype),
+        (STEPS,),
+        tmp_path,
+        weights=dict.fromkeys(names, (3,)),
+        time=True,
+    )
+
+
+def test_padding_has_no_part_in_the_statistics_of_a_step_normalization():
+    maps = np.random.default_rng(1).normal(size=(2, 4, 2, 2, 3)).astype("float32")
+    layer = StepNormalization(center=False, scale=False, momentum=0.0, epsilon=0.0)
+    seen = maps[MASK]  # (6, 2, 2, 3)
+    mean, variance = seen.mean((0, 1, 2)), seen.var((0, 1, 2))
+    close(numpy(layer(maps, training=True, mask=MASK))[MASK], (seen - mean) / np.sqrt(variance), 1e-4)
+    close(layer.moving_mean, mean, 1e-5)
+    close(layer.moving_variance, variance, 1e-5)
+
+
+def test_slow_rnn_does_what_every_layer_must(tmp_path):
+    def make(dtype=None):
+        cell = keras.layers.SimpleRNNCell(2, name="cell")
+        return SlowRNN(cell, 2, return_sequences=True, dtype=dtype)
+
+    check_layer(
+        make,
+        (STEPS,),
+        tmp_path,
+        weights={"cell/kernel": (3, 2), "cell/recurrent_kernel": (2, 2), "cell/bias": (2,)},
+        time=True,
+        bad=(
+            lambda: SlowRNN(keras.layers.SimpleRNNCell(2), 0),
+            "`step_every` must be a whole number of at least 1. Received: step_every=0",
+        ),
+    )
+
+
+def test_a_slow_rnn_steps_at_every_other_step_and_keeps_its_output_in_between():
+    layer = SlowRNN(keras.layers.SimpleRNNCell(2), 2, return_sequences=True)
+    layer.build(STEPS.shape)
+    randomize(layer)
+    kernel, recurrent, bias = (numpy(weight) for weight in layer.weights)
+    first = np.tanh(STEPS[:, 0] @ kernel + bias)
+    second = np.tanh(STEPS[:, 2] @ kernel + first @ recurrent + bias)
+    close(layer(STEPS), np.stack([first, first, second, second], axis=1))
+    # The second step of the first sequence is padding.
+    expected = np.stack([first[0], first[0], first[0], first[0]])
+    close(layer(STEPS, mask=MASK)[0], expected)

@@ -222,7 +222,7 @@ def test_of_two_values_for_an_axis_the_last_one_counts(folder):
 
 @pytest.mark.parametrize(
     "text, words",
-    [("study = 3\n", "the table [study] is missing"), ("space = [30]\n[study]\n", "space: ")],
+    [("study = 3\n", "the table [study] is missing"), ("table = 3\n[study]\n", "'study.title' is missing")],
 )
 def test_a_table_that_is_none_is_refused_with_overrides_too(folder, text, words):
     (folder / "study.toml").write_text(text, encoding="utf-8")

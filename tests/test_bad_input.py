@@ -348,7 +348,7 @@ def test_an_unknown_key_in_a_recipe(work):
     [
         ("epochs=3", "or table.key= to take the key out. Received: 'epochs=3'"),
         ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
-        ("model.unit=3", "softmax_regression has no argument 'unit'."),
+        ("model.unit=3", "softmax_regression has no argument 'unit'; "),
         ("model.backbone=efficientnet", "unknown backbone 'efficientnet': did you mean 'efficientnet_"),
         ("data.manifest=list.csv", "list.csv: not found; `manifest` names a CSV file inside"),
     ],

@@ -140,7 +140,7 @@ def test_ucf101_lists_may_lie_next_to_the_class_folders(tmp_path):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("Zebra/v_Zebra_g08_c03.avi", "the group 'Zebra_g08' stands in the splits 'train' and 'test'"),
+        ("Zebra/v_Zebra_g08_c03.avi", "the group 'Zebra_g08' is in the splits 'train' and 'test'"),
         ("Zebra/v_Zebra_g08_c01.avi", "is in train and in test"),
         ("Lion/v_Lion_g08_c01.avi", "with a class of classInd.txt. Received: 'Lion/"),
         ("v_Zebra_g08_c01.avi", "each line must read Class/"),

@@ -245,7 +245,7 @@ def test_a_known_key_that_is_not_set_can_be_taken_out(file, override):
     [
         ("data.manifst=", "unknown key 'data.manifst'; did you mean 'data.manifest'?"),
         ("skeleton.centre=", "unknown key 'skeleton.centre'; did you mean 'skeleton.center'?"),
-        ("model.unit=", "hman has no argument 'unit'. Did you mean 'units'?"),
+        ("model.unit=", "hman has no argument 'unit'; did you mean 'units'?"),
         ("trian=", "unknown key 'trian'; did you mean 'train'?"),
         ("trian.epochs=", "unknown key 'trian'; did you mean 'train'?"),
         ("model.name=", "'model.name' is missing"),
@@ -405,7 +405,7 @@ def test_every_recipe_of_the_library_takes_every_optimizer_and_every_schedule(pa
         ("train.epoch=6", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         ("trian.epochs=6", "unknown key 'trian'; did you mean 'train'?"),
         ("train.epochs=six", "train.epochs: input should be a valid integer"),
-        ("model.unit=6", "hman has no argument 'unit'. Did you mean 'units'?"),
+        ("model.unit=6", "hman has no argument 'unit'; did you mean 'units'?"),
     ],
 )
 def test_an_override_is_checked_as_the_file_is(file, override, message):
@@ -421,10 +421,10 @@ def test_an_override_is_checked_as_the_file_is(file, override, message):
         ({"zzz": {}}, "unknown key 'zzz'; there are: model, data, clip, skeleton, train"),
         ({"train": {"epoch": 3}}, "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         ({"clip": {"sise": 64}}, "unknown key 'clip.sise'; did you mean 'clip.size'?"),
-        ({"model": {"name": "hmann"}}, "There is no model 'hmann'. Did you mean 'hman'?"),
-        ({"model": {"name": "hman", "unit": 8}}, "hman has no argument 'unit'. Did you mean 'units'?"),
-        ({"model": {"name": "hman", "num_classes": 8}}, "hman has no argument 'num_classes'."),
-        ({"model": {"name": "frame_pool", "units": 8}}, "frame_pool has no argument 'units'."),
+        ({"model": {"name": "hmann"}}, "Unknown model 'hmann'; did you mean 'hman'?"),
+        ({"model": {"name": "hman", "unit": 8}}, "hman has no argument 'unit'; did you mean 'units'?"),
+        ({"model": {"name": "hman", "num_classes": 8}}, "hman has no argument 'num_classes'; "),
+        ({"model": {"name": "frame_pool", "units": 8}}, "frame_pool has no argument 'units'; "),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(values, message):

@@ -80,7 +80,7 @@ def shrunk(file):
 def two_updates(values, data):
     """The small recipe with as many clips a batch as make two updates of one epoch."""
     train = values["train"] = values.get("train", {}) | {"epochs": 1, "workers": 0}
-    _, parts = fit.read_data(training.parse_recipe(values).data, data)
+    _, parts = prepare.read_data(training.parse_recipe(values).data, data)
     batches = 2 * max(1, train.get("accumulate", 1))
     assert len(parts["train"]) % batches == 0  # or a smaller last batch is compiled for itself
     train["batch_size"] = len(parts["train"]) // batches
@@ -133,7 +133,7 @@ def test_the_variants_in_a_recipes_comment_are_recipes_for_the_same_data(file, t
             command = shlex.split(re.split(r"\s{2,}", line.removeprefix("#").strip())[0])
             assert command[::2] == ["--set"] * (len(command) // 2), line
             recipe = training.read_recipe(file, command[1::2])
-            fit.read_data(recipe.data, tree(tree_of(recipe)))
+            prepare.read_data(recipe.data, tree(tree_of(recipe)))
 
 
 @every_recipe

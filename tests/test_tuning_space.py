@@ -297,7 +297,7 @@ def test_frames_of_a_generator_are_refused():
 
 
 def test_an_argument_that_the_builder_does_not_have_is_refused():
-    with pytest.raises(UserError, match="Did you mean 'motion'"):
+    with pytest.raises(UserError, match="did you mean 'motion'"):
         tuning.HMANHyperModel(2, moton=True)
 
 

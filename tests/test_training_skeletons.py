@@ -9,14 +9,17 @@ import keras_actrec
 import trees
 from keras_actrec import evaluation, training
 from keras_actrec.data import (
+    Record,
     SkeletonPreprocessor,
     SkeletonTransform,
     audit_videos,
     index_skeletons,
     read_dataset,
     read_skeleton,
+    write_pose,
 )
 from keras_actrec.errors import UserError
+from keras_actrec.training import prepare
 
 JOINTS = 20
 
@@ -97,6 +100,20 @@ def test_damaged_files_are_skipped_and_named(data, tmp_path):
     run = training.train(recipe(data={"on_error": "skip"}, **short), root, tmp_path / "two")
     (skipped,) = run.record["data"]["skipped"]
     assert "a01_s01_e00_v01.json" in skipped
+
+
+def test_a_damaged_first_file_is_passed_by_where_a_model_is_only_built(tmp_path):
+    good, bad = tmp_path / "good.npz", tmp_path / "bad.npz"
+    write_pose(good, np.ones((3, 1, 17, 2), "float32"))
+    bad.write_bytes(b"")
+    values = recipe(data={"dataset": "poses", "split": None})
+    records = [Record(bad, "bad.npz", 0), Record(good, "good.npz", 0)]
+    (shown,) = prepare.first_shown(values, records)
+    assert shown[0] == records[1]
+    with pytest.raises(UserError, match="^no file of the training part can be read$"):
+        prepare.first_shown(values, records[:1])
+    clips = training.parse_recipe({"model": {"name": "tsn"}})
+    assert prepare.first_shown(clips, records) == ()  # clips need no file to be shown
 
 
 def test_an_audit_reads_sequences(data, tmp_path):

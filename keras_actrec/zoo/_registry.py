@@ -99,10 +99,11 @@ def register(
     name: str,
     *,
     input: Literal["clip", "features", "sequence"],
-    consensus: Literal["probabilities", "logits", "features", "last"],
-    paper: str,
     per_step: bool = False,
+    masked: bool = False,
     trace: tuple[str, ...] = (),
+    consensus: Literal["probabilities", "logits", "features", "last"] = "last",
+    paper: str = "",
 ) -> Callable[[Callable[_Arguments, keras.Model]], Callable[_Arguments, keras.Model]]:
     """Make a builder known to `build`, `spec` and `list_models`. See `ModelSpec` for the arguments.
 
@@ -125,7 +126,7 @@ def register(
             name,
             input,
             per_step=per_step,
-            masked="masked" in inspect.signature(builder).parameters,
+            masked=masked,
             trace=trace,
             consensus=consensus,
             paper=paper,

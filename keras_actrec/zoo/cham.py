@@ -13,6 +13,7 @@ from keras_actrec.zoo.conv_attention import answer, attended
     "cham",
     input="features",
     per_step=True,
+    masked=True,
     trace=("attention",),
     consensus="probabilities",
     paper="Yan et al., arXiv 1705.03146",

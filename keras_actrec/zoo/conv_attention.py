@@ -12,6 +12,7 @@ from keras_actrec.zoo._registry import register
     "conv_attention",
     input="features",
     per_step=True,
+    masked=True,
     trace=("attention",),
     consensus="probabilities",
     paper="Yan et al., arXiv 1705.03146",

@@ -21,6 +21,7 @@ CELLS = {
 @register(
     "eleatt_rnn",
     input="sequence",
+    masked=True,
     trace=("gates",),
     consensus="logits",
     paper="Zhang et al., arXiv 1807.04445",

@@ -8,7 +8,9 @@ from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
-@register("frame_gru", input="features", consensus="last", paper="Iqbal, master thesis, Bonn 2017")
+@register(
+    "frame_gru", input="features", masked=True, consensus="last", paper="Iqbal, master thesis, Bonn 2017"
+)
 def frame_gru(
     num_classes: int,
     *,

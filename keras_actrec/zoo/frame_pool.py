@@ -7,7 +7,9 @@ from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
 
-@register("frame_pool", input="features", consensus="features", paper="Iqbal, master thesis, Bonn 2017")
+@register(
+    "frame_pool", input="features", masked=True, consensus="features", paper="Iqbal, master thesis, Bonn 2017"
+)
 def frame_pool(
     num_classes: int,
     *,

@@ -23,6 +23,7 @@ ATTENTIONS = ("gumbel_adaptive", "gumbel_constant", "soft", "reinforce")
     "hman",
     input="features",
     per_step=True,
+    masked=True,
     trace=("attention", "boundaries", "temperature"),
     consensus="probabilities",
     paper="Yan et al., arXiv 1708.07590",

@@ -12,6 +12,7 @@ from keras_actrec.zoo._registry import register
     "lstm_attention",
     input="features",
     per_step=True,
+    masked=True,
     trace=("attention",),
     consensus="probabilities",
     paper="Sharma et al., arXiv 1511.04119",

@@ -11,6 +11,7 @@ from keras_actrec.zoo._registry import register
     "softmax_regression",
     input="features",
     per_step=True,
+    masked=True,
     consensus="probabilities",
     paper="Yan et al., arXiv 1708.07590",
 )

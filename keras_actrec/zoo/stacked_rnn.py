@@ -7,7 +7,9 @@ from keras_actrec.zoo._registry import register
 from keras_actrec.zoo.eleatt_rnn import recurrent_classifier
 
 
-@register("stacked_rnn", input="sequence", consensus="logits", paper="Zhang et al., arXiv 1807.04445")
+@register(
+    "stacked_rnn", input="sequence", masked=True, consensus="logits", paper="Zhang et al., arXiv 1807.04445"
+)
 def stacked_rnn(
     num_classes: int,
     *,

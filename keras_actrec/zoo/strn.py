@@ -21,7 +21,13 @@ PLACEMENTS = {
 }
 
 
-@register("strn", input="clip", consensus="last", paper="Iqbal, master thesis, Bonn 2017; arXiv 1706.08807")
+@register(
+    "strn",
+    input="clip",
+    masked=True,
+    consensus="last",
+    paper="Iqbal, master thesis, Bonn 2017; arXiv 1706.08807",
+)
 def strn(
     num_classes: int,
     *,

@@ -8,7 +8,7 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register("tsm", input="clip", consensus="logits", paper="Lin et al., arXiv 1811.08383")
+@register("tsm", input="clip", masked=True, consensus="logits", paper="Lin et al., arXiv 1811.08383")
 def tsm(
     num_classes: int,
     *,

@@ -7,7 +7,7 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register("tsn", input="clip", consensus="logits", paper="Wang et al., arXiv 1608.00859")
+@register("tsn", input="clip", masked=True, consensus="logits", paper="Wang et al., arXiv 1608.00859")
 def tsn(
     num_classes: int,
     *,

@@ -1,4 +1,4 @@
-# demo, test, coverage, lint, bench: each first makes .venv and installs what it needs; the second call starts at once.
+# install, demo, test, coverage, lint, bench: each first makes .venv and installs what it needs; the second call starts at once.
 
 PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
@@ -14,9 +14,12 @@ RULES := pyproject.toml constraints.txt
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test coverage lint bench
+.PHONY: install demo test coverage lint bench
 
-demo: $(VENV)/.demo
+install: $(VENV)/.user
+	@echo "next: $(BIN)/keras-actrec train --data VIDEOS --out runs/mine"
+
+demo: $(VENV)/.user
 	KERAS_BACKEND=jax $(BIN)/keras-actrec demo --out runs/demo
 
 # Two test processes; one thread each, or they would fight for the cores. Whoever is done takes tests from the other.
@@ -50,7 +53,7 @@ bench: $(VENV)/.all
 	done
 
 # One stamp a set of packages. pyproject.toml and constraints.txt are the only reasons to install again.
-$(VENV)/.demo: $(RULES) | $(BIN)/pip
+$(VENV)/.user: $(RULES) | $(BIN)/pip
 	$(INSTALL) --editable ".[jax,pretrained,viz]"
 	@$(CHECK_OPENCV)
 	@touch $@

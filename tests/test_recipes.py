@@ -32,7 +32,7 @@ WHOLE = {
     "bn_inception": "bn_inception:inception_3a_output",
     "resnet50_v1_5": "resnet50_v1_5:conv2_block1_out",
 }
-OWN = {"index.csv": "folds", "manifest.csv": "splits"}
+OWN = {"index.csv": "folds", "manifest.csv": "splits", None: "folder"}
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_actrec.data import Record, VideoInfo
+from keras_actrec.data import Record, VideoInfo, write_pose
 from keras_actrec.data.cache import fill
 
 NORTHWESTERN_UCLA_ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # the numbers of the set's ten
@@ -257,6 +257,25 @@ def basic_motions(root):
         y_test=np.arange(4),
         class_names=np.array(["Badminton", "Running", "Standing", "Walking"]),
     )
+    return root
+
+
+def folder(root):
+    """Videos of one's own: one folder a class of eight."""
+    for place, name in enumerate(CLASSES[:2]):
+        for clip in range(8):
+            video(root / name / f"clip {clip}.mp4", place)
+    return root
+
+
+def poses(root):
+    """Joints of one's own in pixels, one folder a class of eight: in each another joint moves."""
+    rng = np.random.default_rng(0)
+    for place, name in enumerate(CLASSES[:2]):
+        for clip in range(8):
+            joints = rng.normal(300, 100, (1, 5, 2)) + np.zeros((FRAMES + clip, 1, 1, 1))
+            joints[:, 0, place + 1, 0] += np.linspace(0, 200, len(joints))
+            write_pose(root / name / f"{clip}.npz", joints)
     return root
 
 

@@ -19,6 +19,7 @@ from keras_actrec.cli.doctor import doctor
 from keras_actrec.cli.evaluate import evaluate
 from keras_actrec.cli.explain import explain
 from keras_actrec.cli.extract import extract
+from keras_actrec.cli.init import init
 from keras_actrec.cli.models import models
 from keras_actrec.cli.predict import predict
 from keras_actrec.cli.results import results
@@ -34,6 +35,7 @@ COMMANDS = (
     (demo, True),
     (models, True),
     (synth, True),
+    (init, True),
     (audit, True),
     (extract, True),
     (train, True),

@@ -1,15 +1,26 @@
-"""`keras-actrec train`: from a recipe and a folder of videos to a model."""
+"""`keras-actrec train`: from a folder of videos, and a recipe or none, to a model."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from keras_actrec.errors import UserError
+
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or a recipe's name such as hman/synthetic.")],
     data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
     out: Annotated[Path, typer.Option(help="The run directory, which is made.")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="A TOML file, or a recipe's name such as hman/own. Without it, one is chosen by the data."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Without a recipe: the model to choose for.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Without a recipe: how long training may take, about. [default: 15]")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a value: train.epochs=6.")] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder that runs share: extracted features, decoded frames.")
@@ -26,13 +37,23 @@ def train(
 ) -> None:
     """Train a model."""
     from keras_actrec import training
+    from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
 
+    if recipe is not None and (model is not None or minutes is not None):
+        raise UserError("--model and --minutes are for a choice: leave them out, or the recipe")
     overrides = [*(set_ or []), *([f"data.on_error={on_error}"] if on_error else [])]
     if max_skipped is not None:
         overrides.append(f"data.max_skipped={max_skipped}")
-    values = training.read_recipe(recipe, overrides, tell=print)
     with progress_bars() as progress:
+        if recipe is None:
+            chosen, known, choice = training.choose_for_run(
+                data, out, model=model, minutes=minutes or 15.0, progress=progress
+            )
+            recipe, audit = str(chosen), audit or known
+            if choice is not None:
+                print_choice(choice)
+        values = training.read_recipe(recipe, overrides, tell=print)
         run = training.train(
             values,
             data,

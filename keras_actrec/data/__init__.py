@@ -9,6 +9,7 @@ from keras_actrec.data.cache import CachedVideo, cache_frames, shard
 from keras_actrec.data.datasets import (
     holds_skeletons,
     index_skeletons,
+    kind_of,
     list_datasets,
     read_dataset,
     read_set,
@@ -53,6 +54,7 @@ __all__ = [
     "index_skeletons",
     "index_videos",
     "iter_frames",
+    "kind_of",
     "list_datasets",
     "preprocessor_of",
     "probe",

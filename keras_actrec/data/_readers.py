@@ -49,7 +49,7 @@ class Reader(Protocol):
         ...
 
 
-_FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def open_video(path: PathLike, decoder: str) -> Reader:
@@ -187,7 +187,7 @@ class _FrameFolder:
     def __init__(self, path: Path) -> None:
         self.files = frame_files(path)
         if not self.files:
-            reason = f"the folder has no numbered images ({', '.join(_FRAME_SUFFIXES)}); remove it"
+            reason = f"the folder has no numbered images ({', '.join(FRAME_SUFFIXES)}); remove it"
             raise VideoError(path, "empty", reason)
         self.claimed = len(self.files)
         self._index = -1
@@ -212,13 +212,24 @@ class _FrameFolder:
 _DECODERS: dict[str, Callable[[Path], Reader]] = {"opencv": _OpenCV, "pyav": _PyAV}
 
 
+def holds_frames(folder: PathLike) -> bool:
+    """Whether a folder holds numbered images, as `frame_files` takes them."""
+    return any(_frame_number(name) is not None for name in os.listdir(folder))
+
+
+def _frame_number(name: str) -> int | None:
+    stem, suffix = os.path.splitext(name)
+    match = re.search(r"(\d+)$", stem)
+    return int(match[1]) if match and suffix.lower() in FRAME_SUFFIXES and name[0] != "." else None
+
+
 def frame_files(folder: PathLike) -> list[Path]:
     """The numbered images of a folder in the order of their numbers; everything else in it is passed over."""
     numbered: dict[int, Path] = {}
     for path in sorted(Path(folder).iterdir()):
-        match = re.search(r"(\d+)$", path.stem)
-        if match and path.suffix.lower() in _FRAME_SUFFIXES and not path.name.startswith("."):
-            twin = numbered.setdefault(int(match[1]), path)
+        number = _frame_number(path.name)
+        if number is not None:
+            twin = numbered.setdefault(number, path)
             if twin != path:
                 reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"
                 raise VideoError(folder, "unreadable", f"{reason}; keep the images of one video only")

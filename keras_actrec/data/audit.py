@@ -2,14 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import write_json
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets import holds_skeletons, read_skeleton
@@ -82,7 +81,7 @@ class Audit:
         entry = {**self.files[record.path], **self.details[record.path]}
         return entry if _is_current(record, entry) else None
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: PathLike) -> None:
         """Writes the audit as JSON."""
         about = {**asdict(self), "files": list(self.files.values())}
         write_json(path, about)
@@ -91,9 +90,9 @@ class Audit:
 def audit_videos(
     manifest: Manifest,
     *,
-    out: str | Path | None = None,
+    out: PathLike | None = None,
     workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Reads every video or skeleton sequence of a set through and hashes its file.
 
@@ -178,7 +177,7 @@ def read_audit(path: PathLike) -> Audit:
 class _Journal:
     """A line a file as they are done; the system has it when it is flushed, so killing us loses none."""
 
-    def __init__(self, out: str | Path | None) -> None:
+    def __init__(self, out: PathLike | None) -> None:
         self.path = None if out is None else _journal_of(out)
         self._lock = threading.Lock()
 
@@ -200,11 +199,11 @@ class _Journal:
         return row
 
 
-def _journal_of(out: str | Path) -> Path:
+def _journal_of(out: PathLike) -> Path:
     return Path(out).with_name(f".journal-{Path(out).name}")
 
 
-def _known(out: str | Path | None) -> dict[str, dict[str, Any]]:
+def _known(out: PathLike | None) -> dict[str, dict[str, Any]]:
     """Rows of an earlier audit and of the journal of one that was interrupted."""
     rows = {}
     if out is not None and Path(out).exists():

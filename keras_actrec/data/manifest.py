@@ -5,11 +5,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_actrec._types import PathLike
+from keras_actrec.data._readers import holds_frames
 from keras_actrec.errors import UserError
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv")
@@ -93,7 +94,8 @@ def read_manifest(
     paths are relative to the file's folder. `split` is `train`, `validation` (or `val`) or `test`. A folder
     is read from the CSV file `manifest` inside it, else from `manifest.csv` where it has one, else from its
     folders: one folder a class, or `train/`, `validation/` (or `val/`) and `test/` that hold the class
-    folders. Hidden files and files without a video suffix are passed over.
+    folders. Hidden files and files without a video suffix are passed over; a folder in a class folder that
+    holds numbered images, and no videos or folders, is a video of these frames.
 
     Class ids follow the **sorted class names**, so they depend neither on the order of the rows nor on the
     platform.
@@ -198,20 +200,7 @@ def _rows_of_csv(file: Path) -> list[dict[str, str]]:
 
 
 def _rows_of_folder(root: Path, suffixes: tuple[str, ...]) -> list[dict[str, str]]:
-    files, above = [], {str(root): {os.path.realpath(root)}}
-    for folder, folders, names in os.walk(root, followlinks=True):
-        # a folder instead of a file is named when it is read
-        names += [name for name in folders if name.lower().endswith(suffixes)]
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in names]
-        for name in tuple(folders):
-            inside = os.path.join(folder, name)
-            above[inside] = above[folder] | {os.path.realpath(inside)}
-            if len(above[inside]) == len(above[folder]):  # a link to a folder that contains it
-                folders.remove(name)
-        for name in names:
-            if not name.startswith(".") and name.lower().endswith(suffixes):
-                files.append((Path(folder) / name).relative_to(root).parts)
-    files.sort()
+    files = sorted(_files_below(root, suffixes))
     if not files:
         what = "videos" if suffixes == VIDEO_SUFFIXES else "files"
         raise UserError(f"{root}: no {what} found (looked for {' '.join(suffixes)} in its folders)")
@@ -234,3 +223,22 @@ def _rows_of_folder(root: Path, suffixes: tuple[str, ...]) -> list[dict[str, str
             }
         )
     return rows
+
+
+def _files_below(root: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Parts of the paths, from `root` on, of files with these suffixes and of folders of frames."""
+    above = {str(root): {os.path.realpath(root)}}
+    for folder, folders, names in os.walk(root, followlinks=True):
+        # a folder instead of a file is named when it is read
+        names += [name for name in folders if name.lower().endswith(suffixes)]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in names]
+        for name in tuple(folders):
+            inside = os.path.join(folder, name)
+            above[inside] = above[folder] | {os.path.realpath(inside)}
+            if len(above[inside]) == len(above[folder]):  # a link to a folder that contains it
+                folders.remove(name)
+        here = Path(folder).relative_to(root).parts
+        found = [name for name in names if not name.startswith(".") and name.lower().endswith(suffixes)]
+        yield from ((*here, name) for name in found)
+        if here and not (found or folders) and suffixes == VIDEO_SUFFIXES and holds_frames(folder):
+            yield here

@@ -1,6 +1,7 @@
 """Joints from any pose estimator: one file a sequence, `.npz` or `.json`."""
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,15 @@ class Pose:
     scores: np.ndarray | None = None
     fps: float | None = None
     names: tuple[str, ...] | None = None
+
+
+def holds_pose(path: PathLike) -> bool:
+    """Whether a `.npz` file has joints by its list of contents; one that is damaged has."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "joints.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return True  # `read_pose` says what is wrong with it
 
 
 def read_pose(path: PathLike) -> Pose:

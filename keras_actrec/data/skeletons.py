@@ -20,15 +20,17 @@ class SkeletonTransform:
     of the right are swapped. Then the whole sequence, with all its bodies, is moved as one, in this order:
 
     1. `center`: a joint becomes the origin where the first frame has it.
-    2. `align`: a turn about the vertical axis, y, after which the line from one joint of the first frame to
+    2. `unit_size`: all coordinates are divided by their spread, the root of the mean squared distance of all
+       joints of the sequence from the origin: pixels, meters and persons near and far become alike.
+    3. `align`: a turn about the vertical axis, y, after which the line from one joint of the first frame to
        another points along x, whichever way it dips.
-    3. `rotation`, with a generator: R = Rz Ry Rx about the origin, each angle drawn from -`rotation` to
+    4. `rotation`, with a generator: R = Rz Ry Rx about the origin, each angle drawn from -`rotation` to
        `rotation`.
-    4. `scale`, with a generator: a factor drawn from 1 - `scale` to 1 + `scale`.
-    5. `length`: `"pad"` adds frames of zeros that the mask leaves out; of a longer sequence it takes a window
+    5. `scale`, with a generator: a factor drawn from 1 - `scale` to 1 + `scale`.
+    6. `length`: `"pad"` adds frames of zeros that the mask leaves out; of a longer sequence it takes a window
        that is drawn with a generator, else centered. `"resample"` takes `frames` points evenly from the
        first frame to the last, linear between frames.
-    6. `velocity`: the step from the frame before, 0 in the first, is added as three more channels.
+    7. `velocity`: the step from the frame before, 0 in the first, is added as three more channels.
 
     A joint at exactly (0, 0, 0) is missing, such as all joints of a body that is absent: it stays zero,
     nothing is interpolated between it and a frame that has it (the nearer of the two is taken), and steps to
@@ -40,6 +42,7 @@ class SkeletonTransform:
         length: `"pad"` or `"resample"`.
         center: joint, or `None` to leave the origin where it is; 1, the middle of the spine, is that of
             EleAttG on NTU RGB+D.
+        unit_size: whether to divide by the spread.
         align: two joints, such as the right and the left hip, or `None`.
         mirror: pairs of joints, left and right, or `None`. For sets in which no class is told by its side.
         rotation: largest angle in degrees about each axis, 0 to 180; EleAttG draws up to 35.
@@ -61,6 +64,7 @@ class SkeletonTransform:
     scale: float = 0.0
     velocity: bool = False
     mirror: tuple[tuple[int, int], ...] | None = None
+    unit_size: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -161,7 +165,11 @@ class SkeletonTransform:
             turn = _rotation_z(z) @ _rotation_y(y) @ _rotation_x(x) @ turn
         if rng is not None and self.scale:
             turn = turn * rng.uniform(1 - self.scale, 1 + self.scale)
-        return (joints - origin) @ turn.T
+        moved = (joints - origin) @ turn.T
+        if not self.unit_size:
+            return moved
+        spread = math.sqrt(np.square((joints - origin)[known]).sum(axis=-1).mean()) if known.any() else 0.0
+        return moved / spread if spread else moved
 
 
 def _first(joints: np.ndarray, known: np.ndarray, names: Sequence[int]) -> np.ndarray:

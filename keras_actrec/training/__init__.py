@@ -1,6 +1,8 @@
 """From a recipe and a folder of videos to a run directory with a model."""
 
+from keras_actrec.training.choice import Choice, choose, choose_for_run
 from keras_actrec.training.extraction import extract, extraction_recipe
+from keras_actrec.training.facts import Facts, look
 from keras_actrec.training.optimizers import RPROP, SGD, AdamL2, RMSpropL2
 from keras_actrec.training.prepare import caching
 from keras_actrec.training.recipe import (
@@ -18,14 +20,19 @@ __all__ = [
     "RPROP",
     "SGD",
     "AdamL2",
+    "Choice",
+    "Facts",
     "RMSpropL2",
     "Recipe",
     "Run",
     "caching",
+    "choose",
+    "choose_for_run",
     "extract",
     "extraction_recipe",
     "find_recipe",
     "list_recipes",
+    "look",
     "parse_recipe",
     "read_recipe",
     "recipe_name",

@@ -32,6 +32,7 @@ class Prepared:
         spec: what it is.
         learner: the model that is trained: a view on the layers of `model`; see `put_back` for the exception.
         datasets: for `train`, and for `validation` where that part is not empty.
+        class_weights: of the training part's classes, `(C,)`, where `train.class_weights` asks for them.
     """
 
     recipe: Recipe
@@ -42,6 +43,7 @@ class Prepared:
     spec: ModelSpec
     learner: keras.Model
     datasets: dict[str, keras.utils.PyDataset]
+    class_weights: np.ndarray | None = None
 
     @property
     def batches(self) -> int:
@@ -50,10 +52,12 @@ class Prepared:
 
     @property
     def targets(self) -> dict[str, keras.utils.PyDataset]:
-        """The datasets with a label for each answer of the learner."""
-        if not self.spec.per_step:
-            return self.datasets
-        return {part: PerStep(dataset) for part, dataset in self.datasets.items()}
+        """The datasets with a label, and if need be a weight, for each answer of the learner."""
+        weights = {"train": self.class_weights}
+        return {
+            part: Targets(dataset, per_step=self.spec.per_step, class_weights=weights.get(part))
+            for part, dataset in self.datasets.items()
+        }
 
     def put_back(self) -> None:
         """Give `model` what the learner has learned, where that is a build of its own: in half precision."""
@@ -120,7 +124,10 @@ def prepare(
                 progress=lambda done, total, part=part, stage=stage: progress(stage, done, total, part),
             )
         datasets[part] = _batches(recipe, spec, items, training=part == "train")
-    return Prepared(recipe, manifest, parts, tuple(skipped), model, spec, learner, datasets)
+    weights = None
+    if recipe.train.class_weights == "balanced":
+        weights = _balanced([record.label for record, _ in indexed["train"]])
+    return Prepared(recipe, manifest, parts, tuple(skipped), model, spec, learner, datasets, weights)
 
 
 def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:
@@ -232,21 +239,41 @@ def caching(
     )
 
 
-class PerStep(keras.utils.PyDataset):
-    """Repeats a clip's label at every step; steps that the mask leaves out weigh nothing."""
+class Targets(keras.utils.PyDataset):
+    """Gives the labels of a dataset the form of a learner's answers, and weights.
 
-    def __init__(self, dataset: keras.utils.PyDataset) -> None:
+    With `per_step` a clip's label is repeated at every step, and steps that the mask leaves out weigh
+    nothing. `class_weights (C,)` weigh clips, or their steps, by their label.
+    """
+
+    def __init__(
+        self, dataset: keras.utils.PyDataset, *, per_step: bool, class_weights: np.ndarray | None = None
+    ) -> None:
         super().__init__(workers=0)
         self.dataset = dataset
+        self.per_step = per_step
+        self.class_weights = class_weights
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         x, y = self.dataset[index]
-        steps = (next(iter(x.values())) if isinstance(x, dict) else x).shape[1]
-        y = np.repeat(y[:, None], steps, axis=1)
-        return (x, y, x["mask"].astype("float32")) if isinstance(x, dict) else (x, y)
+        weigh = None if self.class_weights is None else self.class_weights[y]
+        if self.per_step:
+            steps = (next(iter(x.values())) if isinstance(x, dict) else x).shape[1]
+            y = np.repeat(y[:, None], steps, axis=1)
+            weigh = weigh if weigh is None else np.repeat(weigh[:, None], steps, axis=1)
+            if isinstance(x, dict):
+                mask = x["mask"].astype("float32")
+                weigh = mask if weigh is None else mask * weigh
+        return (x, y) if weigh is None else (x, y, weigh)
+
+
+def _balanced(labels: Sequence[int]) -> np.ndarray:
+    """Weights of classes: N / (C n_c), with which every class counts as much as any other."""
+    counts = np.bincount(labels)
+    return (len(labels) / (len(counts) * counts)).astype("float32")
 
 
 def spec_of(recipe: Recipe) -> ModelSpec:

@@ -12,13 +12,14 @@ import numpy as np
 from keras_actrec import _backend
 from keras_actrec._files import write_json, write_text
 from keras_actrec._types import PathLike, StageProgress
-from keras_actrec.data import read_audit
+from keras_actrec.data import Manifest, Record, read_audit
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
+from keras_actrec.training.choice import recipe_for
 from keras_actrec.training.fit import fit
 from keras_actrec.training.logs import loggers_of
 from keras_actrec.training.prepare import check, prepare, read_data
-from keras_actrec.training.recipe import recipe_name
+from keras_actrec.training.recipe import read_recipe, recipe_name
 from keras_actrec.training.record import record_of
 from keras_actrec.training.tables import Recipe
 
@@ -85,7 +86,7 @@ def train(
     loggers = loggers_of(log)
     name = recipe_name(name) if name else str(written)
     _seed(recipe.train.seed)
-    manifest, parts = read_data(recipe.data, data)
+    manifest, parts = _read_data(recipe, data)
     check(recipe, len(manifest.class_names))
     audited = None if audit is None else read_audit(audit)
     write_text(written, recipe.to_toml())
@@ -100,6 +101,17 @@ def train(
     write_json(out / "run.json", record)
     recognizer.save(out / "model.keras")
     return Run(out, recognizer, record)
+
+
+def _read_data(recipe: Recipe, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:
+    """Read and split the data; where that fails on a set of one's own, the error names the recipe for it."""
+    try:
+        return read_data(recipe.data, data)
+    except UserError as error:
+        own = recipe_for(recipe.model.name, data)
+        if own is None or recipe.data == read_recipe(own).data:
+            raise
+        raise UserError(f"{error}; for data of your own, take the recipe {own}") from error
 
 
 def _seed(seed: int) -> None:

@@ -104,6 +104,7 @@ class SkeletonTable(_Table):
     scale: float = 0.0
     velocity: bool = False
     mirror: list[list[int]] | None = None
+    unit_size: bool = False
 
     @property
     def transform(self) -> SkeletonTransform:
@@ -181,6 +182,8 @@ class TrainTable(_Table):
         keep: which weights the model that is kept has: the `"last"` epoch's, or those of the `"best"` one by
             `monitor`, a value of the validation part, then by default `"val_accuracy"`; of equal ones the
             first. With `ema` they are the averages that this validation has seen.
+        class_weights: `"balanced"` weighs a clip's loss, and its part in the training accuracy, by N / (C n)
+            for a class with n of the N clips of C classes: every class counts as much as any other.
         buckets: lengths of the samples of a batch, instead of one for all, see `ClipDataset`.
         workers: threads that read ahead, or, with `processes`, processes.
     """
@@ -214,6 +217,7 @@ class TrainTable(_Table):
     ema: float | None = pydantic.Field(None, gt=0, lt=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     train_backbone: bool = False
+    class_weights: Literal["balanced"] | None = None
     seed: int = pydantic.Field(0, ge=0)
     buckets: list[int] | None = None
     workers: int = pydantic.Field(2, ge=0)

@@ -6,15 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
+from keras_actrec.data._readers import FRAME_SUFFIXES
 from keras_actrec.data._video_error import VideoError
+from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.decode import index_records
-from keras_actrec.data.manifest import Manifest, Record, read_manifest
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
+from keras_actrec.data.poses import holds_pose
 from keras_actrec.errors import UserError
 
 
@@ -127,6 +130,37 @@ def read_set(
         name, value = next(reversed(options.items()))
         raise UserError(f"`{name}` goes with a `dataset`. Received: {name}={value!r}")
     return read_manifest(data, manifest=manifest if Path(data).is_dir() else None)
+
+
+def kind_of(data: PathLike, *, manifest: str | None = None) -> Literal["videos", "poses", "features"]:
+    """Tells what the files of a set of one's own are.
+
+    Args:
+        data: a folder, or path of a CSV file.
+        manifest: name of the CSV file in the folder.
+
+    Returns:
+        `"videos"`, also for folders of frames; `"poses"` or `"features"` for a set without videos: by the
+        suffix, and where two kinds share it, by the names in the first such file.
+
+    Raises:
+        UserError: a CSV file that cannot be read, or no such file or folder.
+    """
+    data, names = Path(data), set[Path]()
+    if manifest is not None or not data.is_dir() or (data / "manifest.csv").is_file():
+        names = {record.file for record in read_manifest(data, manifest=manifest).records}
+    else:
+        names = {folder / name for folder, inside in walk(data) for name in inside}
+    by_suffix: dict[str, Path] = {}
+    for path in sorted(names):
+        by_suffix.setdefault(path.suffix.lower(), path)
+    if by_suffix.keys() & {*VIDEO_SUFFIXES, *FRAME_SUFFIXES}:
+        return "videos"
+    if ".npz" in by_suffix:
+        return "poses" if holds_pose(by_suffix[".npz"]) else "features"
+    if ".npy" in by_suffix:
+        return "features"
+    return "poses" if ".json" in by_suffix else "videos"
 
 
 def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | None = None) -> Manifest:

@@ -1,0 +1,219 @@
+"""Training without a recipe: what is chosen for data of every shape, and that it trains."""
+
+import tomllib
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import trees
+from keras_actrec import training
+from keras_actrec.cli.main import app
+from keras_actrec.errors import UserError
+from keras_actrec.training import Facts, choose, look, parse_recipe
+
+SHAPES = {
+    "4 clips": Facts("videos", (1, 1), (60,) * 4, 30.0, found=4, validated=False),
+    "60 clips": Facts("videos", (15, 15, 15), (75,) * 60, 25.0, found=60),
+    "10,000 clips": Facts("videos", (75,) * 100, (250,) * 10_000, 25.0, found=10_000),
+    "200 classes": Facts("videos", (6,) * 200, (90,) * 1600, 30.0, found=1600),
+    "half a second": Facts("videos", (30, 30), (15,) * 80, 30.0, found=80),
+    "ten minutes": Facts("videos", (20, 20), (18_000,) * 54, 30.0, found=54),
+    "three frames": Facts("videos", (9, 9), (3,) * 24, 25.0, found=24),
+    "frame folders": Facts("videos", (30, 30), (40,) * 80, 0.0, found=80),
+    "uneven": Facts("videos", (10, 40), (75,) * 66, 25.0, found=66),
+    "a GPU": Facts("videos", (15, 15), (75,) * 40, 25.0, found=40, gpu=True),
+    "damaged": Facts("videos", (15, 15), (75,) * 40, 25.0, bad=2, found=42),
+    "splits": Facts("videos", (15, 15), (75,) * 40, 25.0, found=40, splits=("test", "train")),
+    "all splits": Facts("videos", (15, 15), (75,) * 40, 25.0, splits=("test", "train", "validation")),
+    "folds": Facts("videos", (15, 15), (75,) * 40, 25.0, found=40, folds=("0", "1"), grouped=True),
+    "joints": Facts("poses", (15, 15), (80,) * 40, 0.0, found=40, depth=True),
+    "flat joints": Facts("poses", (15, 15), (10,) * 40, 0.0, found=40),
+}
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize("minutes", [1, 15, 600])
+@pytest.mark.parametrize("facts", SHAPES.values(), ids=SHAPES)
+def test_what_is_chosen_is_a_recipe_with_a_reason_for_each_value(facts, minutes):
+    choice = choose(facts, minutes=minutes)
+    recipe = parse_recipe(choice.values)
+    assert parse_recipe(tomllib.loads(choice.to_toml())) == recipe
+    for name, reason in choice.reasons.items():
+        table, key = name.split(".")
+        assert reason and f"{key} = " in choice.to_toml() and key in choice.values[table]
+    assert 2 <= recipe.train.batch_size <= max(2, facts.clips)
+    assert recipe.train.epochs >= 1 and recipe.train.warmup_epochs < recipe.train.epochs
+    if recipe.clip:
+        assert recipe.clip.frames * recipe.clip.frame_step <= max(2, max(facts.frames))
+
+
+# By hand from the table at the head of training/choice.py.
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    "shape, expected",
+    [
+        ("4 clips", {"train.keep": "last", "train.batch_size": 2, "train.epochs": 200}),
+        ("60 clips", {"train.batch_size": 8, "train.epochs": 150, "clip.frame_step": 2, "clip.frames": 24}),
+        ("60 clips", {"data.validation_fraction": 0.15, "train.keep": "best", "clip.size": 112}),
+        ("10,000 clips", {"train.batch_size": 64, "train.epochs": 8}),
+        ("200 classes", {"train.batch_size": 32, "train.epochs": 24}),
+        ("half a second", {"clip.frame_step": 1, "clip.frames": 15}),
+        ("ten minutes", {"clip.frame_step": 75, "clip.frames": 24}),
+        ("three frames", {"clip.frame_step": 1, "clip.frames": 3}),
+        ("frame folders", {"clip.frame_step": 1, "clip.frames": 24}),
+        ("uneven", {"train.class_weights": "balanced"}),
+        ("a GPU", {"clip.size": 224}),
+        ("splits", {"data.validation_fraction": 0.15, "train.keep": "best"}),
+        ("all splits", {"train.keep": "best"}),
+        ("folds", {"data.test_fold": "0", "data.validation_fraction": 0.15}),
+        ("joints", {"model.name": "stacked_rnn", "skeleton.frames": 80, "skeleton.rotation": 35.0}),
+        ("flat joints", {"data.dataset": "poses", "skeleton.frames": 20}),
+    ],
+)
+def test_values_follow_from_the_data(shape, expected):
+    values = choose(SHAPES[shape], minutes=600).values
+    assert {name: values[name.split(".")[0]][name.split(".")[1]] for name in expected} == expected
+
+
+@pytest.mark.no_backend
+def test_what_the_data_does_not_need_is_not_chosen():
+    assert "validation_fraction" not in choose(SHAPES["4 clips"]).values["data"]
+    assert "validation_fraction" not in choose(SHAPES["all splits"]).values["data"]
+    assert "class_weights" not in choose(SHAPES["60 clips"]).values["train"]
+    assert "test_fraction" not in choose(SHAPES["splits"]).values["data"]
+
+
+@pytest.mark.no_backend
+def test_less_time_means_fewer_epochs_and_fewer_frames():
+    times = (0.5, 5, 50, 500)
+    choices = [choose(SHAPES["10,000 clips"], minutes=minutes).values for minutes in times]
+    epochs = [values["train"]["epochs"] for values in choices]
+    steps = [values["clip"]["frame_step"] for values in choices]
+    assert epochs == sorted(epochs) and steps == sorted(steps, reverse=True) and steps[0] > steps[-1]
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize("model", ["hman", "gsm", "strn", "cham"])
+def test_a_model_can_be_named(model):
+    values = choose(SHAPES["60 clips"], model=model).values
+    assert values["model"]["name"] == model
+    parse_recipe(values)
+
+
+@pytest.mark.no_backend
+def test_what_cannot_be_chosen_for_is_refused():
+    with pytest.raises(UserError, match="eleatt_rnn/own does not take videos: choose another model"):
+        choose(SHAPES["60 clips"], model="eleatt_rnn")
+    with pytest.raises(UserError, match="hmann.*did you mean 'hman'"):
+        choose(SHAPES["60 clips"], model="hmann")
+    with pytest.raises(UserError, match="`minutes` must be above 0. Received: minutes=0"):
+        choose(SHAPES["60 clips"], minutes=0)
+
+
+@pytest.mark.parametrize(
+    "tree, expected",
+    [
+        # Of 8 clips a class a quarter is for the test.
+        (trees.folder, {"kind": "videos", "counts": (6, 6), "fps": 10.0, "splits": (), "folds": ()}),
+        (trees.splits, {"kind": "videos", "counts": (6, 6, 6), "splits": ("test", "train"), "grouped": True}),
+        (trees.poses, {"kind": "poses", "counts": (6, 6), "fps": 0.0, "depth": False}),
+    ],
+)
+def test_the_facts_are_those_of_the_data(tree, expected, tmp_path):
+    facts = look(tree(tmp_path), audit=tmp_path / "audit.json")
+    assert {name: getattr(facts, name) for name in expected} == expected
+    assert facts.found == len(facts.frames) == 8 * len(facts.counts) and facts.bad == 0
+    assert min(facts.frames) == trees.FRAMES
+
+
+def test_folds_are_found_and_the_first_one_is_for_the_test(tmp_path):
+    facts = look(trees.folds(tmp_path) / "index.csv")
+    assert (facts.folds, facts.counts, facts.grouped) == (("0", "1", "2"), (4, 4), True)
+
+
+def test_folders_of_frames_are_videos(tmp_path):
+    for name in ("clap", "wave"):
+        for clip in range(4):
+            trees.images(tmp_path / name / f"clip{clip}", clip)
+    facts = look(tmp_path)
+    assert (facts.kind, facts.counts, facts.fps) == ("videos", (3, 3), 0.0)
+    assert set(facts.frames) == {trees.FRAMES}
+
+
+def test_files_that_cannot_be_read_are_counted_and_a_class_without_others_is_an_error(tmp_path):
+    data = trees.folder(tmp_path)
+    (data / "cartwheel/clip 3.mp4").write_bytes(b"no video")
+    assert look(data).bad == 1
+    for clip in range(8):
+        (data / f"cartwheel/clip {clip}.mp4").write_bytes(b"no video")
+    with pytest.raises(UserError, match="no file of class 'cartwheel' that is for training can be read"):
+        look(data)
+
+
+def test_train_without_a_recipe_chooses_once_and_goes_on_with_its_choice(tmp_path):
+    data, out = trees.poses(tmp_path / "poses"), tmp_path / "run"
+    command = ["train", "--data", str(data), "--out", str(out), "--set", "train.epochs=2"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "model.name" in done.stdout and (out / "audit.json").is_file()
+    assert (out / "model.keras").is_file()
+    recipe = training.read_recipe(out / "chosen.toml")
+    assert recipe.model.name == "stacked_rnn" and recipe.skeleton.unit_size
+    (out / "model.keras").unlink()
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 0 and "model.name" not in again.stdout
+
+
+def test_a_directory_with_a_run_of_a_named_recipe_is_not_chosen_for(tmp_path):
+    (tmp_path / "recipe.toml").touch()
+    with pytest.raises(UserError, match="holds a run of a recipe that was named"):
+        training.choose_for_run(tmp_path, tmp_path)
+
+
+def test_init_writes_a_recipe_that_can_be_read_and_never_over_another(tmp_path):
+    data, out = trees.poses(tmp_path / "poses"), tmp_path / "mine.toml"
+    command = ["init", "--data", str(data), "--out", str(out), "--minutes", "3"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert f"next: keras-actrec train {out} --data {data}" in " ".join(done.stdout.split())
+    assert training.read_recipe(out).data.dataset == "poses"
+    assert "# " in out.read_text(encoding="utf-8")
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "recipe, tree, own",
+    [
+        ("hman/fight", trees.folder, "hman/own"),
+        ("strn/ucf101", trees.folder, "strn/own"),
+        ("gsm/synthetic", trees.folder, "gsm/own"),
+        ("eleatt_rnn/utkinect", trees.folder, "frame_gru/own"),
+        ("eleatt_rnn/utkinect", trees.poses, "eleatt_rnn/own"),
+        ("hman/fight", trees.poses, "stacked_rnn/own"),
+    ],
+)
+def test_a_recipe_of_a_set_given_data_of_ones_own_names_the_recipe_for_it(recipe, tree, own, tmp_path):
+    recipe = training.read_recipe(recipe)
+    with pytest.raises(UserError, match=f"; for data of your own, take the recipe {own}$"):
+        training.train(recipe, tree(tmp_path / "data"), tmp_path / "run")
+
+
+def test_balanced_classes_weigh_alike_whatever_their_size():
+    class Set:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return {"features": np.zeros((3, 2, 1)), "mask": np.array([[1, 1], [1, 0], [1, 1]], bool)}, labels
+
+    labels = np.array([0, 1, 0])
+    weights = training.prepare._balanced([0, 0, 0, 1])
+    np.testing.assert_allclose(weights, [4 / 6, 2])
+    _, y, weigh = training.prepare.Targets(Set(), per_step=True, class_weights=weights)[0]
+    np.testing.assert_allclose(weigh, [[2 / 3, 2 / 3], [2, 0], [2 / 3, 2 / 3]], rtol=1e-6)
+    assert y.tolist() == [[0, 0], [1, 1], [0, 0]]
+    _, y, weigh = training.prepare.Targets(Set(), per_step=False, class_weights=weights)[0]
+    np.testing.assert_allclose(weigh, [2 / 3, 2, 2 / 3], rtol=1e-6)
+    assert len(training.prepare.Targets(Set(), per_step=False)[0]) == 2

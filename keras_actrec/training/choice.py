@@ -34,7 +34,7 @@ _GPU_SIZE = 224  # pixels; on a CPU as the recipe says
 _BATCHES = ((5000, 64), (1000, 32), (64, 16), (32, 8), (16, 4), (0, 2))  # from so many clips on, so many
 _UPDATES = 900  # of the weights, or what the time allows
 _EPOCHS = (8, 200)  # at least and at most
-_VALIDATED = 6  # clips for training that the smallest class must have for some of them to be set aside
+_VALIDATED = 20  # clips that must be in the validation part for its best epoch to mean something
 _UNEVEN = 2  # times as many clips in the largest class as in the smallest
 # Seconds on one core: of a frame that is decoded and run through the network once, and of a clip in an epoch.
 _FRAME_SECONDS = 0.010
@@ -162,13 +162,13 @@ def _data(facts: Facts, values: _Values, minutes: float) -> _Decisions:
     elif not facts.splits:
         unit = "whole groups" if facts.grouped else "clips"
         yield "data.test_fraction", 0.25, f"{unit} drawn for the test, a quarter of each class"
-    given, fewest = "validation" in facts.splits, facts.counts[0]
-    drawn = facts.validated and fewest >= _VALIDATED and not given
+    given = "validation" in facts.splits
+    drawn = facts.validated and VALIDATION * facts.clips >= _VALIDATED and not given
     yield "data.validation_fraction", VALIDATION if drawn else None, "of the training clips, set aside"
     if given or drawn:
         yield "train.keep", "best", "the epoch that is best on the validation part"
     else:
-        yield "train.keep", "last", f"too few clips to set some aside: a class has {fewest} for training"
+        yield "train.keep", "last", "too few clips or groups to set some aside and judge epochs by them"
     if facts.bad:
         yield "data.on_error", "skip", f"{facts.bad} of {facts.found} files cannot be read and are left out"
     else:

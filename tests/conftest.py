@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import inspect
 import os
 import random
@@ -70,6 +71,14 @@ def _forget_what_is_compiled():
         import jax
 
         jax.clear_caches()
+
+
+@pytest.fixture
+def without_graphs(monkeypatch):
+    """On TensorFlow, to make a graph of a whole network takes longer than its few steps without one."""
+    if keras.backend.backend() == "tensorflow":
+        eager = functools.partialmethod(keras.Model.compile, run_eagerly=True)
+        monkeypatch.setattr(keras.Model, "compile", eager)
 
 
 @pytest.fixture

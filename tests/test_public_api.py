@@ -271,6 +271,7 @@ def test_importing_the_package_takes_less_than_a_second_beyond_keras(run_python)
     assert float(done.stdout) < 1, done.stderr  # measured: 0.02 s
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize("name", ["keras-actrec.py", "keras_actrec_mine.py", "__main__.py"])
 def test_a_script_of_any_name_gets_keras_and_our_layers(run_python, tmp_path, name):
     script = tmp_path / "scripts" / name
@@ -280,6 +281,7 @@ def test_a_script_of_any_name_gets_keras_and_our_layers(run_python, tmp_path, na
         assert run_python(*arguments).stdout == "True\n"
 
 
+@pytest.mark.no_backend
 def test_another_program_run_as_a_module_gets_keras(run_python, tmp_path):
     package = tmp_path / "mine"
     package.mkdir()

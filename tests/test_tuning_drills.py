@@ -155,6 +155,7 @@ needs_proc = pytest.mark.skipif(
 )
 
 
+@pytest.mark.no_backend  # what differs between backends, a run that goes on, is in test_training_resume.py
 @needs_proc
 def test_a_killed_study_goes_on_in_the_epoch_it_was_in(begin, tmp_path):
     out, epochs = tmp_path / "out", 120
@@ -177,7 +178,7 @@ def test_a_killed_study_goes_on_in_the_epoch_it_was_in(begin, tmp_path):
     assert (out / "README.md").read_text().count("| completed |") == 2
 
 
-@pytest.mark.no_backend  # what differs between backends, a trial that goes on, is in the drill above
+@pytest.mark.no_backend
 @needs_proc
 def test_a_killed_worker_and_a_killed_chief_are_started_again(begin, tmp_path):
     out, units = tmp_path / "out", [2, 3, 4]

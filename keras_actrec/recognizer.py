@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
+from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
 from keras_actrec._files import replacing
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
@@ -123,12 +123,49 @@ class Recognizer:
             with zipfile.ZipFile(part, "a") as archive:
                 archive.writestr(_ENTRY, json.dumps(about, indent=2))
 
+    def push(self, address: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload everything to the Hugging Face Hub (extra `hub`), with a page where the repository has none.
+
+        Args:
+            address: what `load` will be given: `hf://user/name`, or with another file than `model.keras`; the
+                repository is made if missing.
+            private: whether a new repository can be seen by its owner alone.
+            token: the user's, by default that of `hf auth login`.
+
+        Returns:
+            The page's address for a browser.
+
+        Raises:
+            UserError: for another address, no access, or where the extra is missing.
+        """
+        return hub.push(address, self.save, self._page(address), private=private, token=token)
+
+    def _page(self, address: str) -> str:
+        """What the model is and how to use it, as a page of the hub."""
+        return f"""---
+library_name: keras_actrec
+tags: [action-recognition, video-classification, keras]
+---
+
+`{self.spec.name}` of keras_actrec. It sees {self.preprocessor.protocol}.
+
+```python
+import keras_actrec
+
+recognizer = keras_actrec.load("{address}")
+print(recognizer.predict_video("clip.mp4"))
+```
+
+{len(self.class_names)} classes: {", ".join(self.class_names)}
+"""
+
 
 def load(path: PathLike) -> Recognizer:
     """Open a `.keras` file written by `Recognizer.save`, on any backend.
 
     Args:
-        path: the file.
+        path: the file, or an address on the Hugging Face Hub (extra `hub`): `hf://user/name`, and if need be
+            `hf://user/name@revision` or `hf://user/name/file.keras`; by default `model.keras`.
 
     Returns:
         What was saved.
@@ -137,7 +174,8 @@ def load(path: PathLike) -> Recognizer:
         UserError: where the file is missing or broken, a Keras model without class names, or of another
             version of the library.
     """
-    path = Path(path)
+    address = hub.parse_address(path)
+    path = Path(path) if address is None else hub.download(address)
     if not path.is_file():
         raise UserError(f"model file {path} does not exist")
     try:

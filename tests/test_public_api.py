@@ -76,6 +76,7 @@ PUBLIC = {
         "VideoInfo",
         "ViewDataset",
         "clip_rng",
+        "expand_sources",
         "extract_features",
         "holds_skeletons",
         "index_skeletons",

@@ -20,6 +20,7 @@ from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_ma
 from keras_actrec.data.poses import POSE_SUFFIXES, Pose, read_pose, write_pose
 from keras_actrec.data.sampling import Sampling, clip_rng
 from keras_actrec.data.skeletons import SkeletonTransform
+from keras_actrec.data.sources import expand_sources
 from keras_actrec.data.splits import split_manifest
 from keras_actrec.data.synthetic import SYNTHETIC_PAIRS, synthetic_clip, write_synthetic
 from keras_actrec.data.transforms import ClipTransform
@@ -48,6 +49,7 @@ __all__ = [
     "audit_videos",
     "cache_frames",
     "clip_rng",
+    "expand_sources",
     "extract_features",
     "holds_skeletons",
     "index_skeletons",

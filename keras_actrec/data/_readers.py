@@ -212,13 +212,18 @@ class _FrameFolder:
 _DECODERS: dict[str, Callable[[Path], Reader]] = {"opencv": _OpenCV, "pyav": _PyAV}
 
 
+def is_frame(name: str) -> bool:
+    """Whether a file of this name is a numbered image."""
+    stem, suffix = os.path.splitext(name)
+    return suffix.lower() in _FRAME_SUFFIXES and stem[-1:].isdecimal() and not name.startswith(".")
+
+
 def frame_files(folder: PathLike) -> list[Path]:
     """The numbered images of a folder in the order of their numbers; everything else in it is passed over."""
     numbered: dict[int, Path] = {}
     for path in sorted(Path(folder).iterdir()):
-        match = re.search(r"(\d+)$", path.stem)
-        if match and path.suffix.lower() in _FRAME_SUFFIXES and not path.name.startswith("."):
-            twin = numbered.setdefault(int(match[1]), path)
+        if is_frame(path.name):
+            twin = numbered.setdefault(int(re.findall(r"\d+", path.stem)[-1]), path)
             if twin != path:
                 reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"
                 raise VideoError(folder, "unreadable", f"{reason}; keep the images of one video only")

@@ -9,6 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from keras_actrec.data import (
+    ClipPreprocessor,
+    ClipTransform,
+    Sampling,
+    SkeletonPreprocessor,
+    SkeletonTransform,
+)
 from keras_actrec.data import expand_sources as expand
 from keras_actrec.errors import UserError
 
@@ -195,3 +202,27 @@ def test_thousands_of_files_take_time_by_their_number(monkeypatch):
     piped(monkeypatch, "\n".join(files * 10).encode())
     assert len(files) == 3000 and len(expand("-")) == 30_000
     assert time.perf_counter() - start < 5  # measured: 0.3 s
+
+
+@pytest.mark.parametrize(
+    "dataset, file, other",
+    [
+        ("poses", "a.NPZ", "a.npy"),
+        ("ntu_rgbd", "S001.skeleton", "list.txt"),
+        ("utkinect", "joints_s01_e01.txt", "actionLabel.txt"),
+        ("msr_action3d", "a01_s01_e01_skeleton3D.txt", "list.txt"),
+        ("northwestern_ucla", "a01.json", "a.npz"),
+        ("sysu_3d_hoi", "sklWorld.mat", "a.txt"),
+        ("jhmdb", "joint_positions.mat", "a.avi"),
+        ("basic_motions", "basic_motions.npz", "a.txt"),
+    ],
+)
+def test_a_recognizer_of_skeletons_looks_for_files_of_its_set(dataset, file, other):
+    touch(f"set/{file}", f"set/{other}")
+    seen = SkeletonPreprocessor(dataset, SkeletonTransform())
+    assert names("set", patterns=seen.patterns) == [f"set/{file}"]
+
+
+def test_a_recognizer_of_clips_looks_for_videos():
+    touch("v/a.mp4", "v/b/1.jpg", "v/c.npz")
+    assert names("v", patterns=ClipPreprocessor(Sampling(), ClipTransform()).patterns) == ["v/a.mp4", "v/b"]

@@ -27,6 +27,7 @@ FLOORS = (
     {"checkpoints"},
     {"backbones"},  # read their ImageNet weights with `checkpoints`
     {"zoo", "data"},
+    {"prediction", "scoring"},
     {"recognizer"},
     {"training", "evaluation"},
     {"insight", "tuning"},

@@ -45,7 +45,6 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "VideoError",
     "VideoInfo",
-    "ViewDataset",
     "audit_videos",
     "cache_frames",
     "clip_rng",
@@ -83,7 +82,6 @@ _HOMES = {
     "FollowEpoch": "loader",
     "SkeletonDataset": "loader",
     "SkeletonPreprocessor": "preprocessors",
-    "ViewDataset": "loader",
     "extract_features": "extract",
     "preprocessor_of": "preprocessors",
     "raising_failures": "loader",
@@ -96,7 +94,6 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
         FeatureDataset,
         FollowEpoch,
         SkeletonDataset,
-        ViewDataset,
         raising_failures,
     )
     from keras_actrec.data.preprocessors import ClipPreprocessor, SkeletonPreprocessor, preprocessor_of

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Prediction",
     "Recognizer",
     "UserError",
     "backbones",
@@ -27,7 +28,13 @@ __all__ = [
 ]
 
 # The names that are no packages, and the module that holds each.
-_HOMES = {"Recognizer": "recognizer", "UserError": "errors", "from_torch": "recognizer", "load": "recognizer"}
+_HOMES = {
+    "Prediction": "prediction",
+    "Recognizer": "recognizer",
+    "UserError": "errors",
+    "from_torch": "recognizer",
+    "load": "recognizer",
+}
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__getattr__` gives
     from keras_actrec import (
@@ -42,6 +49,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
         zoo,
     )
     from keras_actrec.errors import UserError
+    from keras_actrec.prediction import Prediction
     from keras_actrec.recognizer import Recognizer, from_torch, load
 else:
 

@@ -5,10 +5,11 @@ import json
 import os
 import tomllib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, TextIO
 
 import tomli_w
 
@@ -60,6 +61,68 @@ def write_csv(
         writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+@contextmanager
+def growing_csv(
+    path: str | os.PathLike[str], columns: Sequence[str]
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Yield a function that appends a row, a dict by column, to a new CSV file with a header.
+
+    The row is in the file when the function returns, so that a killed process leaves what it had. What a row
+    lacks is an empty cell. What UTF-8 does not have, in names of files, is written as an escape.
+    """
+    with _growing(path) as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        file.flush()
+
+        def write(row: Mapping[str, Any]) -> None:
+            writer.writerow(row)
+            file.flush()
+
+        yield write
+
+
+@contextmanager
+def growing_json(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]]:
+    """Yield a function that appends plain values to a new file.
+
+    A file `.jsonl` gets a line each time the function is called. Any other is a list, which is written,
+    complete or not at all, when the block ends, whether with an error or an interruption or without.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".jsonl":
+        with _growing(path) as file:
+
+            def write(values: Any) -> None:
+                file.write(json.dumps(values) + "\n")
+                file.flush()
+
+            yield write
+        return
+    _check_place(path)
+    rows: list[Any] = []
+    try:
+        yield rows.append
+    finally:
+        write_json(path, rows)
+
+
+@contextmanager
+def _growing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        yield file
+
+
+def _check_place(path: Path) -> None:
+    """Refuses now, and not after all work is done, where no file can be written."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=path.parent):
+        pass
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike
 
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
 from keras_actrec._files import replacing
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
-from keras_actrec.data import ClipPreprocessor, ClipTransform, Record, Sampling, preprocessor_of
+from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
 from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
+from keras_actrec.prediction import Prediction
+from keras_actrec.scoring import Scored, score
 from keras_actrec.zoo import ModelSpec
 
 _ENTRY = "keras_actrec.json"  # next to Keras's own entries in the archive; Keras ignores it
@@ -92,15 +94,73 @@ class Recognizer:
         Raises:
             VideoError: for a file that cannot be used.
         """
-        preprocessor = self.preprocessor
-        if preprocessor.has_views:
-            indexed, _ = preprocessor.index([Record(Path(path), str(path), 0)])
-            views, _ = preprocessor.views(indexed, masked=self.spec.masked)[0]
-        else:
-            views = self.batch(*self.read(path))
-        scores = np.mean(self.model.predict_on_batch(views), axis=0)
+        (file,) = self._score([path])
+        return list(zip(*self._best(file.scores, top), strict=True))
+
+    def predict(
+        self,
+        sources: PathLike | Iterable[PathLike],
+        *,
+        top: int | None = 5,
+        batch_size: int = 8,
+        workers: int = 2,
+        progress: StageProgress | None = None,
+    ) -> Iterator[Prediction]:
+        """Name what many files show, each as `predict_video` does, and pass over none.
+
+        Files are read by threads ahead of the model, which sees several at a time. Memory grows neither with
+        the number of files nor with the length of one.
+
+            for prediction in recognizer.predict("clips"):
+                print(prediction.path, prediction.status, prediction.labels[:1])
+
+        Args:
+            sources: files, folders, patterns and CSV files, see `data.expand_sources`.
+            top: how many classes to name; `None` is all.
+            batch_size: clips, or sequences, at a time.
+            workers: threads that read; 0 reads when asked.
+            progress: called as `progress("predicting", done, total, path)` at the start and after every file.
+
+        Returns:
+            An iterator of a `Prediction` for each file, in the order of the sources; that of a bad file says
+            what is wrong with it.
+
+        Raises:
+            UserError: for an argument out of range, or a source in which there is no file.
+        """
+        if top is not None and top < 1:
+            raise UserError(f"`top` must be at least 1. Received: top={top}")
+        files = expand_sources(sources, self.preprocessor.patterns)
+        scored = self._score(files, batch_size, workers)
+        return self._predictions(scored, len(files), top, progress or (lambda *step: None))
+
+    def _score(self, files: Iterable[PathLike], batch_size: int = 8, workers: int = 0) -> Iterator[Scored]:
+        return score(
+            self.model,
+            self.preprocessor,
+            [self.preprocessor.item(file) for file in files],
+            masked=self.spec.masked,
+            batch_size=batch_size,
+            workers=workers,
+        )
+
+    def _predictions(
+        self, scored: Iterator[Scored], total: int, top: int | None, progress: StageProgress
+    ) -> Iterator[Prediction]:
+        progress("predicting", 0, total, "")
+        for done, file in enumerate(scored, start=1):
+            path = file.record.file
+            if file.error is None:
+                prediction = Prediction(path, "ok", *self._best(file.scores, top), file.seconds)
+            else:
+                prediction = Prediction.of_error(path, file.error, file.seconds)
+            progress("predicting", done, total, file.record.path)
+            yield prediction
+
+    def _best(self, scores: np.ndarray, top: int | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Names and scores of the most probable classes."""
         order = np.argsort(-scores, kind="stable")[:top]
-        return [(self.class_names[label], float(scores[label])) for label in order]
+        return tuple(self.class_names[label] for label in order), tuple(scores[order].tolist())
 
     def save(self, path: PathLike) -> None:
         """Write everything into one `.keras` file, which appears only when it is complete.

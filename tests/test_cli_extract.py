@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from keras_actrec import training
 from keras_actrec.cli.main import app
-from keras_actrec.data import Sampling, ViewDataset, index_videos, read_manifest, write_synthetic
+from keras_actrec.data import ClipDataset, Sampling, index_videos, read_manifest, write_synthetic
 
 BACKBONE = "efficientnet_lite0:stem"
 FROZEN = f"""
@@ -125,7 +125,7 @@ def test_a_recipe_that_trains_on_clips_writes_the_frames_that_it_reads(data, tmp
     values = training.read_recipe(file, [change])
     pairs, made = cached(values, data, tmp_path / "out")
     assert made == 0 and {video.dtype for _, video in pairs} == {"uint8"}
-    clips, _ = ViewDataset(pairs, Sampling(3), values.clip.transform)[0]
+    clips, _ = ClipDataset(pairs, Sampling(3), values.clip.transform, batch_size=1)[0]
     assert clips.shape == (1, 3, 32, 32, 3)
 
 

@@ -17,11 +17,9 @@ from keras_actrec.data import (
     SkeletonTransform,
     VideoError,
     VideoInfo,
-    ViewDataset,
     clip_rng,
     index_videos,
     raising_failures,
-    read_frames,
 )
 from keras_actrec.data.cache import fill
 from keras_actrec.errors import UserError
@@ -187,32 +185,6 @@ def test_a_mirrored_clip_has_the_swapped_label(videos):
         assert label == (true if true == 10 or not mirrored else true ^ 1)
         seen.append(mirrored)
     assert 4 < sum(seen) < 18
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_a_batch_of_views_has_all_clips_and_crops_of_one_video(videos, masked):
-    sampling, transform = Sampling(8, "sequences", short="mask"), ClipTransform(16, num_crops=3)
-    views = ViewDataset(videos, sampling, transform, masked=masked)
-    assert len(views) == COUNT
-    x, y = views[3]
-    clips = x["clip"] if masked else x
-    assert clips.shape == (6, 8, 16, 16, 3) and y.tolist() == [3] * 6 and y.dtype == np.int32
-    frames = read_frames(videos[3][0].file)
-    for clip, start in enumerate((0, 8)):  # 20 frames hold two sequences of 8
-        np.testing.assert_array_equal(
-            clips[3 * clip : 3 * clip + 3], transform.crops(frames[start : start + 8])
-        )
-    if masked:
-        x, _ = ViewDataset(videos, Sampling(30, "sequences"), transform, masked=True)[0]
-        assert x["mask"].shape == (3, 30) and x["mask"].sum(axis=1).tolist() == [20] * 3
-
-
-def test_threads_change_no_views(videos):
-    def views(workers):
-        sampling, transform = Sampling(4, "dense", 2, num_clips=3), ClipTransform(16, num_crops=10)
-        return epochs(ViewDataset(videos, sampling, transform, workers=workers), 1)
-
-    assert_same(views(0), views(2))
 
 
 def linear(features):

@@ -21,7 +21,6 @@ from keras_actrec.data import (
     SkeletonDataset,
     SkeletonTransform,
     VideoError,
-    ViewDataset,
     index_videos,
     read_skeleton,
     write_pose,
@@ -113,11 +112,6 @@ def test_clips_are_the_same(videos):
     transform = ClipTransform(16, short_side=20, crop="random", flip=True)
     options = {"batch_size": 2, "seed": 3, "training": True, "masked": True}
     assert_same(lambda **more: ClipDataset(videos, Sampling(4), transform, **options, **more))
-
-
-def test_views_are_the_same(videos):
-    sampling, transform = Sampling(4, "dense", 2, num_clips=2), ClipTransform(16, num_crops=3)
-    assert_same(lambda **more: ViewDataset(videos, sampling, transform, masked=True, **more))
 
 
 def test_features_are_the_same(tmp_path):

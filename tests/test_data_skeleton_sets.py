@@ -1,5 +1,7 @@
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -320,6 +322,32 @@ def test_utkinect_joints_are_the_rows_whose_frame_number_is_in_the_range(utkinec
     np.testing.assert_allclose(joints[0, 0, 19], [1.57, 1.58, 1.59], rtol=1e-6)
     assert read_skeleton("utkinect", sit).shape == (1, 1, 20, 3)
     assert status_of("utkinect", walk.file, start=16, stop=19) == "empty"
+
+
+def test_a_utkinect_recording_is_one_sequence_only_if_no_labels_say_otherwise(utkinect, tmp_path_factory):
+    several, single = (utkinect / f"joints/joints_s0{number}_e01.txt" for number in (1, 2))
+    with pytest.raises(VideoError) as caught:
+        read_skeleton("utkinect", Record(several, several.name, 0))
+    assert caught.value.status == "unreadable"
+    assert caught.value.reason == (
+        "it holds 2 actions by actionLabel_modified.txt (walk, sitDown), and an answer is for one; score "
+        f"each with `keras-actrec evaluate MODEL --data {utkinect / 'joints'} --part all`"
+    )
+    assert len(read_dataset("utkinect", utkinect / "joints").records) == 3
+    assert len(read_skeleton("utkinect", Record(single, single.name, 0))) == 2
+    alone = tmp_path_factory.mktemp("mine") / several.name
+    alone.write_bytes(several.read_bytes())
+    assert len(read_skeleton("utkinect", Record(alone, alone.name, 0))) == 7
+
+
+def test_utkinect_finds_the_labels_in_the_folder_above_too(utkinect, monkeypatch):
+    for name in ("actionLabel.txt", "actionLabel_modified.txt"):
+        (utkinect / "joints" / name).rename(utkinect / name)
+    monkeypatch.chdir(utkinect / "joints")
+    file = Path("joints_s01_e01.txt")
+    with pytest.raises(VideoError, match=f"--data {re.escape(str(utkinect))} --part all"):
+        read_skeleton("utkinect", Record(file, file.name, 0))
+    assert len(read_dataset("utkinect", utkinect).records) == 3
 
 
 def test_utkinect_leaves_one_sequence_out_by_its_fold(utkinect):

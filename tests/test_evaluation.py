@@ -393,4 +393,4 @@ def test_progress_is_reported_to_the_end_of_every_stage(data):
     seen = []
     evaluate(recognizer(about=trained_on(data)), data, batch_size=2, progress=lambda *step: seen.append(step))
     assert [step[1:3] for step in seen if step[0] == "videos"] == [(n, 5) for n in range(1, 6)]
-    assert [step[1:3] for step in seen if step[0] == "batches"] == [(1, 3), (2, 3), (3, 3)]
+    assert [step[1:3] for step in seen if step[0] == "scoring"] == [(n, 5) for n in range(1, 6)]

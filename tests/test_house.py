@@ -28,6 +28,7 @@ FLOORS = (
     {"backbones"},  # read their ImageNet weights with `checkpoints`
     {"zoo", "data"},
     {"hub"},
+    {"prediction", "scoring"},
     {"recognizer"},
     {"training", "evaluation"},
     {"insight", "tuning"},

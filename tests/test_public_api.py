@@ -15,6 +15,7 @@ from keras_actrec import zoo
 # Every name that users may rely on. A change here is a change that the CHANGELOG names.
 PUBLIC = {
     "keras_actrec": [
+        "Prediction",
         "Recognizer",
         "UserError",
         "backbones",
@@ -74,8 +75,8 @@ PUBLIC = {
         "VIDEO_SUFFIXES",
         "VideoError",
         "VideoInfo",
-        "ViewDataset",
         "clip_rng",
+        "expand_sources",
         "extract_features",
         "holds_skeletons",
         "index_skeletons",

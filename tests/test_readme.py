@@ -40,7 +40,8 @@ def commands():
 @pytest.mark.no_backend
 def test_the_commands_run_one_after_the_other(tmp_path, run_python):
     trees.folder(tmp_path / "videos")
-    trees.video(tmp_path / "clip.mp4", 0)
+    for file in ("clip.mp4", "clips/1.mp4", "clips/2.mp4"):
+        trees.video(tmp_path / file, 0)
     todo = [command for command in commands() if not set(ELSEWHERE) & set(command)]
     assert ["train", "--data", "videos", "--out", "runs/mine"] in todo
     for command in todo:

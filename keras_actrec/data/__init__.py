@@ -21,6 +21,7 @@ from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_ma
 from keras_actrec.data.poses import POSE_SUFFIXES, Pose, read_pose, write_pose
 from keras_actrec.data.sampling import Sampling, clip_rng
 from keras_actrec.data.skeletons import SkeletonTransform
+from keras_actrec.data.sources import expand_sources
 from keras_actrec.data.splits import split_manifest
 from keras_actrec.data.synthetic import SYNTHETIC_PAIRS, synthetic_clip, write_synthetic
 from keras_actrec.data.transforms import ClipTransform
@@ -45,10 +46,10 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "VideoError",
     "VideoInfo",
-    "ViewDataset",
     "audit_videos",
     "cache_frames",
     "clip_rng",
+    "expand_sources",
     "extract_features",
     "holds_skeletons",
     "index_skeletons",
@@ -83,7 +84,6 @@ _HOMES = {
     "FollowEpoch": "loader",
     "SkeletonDataset": "loader",
     "SkeletonPreprocessor": "preprocessors",
-    "ViewDataset": "loader",
     "extract_features": "extract",
     "preprocessor_of": "preprocessors",
     "raising_failures": "loader",
@@ -96,7 +96,6 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
         FeatureDataset,
         FollowEpoch,
         SkeletonDataset,
-        ViewDataset,
         raising_failures,
     )
     from keras_actrec.data.preprocessors import ClipPreprocessor, SkeletonPreprocessor, preprocessor_of

@@ -3,24 +3,27 @@
 The worker processes run this module, so it and what it imports must not load Keras.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo
-from keras_actrec.data.decode import VideoInfo, read_frames
+from keras_actrec.data.decode import VideoInfo, pick_frames, scan, sized
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling, clip_rng
 from keras_actrec.data.skeletons import SkeletonTransform
 from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
 
-# A record and what is known of it: `VideoInfo`, `CachedVideo`, or joints or a function that gives them.
+# A record and what is known of it: `VideoInfo` (`None` where the video was not read yet), `CachedVideo`, or
+# joints or a function that gives them.
 Item: TypeAlias = tuple[Record, Any]
+View: TypeAlias = tuple[np.ndarray, np.ndarray]  # array and mask
 Sample: TypeAlias = tuple[np.ndarray, np.ndarray, int]  # array, mask and label
 # The arguments of `load_item`: a source, an item and the arguments of `clip_rng`.
 Call: TypeAlias = tuple[Any, Item, tuple[int, int, int] | None]
@@ -65,41 +68,31 @@ def naming(item: Item) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Clips:
-    """One clip of a video."""
+    """Clips of a video."""
 
     sampling: Sampling
     transform: ClipTransform
     name = "clip"
 
     def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
-        record, video = item
-        indices, mask = self.sampling.indices(video.frames, rng)
-        frames = _frames(record, video, indices, self.transform)
-        clip, label = self.transform.labeled(frames, record.label, rng)
+        """One clip."""
+        choose = cache(lambda frames: [self.sampling.indices(frames, rng)])  # which draws once
+        ((frames, mask),) = _clips(item, choose, self.transform)
+        clip, label = self.transform.labeled(frames, item[0].label, rng)
         return clip, mask, label
+
+    def views(self, item: Item) -> Iterator[View]:
+        """All clips and crops that a test looks at, while the video is read."""
+        bounded = self.sampling.num_views is not None
+        for frames, mask in _clips(item, self.sampling.each_clip, self.transform, bounded):
+            for crop in self.transform.crops(frames):
+                yield crop, mask
 
     def length(self, item: Item) -> int:
         return _steps(self.sampling, item[1].frames)
 
     def sized(self, frames: int) -> Self:
         return replace(self, sampling=replace(self.sampling, frames=frames))
-
-
-@dataclass(frozen=True)
-class Views:
-    """All clips and crops of a video."""
-
-    sampling: Sampling
-    transform: ClipTransform
-    name = "clip"
-
-    def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
-        record, video = item
-        indices, masks = self.sampling.clips(video.frames)
-        needed, positions = np.unique(indices, return_inverse=True)  # each frame is decoded once
-        frames = _frames(record, video, needed, self.transform)
-        views = [self.transform.crops(frames[clip]) for clip in positions.reshape(indices.shape)]
-        return np.concatenate(views), np.repeat(masks, self.transform.num_crops, axis=0), record.label
 
 
 @dataclass(frozen=True)
@@ -135,6 +128,10 @@ class Skeletons:
     def length(self, item: Item) -> int:
         return len(self._joints(item))
 
+    def views(self, item: Item) -> Iterator[View]:
+        """The sequence as a test looks at it."""
+        yield self.transform(self._joints(item))
+
     @staticmethod
     def _joints(item: Item) -> np.ndarray:
         record, joints = item
@@ -144,19 +141,71 @@ class Skeletons:
         return replace(self, transform=replace(self.transform, frames=frames))
 
 
-def _frames(
-    record: Record, video: VideoInfo | CachedVideo, indices: np.ndarray, transform: ClipTransform
-) -> np.ndarray:
-    """Frames for a transform, decoded or, if they are cached, as far as `prepare` takes them."""
-    if not isinstance(video, CachedVideo):
-        size = video.height, video.width
-        return read_frames(record.file, indices, start=record.start, stop=record.stop, size=size)
+def _clips(
+    item: Item,
+    choose: Callable[[int], Iterable[tuple[np.ndarray, np.ndarray]]],
+    transform: ClipTransform,
+    bounded: bool = True,
+) -> Iterator[View]:
+    """Frames, as far as `prepare` takes them, and mask of each clip of a video.
+
+    A frame is decoded once and prepared at once. Where there are more clips the longer a video is, it is held
+    no longer than a clip needs it, so that the memory does not grow with the video.
+
+    Args:
+        item: the video.
+        choose: gives indices and masks of the clips of a video of so many frames, as `Sampling.each_clip`.
+        transform: that takes the frames.
+        bounded: whether the number of clips does not depend on the video. Of a video that was not read yet
+            their frames are then taken while all are counted. Otherwise no clip begins before the last one.
+    """
+    record, video = item
+    if isinstance(video, CachedVideo):
+        _check_prepared(video, transform)
+        for indices, mask in choose(video.frames):
+            yield video.read(indices), mask
+        return
+    held: dict[int, np.ndarray] = {}
+    if video is None:
+        video, held = scan(
+            record.file,
+            lambda frames: [index for indices, _ in choose(frames) for index in indices] if bounded else (),
+            lambda frame: transform.prepare(frame[None])[0],
+        )
+    needed = np.zeros(video.frames, bool)
+    for indices, _ in choose(video.frames):
+        needed[indices] = True
+    needed[list(held)] = False
+    coming = _decoded(record, video, np.flatnonzero(needed), transform)
+    for indices, mask in choose(video.frames):
+        if not bounded:  # the first frames of clips ascend then
+            for number in [number for number in held if number < indices[0]]:
+                del held[number]
+        absent = set(indices.tolist()) - held.keys()
+        while absent:
+            number, held[number] = next(coming)
+            absent.discard(number)
+        yield np.stack([held[number] for number in indices.tolist()]), mask
+
+
+def _decoded(
+    record: Record, video: VideoInfo, numbers: np.ndarray, transform: ClipTransform
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Numbers of frames and the frames, prepared."""
+    if not len(numbers):
+        return
+    size = video.height, video.width
+    frames = pick_frames(record.file, numbers, start=record.start, stop=record.stop)
+    for number, frame in zip(numbers.tolist(), frames, strict=True):
+        yield number, transform.prepare(sized(frame, size)[None])[0]
+
+
+def _check_prepared(video: CachedVideo, transform: ClipTransform) -> None:
     if video.prepared != transform.preparation:
         raise UserError(
             f"{video.file} (of {video.source}): it holds {video.prepared or 'features'}, and the transform "
             f"takes {transform.preparation}; cache the frames with this transform"
         )
-    return video.read(indices)
 
 
 def _steps(sampling: Sampling, frames: int) -> int:
@@ -260,16 +309,6 @@ class Batches:
         """A batch, loaded here and now."""
         calls = self.calls(epoch, index)
         return self.collate([load_item(*call) for call in calls], calls)
-
-
-class ViewBatches(Batches):
-    """Batches of one item each, whose array has the axis of the batch already."""
-
-    def collate(self, samples: Sequence[Sample], calls: Sequence[Call]) -> Batch:
-        ((views, masks, label),) = samples
-        return ({self.name: views, "mask": masks} if self.masked else views), np.full(
-            len(views), label, "int32"
-        )
 
 
 class Epochs:

@@ -212,24 +212,18 @@ class _FrameFolder:
 _DECODERS: dict[str, Callable[[Path], Reader]] = {"opencv": _OpenCV, "pyav": _PyAV}
 
 
-def holds_frames(folder: PathLike) -> bool:
-    """Whether a folder holds numbered images, as `frame_files` takes them."""
-    return any(_frame_number(name) is not None for name in os.listdir(folder))
-
-
-def _frame_number(name: str) -> int | None:
+def is_frame(name: str) -> bool:
+    """Whether a file of this name is a numbered image."""
     stem, suffix = os.path.splitext(name)
-    match = re.search(r"(\d+)$", stem)
-    return int(match[1]) if match and suffix.lower() in FRAME_SUFFIXES and name[0] != "." else None
+    return suffix.lower() in FRAME_SUFFIXES and stem[-1:].isdecimal() and not name.startswith(".")
 
 
 def frame_files(folder: PathLike) -> list[Path]:
     """The numbered images of a folder in the order of their numbers; everything else in it is passed over."""
     numbered: dict[int, Path] = {}
     for path in sorted(Path(folder).iterdir()):
-        number = _frame_number(path.name)
-        if number is not None:
-            twin = numbered.setdefault(number, path)
+        if is_frame(path.name):
+            twin = numbered.setdefault(int(re.findall(r"\d+", path.stem)[-1]), path)
             if twin != path:
                 reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"
                 raise VideoError(folder, "unreadable", f"{reason}; keep the images of one video only")

@@ -139,7 +139,7 @@ def cache_frames(
             videos.
 
     Returns:
-        In the order of `indexed`, items for `ClipDataset` and `ViewDataset`.
+        In the order of `indexed`, items for `ClipDataset`.
 
     Raises:
         UserError: an argument out of range.

@@ -57,18 +57,49 @@ def probe(path: PathLike, *, decoder: str = "opencv") -> VideoInfo:
     Raises:
         VideoError: see its `status`.
     """
+    return scan(path, decoder=decoder)[0]
+
+
+def scan(
+    path: PathLike,
+    choose: Callable[[int], Iterable[int]] = lambda frames: (),
+    change: Callable[[np.ndarray], np.ndarray] = lambda frame: frame,
+    *,
+    decoder: str = "opencv",
+) -> tuple[VideoInfo, dict[int, np.ndarray]]:
+    """What `probe` says, and frames that come up on the way, so that most files are read once.
+
+    Args:
+        path: see `probe`.
+        choose: which frames, ascending or not, are wanted of a video of so many frames. It is asked with the
+            number that the header claims; where that is wrong, so may be what is found.
+        change: what to do to a frame before it is kept; all have the size of the first one.
+        decoder: see `probe`.
+
+    Returns:
+        What the file holds, and the frames that were found by their number.
+
+    Raises:
+        VideoError: see its `status`.
+    """
     reader = open_video(path, decoder)
+    wanted = {int(index) for index in choose(reader.claimed)} if reader.claimed else set()
+    found: dict[int, np.ndarray] = {}
+    size: Sequence[int] = ()
     frames = 0
-    shape: tuple[int, ...] = ()
     while reader.grab():
-        if not shape or reader.lazy:  # a header's size is that before rotation; a frame's is what is seen
+        needed = not size or reader.lazy  # a header's size is that before rotation; a frame's is what is seen
+        if needed or frames in wanted:
             frame = reader.retrieve()
-            if frame is None:
+            if frame is not None:
+                size = size or frame.shape[:2]
+                if frames in wanted:
+                    found[frames] = change(sized(frame, size))
+            elif needed:
                 break
-            shape = shape or frame.shape
         frames += 1
     _check_count(path, frames, reader)
-    return VideoInfo(frames, reader.claimed, reader.fps, width=shape[1], height=shape[0])
+    return VideoInfo(frames, reader.claimed, reader.fps, width=size[1], height=size[0]), found
 
 
 def read_frames(
@@ -112,20 +143,35 @@ def read_frames(
             f"`indices` must be below {stop - first}, the length of the sequence from {first} to {stop}. "
             f"Received: indices={indices}"
         )
+    wanted = sorted(set(indices))
+    found = dict(zip(wanted, pick_frames(path, wanted, start=start, stop=stop, decoder=decoder), strict=True))
+    return _stack([found[index] for index in indices], size)
+
+
+def pick_frames(
+    path: PathLike,
+    wanted: Sequence[int] | np.ndarray,
+    *,
+    start: int | None = None,
+    stop: int | None = None,
+    decoder: str = "opencv",
+) -> Iterator[np.ndarray]:
+    """As `read_frames`, frame by frame: the numbers `wanted` ascend, and each frame has its own size."""
+    first = _first(start, stop)
     reader = open_video(path, decoder)
-    wanted, last, found = {first + index for index in indices}, first + max(indices), {}
-    for position in range(last + 1):
-        if not reader.grab():
-            break
-        if position in wanted:
+    frames = 0  # so far
+    for index in wanted:
+        frame = None
+        while frames <= first + index and reader.grab():
+            frames += 1
+        if frames > first + index:
             frame = reader.retrieve()
-            if frame is None:
-                break
-            found[position] = frame
-    if last not in found:
-        _check_count(path, position, reader)
-        raise VideoError(path, "truncated", f"frame {last} was asked for, {position} decode; index it again")
-    return _stack([found[first + index] for index in indices], size)
+            frames -= frame is None
+        if frame is None:
+            _check_count(path, frames, reader)
+            reason = f"frame {first + wanted[-1]} was asked for, {frames} decode; index it again"
+            raise VideoError(path, "truncated", reason)
+        yield frame
 
 
 def iter_frames(

@@ -20,8 +20,6 @@ from keras_actrec.data._batches import (
     Features,
     Item,
     Skeletons,
-    ViewBatches,
-    Views,
     length_of,
     load_item,
 )
@@ -63,7 +61,6 @@ class _Dataset(keras.utils.PyDataset):
         buckets: Iterable[int] | None = None,
         workers: int = 0,
         processes: bool = False,
-        batches: type[Batches] = Batches,
     ) -> None:
         super().__init__(workers=0)
         items = list(items)
@@ -94,7 +91,7 @@ class _Dataset(keras.utils.PyDataset):
                 lengths = [length_of(*call) for call in calls]
             else:
                 lengths = [future.result() for future in self._submit(length_of, calls)]
-        self._batches = batches(
+        self._batches = Batches(
             items,
             source,
             batch_size=batch_size,
@@ -255,39 +252,6 @@ class ClipDataset(_Dataset):
         **options: Unpack[DatasetOptions],
     ) -> None:
         super().__init__(items, Clips(sampling, transform), **options)
-
-
-class ViewDataset(_Dataset):
-    """All clips and crops of a video, video by video, for a test that averages over them.
-
-    A batch is `(x, y)` as in `ClipDataset`, where B is the number of views of one video: each clip of
-    `sampling.clips`, and of each all of `transform.crops`; `y` repeats the video's label. Nothing is drawn.
-
-    Args:
-        items: from `index_videos` or `cache_frames`.
-        sampling: which frames; of cached videos, in steps of the cache (`Sampling.of_kept`).
-        transform: how they are sized.
-        masked: whether to add the mask.
-        workers: number of threads that decode ahead; 0 decodes when asked.
-        processes: whether the workers are processes, see `ClipDataset`.
-
-    Raises:
-        UserError: no items, or an argument out of range; on access, an item that cannot be loaded.
-        VideoError: on access, a file that does not decode (any more).
-    """
-
-    def __init__(
-        self,
-        items: Iterable[tuple[Record, VideoInfo | CachedVideo]],
-        sampling: Sampling,
-        transform: ClipTransform,
-        *,
-        masked: bool = False,
-        workers: int = 0,
-        processes: bool = False,
-    ) -> None:
-        options: dict[str, Any] = {"masked": masked, "workers": workers, "processes": processes}
-        super().__init__(items, Views(sampling, transform), batch_size=1, batches=ViewBatches, **options)
 
 
 class FeatureDataset(_Dataset):

@@ -5,18 +5,17 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_actrec._types import PathLike
-from keras_actrec.data._readers import holds_frames
+from keras_actrec.data._readers import is_frame
 from keras_actrec.errors import UserError
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv")
 
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-_COLUMNS = ("path", "label", "split", "group", "fold")
 
 
 @dataclass(frozen=True)
@@ -168,34 +167,53 @@ def _check_groups(data: Path, records: Iterable[Record]) -> None:
             )
 
 
-def _rows_of_csv(file: Path) -> list[dict[str, str]]:
+def rows_of_csv(
+    file: Path, needed: Sequence[str], optional: Sequence[str] = ()
+) -> list[tuple[int, dict[str, str]]]:
+    """Lines of a CSV file that somebody has written: their number, and their cells by column.
+
+    Args:
+        file: in UTF-8, with a header.
+        needed: columns that are there and that no line leaves blank.
+        optional: columns that are blank where they are not there; all others are passed over.
+
+    Raises:
+        UserError: for another file, or one without lines.
+    """
     rows = []
     with open(file, newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines)
         try:
             columns = reader.fieldnames or ()
-            for column in ("path", "label"):
+            for column in needed:
                 if column not in columns:
+                    also = f" (optionally {','.join(optional)})" if optional else ""
                     raise UserError(
-                        f"{file}: the column `{column}` is missing; the first line must name path,label "
-                        f"(optionally split,group,fold). Received: {','.join(columns)!r}"
+                        f"{file}: the column `{column}` is missing; the first line must name "
+                        f"{','.join(needed)}{also}. Received: {','.join(columns)!r}"
                     )
             for line in reader:
-                row = {column: (line.get(column) or "").strip() for column in _COLUMNS}
-                where = f"{file}, line {reader.line_num}"
-                for column in ("path", "label"):
+                row = {column: (line.get(column) or "").strip() for column in (*needed, *optional)}
+                for column in needed:
                     if not row[column]:
+                        where = f"{file}, line {reader.line_num}"
                         raise UserError(f"{where}: `{column}` is blank; fill it in or remove the row")
-                if row["split"] and row["split"] not in _SPLITS:
-                    raise UserError(
-                        f"{where}: `split` must be train, validation or test. Received: {row['split']!r}"
-                    )
-                row["split"] = _SPLITS.get(row["split"], "")
-                rows.append(row)
+                rows.append((reader.line_num, row))
         except (UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{file}: not a CSV file in UTF-8 ({error})") from error
     if not rows:
-        raise UserError(f"{file}: the file lists no videos; add rows of path,label")
+        raise UserError(f"{file}: the file lists no videos; add rows of {','.join(needed)}")
+    return rows
+
+
+def _rows_of_csv(file: Path) -> list[dict[str, str]]:
+    rows = []
+    for number, row in rows_of_csv(file, ("path", "label"), ("split", "group", "fold")):
+        if row["split"] and row["split"] not in _SPLITS:
+            where = f"{file}, line {number}"
+            raise UserError(f"{where}: `split` must be train, validation or test. Received: {row['split']!r}")
+        row["split"] = _SPLITS.get(row["split"], "")
+        rows.append(row)
     return rows
 
 
@@ -240,5 +258,5 @@ def _files_below(root: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, .
         here = Path(folder).relative_to(root).parts
         found = [name for name in names if not name.startswith(".") and name.lower().endswith(suffixes)]
         yield from ((*here, name) for name in found)
-        if here and not (found or folders) and suffixes == VIDEO_SUFFIXES and holds_frames(folder):
+        if here and not (found or folders) and suffixes == VIDEO_SUFFIXES and any(map(is_frame, names)):
             yield here

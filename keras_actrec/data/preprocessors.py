@@ -1,11 +1,12 @@
 """How a model looks at a file: which part of it, and in which form.
 
 `ClipPreprocessor` and `SkeletonPreprocessor` are asked the same things. What only clips have comes after a
-question: `cached`, `extracted` and `feature_batches` where it is `cacheable`, `views` where it `has_views`.
+question: `cached`, `extracted` and `feature_batches` where it is `cacheable`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, Unpack
 
@@ -13,21 +14,18 @@ import keras
 import numpy as np
 
 from keras_actrec._types import PathLike, Shape
+from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
+from keras_actrec.data._batches import Clips, Skeletons
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo, cache_frames
-from keras_actrec.data.datasets import index_skeletons, read_skeleton
-from keras_actrec.data.decode import index_videos, probe, read_frames
+from keras_actrec.data.datasets import index_skeletons, patterns_of_joints, read_skeleton
+from keras_actrec.data.decode import index_videos
 from keras_actrec.data.extract import extract_features
-from keras_actrec.data.loader import (
-    ClipDataset,
-    DatasetOptions,
-    FeatureDataset,
-    SkeletonDataset,
-    ViewDataset,
-)
+from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonTransform
+from keras_actrec.data.sources import VIDEO_PATTERNS
 from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
 
@@ -58,6 +56,11 @@ class ClipPreprocessor:
     whole: ClassVar[str] = "clip.short='stretch'"
 
     @property
+    def patterns(self) -> tuple[str, ...]:
+        """What the names of files are like that it reads."""
+        return VIDEO_PATTERNS
+
+    @property
     def is_random(self) -> bool:
         """Whether frames are changed at random in training, which nothing computed once allows."""
         return self.transform.is_random
@@ -68,11 +71,15 @@ class ClipPreprocessor:
         return self.sampling.masks
 
     @property
+    def num_views(self) -> int | None:
+        """How often a video is looked at, in clips and crops; `None` where that depends on its length."""
+        clips = self.sampling.num_views
+        return None if clips is None else clips * self.transform.num_crops
+
+    @property
     def has_views(self) -> bool:
         """Whether a video is looked at more than once."""
-        return (
-            self.sampling.method == "sequences" or self.sampling.num_clips > 1 or self.transform.num_crops > 1
-        )
+        return self.num_views != 1
 
     @property
     def protocol(self) -> str:
@@ -92,8 +99,12 @@ class ClipPreprocessor:
         Raises:
             VideoError: for a file that cannot be used.
         """
-        indices, mask = self.sampling.indices(probe(path).frames)
-        return self.transform(read_frames(path, indices)), mask
+        clip, mask, _ = Clips(self.sampling, self.transform).load(self.item(path), None)
+        return clip, mask
+
+    def item(self, path: PathLike) -> tuple[Record, Any]:
+        """A file that is not read yet, for `views`."""
+        return Record(Path(path), str(path), 0), None
 
     def check(self, frames: np.ndarray) -> None:
         """Refuse frames of one clip that are not of the model's size.
@@ -164,9 +175,12 @@ class ClipPreprocessor:
         """A `ClipDataset` of what `index` found, or of the same in a cache of frames."""
         return ClipDataset(indexed, self._sampling(indexed), self.transform, **options)
 
-    def views(self, indexed: Indexed, **options: Any) -> ViewDataset:
-        """A `ViewDataset` of what `index` found, or of the same in a cache of frames."""
-        return ViewDataset(indexed, self._sampling(indexed), self.transform, **options)
+    def views(self, indexed: Indexed, **options: Unpack[ReadOptions]) -> Iterator[Part | None]:
+        """All clips and crops of what `index` found, of the same in a cache of frames, or of `item`s.
+
+        See `read_ahead`.
+        """
+        return read_ahead(Clips(self._sampling(indexed), self.transform), indexed, **options)
 
     def _sampling(self, indexed: Indexed) -> Sampling:
         """The sampling; a cache has left out already what `frame_step` passes over."""
@@ -188,7 +202,8 @@ class SkeletonPreprocessor:
         cacheable: whether something is computed once of a file; joints are in memory.
         is_random: whether frames are changed at random in training; a sequence has none.
         whole: what to set in a recipe for samples without padding.
-        has_views: whether a file is looked at more than once.
+        num_views: how often a file is looked at.
+        has_views: whether that is more than once.
     """
 
     dataset: str
@@ -198,7 +213,13 @@ class SkeletonPreprocessor:
     cacheable: ClassVar[Literal[False]] = False
     is_random: ClassVar[Literal[False]] = False
     whole: ClassVar[str] = "skeleton.length='resample'"
+    num_views: ClassVar[Literal[1]] = 1
     has_views: ClassVar[Literal[False]] = False
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What the names of files are like that it reads."""
+        return patterns_of_joints(self.dataset)
 
     @property
     def masks(self) -> bool:
@@ -217,7 +238,12 @@ class SkeletonPreprocessor:
         Raises:
             VideoError: for a file that cannot be used.
         """
-        return self.transform(read_skeleton(self.dataset, Record(Path(path), str(path), 0)))
+        sequence, mask, _ = Skeletons(self.transform).load(self.item(path), None)
+        return sequence, mask
+
+    def item(self, path: PathLike) -> tuple[Record, Any]:
+        """A file that is not read yet, for `views`."""
+        return Record(Path(path), str(path), 0), partial(read_skeleton, self.dataset)
 
     def check(self, sequence: np.ndarray) -> None:
         """Refuse what is not one sequence.
@@ -259,6 +285,10 @@ class SkeletonPreprocessor:
     def batches(self, indexed: Indexed, **options: Unpack[DatasetOptions]) -> SkeletonDataset:
         """A `SkeletonDataset` of what `index` found."""
         return SkeletonDataset(indexed, self.transform, **options)
+
+    def views(self, indexed: Indexed, **options: Unpack[ReadOptions]) -> Iterator[Part | None]:
+        """The sequences of what `index` found, or of `item`s: see `read_ahead`."""
+        return read_ahead(Skeletons(self.transform), indexed, **options)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""

@@ -1,6 +1,6 @@
 """Which frames of a video make a clip: exact arithmetic on whole numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,6 +113,11 @@ class Sampling:
         """Whether frames of a short video can be masked."""
         return self._rule == "mask"
 
+    @property
+    def num_views(self) -> int | None:
+        """Number of clips that `clips` gives, `None` where it grows with the video."""
+        return None if self.method == "sequences" else self.num_clips
+
     def indices(
         self, num_frames: int, rng: np.random.Generator | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -148,14 +153,19 @@ class Sampling:
         Raises:
             UserError: `num_frames` is below 1.
         """
+        indices, masks = zip(*self.each_clip(num_frames), strict=True)
+        return np.stack(indices), np.stack(masks)
+
+    def each_clip(self, num_frames: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The clips of `clips` one by one, of which a long video may have more than fit into memory."""
         number, count = self._kept(num_frames), self.num_clips
         if self._spreads(number):
             parts = [(1, 2)] if count == 1 else [(part, count) for part in range(count)]
-            clips = [self._middles(number, *part) for part in parts]
+            clips = (self._middles(number, *part) for part in parts)
         else:
-            clips = [self._from(start, number) for start in self._starts(number)]
-        indices, masks = zip(*clips, strict=True)
-        return self.frame_step * np.stack(indices), np.stack(masks)
+            clips = (self._from(start, number) for start in self._starts(number))
+        for indices, mask in clips:
+            yield self.frame_step * indices, mask
 
     def of_kept(self) -> "Sampling":
         """The same rule for a list of only the frames 0, e, 2e, ..., such as their features."""

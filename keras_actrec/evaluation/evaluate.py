@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_actrec._files import write_csv, write_json
@@ -18,12 +17,12 @@ from keras_actrec.evaluation.metrics import (
     calibration_bins,
     confusion_matrix,
     expected_calibration_error,
-    fuse,
     mean_class_accuracy,
     top_k_accuracy,
 )
 from keras_actrec.evaluation.protocols import Protocol, find_protocol
 from keras_actrec.recognizer import Recognizer
+from keras_actrec.scoring import score
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ def evaluate(
         batch_size: clips at a time.
         workers: threads that decode.
         progress: called as `progress(stage, done, total, text)`: stages `videos`, with a cache `frames`, and
-            `batches`.
+            `scoring`.
 
     Returns:
         The scores.
@@ -230,48 +229,31 @@ def evaluate(
         indexed = preprocessor.cached(
             indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
         )
-    masked = recognizer.spec.masked
-    if preprocessor.has_views:
-        dataset = preprocessor.views(indexed, masked=masked, workers=workers)
-    else:
-        dataset = preprocessor.batches(indexed, batch_size=batch_size, masked=masked, workers=workers)
     scores = []
-    for index in range(len(dataset)):
-        clips, labels = dataset[index]
-        found = _predict(recognizer.model, clips, len(labels), batch_size)
-        scores.append(fuse(found[:, None], protocol.average) if preprocessor.has_views else found)
-        progress("batches", index + 1, len(dataset), part)
+    for file in score(
+        recognizer.model,
+        preprocessor,
+        indexed,
+        masked=recognizer.spec.masked,
+        average=protocol.average if preprocessor.has_views else "probabilities",
+        batch_size=batch_size,
+        workers=workers,
+    ):
+        scores.append(file.scores)
+        progress("scoring", len(scores), len(indexed), part)
     scored = tuple(record for record, _ in indexed)
     return Evaluation(
         name=recognizer.model.name,
         class_names=recognizer.class_names,
         records=scored,
         labels=np.array([record.label for record in scored]),
-        scores=np.concatenate(scores),
+        scores=np.stack(scores),
         skipped=tuple(str(error) for error in broken),
         protocol=protocol.words(recognizer),
         part=part,
         official=manifest.official.get(part),
         manifest=manifest.sha256,
     )
-
-
-def _predict(
-    model: keras.Model, clips: np.ndarray | dict[str, np.ndarray], count: int, batch_size: int
-) -> np.ndarray:
-    """Probabilities of clips, in batches filled up to `batch_size` so that nothing is compiled twice."""
-
-    def part(array: np.ndarray, start: int) -> np.ndarray:
-        array = array[start : start + batch_size]
-        return np.concatenate([array, np.repeat(array[-1:], batch_size - len(array), axis=0)])
-
-    def batch(start: int) -> np.ndarray | dict[str, np.ndarray]:
-        if isinstance(clips, dict):
-            return {key: part(value, start) for key, value in clips.items()}
-        return part(clips, start)
-
-    scores = [np.asarray(model.predict_on_batch(batch(start))) for start in range(0, count, batch_size)]
-    return np.concatenate(scores)[:count]
 
 
 def _part(

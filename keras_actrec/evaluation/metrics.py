@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_actrec.errors import UserError
+from keras_actrec.scoring import Fusion
 
 
 def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
@@ -206,19 +207,9 @@ def fuse(scores: ArrayLike, how: str = "probabilities") -> np.ndarray:
     scores = np.asarray(scores, "float64")
     if scores.ndim != 3 or not scores.size:
         raise UserError(f"`scores` must be (V, N, C), none of them 0. Received: shape={scores.shape}")
-    mean = scores.mean(axis=0)
-    if how == "probabilities":
-        return mean
-    if how == "logits":
-        logits = np.log(np.maximum(scores, np.finfo("float32").tiny)).mean(axis=0)
-        fused = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return fused / fused.sum(axis=1, keepdims=True)
-    if how == "votes":
-        runs, _, classes = scores.shape
-        votes = (scores.argmax(axis=2)[..., None] == np.arange(classes)).mean(axis=0)
-        tie = 0.5 / (runs + 1)  # below half a vote
-        return (1 - tie) * votes + tie * mean
-    raise UserError(f"`how` must be one of probabilities, logits, votes. Received: how={how!r}")
+    fusion = Fusion(how)
+    fusion.add(scores)
+    return fusion.answer()
 
 
 def _check_level(level: float) -> None:

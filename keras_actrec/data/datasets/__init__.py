@@ -17,7 +17,7 @@ from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
-from keras_actrec.data.poses import holds_pose
+from keras_actrec.data.poses import POSE_SUFFIXES, holds_pose
 from keras_actrec.errors import UserError
 
 
@@ -27,12 +27,13 @@ class _Reader:
 
     Attributes:
         videos: whether its files are videos.
-        joints: whether its files are joints: the reader has a function `read_skeleton`.
+        joints: what the names of files of joints are like, if it has them: the reader then has a function
+            `read_skeleton`.
         whole: options with which the reader lists all files, in no part of the set.
     """
 
     videos: bool = True
-    joints: bool = False
+    joints: tuple[str, ...] = ()
     whole: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -40,24 +41,24 @@ _ALL = {"split": "all"}
 
 # A reader is a file with a function of its name (and `read_skeleton`, if it has joints) and a line here.
 _READERS = {
-    "basic_motions": _Reader(videos=False, joints=True),
+    "basic_motions": _Reader(videos=False, joints=("*.npz",)),
     "csv": _Reader(),
     "diving48": _Reader(),
     "folder": _Reader(),
     "hmdb51": _Reader(whole=_ALL),
-    "jhmdb": _Reader(joints=True, whole=_ALL),
+    "jhmdb": _Reader(joints=("*.mat",), whole=_ALL),
     "kinetics": _Reader(),
-    "msr_action3d": _Reader(videos=False, joints=True, whole={"files": "all"}),
-    "northwestern_ucla": _Reader(videos=False, joints=True, whole=_ALL),
-    "ntu_rgbd": _Reader(videos=False, joints=True, whole=_ALL),
+    "msr_action3d": _Reader(videos=False, joints=("*skeleton3D.txt",), whole={"files": "all"}),
+    "northwestern_ucla": _Reader(videos=False, joints=("*.json",), whole=_ALL),
+    "ntu_rgbd": _Reader(videos=False, joints=("*.skeleton",), whole=_ALL),
     "olympic_sports": _Reader(),
-    "poses": _Reader(videos=False, joints=True),
+    "poses": _Reader(videos=False, joints=tuple(f"*{suffix}" for suffix in POSE_SUFFIXES)),
     "something_something_v1": _Reader(),
     "something_something_v2": _Reader(),
-    "sysu_3d_hoi": _Reader(videos=False, joints=True, whole=_ALL),
+    "sysu_3d_hoi": _Reader(videos=False, joints=("*.mat",), whole=_ALL),
     "ucf101": _Reader(whole=_ALL),
     "ucf_sports": _Reader(whole=_ALL),
-    "utkinect": _Reader(videos=False, joints=True, whole=_ALL),
+    "utkinect": _Reader(videos=False, joints=("joints_*.txt",), whole=_ALL),
 }
 
 
@@ -248,7 +249,12 @@ def holds_skeletons(dataset: str | None) -> bool:
     if dataset not in _READERS:
         return False
     reader = _READERS[dataset]
-    return reader.joints and not reader.videos
+    return bool(reader.joints) and not reader.videos
+
+
+def patterns_of_joints(dataset: str) -> tuple[str, ...]:
+    """What the names of a set's files of joints are like."""
+    return _READERS[dataset].joints
 
 
 def _module(argument: str, name: str, names: Collection[str]) -> ModuleType:

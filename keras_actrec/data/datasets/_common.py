@@ -148,6 +148,12 @@ def checked_joints(path: str | Path, joints: Any, shape: tuple[int, ...]) -> np.
     return joints
 
 
+def holds_several(path: str | Path, what: str, root: str | Path) -> VideoError:
+    """The error for a file that is to be answered as one sequence and holds several, in words `what`."""
+    reason = f"it holds {what}, and an answer is for one; score each with `keras-actrec evaluate MODEL"
+    return VideoError(path, "unreadable", f"{reason} --data {root} --part all`")
+
+
 def relative(file: str | Path, root: str | Path) -> str:
     """The path of `file` as the manifest has it."""
     return Path(file).relative_to(root).as_posix()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.datasets._common import checked_joints, finish, look_for, readable
+from keras_actrec.data.datasets._common import checked_joints, finish, holds_several, look_for, readable
 from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
@@ -49,6 +49,9 @@ def basic_motions(root: str | Path) -> Manifest:
 def read_skeleton(record: Record) -> np.ndarray:
     """The sequence as two "joints" `(T, 1, 2, 3)`: the accelerometer's axes and the gyroscope's."""
     arrays = _arrays(record.file)
+    count = sum(len(arrays[name]) for name in ("X_train", "X_test"))
+    if record.start is None and record.stop is None and count > 1:
+        raise holds_several(record.file, f"{count} sequences", record.file.parent)
     steps = np.concatenate([arrays[name].reshape(-1, 2, 3) for name in ("X_train", "X_test")])
     return checked_joints(record.file, steps[record.start : record.stop, None], (1, 2, 3))
 

@@ -1,6 +1,7 @@
 """UTKinect-Action3D: skeletons of Kinect v1, ten actions in one recording."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from keras_actrec.data.datasets._common import (
     checked_joints,
     choose,
     finish,
+    holds_several,
     look_for,
     read_lines,
     read_numbers,
@@ -49,7 +51,26 @@ def utkinect(root: str | Path, *, split: str = "odd_even") -> Manifest:
     split = choose("split", split, _SPLITS)
     table = look_for(root, "UTKinect", *(f"{where}{name}" for where in ("", "joints/") for name in _LABELS))
     folder = look_for(root, "UTKinect", "joints_s*_e*.txt", "joints/joints_s*_e*.txt").parent
-    names, records, recording = [], [], None
+    names, records = [], []
+    for recording, name, first, stop in _ranges(table):
+        if name not in names:
+            names.append(name)
+        file = folder / f"joints_{recording}.txt"
+        if stop is None or not file.is_file():
+            continue
+        path, subject = f"{relative(file, root)}#{name}", recording[:3]
+        if split == "odd_even":
+            part = {"split": "train" if int(subject[1:]) % 2 else "test", "group": subject}
+        else:
+            part = {"group": subject} if split == "all" else {"fold": path}
+        records.append(Record(file, path, names.index(name), start=first, stop=stop, **part))
+    official = {"train": 100, "test": 99} if split == "odd_even" else {"": 199}
+    return finish("utkinect", root, names, records, official)
+
+
+def _ranges(table: Path) -> Iterator[tuple[str, str, int | None, int | None]]:
+    """Recording, action, first frame and the one after the last of each line; none where it has `NaN`."""
+    recording = None
     for line in read_lines(table):
         if match := re.fullmatch(r"s\d\d_e\d\d", line):
             recording = match[0]
@@ -57,27 +78,21 @@ def utkinect(root: str | Path, *, split: str = "odd_even") -> Manifest:
         match = re.fullmatch(r"(\w+):\s*(\d+|NaN)\s+(\d+|NaN)", line)
         if match is None or recording is None:
             raise UserError(f"{table}: needs lines such as s01_e01 and `walk: 252 390`. Received: {line!r}")
-        name, first, last = match.groups()
-        if name not in names:
-            names.append(name)
-        file = folder / f"joints_{recording}.txt"
-        if "NaN" in (first, last) or not file.is_file():
-            continue
-        path, subject = f"{relative(file, root)}#{name}", recording[:3]
-        if split == "odd_even":
-            part = {"split": "train" if int(subject[1:]) % 2 else "test", "group": subject}
+        name, *frames = match.groups()
+        if "NaN" in frames:
+            yield recording, name, None, None
         else:
-            part = {"group": subject} if split == "all" else {"fold": path}
-        records.append(Record(file, path, names.index(name), start=int(first), stop=int(last) + 1, **part))
-    official = {"train": 100, "test": 99} if split == "odd_even" else {"": 199}
-    return finish("utkinect", root, names, records, official)
+            yield recording, name, int(frames[0]), int(frames[1]) + 1
 
 
 def read_skeleton(record: Record) -> np.ndarray:
     """Joints `(T, 1, 20, 3)` in meters: the rows of the file whose frame number is in the record's range.
 
-    Some frame numbers occur twice, with joints a little apart; both rows are kept, as steps of time.
+    Some frame numbers occur twice, with joints a little apart; both rows are kept, as steps of time. A file
+    without a range is one action, unless the labels next to it, or in the folder above, say otherwise.
     """
+    if record.start is None and record.stop is None:
+        _check_single(record.file)
     words = read_numbers(record.file)
     if any(len(row) != 61 for row in words):
         raise VideoError(record.file, "truncated", "each line must have a frame number and 20 x (x, y, z)")
@@ -89,3 +104,18 @@ def read_skeleton(record: Record) -> np.ndarray:
     stop = np.inf if record.stop is None else record.stop
     rows = rows[(rows[:, 0] >= start) & (rows[:, 0] < stop)]
     return checked_joints(record.file, rows[:, 1:].reshape(-1, 1, 20, 3), (1, 20, 3))
+
+
+def _check_single(file: Path) -> None:
+    """Refuses a recording in which several actions are labeled."""
+    folder = file.absolute().parent
+    for table in (where / name for where in (folder, folder.parent) for name in _LABELS):
+        if table.is_file():
+            found = [
+                name
+                for recording, name, _, stop in _ranges(table)
+                if file.name == f"joints_{recording}.txt" and stop is not None
+            ]
+            if len(found) > 1:
+                what = f"{len(found)} actions by {table.name} ({', '.join(found)})"
+                raise holds_several(file, what, table.parent)

@@ -1,0 +1,101 @@
+"""Which files somebody means who names files, folders, patterns and lists."""
+
+import fnmatch
+import glob
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from keras_actrec._types import PathLike
+from keras_actrec.data._readers import is_frame
+from keras_actrec.data.datasets._common import walk
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, rows_of_csv
+from keras_actrec.errors import UserError
+
+VIDEO_PATTERNS = tuple(f"*{suffix}" for suffix in VIDEO_SUFFIXES)
+
+
+def expand_sources(
+    sources: PathLike | Iterable[PathLike], patterns: Sequence[str] = VIDEO_PATTERNS
+) -> list[Path]:
+    """Lists the files that sources stand for, in their order; what is named twice is there twice.
+
+    A source is
+
+    - a file, whatever it is called and whether it exists: who reads it says what is wrong with it;
+    - a folder: what fits `patterns` in it and in its folders, sorted folder by folder, without what is
+      hidden. With the patterns of videos, a folder with numbered images, and no video in it or below, is one
+      video, see `probe`;
+    - a CSV file (`.csv`): the files, or folders of frames, in its column `path`, relative to the CSV;
+    - a pattern such as `"clips/**/*.mp4"`, where no file has this name: the sources that it fits, sorted;
+    - `"-"`: the files, or folders of frames, that standard input names, one a line.
+
+    Args:
+        sources: one or several.
+        patterns: what the names of files in a folder are like, in upper or lower case.
+
+    Returns:
+        A list of paths.
+
+    Raises:
+        UserError: a folder or a pattern in which there is nothing, standard input without a path, or a file
+            that is not a CSV file with a column `path`.
+    """
+    if isinstance(sources, str | os.PathLike):
+        sources = [sources]
+    return [path for source in sources for path in _expand(os.fspath(source), patterns)]
+
+
+def _expand(source: str, patterns: Sequence[str]) -> Iterable[Path]:
+    return _piped() if source == "-" else _on_disk(source, patterns)
+
+
+def _on_disk(source: str, patterns: Sequence[str]) -> list[Path]:
+    path = Path(source)
+    if path.is_dir():
+        return _below(path, patterns)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return [path.parent / row["path"] for _, row in rows_of_csv(path, needed=("path",))]
+    if not glob.has_magic(source) or os.path.lexists(path):
+        return [path]
+    found = sorted(glob.glob(source, recursive=True))
+    if not found:
+        raise UserError(
+            f"{source}: no file or folder fits this pattern; * stands for any name, ** for any folders"
+        )
+    return [path for match in found for path in _on_disk(match, patterns)]
+
+
+def _below(root: Path, patterns: Sequence[str]) -> list[Path]:
+    """Files, and folders of frames, in a folder and its folders."""
+    lowered = [pattern.lower() for pattern in patterns]
+    folders = []
+    for folder, names in walk(root):
+        fitting = [name for name in names if any(fnmatch.fnmatchcase(name.lower(), p) for p in lowered)]
+        has_frames = patterns == VIDEO_PATTERNS and any(map(is_frame, names))
+        folders.append((folder, fitting, has_frames))
+    above = {parent for folder, fitting, _ in folders if fitting for parent in (folder, *folder.parents)}
+    paths, videos = [], set()  # a set of folders of frames, and of those in them
+    for folder, fitting, has_frames in folders:
+        if folder.parent in videos:
+            videos.add(folder)
+        elif has_frames and folder not in above:
+            videos.add(folder)
+            paths.append(folder)
+        else:
+            paths += [folder / name for name in fitting]
+    if not paths:
+        what = "videos" if patterns == VIDEO_PATTERNS else "files"
+        frames = " and numbered images" if patterns == VIDEO_PATTERNS else ""
+        raise UserError(f"{root}: no {what} found (looked for {' '.join(patterns)}{frames} in its folders)")
+    return paths
+
+
+def _piped() -> list[Path]:
+    # As bytes: names of files need not be text.
+    lines = [line.rstrip(b"\r\n") for line in sys.stdin.buffer]
+    paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    if not paths:
+        raise UserError("-: standard input names no files; write one path a line")
+    return paths

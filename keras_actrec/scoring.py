@@ -1,0 +1,201 @@
+"""The answers of a model to files, of which it sees one view or many: the one way in which all are scored."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_actrec.data import Record, VideoError
+from keras_actrec.data._ahead import Part
+from keras_actrec.data.preprocessors import Indexed, Preprocessor
+from keras_actrec.errors import UserError
+
+
+class Fusion:
+    """One answer from several, which are not kept: see `evaluation.fuse`.
+
+    Args:
+        how: `"probabilities"`, `"logits"` or `"votes"`.
+
+    Raises:
+        UserError: for another way.
+    """
+
+    def __init__(self, how: str = "probabilities") -> None:
+        if how not in ("probabilities", "logits", "votes"):
+            raise UserError(f"`how` must be one of probabilities, logits, votes. Received: how={how!r}")
+        self.how = how
+        self._count = 0
+        self._mean: np.ndarray | float = 0.0  # these are sums
+        self._logits: np.ndarray | float = 0.0
+        self._votes: np.ndarray | float = 0.0
+
+    def add(self, scores: ArrayLike) -> None:
+        """Count probabilities `(V, ..., C)` of V runs or views in."""
+        scores = np.asarray(scores, "float64")
+        self._count += len(scores)
+        self._mean += scores.sum(axis=0)
+        if self.how == "logits":
+            self._logits += np.log(np.maximum(scores, np.finfo("float32").tiny)).sum(axis=0)
+        if self.how == "votes":
+            classes = np.arange(scores.shape[-1])
+            self._votes += (scores.argmax(axis=-1)[..., None] == classes).sum(axis=0)
+
+    def answer(self) -> np.ndarray:
+        """The probabilities `(..., C)` of all that were added."""
+        mean = np.asarray(self._mean) / self._count
+        if self.how == "logits":
+            logits = np.asarray(self._logits) / self._count
+            fused = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            return fused / fused.sum(axis=-1, keepdims=True)
+        if self.how == "votes":
+            tie = 0.5 / (self._count + 1)  # below half a vote
+            return (1 - tie) * np.asarray(self._votes) / self._count + tie * mean
+        return mean
+
+
+@dataclass
+class Scored:
+    """What a model says of a file.
+
+    Attributes:
+        record: the file.
+        fusion: of the answers to its views so far.
+        error: why there is no answer.
+        seconds: reading the file took, and the model for its views.
+        waiting: number of its views that the model has not seen yet.
+        last: whether all of its views are known.
+    """
+
+    record: Record
+    fusion: Fusion
+    error: UserError | None = None
+    seconds: float = 0.0
+    waiting: int = 0
+    last: bool = False
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The probabilities `(C,)`.
+
+        Raises:
+            UserError: the file's, where there is no answer.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.fusion.answer()
+
+
+def score(
+    model: keras.Model,
+    preprocessor: Preprocessor,
+    items: Indexed,
+    *,
+    masked: bool,
+    average: str = "probabilities",
+    batch_size: int = 8,
+    workers: int = 2,
+) -> Iterator[Scored]:
+    """Score files one after the other, while threads read those that follow.
+
+    A batch is filled across files, and the last one by repeating, so that all have as many views and nothing
+    is compiled twice. Memory grows neither with the number of files nor with the length of one.
+
+    Args:
+        model: from views to probabilities `(B, C)`.
+        preprocessor: how it looks at a file.
+        items: what the preprocessor's `index`, `cached` or `item` gave.
+        masked: whether the model takes a mask.
+        average: how the answers to a file's views become one, see `Fusion`.
+        batch_size: most views at a time.
+        workers: threads that read; 0 reads when asked.
+
+    Returns:
+        The files in the order of `items`, each when the model has seen its last view.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value < least:
+            raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
+    if not items:
+        return iter(())
+    each = preprocessor.num_views
+    if each is not None:
+        batch_size = min(batch_size, each * len(items))
+    views = min(each or batch_size, batch_size)  # of a file, in memory
+    ahead = workers + -(-2 * batch_size // views) if workers else 1
+    parts = preprocessor.views(items, size=batch_size, ahead=ahead, workers=workers)
+    return _scored(parts, _Batch(model, preprocessor.name, masked, batch_size), average)
+
+
+def _scored(parts: Iterable[Part | None], batch: "_Batch", average: str) -> Iterator[Scored]:
+    files: deque[Scored] = deque()
+    number = -1
+    for part in parts:
+        if part is None:
+            batch.run()
+        else:
+            if part.number != number:
+                number = part.number
+                files.append(Scored(part.record, Fusion(average)))
+            files[-1].seconds += part.seconds
+            files[-1].error = files[-1].error or part.error
+            files[-1].last = part.last
+            for view in part.views:
+                batch.add(files[-1], *view)
+        while files and files[0].last and not files[0].waiting:
+            yield files.popleft()
+    batch.run()
+    yield from files
+
+
+class _Batch:
+    """Views of several files, which the model sees together."""
+
+    def __init__(self, model: keras.Model, name: str, masked: bool, size: int) -> None:
+        self.model = model
+        self.name = name
+        self.masked = masked
+        self.size = size
+        self.views: list[tuple[Scored, np.ndarray, np.ndarray]] = []
+        inputs = model.input[name] if masked else model.input
+        self.shape = tuple(inputs.shape[1:])
+
+    def add(self, file: Scored, array: np.ndarray, mask: np.ndarray) -> None:
+        """Takes a view, and runs when there are enough."""
+        same = [ours in (None, its) for ours, its in zip(self.shape, array.shape, strict=False)]
+        if len(self.shape) != array.ndim or not all(same):
+            reason = f"it gives {array.shape} and the model takes {self.shape}; use files as in its training"
+            file.error = VideoError(file.record.file, "unreadable", reason)
+            return
+        file.waiting += 1
+        self.views.append((file, array, mask))
+        if len(self.views) == self.size:
+            self.run()
+
+    def run(self) -> None:
+        """Has the model answer what is there."""
+        if not self.views:
+            return
+        start = time.perf_counter()
+        files, arrays, masks = zip(*self.views, strict=True)
+        inputs = self._filled(arrays)
+        found = self.model.predict_on_batch(
+            {self.name: inputs, "mask": self._filled(masks)} if self.masked else inputs
+        )
+        found = np.asarray(found)[: len(files)]
+        seconds = (time.perf_counter() - start) / len(files)
+        for file, scores in zip(files, found, strict=True):
+            file.fusion.add(scores[None])
+            file.waiting -= 1
+            file.seconds += seconds
+        self.views = []
+
+    def _filled(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack([*arrays, *[arrays[-1]] * (self.size - len(arrays))])

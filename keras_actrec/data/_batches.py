@@ -19,7 +19,8 @@ from keras_actrec.data.skeletons import SkeletonTransform
 from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
 
-# A record and what is known of it: `VideoInfo`, `CachedVideo`, or joints or a function that gives them.
+# A record and what is known of it: `VideoInfo`, `CachedVideo`, `FeatureFile`, or joints or a function that
+# gives them.
 Item: TypeAlias = tuple[Record, Any]
 Sample: TypeAlias = tuple[np.ndarray, np.ndarray, int]  # array, mask and label
 # The arguments of `load_item`: a source, an item and the arguments of `clip_rng`.
@@ -95,10 +96,9 @@ class Views:
 
     def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
         record, video = item
-        indices, masks = self.sampling.clips(video.frames)
-        needed, positions = np.unique(indices, return_inverse=True)  # each frame is decoded once
+        needed, clips, masks = _all_clips(self.sampling, video.frames)
         frames = _frames(record, video, needed, self.transform)
-        views = [self.transform.crops(frames[clip]) for clip in positions.reshape(indices.shape)]
+        views = [self.transform.crops(frames[clip]) for clip in clips]
         return np.concatenate(views), np.repeat(masks, self.transform.num_crops, axis=0), record.label
 
 
@@ -119,6 +119,19 @@ class Features:
 
     def sized(self, frames: int) -> Self:
         return replace(self, sampling=replace(self.sampling, frames=frames))
+
+
+@dataclass(frozen=True)
+class FeatureViews:
+    """All clips of a file of features."""
+
+    sampling: Sampling
+    name = "features"
+
+    def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
+        record, video = item
+        needed, clips, masks = _all_clips(self.sampling, video.frames)
+        return video.read(needed)[clips], masks, record.label
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,13 @@ def _frames(
             f"takes {transform.preparation}; cache the frames with this transform"
         )
     return video.read(indices)
+
+
+def _all_clips(sampling: Sampling, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The frames of all clips, each once; the positions of each clip's among them `(M, T)`; the masks."""
+    indices, masks = sampling.clips(frames)
+    needed, positions = np.unique(indices, return_inverse=True)
+    return needed, positions.reshape(indices.shape), masks
 
 
 def _steps(sampling: Sampling, frames: int) -> int:

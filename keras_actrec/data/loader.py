@@ -18,6 +18,7 @@ from keras_actrec.data._batches import (
     Clips,
     Epochs,
     Features,
+    FeatureViews,
     Item,
     Skeletons,
     ViewBatches,
@@ -29,6 +30,7 @@ from keras_actrec.data._opencv import opencv
 from keras_actrec.data._processes import Processes
 from keras_actrec.data.cache import CachedVideo
 from keras_actrec.data.decode import VideoInfo
+from keras_actrec.data.features import FeatureFile
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonTransform
@@ -264,9 +266,9 @@ class ViewDataset(_Dataset):
     `sampling.clips`, and of each all of `transform.crops`; `y` repeats the video's label. Nothing is drawn.
 
     Args:
-        items: from `index_videos` or `cache_frames`.
+        items: from `index_videos` or `cache_frames`, or, of features, from `index_features`.
         sampling: which frames; of cached videos, in steps of the cache (`Sampling.of_kept`).
-        transform: how they are sized.
+        transform: how they are sized; `None` for features, which have no crops.
         masked: whether to add the mask.
         workers: number of threads that decode ahead; 0 decodes when asked.
         processes: whether the workers are processes, see `ClipDataset`.
@@ -278,26 +280,28 @@ class ViewDataset(_Dataset):
 
     def __init__(
         self,
-        items: Iterable[tuple[Record, VideoInfo | CachedVideo]],
+        items: Iterable[tuple[Record, VideoInfo | CachedVideo | FeatureFile]],
         sampling: Sampling,
-        transform: ClipTransform,
+        transform: ClipTransform | None,
         *,
         masked: bool = False,
         workers: int = 0,
         processes: bool = False,
     ) -> None:
         options: dict[str, Any] = {"masked": masked, "workers": workers, "processes": processes}
-        super().__init__(items, Views(sampling, transform), batch_size=1, batches=ViewBatches, **options)
+        source = FeatureViews(sampling) if transform is None else Views(sampling, transform)
+        super().__init__(items, source, batch_size=1, batches=ViewBatches, **options)
 
 
 class FeatureDataset(_Dataset):
-    """Clips of extracted features, batch by batch.
+    """Clips of features, batch by batch.
 
-    As `ClipDataset`, with `x` float16 `(B, T, K, K, D)` or `(B, T, D)`, as it is stored, named `features`
-    when `masked`; Keras turns it into what the model's input is. Only the steps that a clip needs are read.
+    As `ClipDataset`, with `x` `(B, T, H, W, D)` or `(B, T, D)`, named `features` when `masked`: float16 as
+    `extract_features` stores it, which Keras turns into what the model's input is, or float32 of one's own.
+    Only the steps that a clip needs are read.
 
     Args:
-        items: from `extract_features`.
+        items: from `extract_features` or `index_features`.
         sampling: which steps of the features.
         batch_size: clips a batch.
         seed: seed of everything drawn, at least 0.
@@ -313,7 +317,7 @@ class FeatureDataset(_Dataset):
 
     def __init__(
         self,
-        items: Iterable[tuple[Record, CachedVideo]],
+        items: Iterable[tuple[Record, CachedVideo | FeatureFile]],
         sampling: Sampling,
         **options: Unpack[DatasetOptions],
     ) -> None:

@@ -109,6 +109,19 @@ class Sampling:
             )
 
     @property
+    def has_views(self) -> bool:
+        """Whether `clips` can give more than one."""
+        return self.method == "sequences" or self.num_clips > 1
+
+    def words(self, unit: str = "frame") -> str:
+        """What is seen of a video, in words: `"2 clips of 8 frames (segments)"`."""
+        step = f", stride {self.stride}" if self.stride > 1 else ""
+        kept = f", 1 {unit} in {self.frame_step}" if self.frame_step > 1 else ""
+        clips = "1 clip" if self.num_clips == 1 else f"{self.num_clips} clips"
+        clips = "all clips" if self.method == "sequences" else clips
+        return f"{clips} of {self.frames} {unit}s ({self.method}{step}{kept})"
+
+    @property
     def masks(self) -> bool:
         """Whether frames of a short video can be masked."""
         return self._rule == "mask"

@@ -32,7 +32,8 @@ class Recognizer:
     """A model that knows its classes and how to look at a video.
 
     Attributes:
-        model: from clips `(B, T, H, W, 3)`, RGB, 0-255, or sequences `(B, T, D)`, to probabilities `(B, C)`.
+        model: from clips `(B, T, H, W, 3)`, RGB, 0-255, or from sequences `(B, T, D)` or features
+            `(B, T, H, W, D)`, to probabilities `(B, C)`.
         class_names: name of every class id.
         preprocessor: what of a file the model sees, and in which form.
         about: what else the file says: the recipe, versions, the training data's hash.
@@ -53,8 +54,8 @@ class Recognizer:
         """Read a file as the model wants it.
 
         Returns:
-            frames uint8 `(T, H, W, 3)` of a video, or steps float32 `(T, D)` of a skeleton sequence; and the
-            mask, bool `(T,)`.
+            frames uint8 `(T, H, W, 3)` of a video, or float32 steps of a skeleton sequence, `(T, D)`, or of
+            features, `(T, D)` or `(T, H, W, D)`; and the mask, bool `(T,)`.
 
         Raises:
             VideoError: for a file that cannot be used.
@@ -65,14 +66,14 @@ class Recognizer:
         """The model's inputs from one clip or sequence, as `read` gives it.
 
         Args:
-            steps: frames `(T, H, W, 3)` or steps `(T, D)`.
+            steps: frames `(T, H, W, 3)`, or steps `(T, D)` or `(T, H, W, D)`.
             mask: bool `(T,)`, False at padding; by default all count. A model without a mask leaves it out.
 
         Returns:
             A batch of one: an array, or with a mask a dict of the input's name and `mask`.
 
         Raises:
-            UserError: for frames of another size.
+            UserError: for frames or steps of another size.
         """
         steps = np.asarray(steps)
         self.preprocessor.check(steps)
@@ -85,7 +86,7 @@ class Recognizer:
         """Name what a video shows: with several clips or crops, by the mean of what they show.
 
         Args:
-            path: video file, or the file of a skeleton sequence.
+            path: video file, or the file of a skeleton sequence or of features.
             top: how many classes to return, default all.
 
         Returns:

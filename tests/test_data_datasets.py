@@ -69,7 +69,7 @@ def test_every_reader_is_documented_and_refuses_a_folder_that_is_not_the_set(nam
     with pytest.raises(UserError) as error:
         read_dataset(name, tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
-    if name not in ("csv", "folder", "poses"):
+    if name not in ("csv", "features", "folder", "poses"):
         assert "looked for" in str(error.value)
         with pytest.raises(UserError, match="no such folder"):
             read_dataset(name, tmp_path / "nowhere")

@@ -418,7 +418,7 @@ def test_an_override_is_checked_as_the_file_is(file, override, message):
     "values, message",
     [
         ({"trains": {}}, "unknown key 'trains'; did you mean 'train'?"),
-        ({"zzz": {}}, "unknown key 'zzz'; there are: model, data, clip, skeleton, train"),
+        ({"zzz": {}}, "unknown key 'zzz'; there are: model, data, clip, skeleton, features, train"),
         ({"train": {"epoch": 3}}, "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         ({"clip": {"sise": 64}}, "unknown key 'clip.sise'; did you mean 'clip.size'?"),
         ({"model": {"name": "hmann"}}, "Unknown model 'hmann'; did you mean 'hman'?"),

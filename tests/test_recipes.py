@@ -71,7 +71,7 @@ def shrunk(file):
     elif "backbone" in model:
         model["backbone"] = FROZEN
     for name, most in MOST.items():
-        table = values.get("clip") or values["skeleton"]
+        table = values.get("clip") or values.get("skeleton") or values["features"]
         if name in table:
             table[name] = min(table[name], most)
     return training.read_recipe(file), values

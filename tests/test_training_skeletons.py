@@ -135,7 +135,10 @@ def test_joints_are_read_in_the_order_of_the_records(data):
     "values, message",
     [
         ({"clip": {}}, r"\[clip\] and \[skeleton\] exclude each other"),
-        ({"data": {"dataset": "ucf101", "split": 1}}, r"ucf101 does not hold skeletons alone"),
+        (
+            {"data": {"dataset": "ucf101", "split": 1}},
+            r"ucf101 holds videos: write \[clip\] instead of \[skeleton\]",
+        ),
         ({"skeleton": {"frames": 0}}, r"\[skeleton\] `frames` must be at least 1"),
         ({"skeleton": {"velocty": True}}, "unknown key 'skeleton.velocty'; did you mean 'skeleton.velocity'"),
         (
@@ -164,7 +167,7 @@ def test_a_model_of_clips_says_that_it_takes_none(data, tmp_path):
 
 def test_joints_do_not_go_through_a_backbone(data, tmp_path):
     model = {"name": "eleatt_rnn", "backbone": "efficientnet_lite0"}
-    with pytest.raises(UserError, match="^joints go past a backbone: leave model.backbone out$"):
+    with pytest.raises(UserError, match="^skeletons go past a backbone: leave model.backbone out$"):
         training.train(recipe(model=model), data, tmp_path)
 
 

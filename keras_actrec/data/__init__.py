@@ -7,6 +7,7 @@ from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
 from keras_actrec.data.cache import CachedVideo, cache_frames, shard
 from keras_actrec.data.datasets import (
+    files_of,
     holds_skeletons,
     index_skeletons,
     kind_of,
@@ -17,6 +18,7 @@ from keras_actrec.data.datasets import (
     read_whole,
 )
 from keras_actrec.data.decode import VideoInfo, index_videos, iter_frames, probe, read_frames
+from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
 from keras_actrec.data.poses import POSE_SUFFIXES, Pose, read_pose, write_pose
 from keras_actrec.data.sampling import Sampling, clip_rng
@@ -32,7 +34,10 @@ __all__ = [
     "ClipDataset",
     "ClipPreprocessor",
     "ClipTransform",
+    "FEATURE_SUFFIXES",
     "FeatureDataset",
+    "FeatureFile",
+    "FeaturePreprocessor",
     "FollowEpoch",
     "Manifest",
     "POSE_SUFFIXES",
@@ -51,12 +56,15 @@ __all__ = [
     "clip_rng",
     "expand_sources",
     "extract_features",
+    "files_of",
     "holds_skeletons",
+    "index_features",
     "index_skeletons",
     "index_videos",
     "iter_frames",
     "kind_of",
     "list_datasets",
+    "open_features",
     "preprocessor_of",
     "probe",
     "raising_failures",
@@ -81,6 +89,7 @@ _HOMES = {
     "ClipDataset": "loader",
     "ClipPreprocessor": "preprocessors",
     "FeatureDataset": "loader",
+    "FeaturePreprocessor": "preprocessors",
     "FollowEpoch": "loader",
     "SkeletonDataset": "loader",
     "SkeletonPreprocessor": "preprocessors",
@@ -98,7 +107,12 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
         SkeletonDataset,
         raising_failures,
     )
-    from keras_actrec.data.preprocessors import ClipPreprocessor, SkeletonPreprocessor, preprocessor_of
+    from keras_actrec.data.preprocessors import (
+        ClipPreprocessor,
+        FeaturePreprocessor,
+        SkeletonPreprocessor,
+        preprocessor_of,
+    )
 else:
 
     def __getattr__(name: str) -> Any:

@@ -20,8 +20,8 @@ from keras_actrec.data.skeletons import SkeletonTransform
 from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
 
-# A record and what is known of it: `VideoInfo` (`None` where the video was not read yet), `CachedVideo`, or
-# joints or a function that gives them.
+# A record and what is known of it: `VideoInfo` (`None` where the video was not read yet), `CachedVideo`,
+# `FeatureFile` or joints, or of the last two a function that gives them.
 Item: TypeAlias = tuple[Record, Any]
 View: TypeAlias = tuple[np.ndarray, np.ndarray]  # array and mask
 Sample: TypeAlias = tuple[np.ndarray, np.ndarray, int]  # array, mask and label
@@ -103,12 +103,19 @@ class Features:
     name = "features"
 
     def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
-        record, video = item
-        indices, mask = self.sampling.indices(video.frames, rng)
-        return video.read(indices), mask, record.label
+        """One clip."""
+        file = _given(item)
+        indices, mask = self.sampling.indices(file.frames, rng)
+        return file.read(indices), mask, item[0].label
+
+    def views(self, item: Item) -> Iterator[View]:
+        """All clips that a test looks at."""
+        file = _given(item)
+        for indices, mask in self.sampling.each_clip(file.frames):
+            yield file.read(indices), mask
 
     def length(self, item: Item) -> int:
-        return _steps(self.sampling, item[1].frames)
+        return _steps(self.sampling, _given(item).frames)
 
     def sized(self, frames: int) -> Self:
         return replace(self, sampling=replace(self.sampling, frames=frames))
@@ -122,23 +129,24 @@ class Skeletons:
     name = "features"
 
     def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
-        sequence, mask = self.transform(self._joints(item), rng)
+        sequence, mask = self.transform(_given(item), rng)
         return sequence, mask, item[0].label
 
     def length(self, item: Item) -> int:
-        return len(self._joints(item))
+        return len(_given(item))
 
     def views(self, item: Item) -> Iterator[View]:
         """The sequence as a test looks at it."""
-        yield self.transform(self._joints(item))
-
-    @staticmethod
-    def _joints(item: Item) -> np.ndarray:
-        record, joints = item
-        return joints(record) if callable(joints) else joints
+        yield self.transform(_given(item))
 
     def sized(self, frames: int) -> Self:
         return replace(self, transform=replace(self.transform, frames=frames))
+
+
+def _given(item: Item) -> Any:
+    """What is known of an item, from the function that gives it where that is one."""
+    record, known = item
+    return known(record) if callable(known) else known
 
 
 def _clips(

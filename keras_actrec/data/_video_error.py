@@ -1,4 +1,4 @@
-"""The error about one file."""
+"""The error about one file, and the first reasons for it."""
 
 from pathlib import Path
 
@@ -30,3 +30,13 @@ class VideoError(UserError):
 def printable(name: object) -> str:
     """A name on one line and in characters that every terminal and file takes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+
+
+def readable(path: PathLike) -> Path:
+    """The path, if there is a file with something in it."""
+    path = Path(path)
+    if not path.is_file():
+        raise VideoError(path, "unreadable", "file not found; check the path")
+    if not path.stat().st_size:
+        raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
+    return path

@@ -11,8 +11,9 @@ from keras_actrec._files import write_json
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.datasets import holds_skeletons, read_skeleton
+from keras_actrec.data.datasets import files_of, read_skeleton
 from keras_actrec.data.decode import VideoInfo, probe
+from keras_actrec.data.features import open_features
 from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
@@ -27,9 +28,9 @@ class Audit:
         found: number of records in the manifest.
         official: number that the set should have, `None` where that is not known.
         files: dict of path, as the manifest has it, to a dict of `path`; `status`: `ok`, `truncated`,
-            `unreadable` or `empty`; `frames` that decode, `claimed_frames` by the header, `fps`, `width` and
-            `height`, all 0 where the file cannot be used (a truncated one has both counts); `sha256`, `None`
-            where the file cannot be read.
+            `unreadable` or `empty`; `frames` that decode, or steps of features, `claimed_frames` by the
+            header, `fps`, `width` and `height`, all 0 where the file cannot be used (a truncated one has both
+            counts); `sha256`, `None` where the file cannot be read.
         details: dict of path to a dict of `bytes` and `changed` (time in ns), by which a file is known again,
             `None` where it is not there, and `reason`, empty where the status is `ok`.
     """
@@ -94,7 +95,7 @@ def audit_videos(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Audit:
-    """Reads every video or skeleton sequence of a set through and hashes its file.
+    """Reads every video, skeleton sequence or file of features of a set through and hashes its file.
 
     With `out` the work is kept: what an interrupted call has done, also one that was killed, is not done
     again, and a later call reads only files whose size or time of change differ. The file's bytes depend on
@@ -225,15 +226,24 @@ def _examine(record: Record, dataset: str) -> dict[str, Any]:
     row |= {"width": 0, "height": 0, "sha256": None, **_details(record), "reason": ""}
     try:
         row["sha256"] = _hash(record)
-        if holds_skeletons(dataset):
-            row["frames"] = len(read_skeleton(dataset, record))
-        else:
-            row |= asdict(probe(record.file))
+        row |= _contents(record, dataset)
     except VideoError as error:
         row |= {"status": error.status, "reason": error.reason}
         if error.counts is not None:
             row["frames"], row["claimed_frames"] = error.counts
     return row
+
+
+def _contents(record: Record, dataset: str) -> dict[str, Any]:
+    """What a file holds that can be used."""
+    files = files_of(dataset)
+    if files == "skeletons":
+        return {"frames": len(read_skeleton(dataset, record))}
+    if files == "features":
+        found = open_features(record.file)
+        found.check()
+        return {"frames": found.frames, "claimed_frames": found.frames}
+    return asdict(probe(record.file))
 
 
 def _details(record: Record) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from keras_actrec._files import replacing, write_csv, write_json
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
+from keras_actrec.data._steps import CutOffError, checked_indices, read_steps
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.decode import VideoInfo, iter_timed, sized
 from keras_actrec.data.manifest import Record
@@ -72,22 +73,13 @@ class CachedVideo:
         Raises:
             UserError: `indices` is empty or out of range, or the file is missing, cut or damaged.
         """
-        indices = np.asarray(indices, "int64")
-        if indices.ndim != 1 or not len(indices) or indices.min() < 0 or indices.max() >= self.frames:
-            raise UserError(
-                f"`indices` must be numbers of steps from 0 to {self.frames - 1}, one or more. "
-                f"Received: indices={indices.tolist()}"
-            )
-        steps = np.empty((len(indices), *self.shape[1:]), self.dtype)
-        runs = np.flatnonzero(np.diff(indices) != 1) + 1
+        indices = checked_indices(indices, self.frames)
         try:
             # `np.load` parses a header, which has failed with four threads in it (SystemError, Python 3.11).
             with open(self.file, "rb", buffering=0) as file:
-                for first, last in zip([0, *runs], [*runs, len(indices)], strict=True):
-                    file.seek(self._offset + int(indices[first]) * steps[0].nbytes)
-                    whole = file.readinto(steps[first:last].data) // steps[0].nbytes
-                    if whole < last - first:
-                        raise self._refused(f"cut off at step {indices[first + whole]}; remove it")
+                steps = read_steps(file, self._offset, self.shape, self.dtype, indices)
+        except CutOffError as error:
+            raise self._refused(f"{error}; remove it") from error
         except OSError as error:
             raise self._refused(f"it cannot be read ({error.strerror}); mend that") from error
         damaged = np.flatnonzero(_checksums(steps) != self._checksums[indices])

@@ -27,6 +27,7 @@ from keras_actrec.data._opencv import opencv
 from keras_actrec.data._processes import Processes
 from keras_actrec.data.cache import CachedVideo
 from keras_actrec.data.decode import VideoInfo
+from keras_actrec.data.features import FeatureFile
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonTransform
@@ -255,13 +256,14 @@ class ClipDataset(_Dataset):
 
 
 class FeatureDataset(_Dataset):
-    """Clips of extracted features, batch by batch.
+    """Clips of features, batch by batch.
 
-    As `ClipDataset`, with `x` float16 `(B, T, K, K, D)` or `(B, T, D)`, as it is stored, named `features`
-    when `masked`; Keras turns it into what the model's input is. Only the steps that a clip needs are read.
+    As `ClipDataset`, with `x` `(B, T, H, W, D)` or `(B, T, D)`, named `features` when `masked`: float16 as
+    `extract_features` stores it, which Keras turns into what the model's input is, or float32 of one's own.
+    Only the steps that a clip needs are read.
 
     Args:
-        items: from `extract_features`.
+        items: from `extract_features` or `index_features`.
         sampling: which steps of the features.
         batch_size: clips a batch.
         seed: seed of everything drawn, at least 0.
@@ -277,7 +279,7 @@ class FeatureDataset(_Dataset):
 
     def __init__(
         self,
-        items: Iterable[tuple[Record, CachedVideo]],
+        items: Iterable[tuple[Record, CachedVideo | FeatureFile]],
         sampling: Sampling,
         **options: Unpack[DatasetOptions],
     ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_actrec._files import replacing, write_json
 from keras_actrec._types import PathLike
-from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._video_error import VideoError, readable
 from keras_actrec.errors import UserError
 
 POSE_SUFFIXES = (".json", ".npz")
@@ -59,11 +59,7 @@ def read_pose(path: PathLike) -> Pose:
     Raises:
         VideoError: not such a file, a pickled object in it, or shapes that do not fit together.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise VideoError(path, "unreadable", "file not found; check the path")
-    if not path.stat().st_size:
-        raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
+    path = readable(path)
     try:
         if path.suffix.lower() == ".npz":
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:

@@ -1,7 +1,7 @@
 """How a model looks at a file: which part of it, and in which form.
 
-`ClipPreprocessor` and `SkeletonPreprocessor` are asked the same things. What only clips have comes after a
-question: `cached`, `extracted` and `feature_batches` where it is `cacheable`.
+`ClipPreprocessor`, `SkeletonPreprocessor` and `FeaturePreprocessor` are asked the same things. What only
+clips have comes after a question: `cached`, `extracted` and `feature_batches` where it is `cacheable`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,12 +15,13 @@ import numpy as np
 
 from keras_actrec._types import PathLike, Shape
 from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
-from keras_actrec.data._batches import Clips, Skeletons
+from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo, cache_frames
-from keras_actrec.data.datasets import index_skeletons, patterns_of_joints, read_skeleton
+from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_skeleton
 from keras_actrec.data.decode import index_videos
 from keras_actrec.data.extract import extract_features
+from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
@@ -32,7 +33,8 @@ from keras_actrec.errors import UserError
 if TYPE_CHECKING:
     from keras_actrec.data.audit import Audit
 
-# Records, each with what `index` knows of it (`VideoInfo` or joints) or a cache keeps (`CachedVideo`).
+# Records, each with what `index` knows of it (`VideoInfo`, `FeatureFile` or joints) or a cache keeps
+# (`CachedVideo`).
 Indexed: TypeAlias = Sequence[tuple[Record, Any]]
 
 
@@ -44,6 +46,7 @@ class ClipPreprocessor:
         sampling: which frames of the video.
         transform: how they are sized.
         name: of the model's input.
+        files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file, and kept on disk.
         whole: what to set in a recipe for samples without padding.
     """
@@ -52,6 +55,7 @@ class ClipPreprocessor:
     transform: ClipTransform
 
     name: ClassVar[Literal["clip"]] = "clip"
+    files: ClassVar[Files] = "videos"
     cacheable: ClassVar[Literal[True]] = True
     whole: ClassVar[str] = "clip.short='stretch'"
 
@@ -84,14 +88,10 @@ class ClipPreprocessor:
     @property
     def protocol(self) -> str:
         """What is seen of a video, in words."""
-        sampling, transform = self.sampling, self.transform
-        step = f", stride {sampling.stride}" if sampling.stride > 1 else ""
-        kept = f", 1 frame in {sampling.frame_step}" if sampling.frame_step > 1 else ""
-        clips = "1 clip" if sampling.num_clips == 1 else f"{sampling.num_clips} clips"
-        clips = "all clips" if sampling.method == "sequences" else clips
+        transform = self.transform
         crop = "whole frame" if transform.crop == "none" else "center crop"
         crop = crop if transform.num_crops == 1 else f"{transform.num_crops} crops"
-        return f"{clips} of {sampling.frames} frames ({sampling.method}{step}{kept}), {crop} {transform.size}"
+        return f"{self.sampling.words()}, {crop} {transform.size}"
 
     def read(self, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
         """Read a video: frames uint8 `(T, H, W, 3)` and mask bool `(T,)`.
@@ -141,6 +141,10 @@ class ClipPreprocessor:
         foreign = [label for pair in self.transform.swap for label in pair if label >= num_classes]
         if foreign:
             raise UserError(f"clip.swap names class {foreign[0]}, but the data has {num_classes}, from 0 on")
+
+    def of(self, indexed: Indexed) -> "ClipPreprocessor":
+        """The preprocessor itself: nothing of it is told by the data alone."""
+        return self
 
     def index(self, records: Iterable[Record], **options: Any) -> tuple[Indexed, list[VideoError]]:
         """What is known of files before they are read, and the errors of bad ones: see `index_videos`."""
@@ -199,6 +203,7 @@ class SkeletonPreprocessor:
         dataset: name of the set in whose form files are, see `list_datasets`.
         transform: how joints are moved and sequences get one length.
         name: of the model's input.
+        files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; joints are in memory.
         is_random: whether frames are changed at random in training; a sequence has none.
         whole: what to set in a recipe for samples without padding.
@@ -210,6 +215,7 @@ class SkeletonPreprocessor:
     transform: SkeletonTransform
 
     name: ClassVar[Literal["features"]] = "features"
+    files: ClassVar[Files] = "skeletons"
     cacheable: ClassVar[Literal[False]] = False
     is_random: ClassVar[Literal[False]] = False
     whole: ClassVar[str] = "skeleton.length='resample'"
@@ -267,6 +273,10 @@ class SkeletonPreprocessor:
     def check_classes(self, num_classes: int) -> None:
         """Accept any number: nothing depends on the classes."""
 
+    def of(self, indexed: Indexed) -> "SkeletonPreprocessor":
+        """The preprocessor itself: nothing of it is told by the data alone."""
+        return self
+
     def index(
         self, records: Iterable[Record], *, audit: "Audit | None" = None, **options: Any
     ) -> tuple[Indexed, list[VideoError]]:
@@ -295,12 +305,130 @@ class SkeletonPreprocessor:
         return {"dataset": self.dataset, "transform": asdict(self.transform)}
 
 
+@dataclass(frozen=True)
+class FeaturePreprocessor:
+    """Some steps of a file of features, for models with the input `features (B, T, D)` or `(B, T, H, W, D)`.
+
+    Attributes:
+        sampling: which steps.
+        step: shape of a step, `(D,)` or `(H, W, D)`; `None` where only the data will tell it, see `of`.
+        name: of the model's input.
+        files: what the files are, see `files_of`.
+        cacheable: whether something is computed once of a file; these were.
+        is_random: whether frames are changed at random in training; steps are drawn, but not changed.
+        whole: what to set in a recipe for samples without padding.
+    """
+
+    sampling: Sampling
+    step: tuple[int, ...] | None = None
+
+    name: ClassVar[Literal["features"]] = "features"
+    files: ClassVar[Files] = "features"
+    cacheable: ClassVar[Literal[False]] = False
+    is_random: ClassVar[Literal[False]] = False
+    whole: ClassVar[str] = "features.short='stretch'"
+
+    @property
+    def masks(self) -> bool:
+        """Whether steps can be padding, so that the model needs a mask."""
+        return self.sampling.masks
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What the names of files are like that it reads."""
+        return tuple(f"*{suffix}" for suffix in FEATURE_SUFFIXES)
+
+    @property
+    def num_views(self) -> int | None:
+        """How often a file is looked at; `None` where that depends on its length."""
+        return self.sampling.num_views
+
+    @property
+    def has_views(self) -> bool:
+        """Whether a file is looked at more than once."""
+        return self.num_views != 1
+
+    @property
+    def protocol(self) -> str:
+        """What is seen of a file, in words."""
+        return self.sampling.words("step")
+
+    def read(self, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
+        """Read a file: float32 `(T, D)` or `(T, H, W, D)` and mask bool `(T,)`.
+
+        Raises:
+            VideoError: for a file that cannot be used, or whose steps have another shape.
+        """
+        steps, mask, _ = Features(self.sampling).load(self.item(path), None)
+        return steps, mask
+
+    def item(self, path: PathLike) -> tuple[Record, Any]:
+        """A file that is not read yet, for `views`."""
+        return Record(Path(path), str(path), 0), self._open
+
+    def _open(self, record: Record) -> FeatureFile:
+        found = open_features(record.file)
+        return found if self.step is None else found.with_step(self.step, "the model takes")
+
+    def check(self, steps: np.ndarray) -> None:
+        """Refuse steps of another shape than the model takes.
+
+        Raises:
+            UserError: for these.
+        """
+        if steps.shape[1:] != self.step:
+            takes = ", ".join(map(str, ("T", *(self.step or ()))))
+            raise UserError(f"this model takes features ({takes}). Received: shape {steps.shape}")
+
+    def changed(
+        self, sampling: Mapping[str, Any], transform: Mapping[str, Any], *, full_resolution: bool = False
+    ) -> "FeaturePreprocessor":
+        """The preprocessor with other values of its `Sampling`, by name.
+
+        Raises:
+            UserError: for a `transform` that shows a frame more than once, or larger.
+        """
+        if full_resolution or transform.get("num_crops", 1) > 1:
+            raise UserError("its crops are of frames of videos, and this model sees features; leave it out")
+        return replace(self, sampling=replace(self.sampling, **sampling))
+
+    def check_classes(self, num_classes: int) -> None:
+        """Accept any number: nothing depends on the classes."""
+
+    def of(self, indexed: Indexed) -> "FeaturePreprocessor":
+        """The preprocessor for steps of the shape that `index` found."""
+        return replace(self, step=indexed[0][1].step) if indexed else self
+
+    def index(self, records: Iterable[Record], **options: Any) -> tuple[Indexed, list[VideoError]]:
+        """What files of features say of themselves, and the errors of bad ones: see `index_features`."""
+        return index_features(records, step=self.step, **options)
+
+    def shape(self, indexed: Indexed) -> Shape:
+        """Shape of a sample, `(T, D)` or `(T, H, W, D)`, without the batch."""
+        return (self.sampling.frames, *(self.of(indexed).step or ()))
+
+    def batches(self, indexed: Indexed, **options: Unpack[DatasetOptions]) -> FeatureDataset:
+        """A `FeatureDataset` of what `index` found."""
+        return FeatureDataset(indexed, self.sampling, **options)
+
+    def views(self, indexed: Indexed, **options: Unpack[ReadOptions]) -> Iterator[Part | None]:
+        """All clips of what `index` found, or of `item`s: see `read_ahead`."""
+        return read_ahead(Features(self.sampling), indexed, **options)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `preprocessor_of`."""
+        return {"sampling": asdict(self.sampling), "step": self.step and list(self.step)}
+
+
 # What tells them apart, for people and for mypy: `name`, `cacheable`, `has_views`.
-Preprocessor: TypeAlias = ClipPreprocessor | SkeletonPreprocessor
+Preprocessor: TypeAlias = ClipPreprocessor | SkeletonPreprocessor | FeaturePreprocessor
 
 
 def preprocessor_of(values: Mapping[str, Any]) -> Preprocessor:
     """The preprocessor that `to_json` wrote."""
-    if "sampling" in values:
-        return ClipPreprocessor(Sampling(**values["sampling"]), ClipTransform(**values["transform"]))
-    return SkeletonPreprocessor(values["dataset"], SkeletonTransform(**values["transform"]))
+    if "dataset" in values:
+        return SkeletonPreprocessor(values["dataset"], SkeletonTransform(**values["transform"]))
+    sampling = Sampling(**values["sampling"])
+    if "step" in values:
+        return FeaturePreprocessor(sampling, values["step"] and tuple(values["step"]))
+    return ClipPreprocessor(sampling, ClipTransform(**values["transform"]))

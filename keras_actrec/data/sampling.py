@@ -108,6 +108,14 @@ class Sampling:
                 f'`hop` goes with method="sequences". Received: hop={self.hop}', ("hop", "method")
             )
 
+    def words(self, unit: str = "frame") -> str:
+        """What is seen of a video, in words: `"2 clips of 8 frames (segments)"`."""
+        step = f", stride {self.stride}" if self.stride > 1 else ""
+        kept = f", 1 {unit} in {self.frame_step}" if self.frame_step > 1 else ""
+        clips = "1 clip" if self.num_clips == 1 else f"{self.num_clips} clips"
+        clips = "all clips" if self.method == "sequences" else clips
+        return f"{clips} of {self.frames} {unit}s ({self.method}{step}{kept})"
+
     @property
     def masks(self) -> bool:
         """Whether frames of a short video can be masked."""

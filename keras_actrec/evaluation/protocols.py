@@ -8,7 +8,7 @@ import keras
 
 from keras_actrec import zoo
 from keras_actrec._suggest import did_you_mean
-from keras_actrec.data import ClipPreprocessor
+from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
@@ -138,7 +138,7 @@ def find_protocol(protocol: Protocol | str | None) -> Protocol:
     return PROTOCOLS[protocol]
 
 
-def _resized(model: keras.Model, seen: ClipPreprocessor, name: str) -> keras.Model:
+def _resized(model: keras.Model, seen: Preprocessor, name: str) -> keras.Model:
     """The model for other clips; an error where its weights depend on them."""
     shape = seen.shape(())
     try:

@@ -81,11 +81,16 @@ def explain(recognizer: Recognizer, path: PathLike, true_label: str | None = Non
         What the model saw, step by step.
 
     Raises:
-        UserError: for a model without a trace or with an attention that is not on a square of cells, or a
-            `true_label` that is no class.
+        UserError: for a model without a trace, with an attention that is not on a square of cells, or that
+            was not trained on videos, or a `true_label` that is no class.
         VideoError: for a video that cannot be used.
     """
     tracer = _tracer(recognizer)
+    if recognizer.preprocessor.files != "videos":
+        raise UserError(
+            f"explain draws on the frames of videos, and {recognizer.model.name} was trained on "
+            f"{recognizer.preprocessor.files}: train it on videos, with a backbone"
+        )
     frames, mask = recognizer.read(path)
     seen = tracer.predict_on_batch(recognizer.batch(frames, mask))
     seen = {name: np.asarray(value[0], "float32") for name, value in seen.items()}

@@ -13,7 +13,7 @@ from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import kind_of
 from keras_actrec.errors import UserError
 from keras_actrec.training.facts import VALIDATION, Facts, Kind, look, read_own
-from keras_actrec.training.recipe import find_recipe, list_recipes
+from keras_actrec.training.recipe import find_recipe
 
 # ---- the table: what is chosen when nothing is said. The recipe has all that does not depend on the data.
 
@@ -24,7 +24,7 @@ _RECIPES: dict[Kind, tuple[str, str]] = {
         "stacked_rnn/own",
         "recurrent layers; gates (eleatt_rnn) made no difference where they were tried",
     ),
-    "features": ("stacked_rnn/features", "recurrent layers over the features"),
+    "features": ("stacked_rnn/own", "recurrent layers over the features"),
 }
 _STEPS = 24  # frames of a clip, fewer where clips are shorter
 _FEWEST = 4  # frames of a clip, however little time there is
@@ -84,15 +84,14 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
     if minutes <= 0:
         raise UserError(f"`minutes` must be above 0. Received: minutes={minutes:g}")
     recipe, why = _RECIPES[facts.kind]
-    if model is not None:
+    if model is not None and f"{model}/own" != recipe:
         zoo.spec(model)  # which knows the name, or says the nearest
-    if model is not None and model != recipe.partition("/")[0]:
-        recipe, why = f"{model}/{recipe.partition('/')[2]}", "as asked for"
-    values = read_toml(find_recipe(recipe))
-    if values["data"].get("dataset", "videos") != facts.kind:
+        recipe, why = f"{model}/own", "as asked for"
+    values = _recipe_of(recipe, facts.kind)
+    if values is None:
         raise UserError(f"{recipe} does not take {facts.kind}: choose another model, or leave it out")
     reasons = {"model.name": why}
-    for decide in (_data, _clip, _skeleton, _train):
+    for decide in (_data, _clip, _skeleton, _features, _train):
         for name, value, reason in decide(facts, values, minutes):
             table, _, key = name.partition(".")
             if value is None:
@@ -100,6 +99,22 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
             else:
                 values[table][key], reasons[name] = value, reason
     return Choice(values, reasons, _summary(facts, values))
+
+
+def _recipe_of(name: str, kind: Kind) -> dict[str, dict[str, Any]] | None:
+    """The values of a recipe for files of a kind of one's own; None where its model takes others."""
+    values = read_toml(find_recipe(name))
+    if values["data"].get("dataset", "videos") == kind:
+        return values
+    if kind != "features" or zoo.spec(values["model"]["name"]).input == "clip":
+        return None
+    values["model"].pop("backbone", None)
+    values["data"]["dataset"] = "features"
+    # In the place of how videos or joints are read, which the others of its values do not depend on.
+    return {
+        table: {} if table == "features" else values[table]
+        for table in ("model", "data", "features", "train")
+    }
 
 
 def recipe_for(model: str, data: PathLike) -> str | None:
@@ -112,9 +127,8 @@ def recipe_for(model: str, data: PathLike) -> str | None:
         read_own(data, kind)
     except UserError:
         return None
-    name = f"{model}/{_RECIPES[kind][0].partition('/')[2]}"
-    takes = name in list_recipes() and read_toml(find_recipe(name))["data"].get("dataset", "videos") == kind
-    return name if takes else _RECIPES[kind][0]
+    name = f"{model}/own"
+    return name if _recipe_of(name, kind) else _RECIPES[kind][0]
 
 
 def choose_for_run(
@@ -214,6 +228,14 @@ def _skeleton(facts: Facts, values: _Values, minutes: float) -> _Decisions:
     yield "skeleton.frames", steps, f"a clip in the middle has {statistics.median_low(facts.frames)}"
     if facts.depth:
         yield "skeleton.rotation", 35.0, "degrees, turned in training: the joints have depth"
+
+
+def _features(facts: Facts, values: _Values, minutes: float) -> _Decisions:
+    if "features" not in values:
+        return
+    yield "data.dataset", "features", "the files are .npy or .npz"
+    middle = statistics.median_low(facts.frames)
+    yield "features.frames", min(middle, _STEPS), f"of {middle} steps that a file in the middle has"
 
 
 def _train(facts: Facts, values: _Values, minutes: float) -> _Decisions:

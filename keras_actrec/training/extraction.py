@@ -5,8 +5,9 @@ from typing import Any
 
 from keras_actrec import backbones
 from keras_actrec._types import PathLike, StageProgress
-from keras_actrec.data import CachedVideo, Record, VideoError, read_audit, read_set
+from keras_actrec.data import CachedVideo, Record, VideoError, files_of, read_audit, read_set
 from keras_actrec.data import shard as shard_of
+from keras_actrec.errors import UserError
 from keras_actrec.training.prepare import caching, spec_of, trains_on_features
 from keras_actrec.training.recipe import parse_recipe
 from keras_actrec.training.tables import Recipe
@@ -31,9 +32,13 @@ def extraction_recipe(
         The recipe.
 
     Raises:
-        UserError: for an unknown backbone, or as `parse_recipe`.
+        UserError: for an unknown backbone, a set that does not hold videos, or as `parse_recipe`.
     """
     backbones.check_name(backbone)
+    dataset = (data or {}).get("dataset")
+    files = files_of(dataset)
+    if files != "videos":
+        raise UserError(f"{dataset} holds {files}, and extract reads videos: train on them as they are")
     model = {"name": "softmax_regression", "backbone": backbone}  # the least that takes any backbone
     values = {"model": model, "data": data or {}, "clip": clip or {}, "train": {"train_backbone": frames}}
     return parse_recipe(values, "extraction")
@@ -68,7 +73,7 @@ def extract(
         What was written for each record, and the errors of the videos that were skipped.
 
     Raises:
-        UserError: for a recipe that cannot be trained or is of skeletons, data that cannot be read, an
+        UserError: for a recipe that cannot be trained or is not of videos, data that cannot be read, an
             argument out of range, or too many videos to skip.
         VideoError: with `data.on_error="raise"`, the first bad video.
     """

@@ -13,9 +13,9 @@ import numpy as np
 from keras_actrec import backbones, zoo
 from keras_actrec._types import PathLike, Shape, StageProgress
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
-from keras_actrec.data.preprocessors import Indexed
+from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
-from keras_actrec.training.tables import DataTable, Recipe
+from keras_actrec.training.tables import SAMPLE_TABLES, DataTable, Recipe
 from keras_actrec.zoo import ModelSpec
 
 
@@ -30,6 +30,7 @@ class Prepared:
         skipped: one error for every file that cannot be read.
         model: the model that is kept.
         spec: what it is.
+        preprocessor: how the model looks at a file, with what the data has told of it.
         learner: the model that is trained: a view on the layers of `model`; see `put_back` for the exception.
         datasets: for `train`, and for `validation` where that part is not empty.
         class_weights: of the training part's classes, `(C,)`, where `train.class_weights` asks for them.
@@ -41,6 +42,7 @@ class Prepared:
     skipped: tuple[VideoError, ...]
     model: keras.Model
     spec: ModelSpec
+    preprocessor: Preprocessor
     learner: keras.Model
     datasets: dict[str, keras.utils.PyDataset]
     class_weights: np.ndarray | None = None
@@ -92,8 +94,9 @@ def prepare(
     names = manifest.class_names
     indexed: dict[str, Indexed] = {}
     skipped: list[VideoError] = []
+    preprocessor = recipe.preprocessor
     for part in ("train", "validation"):
-        indexed[part], broken = recipe.preprocessor.index(
+        indexed[part], broken = preprocessor.index(
             parts[part],
             on_error=recipe.data.on_error,
             max_skipped=recipe.data.max_skipped,
@@ -101,6 +104,7 @@ def prepare(
             progress=lambda done, total, part=part: progress("videos", done, total, part),
         )
         skipped += broken
+        preprocessor = preprocessor.of(indexed[part])
     _check_classes(indexed["train"], names)
 
     model, spec = build_model(recipe, len(names), indexed["train"])
@@ -108,7 +112,7 @@ def prepare(
     on_features = trains_on_features(recipe, spec)
     folder = cache or (out / "cache" if on_features else None)
     keep = None
-    if folder is not None and recipe.preprocessor.cacheable:
+    if folder is not None and preprocessor.cacheable:
         keep = caching(recipe, len(names), model=model)
     datasets = {}
     for part, items in indexed.items():
@@ -127,7 +131,9 @@ def prepare(
     weights = None
     if recipe.train.class_weights == "balanced":
         weights = _balanced([record.label for record, _ in indexed["train"]])
-    return Prepared(recipe, manifest, parts, tuple(skipped), model, spec, learner, datasets, weights)
+    return Prepared(
+        recipe, manifest, parts, tuple(skipped), model, spec, preprocessor, learner, datasets, weights
+    )
 
 
 def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:
@@ -146,7 +152,7 @@ def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tup
 
 
 def check(recipe: Recipe, num_classes: int) -> None:
-    """Refuse what does not go together in `[model]` and `[clip]` or `[skeleton]`, before files are read.
+    """Refuse what does not go together in `[model]` and the table of what is seen, before files are read.
 
     Args:
         recipe: what is trained.
@@ -157,10 +163,11 @@ def check(recipe: Recipe, num_classes: int) -> None:
     """
     spec, preprocessor = spec_of(recipe), recipe.preprocessor
     if spec.input_name != preprocessor.name:
+        table = SAMPLE_TABLES[preprocessor.files]
         if spec.input == "clip":
-            raise UserError(f"{spec.name} takes clips of videos: write [clip] instead of [skeleton]")
+            raise UserError(f"{spec.name} takes clips of videos: write [clip] instead of [{table}]")
         if spec.backbone:
-            raise UserError("joints go past a backbone: leave model.backbone out")
+            raise UserError(f"{preprocessor.files} go past a backbone: leave model.backbone out")
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
@@ -185,7 +192,7 @@ def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tupl
     Args:
         recipe: what is trained.
         num_classes: number of classes.
-        indexed: of the recipe's preprocessor; that of skeletons tells the number of joints.
+        indexed: of the recipe's preprocessor; that of skeletons and features tells the size of a step.
 
     Raises:
         UserError: for arguments that do not fit the model.
@@ -198,7 +205,7 @@ def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tupl
 
 
 def first_shown(recipe: Recipe, records: Sequence[Record]) -> Indexed:
-    """What `build_model` must be shown of the data: of skeletons the first file that can be read."""
+    """What `build_model` must be shown of the data: the first file that can be read, but for videos."""
     if recipe.preprocessor.cacheable:
         return ()
     for record in records:
@@ -224,12 +231,13 @@ def caching(
         `cache_frames` share, that gives pairs of a `Record` and a `CachedVideo`.
 
     Raises:
-        UserError: for a recipe of skeletons, a model without a backbone that needs one, or a frozen one and
-            a random crop, flip or color.
+        UserError: for a recipe of skeletons or features, a model without a backbone that needs one, or a
+            frozen one and a random crop, flip or color.
     """
     preprocessor = recipe.preprocessor
     if not preprocessor.cacheable:
-        raise UserError("a recipe with [skeleton] reads joints, of which nothing is computed once")
+        table, files = SAMPLE_TABLES[preprocessor.files], preprocessor.files
+        raise UserError(f"a recipe with [{table}] reads {files}, of which nothing is computed once")
     check(recipe, num_classes)
     if not trains_on_features(recipe, spec_of(recipe)):
         return preprocessor.cached

@@ -9,13 +9,15 @@ import pydantic
 from keras_actrec import zoo
 from keras_actrec._files import read_toml
 from keras_actrec._suggest import did_you_mean
-from keras_actrec.data import holds_skeletons
+from keras_actrec.data import files_of
 from keras_actrec.errors import MisfitError, UserError
 from keras_actrec.training.overrides import Override, read_overrides
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.training.tables import (
+    SAMPLE_TABLES,
     ClipTable,
     DataTable,
+    FeaturesTable,
     ModelTable,
     Recipe,
     SkeletonTable,
@@ -24,8 +26,8 @@ from keras_actrec.training.tables import (
 
 # Arguments of a builder that `train` gives, and why.
 _DECIDED = {
-    "input_shape": "it follows from clip.size, or from the joints",
-    "masked": "it follows from clip.method and clip.short, or from skeleton.length",
+    "input_shape": "it follows from clip.size, or from the joints or features",
+    "masked": "it follows from method and short of [clip] or [features], or from skeleton.length",
     "return_sequences": "the model is trained at every step and saved with their mean",
     "classifier_activation": "the model answers with probabilities",
 }
@@ -41,6 +43,7 @@ _TABLES: dict[str, type[pydantic.BaseModel]] = {
     "data": DataTable,
     "clip": ClipTable,
     "skeleton": SkeletonTable,
+    "features": FeaturesTable,
     "train": TrainTable,
 }
 
@@ -146,11 +149,12 @@ def _parse(values: dict[str, Any]) -> Recipe:
     except pydantic.ValidationError as error:
         context = error.errors()[0].get("ctx", {})
         raise _in_table("train", _first_problem(error), context.get("pairs", ())) from error
-    if recipe.skeleton and recipe.clip:
-        raise UserError("[clip] and [skeleton] exclude each other; leave one out")
-    table = "skeleton" if recipe.skeleton else "clip"
-    if holds_skeletons(recipe.data.dataset) != (table == "skeleton"):
-        raise UserError(_other_table(recipe.data.dataset, table))
+    table, *others = [name for name in SAMPLE_TABLES.values() if getattr(recipe, name)]
+    if others:
+        raise UserError(f"[{table}] and [{others[0]}] exclude each other; leave one out")
+    files = files_of(recipe.data.dataset)
+    if table != SAMPLE_TABLES[files]:
+        raise UserError(_other_table(recipe.data.dataset, files, table))
     try:
         recipe.preprocessor  # noqa: B018  (which checks its arguments)
     except UserError as error:
@@ -181,12 +185,11 @@ def _check_known(change: Override, model: str) -> None:
         raise UserError(_unknown([change.table], change.key))
 
 
-def _other_table(dataset: str | None, table: str) -> str:
-    if table == "clip":
-        return f"{dataset} holds skeletons: write [skeleton] instead of [clip]"
+def _other_table(dataset: str | None, files: str, table: str) -> str:
     if dataset is None:
-        return "[skeleton] needs the name of the set: set data.dataset"
-    return f"{dataset} does not hold skeletons alone: write [clip] instead of [skeleton]"
+        name = "data.dataset='features'" if table == "features" else "data.dataset"
+        return f"[{table}] needs the name of the set: set {name}"
+    return f"{dataset} holds {files}: write [{SAMPLE_TABLES[files]}] instead of [{table}]"
 
 
 def _check_values(model: ModelTable) -> None:

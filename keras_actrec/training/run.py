@@ -97,7 +97,8 @@ def train(
     record = record_of(
         prepared, fitted, name=name, overrides=overrides, seconds=time.perf_counter() - started
     )
-    recognizer = Recognizer(prepared.model, manifest.class_names, recipe.preprocessor, record, prepared.spec)
+    names = manifest.class_names
+    recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
     write_json(out / "run.json", record)
     recognizer.save(out / "model.keras")
     return Run(out, recognizer, record)

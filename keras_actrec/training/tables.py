@@ -11,10 +11,12 @@ from keras_actrec._files import to_toml
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
+    FeaturePreprocessor,
     Sampling,
     SkeletonPreprocessor,
     SkeletonTransform,
 )
+from keras_actrec.data.preprocessors import Preprocessor
 
 _Kind = TypeVar("_Kind")
 
@@ -54,8 +56,8 @@ class DataTable(_Table):
     max_skipped: float = pydantic.Field(0.1, ge=0, le=1)
 
 
-class ClipTable(_Table):
-    """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`."""
+class _SamplingTable(_Table):
+    """What `[clip]` and `[features]` share: which frames or steps of a file. See `Sampling`."""
 
     frames: int = 16
     method: Literal["segments", "tsn", "contiguous", "dense", "stride", "sequences"] = "segments"
@@ -64,6 +66,16 @@ class ClipTable(_Table):
     short: Literal["stretch", "first", "repeat", "loop", "mask"] | None = None
     num_clips: int = 1
     hop: int | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """The `Sampling`."""
+        return _only(Sampling, self)
+
+
+class ClipTable(_SamplingTable):
+    """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`."""
+
     size: int = 224
     short_side: int | None = None
     crop: Literal["center", "random", "multiscale", "resized", "none"] = "center"
@@ -76,11 +88,6 @@ class ClipTable(_Table):
     shrink: int | None = None
 
     @property
-    def sampling(self) -> Sampling:
-        """The `Sampling`."""
-        return _only(Sampling, self)
-
-    @property
     def transform(self) -> ClipTransform:
         """The `ClipTransform`."""
         return _only(ClipTransform, self)
@@ -88,6 +95,14 @@ class ClipTable(_Table):
     def preprocessor(self, dataset: str | None) -> ClipPreprocessor:
         """How a model looks at videos, whatever set they are of."""
         return ClipPreprocessor(self.sampling, self.transform)
+
+
+class FeaturesTable(_SamplingTable):
+    """`[features]`, instead of `[clip]` for features of one's own: which steps of a file. See `Sampling`."""
+
+    def preprocessor(self, dataset: str | None) -> FeaturePreprocessor:
+        """How a model looks at features."""
+        return FeaturePreprocessor(self.sampling)
 
 
 class SkeletonTable(_Table):
@@ -289,27 +304,35 @@ class TrainTable(_Table):
         raise PydanticCustomError("together", "{line}", {"line": line, "pairs": pairs})
 
 
+# What files can be, and the table that says what is seen of them.
+SAMPLE_TABLES = {"videos": "clip", "skeletons": "skeleton", "features": "features"}
+
+
 class Recipe(_Table):
-    """A training run, as `[model]`, `[data]`, `[clip]` or `[skeleton]`, and `[train]` of a TOML file say."""
+    """A training run, as the tables of a TOML file say: `[model]`, `[data]`, `[train]`, and one of these.
+
+    What is seen of a file: `[clip]` of a video, `[skeleton]` of joints, `[features]` of one's own features.
+    """
 
     model: ModelTable
     data: DataTable = DataTable()
     clip: ClipTable | None = None
     skeleton: SkeletonTable | None = None
+    features: FeaturesTable | None = None
     train: TrainTable = TrainTable()
 
     @pydantic.model_validator(mode="before")
     @classmethod
     def _with_clip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return values if "skeleton" in values else {"clip": {}, **values}
+        return values if values.keys() & set(SAMPLE_TABLES.values()) else {"clip": {}, **values}
 
     @property
-    def sample(self) -> ClipTable | SkeletonTable:
-        """`[skeleton]`, or, without it, `[clip]`."""
-        return self.skeleton or self.clip or ClipTable()
+    def sample(self) -> ClipTable | SkeletonTable | FeaturesTable:
+        """`[clip]`, `[skeleton]` or `[features]`."""
+        return self.skeleton or self.features or self.clip or ClipTable()
 
     @property
-    def preprocessor(self) -> ClipPreprocessor | SkeletonPreprocessor:
+    def preprocessor(self) -> Preprocessor:
         """How the model looks at a file."""
         return self.sample.preprocessor(self.data.dataset)
 

@@ -16,7 +16,7 @@ from keras_actrec.training.overrides import REMOVED, Override, read_overrides
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.space import SEED, Axis, Space, overrides_of, text_of
 
-_RECIPE_TABLES = ("model", "data", "clip", "skeleton", "train")
+_RECIPE_TABLES = ("model", "data", "clip", "skeleton", "features", "train")
 
 
 class _Table(pydantic.BaseModel):

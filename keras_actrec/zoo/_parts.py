@@ -100,9 +100,10 @@ def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
 def check_maps(features: Tensor) -> Shape:
     """Return height, width and channels of feature maps; refuse other features, and maps of unknown size."""
     if len(features.shape) != 5 or None in features.shape[2:]:
+        words = "vectors" if len(features.shape) == 3 else "features of shape"
         raise UserError(
-            "Attention needs feature maps (T, K, K, D) of known size. "
-            f"Received: features of shape {tuple(features.shape[1:])}"
+            "Attention needs feature maps (T, K, K, D) of known size. Models without it, such as frame_gru, "
+            f"take vectors (T, D). Received: {words} {tuple(features.shape[1:])}"
         )
     return tuple(features.shape[2:])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,45 +20,49 @@ from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_ma
 from keras_actrec.data.poses import POSE_SUFFIXES, holds_pose
 from keras_actrec.errors import UserError
 
+Files: TypeAlias = Literal["videos", "skeletons", "features"]
+
 
 @dataclass(frozen=True)
 class _Reader:
     """What is said of a set once.
 
     Attributes:
-        videos: whether its files are videos.
-        joints: what the names of files of joints are like, if it has them: the reader then has a function
+        holds: what its files are, first what a recipe is about. With skeletons the reader has a function
             `read_skeleton`.
+        joints: what the names of files of joints are like, if it has them.
         whole: options with which the reader lists all files, in no part of the set.
     """
 
-    videos: bool = True
+    holds: tuple[Files, ...] = ("videos",)
     joints: tuple[str, ...] = ()
     whole: Mapping[str, str] = field(default_factory=dict)
 
 
 _ALL = {"split": "all"}
+_SKELETONS: tuple[Files, ...] = ("skeletons",)
 
-# A reader is a file with a function of its name (and `read_skeleton`, if it has joints) and a line here.
+# A reader is a file with a function of its name (and `read_skeleton`, if it holds skeletons) and a line here.
 _READERS = {
-    "basic_motions": _Reader(videos=False, joints=("*.npz",)),
+    "basic_motions": _Reader(_SKELETONS, ("*.npz",)),
     "csv": _Reader(),
     "diving48": _Reader(),
+    "features": _Reader(("features",)),
     "folder": _Reader(),
     "hmdb51": _Reader(whole=_ALL),
-    "jhmdb": _Reader(joints=("*.mat",), whole=_ALL),
+    "jhmdb": _Reader(("videos", "skeletons"), ("*.mat",), whole=_ALL),
     "kinetics": _Reader(),
-    "msr_action3d": _Reader(videos=False, joints=("*skeleton3D.txt",), whole={"files": "all"}),
-    "northwestern_ucla": _Reader(videos=False, joints=("*.json",), whole=_ALL),
-    "ntu_rgbd": _Reader(videos=False, joints=("*.skeleton",), whole=_ALL),
+    "msr_action3d": _Reader(_SKELETONS, ("*skeleton3D.txt",), whole={"files": "all"}),
+    "northwestern_ucla": _Reader(_SKELETONS, ("*.json",), whole=_ALL),
+    "ntu_rgbd": _Reader(_SKELETONS, ("*.skeleton",), whole=_ALL),
     "olympic_sports": _Reader(),
-    "poses": _Reader(videos=False, joints=tuple(f"*{suffix}" for suffix in POSE_SUFFIXES)),
+    "poses": _Reader(_SKELETONS, tuple(f"*{suffix}" for suffix in POSE_SUFFIXES)),
     "something_something_v1": _Reader(),
     "something_something_v2": _Reader(),
-    "sysu_3d_hoi": _Reader(videos=False, joints=("*.mat",), whole=_ALL),
+    "sysu_3d_hoi": _Reader(_SKELETONS, ("*.mat",), whole=_ALL),
     "ucf101": _Reader(whole=_ALL),
     "ucf_sports": _Reader(whole=_ALL),
-    "utkinect": _Reader(videos=False, joints=("joints_*.txt",), whole=_ALL),
+    "utkinect": _Reader(_SKELETONS, ("joints_*.txt",), whole=_ALL),
 }
 
 
@@ -111,26 +115,28 @@ def read_set(
         data: folder of the set, or path of a CSV file.
         dataset: one of `list_datasets()`, or `None` for `read_manifest`.
         split: the reader's option of that name, `None` for its default.
-        manifest: name of the CSV file in a folder of one's own.
+        manifest: name of the CSV file in a folder of one's own: without a `dataset`, or with one that is read
+            from such a file, such as `features`. Where `data` is the file itself it is left aside.
         options: dict of the reader's other options, such as `{"version": "v1"}` of `diving48`.
 
     Returns:
         A `Manifest`.
 
     Raises:
-        UserError: what the readers raise, `split` or `options` without a `dataset`, or a split given twice.
+        UserError: what the readers raise, `split` or `options` without a `dataset`, or an option given twice.
     """
-    options = dict(options or {})
-    if split is not None:
-        if "split" in options:
-            raise UserError(f"`options` must not repeat `split`. Received: options={options!r}")
-        options["split"] = split
+    options, listed = dict(options or {}), _listed(data, manifest)
+    named = ({} if split is None else {"split": split}) | (listed if dataset is not None else {})
+    for name in named:
+        if name in options:
+            raise UserError(f"`options` must not repeat `{name}`. Received: options={options!r}")
+    options |= named
     if dataset is not None:
         return read_dataset(dataset, data, **options)
     if options:
         name, value = next(reversed(options.items()))
         raise UserError(f"`{name}` goes with a `dataset`. Received: {name}={value!r}")
-    return read_manifest(data, manifest=manifest if Path(data).is_dir() else None)
+    return read_manifest(data, manifest=listed.get("manifest"))
 
 
 def kind_of(data: PathLike, *, manifest: str | None = None) -> Literal["videos", "poses", "features"]:
@@ -182,8 +188,13 @@ def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | No
         UserError: what the readers raise.
     """
     if dataset in _READERS:
-        return read_dataset(dataset, data, **_READERS[dataset].whole)
+        return read_dataset(dataset, data, **_listed(data, manifest), **_READERS[dataset].whole)
     return read_set(data, dataset=dataset, manifest=manifest)
+
+
+def _listed(data: PathLike, manifest: str | None) -> dict[str, str]:
+    """The option `manifest`, where there is a folder for it to be in."""
+    return {"manifest": manifest} if manifest is not None and Path(data).is_dir() else {}
 
 
 def read_skeleton(dataset: str, record: Record) -> np.ndarray:
@@ -201,7 +212,7 @@ def read_skeleton(dataset: str, record: Record) -> np.ndarray:
         UserError: a set without joints.
         VideoError: a file that cannot be used; see its `status`.
     """
-    names = [name for name, reader in _READERS.items() if reader.joints]
+    names = [name for name, reader in _READERS.items() if "skeletons" in reader.holds]
     return _module("dataset", dataset, names).read_skeleton(record)
 
 
@@ -244,12 +255,19 @@ def index_skeletons(
     )
 
 
+def files_of(dataset: str | None) -> Files:
+    """What the files of a set are: `"videos"`, `"skeletons"` or `"features"`.
+
+    Args:
+        dataset: one of `list_datasets()`; any other, or `None`, is a set of videos. So is `jhmdb`, which has
+            joints beside its videos.
+    """
+    return _READERS[dataset].holds[0] if dataset in _READERS else "videos"
+
+
 def holds_skeletons(dataset: str | None) -> bool:
-    """Whether the files of a set are joints and no videos; `jhmdb` has both, as videos with joints."""
-    if dataset not in _READERS:
-        return False
-    reader = _READERS[dataset]
-    return bool(reader.joints) and not reader.videos
+    """Whether the files of a set are joints and no videos, see `files_of`."""
+    return files_of(dataset) == "skeletons"
 
 
 def patterns_of_joints(dataset: str) -> tuple[str, ...]:

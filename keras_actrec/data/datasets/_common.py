@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, _check_groups
+from keras_actrec.data._video_error import VideoError, readable
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, _check_groups, read_manifest
 from keras_actrec.errors import UserError
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -110,16 +111,6 @@ def read_mat(path: str | Path, name: str) -> np.ndarray:
     return content[name]
 
 
-def readable(path: str | Path) -> Path:
-    """The path, if there is a file with something in it."""
-    path = Path(path)
-    if not path.is_file():
-        raise VideoError(path, "unreadable", "file not found; check the path")
-    if not path.stat().st_size:
-        raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
-    return path
-
-
 def read_numbers(path: str | Path) -> list[list[str]]:
     """The lines of a text file of numbers, split at the space between them."""
     path = readable(path)
@@ -157,6 +148,17 @@ def holds_several(path: str | Path, what: str, root: str | Path) -> VideoError:
 def relative(file: str | Path, root: str | Path) -> str:
     """The path of `file` as the manifest has it."""
     return Path(file).relative_to(root).as_posix()
+
+
+def own(
+    dataset: str, root: str | Path, manifest: str | None, suffixes: tuple[str, ...], holding: str
+) -> Manifest:
+    """Files of one's own that are listed or sorted into folders as videos are, see `read_manifest`."""
+    found = read_manifest(root, manifest=manifest, suffixes=suffixes)
+    for record in found.records:
+        if record.file.suffix.lower() not in suffixes:
+            raise UserError(f"{record.file}: {holding} are read from {' and '.join(suffixes)} files")
+    return replace(found, dataset=dataset)
 
 
 def finish(

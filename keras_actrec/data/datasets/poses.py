@@ -1,13 +1,12 @@
 """Joints from any pose estimator, listed in a CSV file or sorted into class folders."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from keras_actrec.data.manifest import Manifest, Record, read_manifest
+from keras_actrec.data.datasets._common import own
+from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.data.poses import POSE_SUFFIXES, read_pose
-from keras_actrec.errors import UserError
 
 
 def poses(root: str | Path, *, manifest: str | None = None) -> Manifest:
@@ -26,11 +25,7 @@ def poses(root: str | Path, *, manifest: str | None = None) -> Manifest:
     Raises:
         UserError: as `read_manifest`, or a listed file with another suffix.
     """
-    found = read_manifest(root, manifest=manifest, suffixes=POSE_SUFFIXES)
-    for record in found.records:
-        if record.file.suffix.lower() not in POSE_SUFFIXES:
-            raise UserError(f"{record.file}: joints are read from {' and '.join(POSE_SUFFIXES)} files")
-    return replace(found, dataset="poses")
+    return own("poses", root, manifest, POSE_SUFFIXES, "joints")
 
 
 def read_skeleton(record: Record) -> np.ndarray:

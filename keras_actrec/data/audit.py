@@ -2,14 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import write_json
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets import holds_skeletons, read_skeleton
@@ -93,7 +92,7 @@ def audit_videos(
     *,
     out: str | Path | None = None,
     workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Reads every video or skeleton sequence of a set through and hashes its file.
 

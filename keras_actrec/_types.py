@@ -35,6 +35,9 @@ Progress: TypeAlias = Callable[[int, int], object]
 
 
 class StageProgress(Protocol):
-    """Called with a stage of the work, what is done of it, what there is to do, and maybe a text about it."""
+    """Called with a stage of the work, what is done of it, what there is to do, and maybe a text about it.
 
-    def __call__(self, stage: str, done: int, total: int, text: str = "", /) -> object: ...
+    What is done need not be whole: 2.5 epochs are two and half of the batches of the third.
+    """
+
+    def __call__(self, stage: str, done: float, total: int, text: str = "", /) -> object: ...

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -321,6 +322,28 @@ def test_progress_is_reported_to_the_end_of_every_stage(data, features, tmp_path
     assert all(step[3].startswith("loss ") and "accuracy " in step[3] for step in seen if step[0] == "epochs")
     assert [step[1:3] for step in seen if step[0] == "videos"] == [(n, 18) for n in range(1, 19)]
     assert [step[1:3] for step in seen if step[0] == "features"][-1] == (18, 18)
+
+
+def test_batches_are_reported_within_an_epoch(data, features, tmp_path):
+    seen = []
+    training.train(
+        recipe(data={"validation_fraction": 0.34}, train={"epochs": 2, "batch_size": 5}),
+        data,
+        tmp_path / "run",
+        cache=features,
+        progress=lambda *a: seen.append(a),
+    )
+    # Of the 18 videos 12 train, in 3 batches, and 6 validate, in 2.
+    steps = [step[1:] for step in seen if step[0] == "epochs"]
+    assert [done for done, *_ in steps] == pytest.approx([n / 5 for n in range(1, 11)])
+    assert [done for done, *_ in steps if done == int(done)] == [1, 2] and {step[1] for step in steps} == {2}
+    words = [re.sub(r"\d\.\d+", "x", text) for *_, text in steps[4:]]
+    assert words == [
+        "loss x  accuracy x  val loss x  val accuracy x",
+        *(f"epoch 2, batch {n}/3  loss x  accuracy x  last val accuracy x" for n in (1, 2, 3)),
+        "epoch 2, validation 1/2  val loss x  val accuracy x",
+        "loss x  accuracy x  val loss x  val accuracy x",
+    ]
 
 
 def test_a_finished_run_is_left_alone(still, data):

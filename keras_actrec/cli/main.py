@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 
 import keras_actrec
 from keras_actrec._backend_choice import choose_backend
+from keras_actrec._quiet import keep_stderr_for_python
 from keras_actrec.cli.audit import audit
 from keras_actrec.cli.bench import bench
 from keras_actrec.cli.convert import convert
@@ -107,6 +109,8 @@ def main() -> None:
     A `UserError` or an `OSError` becomes the line `error: ...` on stderr and exit status 1, an interrupt
     `Interrupted.` and 130; wrong usage exits with 2. Anything else is our mistake and keeps its traceback.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    keep_stderr_for_python()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the processes of `tune`, which write to files
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     logging.getLogger("keras_actrec").addHandler(logging.NullHandler())  # errors are printed below, once
     app()

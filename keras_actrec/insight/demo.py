@@ -58,7 +58,7 @@ def demo(
     evaluations, recognizers = [], []
     for name in _MODELS:
 
-        def named(stage: str, done: int, total: int, text: str = "", name: str = name) -> None:
+        def named(stage: str, done: float, total: int, text: str = "", name: str = name) -> None:
             progress(f"{name}: {stage}", done, total, text)
 
         recipe = read_recipe(f"{name}/synthetic", overrides)

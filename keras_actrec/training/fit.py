@@ -80,7 +80,7 @@ def fit(
                 checkpoint,
                 # Behind the checkpoint: what is reported as done is kept.
                 *(logger(checkpoint, prepared.recipe) for logger in loggers),
-                _Progress(done, table.epochs, progress),
+                _Progress(done, table.epochs, {part: len(each) for part, each in datasets.items()}, progress),
             ],
         )
     if best:
@@ -146,22 +146,45 @@ class _FiniteLoss(keras.callbacks.Callback):
 
 
 class _Progress(keras.callbacks.Callback):
-    def __init__(self, done: int, epochs: int, progress: StageProgress) -> None:
+    """Reports the epochs, and within one the batches, as fractions: of training and then of validation."""
+
+    def __init__(self, done: int, epochs: int, batches: dict[str, int], progress: StageProgress) -> None:
         super().__init__()
         self.done = done
         self.epochs = epochs
+        self.batches = batches
         self.progress = progress
+        self.epoch = self.batch = 0
+        self.validated = ""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.done:
             self.progress("epochs", self.done, self.epochs, "going on")
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch, self.batch = epoch, 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        self._report(f"batch {batch + 1}/{self.batches['train']}  {_values(logs)}{self.validated}")
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        values = _values({f"val_{name}": value for name, value in logs.items()})
+        self._report(f"validation {batch + 1}/{self.batches['validation']}  {values}")
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        names = {
-            "loss": "loss",
-            "accuracy": "accuracy",
-            "val_loss": "val loss",
-            "val_accuracy": "val accuracy",
-        }
-        text = "  ".join(f"{label} {logs[name]:.3f}" for name, label in names.items() if name in logs)
-        self.progress("epochs", epoch + 1, self.epochs, text)
+        if "val_accuracy" in logs:
+            self.validated = f"  last val accuracy {logs['val_accuracy']:.3f}"
+        self.progress("epochs", epoch + 1, self.epochs, _values(logs))
+
+    def _report(self, text: str) -> None:
+        self.batch += 1
+        total = sum(self.batches.values())
+        if self.batch < total:  # of the last one the epoch's end tells, when all is written
+            self.progress(
+                "epochs", self.epoch + self.batch / total, self.epochs, f"epoch {self.epoch + 1}, {text}"
+            )
+
+
+def _values(logs: dict[str, Any]) -> str:
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    return "  ".join(f"{name.replace('_', ' ')} {logs[name]:.3f}" for name in names if name in logs)

@@ -2,12 +2,12 @@
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_actrec._types import StageProgress
 from keras_actrec.errors import UserError
 from keras_actrec.training import train
 from keras_actrec.training.prepare import build_model, first_shown, read_data
@@ -19,7 +19,7 @@ _MOST_BUILT = 64  # models that are built
 
 
 def estimate_study(
-    study: Study, data: str | Path, *, progress: Callable[..., None] | None = None
+    study: Study, data: str | Path, *, progress: StageProgress | None = None
 ) -> dict[str, Any]:
     """Look at a study before it runs: build its models, and train the base for two epochs.
 
@@ -76,17 +76,16 @@ def _parameters(study: Study, data: str | Path) -> tuple[list[int], list[str]]:
     return counts, refused
 
 
-def _measure(
-    study: Study, data: str | Path, progress: Callable[..., None] | None
-) -> tuple[float, float, float]:
+def _measure(study: Study, data: str | Path, progress: StageProgress | None) -> tuple[float, float, float]:
     """Seconds of what is computed once, of a run's start, and of an epoch, with the base."""
     overrides = overrides_of(next(study.space.samples()))
     recipe = study.recipe_of([*overrides, "train.epochs=2"])
     times: dict[Any, float] = {"begin": time.perf_counter()}
 
-    def watch(stage: str, done: int, total: int, text: str = "") -> None:
-        times.setdefault((stage, "first"), time.perf_counter())
-        times[stage, "last"] = time.perf_counter()
+    def watch(stage: str, done: float, total: int, text: str = "") -> None:
+        if done >= 1:  # the first epoch, in which things are compiled, is part of the start
+            times.setdefault((stage, "first"), time.perf_counter())
+            times[stage, "last"] = time.perf_counter()
         if progress is not None:
             progress(stage, done, total, text)
 

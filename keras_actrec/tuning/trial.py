@@ -95,8 +95,8 @@ def count_trainable(model: keras.Model) -> int:
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def _print_progress(stage: str, done: int, total: int, text: str = "") -> None:
-    if stage == "epochs":
+def _print_progress(stage: str, done: float, total: int, text: str = "") -> None:
+    if stage == "epochs" and done == int(done):
         print(f"epoch {done}/{total}  {text}", flush=True)
 
 

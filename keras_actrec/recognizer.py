@@ -1,6 +1,5 @@
 """One `.keras` file in and out: the model, its class names, and how it looks at a file."""
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_actrec import layers, zoo  # noqa: F401  (registers what a file may hold)
-from keras_actrec._files import replacing
+from keras_actrec._files import file_sha256, replacing
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Record, Sampling, preprocessor_of
@@ -124,18 +123,11 @@ class Recognizer:
                 archive.writestr(_ENTRY, json.dumps(about, indent=2))
 
 
-def load(path: PathLike) -> Recognizer:
-    """Open a `.keras` file written by `Recognizer.save`, on any backend.
-
-    Args:
-        path: the file.
-
-    Returns:
-        What was saved.
+def read_about(path: PathLike) -> dict[str, Any]:
+    """What a `.keras` file says of its model, without loading it: `class_names`, `spec`, `about` and others.
 
     Raises:
-        UserError: where the file is missing or broken, a Keras model without class names, or of another
-            version of the library.
+        UserError: as `load`.
     """
     path = Path(path)
     if not path.is_file():
@@ -158,6 +150,23 @@ def load(path: PathLike) -> Recognizer:
         )
     if about["format"] < _FORMAT:
         raise UserError(f"{path} was written by a keras_actrec before 0.1.0: train or convert it again")
+    return about
+
+
+def load(path: PathLike) -> Recognizer:
+    """Open a `.keras` file written by `Recognizer.save`, on any backend.
+
+    Args:
+        path: the file.
+
+    Returns:
+        What was saved.
+
+    Raises:
+        UserError: where the file is missing or broken, a Keras model without class names, or of another
+            version of the library.
+    """
+    about = read_about(path)
     try:
         model = keras.saving.load_model(path, compile=False)
     except zipfile.BadZipFile as error:
@@ -206,11 +215,8 @@ def from_torch(
         found.model, found.num_classes, backbone=found.backbone, input_shape=(frames, size, size, 3)
     )
     report = load_torch(model, path, complete=True)
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    about = {
-        "checkpoint": {**asdict(found), "file": path.name, "sha256": sha256, "unused": list(report.unused)}
-    }
+    checkpoint = {**asdict(found), "file": path.name, "sha256": file_sha256(path)}
+    about = {"checkpoint": {**checkpoint, "unused": list(report.unused)}}
     recognizer = Recognizer(
         model, names, ClipPreprocessor(Sampling(frames), ClipTransform(size)), about=about
     )

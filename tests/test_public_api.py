@@ -40,7 +40,9 @@ PUBLIC = {
     "keras_actrec.checkpoints": [
         "LoadReport",
         "CheckpointIdentity",
+        "load_keras",
         "load_torch",
+        "load_weights",
         "read_torch",
         "identify_checkpoint",
     ],
@@ -97,7 +99,10 @@ PUBLIC = {
         "Protocol",
         "RESULT_COLUMNS",
         "calibration_bins",
+        "describe_run",
         "ensemble",
+        "find_runs",
+        "is_evaluated",
         "read_results",
         "read_scores",
         "result_row",
@@ -117,6 +122,7 @@ PUBLIC = {
     "keras_actrec.insight": [
         "Explanation",
         "demo",
+        "draw_history",
         "explain",
         "write_report",
     ],

@@ -12,9 +12,11 @@ import numpy as np
 
 from keras_actrec import backbones, zoo
 from keras_actrec._types import PathLike, Shape, StageProgress
+from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
+from keras_actrec.training.start import Start
 from keras_actrec.training.tables import DataTable, Recipe
 from keras_actrec.zoo import ModelSpec
 
@@ -32,6 +34,7 @@ class Prepared:
         spec: what it is.
         learner: the model that is trained: a view on the layers of `model`; see `put_back` for the exception.
         datasets: for `train`, and for `validation` where that part is not empty.
+        start: what was loaded of the trained model that it starts from, if there is one.
     """
 
     recipe: Recipe
@@ -42,6 +45,7 @@ class Prepared:
     spec: ModelSpec
     learner: keras.Model
     datasets: dict[str, keras.utils.PyDataset]
+    start: LoadReport | None = None
 
     @property
     def batches(self) -> int:
@@ -67,6 +71,7 @@ def prepare(
     parts: dict[str, tuple[Record, ...]],
     *,
     out: Path,
+    start: Start | None = None,
     cache: PathLike | None = None,
     audit: Audit | None = None,
     progress: StageProgress,
@@ -78,6 +83,7 @@ def prepare(
         manifest: of the whole set, from `read_data`.
         parts: of the set, from `read_data`.
         out: the run directory: features of a frozen backbone are kept in `out/cache` where `cache` is None.
+        start: the trained model whose weights it starts from.
         cache: folder for what is computed once.
         audit: videos that it knows are not read through again.
         progress: as of `train`.
@@ -100,6 +106,7 @@ def prepare(
     _check_classes(indexed["train"], names)
 
     model, spec = build_model(recipe, len(names), indexed["train"])
+    report = start.load(model, names) if start else None
     learner = _learner(recipe, model, spec, indexed["train"])
     on_features = trains_on_features(recipe, spec)
     folder = cache or (out / "cache" if on_features else None)
@@ -120,7 +127,7 @@ def prepare(
                 progress=lambda done, total, part=part, stage=stage: progress(stage, done, total, part),
             )
         datasets[part] = _batches(recipe, spec, items, training=part == "train")
-    return Prepared(recipe, manifest, parts, tuple(skipped), model, spec, learner, datasets)
+    return Prepared(recipe, manifest, parts, tuple(skipped), model, spec, learner, datasets, report)
 
 
 def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:

@@ -12,8 +12,6 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 PYTEST := $(BIN)/python -m pytest
 RULES := pyproject.toml constraints.txt
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 .PHONY: install demo test coverage lint bench
 
 install: $(VENV)/.user
@@ -33,6 +31,9 @@ test: $(VENV)/.all
 
 coverage: $(VENV)/.all
 	KERAS_BACKEND=$(firstword $(BACKEND)) $(PYTEST) -n 2 --dist worksteal --cov
+
+# Keras-actrec itself is quiet unless this is set.
+test coverage bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Most programs of the tests run once: JAX is to compile them quickly and not well.
 test coverage: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1

@@ -1,6 +1,7 @@
 """Files that are complete or do not exist, and the formats that are written."""
 
 import csv
+import hashlib
 import json
 import os
 import tomllib
@@ -44,6 +45,30 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None = 2) -> None:
     """Write plain values as JSON, complete or not at all; with `indent=None` in one line."""
     write_text(path, json.dumps(values, indent=indent) + "\n")
+
+
+def read_json(path: str | os.PathLike[str], hint: str) -> Any:
+    """Plain values from JSON.
+
+    Args:
+        path: the file.
+        hint: what an error says behind the file's name: what to do.
+
+    Raises:
+        UserError: for a file that does not exist or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: {hint}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {hint}") from error
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_csv(

@@ -38,6 +38,16 @@ def parse_address(path: PathLike) -> Address | None:
     return Address(match["repo"], match["file"] or FILE, match["revision"])
 
 
+def local(path: PathLike) -> Path:
+    """The path of a file, which is downloaded if it is an address.
+
+    Raises:
+        UserError: as `parse_address` and `download`.
+    """
+    address = parse_address(path)
+    return Path(path) if address is None else download(address)
+
+
 def download(address: Address) -> Path:
     """Download a file, once: the hub's library keeps it and asks whether there is a newer one.
 

@@ -1,6 +1,5 @@
 """One `.keras` file in and out: the model, its class names, and how it looks at a file."""
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
-from keras_actrec._files import replacing
+from keras_actrec._files import file_sha256, replacing
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
@@ -221,22 +220,13 @@ print(recognizer.predict_video("clip.mp4"))
 """
 
 
-def load(path: PathLike) -> Recognizer:
-    """Open a `.keras` file written by `Recognizer.save`, on any backend.
-
-    Args:
-        path: the file, or an address on the Hugging Face Hub (extra `hub`): `hf://user/name`, and if need be
-            `hf://user/name@revision` or `hf://user/name/file.keras`; by default `model.keras`.
-
-    Returns:
-        What was saved.
+def read_about(path: PathLike) -> dict[str, Any]:
+    """What a `.keras` file says of its model, without loading it: `class_names`, `spec`, `about` and others.
 
     Raises:
-        UserError: where the file is missing or broken, a Keras model without class names, or of another
-            version of the library.
+        UserError: as `load`.
     """
-    address = hub.parse_address(path)
-    path = Path(path) if address is None else hub.download(address)
+    path = Path(path)
     if not path.is_file():
         raise UserError(f"model file {path} does not exist")
     try:
@@ -257,6 +247,25 @@ def load(path: PathLike) -> Recognizer:
         )
     if about["format"] < _FORMAT:
         raise UserError(f"{path} was written by a keras_actrec before 0.1.0: train or convert it again")
+    return about
+
+
+def load(path: PathLike) -> Recognizer:
+    """Open a `.keras` file written by `Recognizer.save`, on any backend.
+
+    Args:
+        path: the file, or an address on the Hugging Face Hub (extra `hub`): `hf://user/name`, and if need be
+            `hf://user/name@revision` or `hf://user/name/file.keras`; by default `model.keras`.
+
+    Returns:
+        What was saved.
+
+    Raises:
+        UserError: where the file is missing or broken, a Keras model without class names, or of another
+            version of the library.
+    """
+    path = hub.local(path)
+    about = read_about(path)
     try:
         model = keras.saving.load_model(path, compile=False)
     except zipfile.BadZipFile as error:
@@ -305,11 +314,8 @@ def from_torch(
         found.model, found.num_classes, backbone=found.backbone, input_shape=(frames, size, size, 3)
     )
     report = load_torch(model, path, complete=True)
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    about = {
-        "checkpoint": {**asdict(found), "file": path.name, "sha256": sha256, "unused": list(report.unused)}
-    }
+    checkpoint = {**asdict(found), "file": path.name, "sha256": file_sha256(path)}
+    about = {"checkpoint": {**checkpoint, "unused": list(report.unused)}}
     recognizer = Recognizer(
         model, names, ClipPreprocessor(Sampling(frames), ClipTransform(size)), about=about
     )

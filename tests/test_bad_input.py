@@ -366,7 +366,8 @@ def test_a_recipe_that_is_not_there(work):
 def test_a_run_directory_that_is_taken(work):
     (work / "run").mkdir()
     shutil.copy(work / "model.keras", work / "run" / "model.keras")
-    assert fails(*train(work)) == f"{work / 'run'} holds a finished run: choose another --out, or remove it"
+    left = f"{work / 'run'} holds what is left of a run; choose another --out, or remove it"
+    assert fails(*train(work)) == f"{work / 'run' / 'run.json'} does not exist: {left}"
 
 
 def test_an_unknown_backbone_to_extract_with(work):

@@ -420,15 +420,19 @@ def test_a_head_of_other_classes_is_left_and_the_report_says_so(tmp_path):
         (
             {"bn1.bias": torch.ones(9)},
             False,
-            "tensor bn1.bias of shape (9,) gives (9,), conv1_bn/beta is (8,)",
+            "bn1.bias for conv1_bn/beta is 9 there, 8 here",
         ),
         (
             {"conv1.weight": torch.ones(8, 4, 7, 7)},
             False,
-            "(8, 4, 7, 7) gives (7, 7, 4, 8), conv1_conv/kernel",
+            "conv1.weight for conv1_conv/kernel is 7x7x4x8 there, 7x7x3x8 here",
         ),
-        ({"conv1.weight": torch.ones(8, 3, 5, 7, 7)}, False, "tensor conv1.weight of shape (8, 3, 5, 7, 7)"),
-        ({"fc.weight": torch.ones(3, 9)}, False, "gives (9, 3), classifier/kernel is (8, 3)"),
+        (
+            {"conv1.weight": torch.ones(8, 3, 5, 7, 7)},
+            False,
+            "conv1.weight for conv1_conv/kernel is 8x3x5x7x7 there",
+        ),
+        ({"fc.weight": torch.ones(3, 9)}, False, "fc.weight for classifier/kernel is 9x3 there, 8x3 here"),
         ({"bn1.bias": None}, True, "it has nothing for conv1_bn/beta"),
         ({"fc.bias": torch.ones(5), "fc.weight": torch.ones(5, 8)}, True, "nothing for classifier/kernel"),
     ],

@@ -115,6 +115,7 @@ def test_train_writes_the_run_directory_and_says_how_it_ended(work, trained):
     assert sorted(path.name for path in (work / "run").iterdir()) == [
         "checkpoint.npz",
         "history.csv",
+        "history.png",
         "model.keras",
         "recipe.toml",
         "run.json",

@@ -41,7 +41,9 @@ PUBLIC = {
     "keras_actrec.checkpoints": [
         "LoadReport",
         "CheckpointIdentity",
+        "load_keras",
         "load_torch",
+        "load_weights",
         "read_torch",
         "identify_checkpoint",
     ],
@@ -105,7 +107,10 @@ PUBLIC = {
         "Protocol",
         "RESULT_COLUMNS",
         "calibration_bins",
+        "describe_run",
         "ensemble",
+        "find_runs",
+        "is_evaluated",
         "read_results",
         "read_scores",
         "result_row",
@@ -125,6 +130,7 @@ PUBLIC = {
     "keras_actrec.insight": [
         "Explanation",
         "demo",
+        "draw_history",
         "explain",
         "write_report",
     ],

@@ -35,7 +35,8 @@ for command in json.loads(sys.argv[1]):
 """
 # Nobody asks for what libraries say, as `make test` does.
 PLAIN = {"TF_CPP_MIN_LOG_LEVEL": None, "OPENCV_LOG_LEVEL": None, "OPENCV_FFMPEG_LOGLEVEL": None}
-OURS = r"== \w+|status [01]|error: .*|(reading videos|extracting features|training|scoring|predicting) \d+/\d+  .*"
+STAGES = "reading videos|extracting features|training|scoring|predicting"
+OURS = rf"== \w+|status [01]|error: .*|({STAGES}) \d+/\d+  .*"
 
 
 @pytest.mark.no_backend

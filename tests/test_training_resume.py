@@ -115,12 +115,14 @@ def started(data, tmp_path_factory):
 
 def test_a_run_does_not_go_on_with_another_recipe(started, data):
     recipe = {**RECIPES["skeletons"], "train": {**TRAIN, "seed": 1}}
-    with pytest.raises(UserError, match="holds a run with another recipe: choose another --out"):
+    with pytest.raises(
+        UserError, match="holds a run with another recipe, train.seed=0 there, 1 here: choose another"
+    ):
         training.train(training.parse_recipe(recipe), data / "skeletons", started)
 
 
 def test_a_run_does_not_go_on_with_other_data(started, data, tmp_path):
-    for name in ("recipe.toml", "checkpoint.npz"):
+    for name in ("run.json", "checkpoint.npz"):
         (tmp_path / name).write_bytes((started / name).read_bytes())
     (tmp_path / "data").mkdir()
     trees.northwestern_ucla(tmp_path / "data", subjects=2, episodes=1)
@@ -130,6 +132,7 @@ def test_a_run_does_not_go_on_with_other_data(started, data, tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])
 def test_a_damaged_checkpoint_is_named(started, data, content, tmp_path):
+    (tmp_path / "run.json").write_bytes((started / "run.json").read_bytes())
     whole = (started / "checkpoint.npz").read_bytes()
     (tmp_path / "checkpoint.npz").write_bytes(whole[:-1000] if content is None else content)
     with pytest.raises(UserError, match="checkpoint.npz: not a checkpoint; remove it to start the run again"):

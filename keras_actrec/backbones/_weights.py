@@ -1,7 +1,6 @@
 """Weight files, of Keras, of torch and from their authors, with errors that name the file."""
 
 import contextlib
-import hashlib
 import os
 import warnings
 import zipfile
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_actrec._files import file_sha256
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
@@ -38,8 +38,7 @@ def imagenet_file(name: str) -> str:
     file = IMAGENET[name].rsplit("/", 1)[-1]
     with downloading(name):
         path = keras.utils.get_file(file, IMAGENET[name], cache_subdir="models")
-    with open(path, "rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
+    found = file_sha256(path)
     expected = os.path.splitext(file)[0].rpartition("-")[2]
     if not found.startswith(expected):
         os.remove(path)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,11 +11,10 @@ import keras
 import numpy as np
 
 from keras_actrec._types import PathLike
+from keras_actrec.checkpoints.report import CLASSIFIER, Loading, LoadReport
 from keras_actrec.checkpoints.torch_file import read_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, SelfAttention2D
-
-CLASSIFIER = "classifier"
 
 # What the codes put in front of their networks' names: DataParallel and the model of clips.
 _WRAPPERS = re.compile(r"^(module\.)?(base_model\.)?")
@@ -68,46 +67,14 @@ def _block(stage: str, block: str) -> str:
     return f"conv{int(stage) + 1}_block{int(block) + 1}"
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What `load_torch` did; as a string, a paragraph.
-
-    Attributes:
-        path: the file.
-        model: name of the model.
-        loaded: names of the tensors that were loaded.
-        unused: names of the tensors that nothing in the model takes.
-        missing: paths of the model's weights that the file has nothing for; they are as they were.
-        classes: number of classes in the file and in the model where they differ, else None.
-    """
-
-    path: str
-    model: str
-    loaded: tuple[str, ...]
-    unused: tuple[str, ...]
-    missing: tuple[str, ...]
-    classes: tuple[int, int] | None = None
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.path} into {self.model}: {len(self.loaded)} tensors loaded; {len(self.unused)} left in "
-            f"the file{_some(self.unused)}; {len(self.missing)} weights of the model missing in it"
-            f"{_some(self.missing)}."
-        )
-        if self.classes:
-            theirs, ours = self.classes
-            text += f" The classifier is as it was: the file's has {theirs} classes, the model's {ours}."
-        return text
-
-
-def _some(names: Sequence[str], most: int = 6) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f" ({', '.join(names[:most])}{more})"
-
-
-def load_torch(model: keras.Model, path: PathLike, *, complete: bool = False) -> LoadReport:
+def load_torch(
+    model: keras.Model,
+    path: PathLike,
+    *,
+    complete: bool = False,
+    partial: bool = False,
+    head: bool = True,
+) -> LoadReport:
     """Load a torch checkpoint of the official codes into the layers of the same name.
 
     | code | networks |
@@ -125,6 +92,8 @@ def load_torch(model: keras.Model, path: PathLike, *, complete: bool = False) ->
         model: its own layers are filled; layers inside other models are not looked for.
         path: the file, see `read_torch`.
         complete: whether to refuse a file that has nothing for a weight of the model.
+        partial: whether tensors of another shape are left; else they are an error.
+        head: whether the classifier is loaded.
 
     Returns:
         A `LoadReport`.
@@ -140,37 +109,20 @@ def load_torch(model: keras.Model, path: PathLike, *, complete: bool = False) ->
         for kind, weights in _WEIGHTS:
             if isinstance(layer, kind):
                 targets[layer.name] = weights, {weight.name: weight for weight in layer.weights}
-    values, loaded, left, classes = {}, [], [], None
+    loading = Loading(path, model, partial=partial, head=head)
     for name, value in state.items():
         layer, part = _target(name)
         weights, variables = targets.get(layer, ({}, {}))
         weight, axes = weights.get(part, (None, ()))
-        if weight not in variables or variables[weight].path in values:
-            left.append(name)
+        if weight not in variables or loading.takes(variables[weight].path):
+            loading.leave(name)
             continue
         variable = variables[weight]
         array = _drop_leading(value, len(axes))
         if array.ndim == len(axes):
             array = _drop_leading(np.transpose(array, axes), len(variable.shape))
-        if array.shape == tuple(variable.shape):
-            values[variable.path] = variable, array
-            loaded.append(name)
-        elif layer == CLASSIFIER and array.shape[:-1] == tuple(variable.shape)[:-1]:
-            classes = array.shape[-1], variable.shape[-1]
-            left.append(name)
-        else:
-            raise UserError(
-                f"{path} does not fit {model.name}: tensor {name} of shape {value.shape} gives "
-                f"{array.shape}, {layer}/{weight} is {tuple(variable.shape)}"
-            )
-    missing = [weight.path for weight in model.weights if weight.path not in values]
-    if not loaded:
-        raise UserError(f"{path} does not fit {model.name}: no layer of the model takes any of its tensors")
-    if complete and missing:
-        raise UserError(f"{path} does not fit {model.name}: it has nothing for {missing[0]}")
-    for variable, array in values.values():
-        variable.assign(array)
-    return LoadReport(path, model.name, tuple(loaded), tuple(left), tuple(missing), classes)
+        loading.offer(name, array, variable.path, variable)
+    return loading.finish([weight.path for weight in model.weights], complete=complete)
 
 
 def _without_counters(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -7,26 +7,18 @@ import typer
 
 
 def results(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories with test.json of `evaluate --json`.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some.")],
     out: Annotated[
-        Path | None, typer.Option(help="CSV file; rows of the same experiments in it are replaced.")
+        Path | None,
+        typer.Option(help="CSV file for evaluated runs; rows of the same experiments in it are replaced."),
     ] = None,
 ) -> None:
-    """Gather what runs have reached, a row a run."""
+    """Say what runs have reached, a line a run, and gather those with test.json of `evaluate --json`."""
     from keras_actrec import evaluation
 
-    rows = [evaluation.result_row(run) for run in runs]
-    for row in rows:
-        words = [
-            row["recipe"],
-            row["set"],
-            f"fold {row['fold']}" if row["fold"] else "",
-            f"seed {row['seed']}",
-        ]
-        print(
-            f"{' '.join(filter(None, words))}: top-1 {row['top1']}  mean class {row['mean_class']}  "
-            f"{row['videos']} videos, {row['skipped']} skipped"
-        )
+    found = evaluation.find_runs(runs)
+    for run in found:
+        print(evaluation.describe_run(run))
     if out is not None:
-        evaluation.write_results(out, rows)
+        evaluation.write_results(out, map(evaluation.result_row, filter(evaluation.is_evaluated, found)))
         print(f"wrote {out}")

@@ -22,6 +22,10 @@ def train(
         float | None, typer.Option(help="Without a recipe: how long training may take, about. [default: 15]")
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a value: train.epochs=6.")] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", help="Start from a trained model: a model.keras, its run, a torch file."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder that runs share: extracted features, decoded frames.")
     ] = None,
@@ -36,7 +40,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a model."""
-    from keras_actrec import training
+    from keras_actrec import insight, training
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
 
@@ -60,13 +64,21 @@ def train(
             out,
             name=recipe,
             overrides=overrides,
+            start=from_,
             cache=cache,
             audit=audit,
             log=log or (),
+            tell=print,
             progress=progress,
         )
+    if run.was_finished:
+        print(f"this run is finished: its model is {out / 'model.keras'}")
+        return
+    picture = insight.draw_history(out)
     for line in run.record["data"]["skipped"]:
         print(f"skipped: {line}")
     last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())
     print(f"last epoch: {last}")
+    if picture is None:
+        print("no picture of its history: pip install 'keras_actrec[viz]'")
     print(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")

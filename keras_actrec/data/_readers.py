@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
+from keras_actrec._files import file_sha256
 from keras_actrec._types import PathLike
 from keras_actrec.data._mp4 import shown_share
 from keras_actrec.data._opencv import opencv
@@ -254,8 +255,7 @@ def content_hash(path: PathLike) -> str:
         return key.hexdigest()
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise VideoError(path, "unreadable", "neither a file nor a folder; remove it")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _plain_name(path: PathLike) -> str:

@@ -14,7 +14,15 @@ from keras_actrec.evaluation.metrics import (
     top_k_accuracy,
 )
 from keras_actrec.evaluation.protocols import PROTOCOLS, Protocol
-from keras_actrec.evaluation.results import RESULT_COLUMNS, read_results, result_row, write_results
+from keras_actrec.evaluation.results import (
+    RESULT_COLUMNS,
+    describe_run,
+    find_runs,
+    is_evaluated,
+    read_results,
+    result_row,
+    write_results,
+)
 from keras_actrec.evaluation.scores import ensemble, read_scores, write_scores
 
 __all__ = [
@@ -26,10 +34,13 @@ __all__ = [
     "bootstrap_interval",
     "calibration_bins",
     "confusion_matrix",
+    "describe_run",
     "ensemble",
     "evaluate",
     "expected_calibration_error",
+    "find_runs",
     "fuse",
+    "is_evaluated",
     "mean_average_precision",
     "mean_class_accuracy",
     "read_results",

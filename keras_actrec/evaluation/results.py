@@ -1,12 +1,12 @@
 """Rows of results, made of what a run and its test have written."""
 
 import csv
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from keras_actrec._files import write_csv
+from keras_actrec._files import read_json, write_csv
 from keras_actrec.errors import UserError
 
 RESULT_COLUMNS = (
@@ -28,7 +28,59 @@ RESULT_COLUMNS = (
     "manifest",
     "seconds",
 )
+_SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # of a history
 _OWN_COLUMN = ("train.seed", "data.test_fold")  # overrides that `set` does not repeat
+
+
+def find_runs(folders: Iterable[str | Path]) -> list[Path]:
+    """The run directories among folders, and, sorted, those inside of a folder that is none itself.
+
+    Raises:
+        UserError: for a folder that is no run directory and holds none.
+    """
+    found: list[Path] = []
+    for folder in map(Path, folders):
+        inside = [folder] if (folder / "run.json").exists() else sorted(_below(folder))
+        if not inside:
+            raise UserError(f"{folder} is no run directory and holds none: training writes run.json into one")
+        found += [run for run in inside if run not in found]
+    return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    return (file.parent for file in folder.rglob("run.json"))
+
+
+def is_evaluated(run: str | Path) -> bool:
+    """Whether a run directory has the scores of `evaluate --json`, which `result_row` needs."""
+    return (Path(run) / "test.json").exists()
+
+
+def describe_run(run: str | Path) -> str:
+    """Say in a line what a run has reached: its scores, or how far it is and what comes next.
+
+    Args:
+        run: the run directory, of a run that is evaluated, finished or not finished.
+
+    Raises:
+        UserError: as `result_row`.
+    """
+    run = Path(run)
+    if is_evaluated(run):
+        row = result_row(run)
+        scores = f"top-1 {row['top1']}  mean class {row['mean_class']}"
+        return f"{_words(row)}: {scores}  {row['videos']} videos, {row['skipped']} skipped"
+    record = read_json(run / "run.json", "is it a run directory?")
+    with _of_this_version(run):
+        words, epochs = _words(_columns(record)), record["recipe"]["train"]["epochs"]
+    rows = _rows(run / "history.csv")
+    values = {name: value for name, value in rows[-1].items() if name in _SHOWN} if rows else {}
+    reached = "  ".join([f"{name} {float(value):.4f}" for name, value in values.items()])
+    if not (run / "model.keras").exists():
+        after = f"{run} is unfinished: the same command goes on"
+    else:
+        after = f"not evaluated: {_evaluation_of(run)}"
+    return f"{words}: " + "  ".join(filter(None, [f"epoch {len(rows)} of {epochs}", reached, after]))
 
 
 def result_row(run: str | Path) -> dict[str, str]:
@@ -46,26 +98,17 @@ def result_row(run: str | Path) -> dict[str, str]:
             other data than the run's or not on its test part.
     """
     run = Path(run)
-    record = _read(run / "run.json", "is it a run directory whose training has ended?")
-    scores = _read(
-        run / "test.json",
-        f"write it with `keras-actrec evaluate {run / 'model.keras'} --data DATA --json {run / 'test.json'}`",
-    )
-    try:
+    record = read_json(run / "run.json", "is it a run directory?")
+    scores = read_json(run / "test.json", f"write it with `{_evaluation_of(run)}`")
+    with _of_this_version(run):
         if (scores["manifest"], scores["part"]) != (record["data"]["sha256"], "test"):
             raise UserError(
                 f"{run / 'test.json'}: a row is about the test part of the data that the run was trained on, "
                 f"and this is about {scores['part']!r} or about other data: evaluate it on that"
             )
-        recipe, data = record["recipe"], record["data"]
-        fold, official = recipe["data"].get("test_fold"), data["official"]
-        changes = [each for each in record["overrides"] if each.partition("=")[0].strip() not in _OWN_COLUMN]
+        data, official = record["data"], record["data"]["official"]
         row = {
-            "experiment": PurePosixPath(record["recipe_name"]).stem,
-            "recipe": record["recipe_name"],
-            "set": " ".join(changes),
-            "fold": "" if fold is None else fold,
-            "seed": recipe["train"]["seed"],
+            **_columns(record),
             "top1": f"{scores['top1']:.4f}",
             "mean_class": f"{scores['mean_class']:.4f}",
             "videos": scores["videos"],
@@ -79,21 +122,55 @@ def result_row(run: str | Path) -> dict[str, str]:
             "manifest": data["sha256"][:12],
             "seconds": record["seconds"],
         }
+    return {name: str(row[name]) for name in RESULT_COLUMNS}
+
+
+def _columns(record: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that tell what was trained."""
+    recipe, name = record["recipe"], record["recipe_name"]
+    fold = recipe["data"].get("test_fold")
+    changes = [each for each in record["overrides"] if each.partition("=")[0].strip() not in _OWN_COLUMN]
+    return {
+        "experiment": PurePosixPath(name).stem,
+        "recipe": name,
+        "set": " ".join(changes),
+        "fold": "" if fold is None else str(fold),
+        "seed": str(recipe["train"]["seed"]),
+    }
+
+
+def _words(row: Mapping[str, str]) -> str:
+    fold = f"fold {row['fold']}" if row["fold"] else ""
+    return " ".join(filter(None, [row["recipe"], row["set"], fold, f"seed {row['seed']}"]))
+
+
+def _evaluation_of(run: Path) -> str:
+    """The command that evaluates a run."""
+    return f"keras-actrec evaluate {run / 'model.keras'} --data DATA --json {run / 'test.json'}"
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, none where it does not exist."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@contextmanager
+def _of_this_version(run: Path) -> Iterator[None]:
+    try:
+        yield
     except KeyError as error:
         raise UserError(
             f"{run}: run.json or test.json was written by an older keras_actrec and lacks {error}: "
             "train and evaluate it again"
         ) from error
-    return {name: str(value) for name, value in row.items()}
 
 
 def read_results(path: str | Path) -> list[dict[str, str]]:
     """The rows of a results file: a list of dicts of text, empty where the file does not exist."""
-    path = Path(path)
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(Path(path))
     for row in rows:
         unknown = [str(name) for name in row if name not in RESULT_COLUMNS]
         if unknown:
@@ -111,12 +188,3 @@ def write_results(path: str | Path, rows: Iterable[Mapping[str, str]]) -> None:
     ours = {row["experiment"] for row in rows}
     others = [row for row in read_results(path) if row["experiment"] not in ours]
     write_csv(path, [*others, *rows], RESULT_COLUMNS)
-
-
-def _read(path: Path, hint: str) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: {hint}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {hint}") from error

@@ -285,7 +285,7 @@ def _confusion(evaluation: "Evaluation", page: str) -> "Figure":
         ink = "black" if colors[row, column, :3] @ (0.299, 0.587, 0.114) > 0.5 else "white"
         size = _points(11 if counts[row, column] < 1000 else 8)
         axes.text(column, row, f"{counts[row, column]}", color=ink, fontsize=size, ha="center", va="center")
-    names = [_short(name) for name in evaluation.class_names]
+    names = [short(name) for name in evaluation.class_names]
     look = {"color": theme["ink"], "fontsize": _points(11), "parse_math": False}
     axes.set_xticks(range(classes), names, rotation=55, ha="right", rotation_mode="anchor", **look)
     axes.set_yticks(range(classes), names, **look)
@@ -343,7 +343,8 @@ def _reliability(evaluation: "Evaluation", page: str) -> "Figure":
     return figure
 
 
-def _short(name: str, most: int = 32) -> str:
+def short(name: str, most: int = 32) -> str:
+    """The name, or so much of it."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 

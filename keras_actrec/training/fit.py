@@ -61,7 +61,7 @@ def fit(
     callbacks = callbacks_of(table)
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
     best = KeepBest(table.monitor) if table.monitor and table.keep == "best" else None
-    checkpoint = Checkpoint(out, table.seed, {"data": prepared.manifest.sha256}, remember, best)
+    checkpoint = Checkpoint(out, table.seed, remember, best)
     done = checkpoint.restore(learner)
     with raising_failures(*datasets.values()):
         learner.fit(

@@ -12,9 +12,11 @@ import numpy as np
 
 from keras_actrec import backbones, zoo
 from keras_actrec._types import PathLike, Shape, StageProgress
+from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
+from keras_actrec.training.start import Start
 from keras_actrec.training.tables import SAMPLE_TABLES, DataTable, Recipe
 from keras_actrec.zoo import ModelSpec
 
@@ -34,6 +36,7 @@ class Prepared:
         learner: the model that is trained: a view on the layers of `model`; see `put_back` for the exception.
         datasets: for `train`, and for `validation` where that part is not empty.
         class_weights: of the training part's classes, `(C,)`, where `train.class_weights` asks for them.
+        start: what was loaded of the trained model that it starts from, if there is one.
     """
 
     recipe: Recipe
@@ -46,6 +49,7 @@ class Prepared:
     learner: keras.Model
     datasets: dict[str, keras.utils.PyDataset]
     class_weights: np.ndarray | None = None
+    start: LoadReport | None = None
 
     @property
     def batches(self) -> int:
@@ -73,6 +77,7 @@ def prepare(
     parts: dict[str, tuple[Record, ...]],
     *,
     out: Path,
+    start: Start | None = None,
     cache: PathLike | None = None,
     audit: Audit | None = None,
     progress: StageProgress,
@@ -84,6 +89,7 @@ def prepare(
         manifest: of the whole set, from `read_data`.
         parts: of the set, from `read_data`.
         out: the run directory: features of a frozen backbone are kept in `out/cache` where `cache` is None.
+        start: the trained model whose weights it starts from.
         cache: folder for what is computed once.
         audit: videos that it knows are not read through again.
         progress: as of `train`.
@@ -108,6 +114,7 @@ def prepare(
     _check_classes(indexed["train"], names)
 
     model, spec = build_model(recipe, len(names), indexed["train"])
+    report = start.load(model, names) if start else None
     learner = _learner(recipe, model, spec, indexed["train"])
     on_features = trains_on_features(recipe, spec)
     folder = cache or (out / "cache" if on_features else None)
@@ -132,7 +139,7 @@ def prepare(
     if recipe.train.class_weights == "balanced":
         weights = _balanced([record.label for record, _ in indexed["train"]])
     return Prepared(
-        recipe, manifest, parts, tuple(skipped), model, spec, preprocessor, learner, datasets, weights
+        recipe, manifest, parts, tuple(skipped), model, spec, preprocessor, learner, datasets, weights, report
     )
 
 

@@ -15,22 +15,22 @@ from keras_actrec.training.prepare import Prepared
 
 
 def record_of(
-    prepared: Prepared, fitted: Fitted, *, name: str, overrides: Sequence[str], seconds: float
+    prepared: Prepared, *, name: str, overrides: Sequence[str], start: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The record of a run as plain values: recipe, data, versions, machine, commit, and what came of it.
+    """The record of a run that begins, or goes on, as plain values: recipe, data, versions, machine, commit.
 
     Args:
-        prepared: what was trained.
-        fitted: what training has told.
+        prepared: what is trained.
         name: of the recipe.
         overrides: what was changed in it.
-        seconds: how long the run took.
+        start: the record of the trained model that it started from.
     """
     manifest = prepared.manifest
     return {
         "recipe_name": name,
         "overrides": list(overrides),
         "recipe": prepared.recipe.model_dump(exclude_none=True),
+        "start": start,
         "data": {
             "sha256": manifest.sha256,
             "found": len(manifest.records),
@@ -42,6 +42,17 @@ def record_of(
         "backend": _backend.name,
         "machine": _machine(),
         "commit": _commit(),
+    }
+
+
+def ending_of(fitted: Fitted, *, seconds: float) -> dict[str, Any]:
+    """What the record of a run that has ended says too: what came of it.
+
+    Args:
+        fitted: what training has told.
+        seconds: how long the run took.
+    """
+    return {
         "seconds": round(seconds, 1),
         "last_epoch": fitted.last_epoch,
         "kept_epoch": fitted.kept_epoch,

@@ -79,7 +79,6 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         folder: the run directory: `checkpoint.npz`, and `history.csv` with a row an epoch.
         seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
-        about: what a run must share with the one it goes on with: the hash of its data.
         remember: the callbacks of the run that remember something.
         best: the callback that keeps the best weights, if they are kept.
 
@@ -92,7 +91,6 @@ class Checkpoint(keras.callbacks.Callback):
         self,
         folder: PathLike,
         seed: int,
-        about: Mapping[str, str],
         remember: Iterable[Resumable] = (),
         best: KeepBest | None = None,
     ) -> None:
@@ -100,7 +98,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.file = Path(folder) / "checkpoint.npz"
         self.table = Path(folder) / "history.csv"
         self.seed = seed
-        self.about = {"backend": _backend.name, **about}
         self.remember = list(remember)
         self.best = best
         self.rows: list[dict[str, Any]] = []
@@ -116,7 +113,7 @@ class Checkpoint(keras.callbacks.Callback):
             The number of epochs that are done.
 
         Raises:
-            UserError: for a file that cannot be read or belongs to another run.
+            UserError: for a file that cannot be read or is of another model.
         """
         model.optimizer.build(model.trainable_variables)
         if not self.file.exists():
@@ -130,12 +127,6 @@ class Checkpoint(keras.callbacks.Callback):
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{self.file}: not a checkpoint; remove it to start the run again") from error
-        for name, value in self.about.items():
-            if state["about"].get(name) != value:
-                raise UserError(
-                    f"{self.file.parent} holds a run whose {name} was another: choose another --out, "
-                    "or remove it"
-                )
         variables = _variables(model)
         if [list(value.shape) for value in values] != [list(variable.shape) for variable in variables]:
             raise UserError(f"{self.file}: the model is another; choose another --out, or remove it")
@@ -167,7 +158,6 @@ class Checkpoint(keras.callbacks.Callback):
             "value": len(values),
             "kept": len(kept),
             "best": self.best and (self.best.best, self.best.epoch),
-            "about": self.about,
             "history": self.rows,
             "stopped": self.model.stop_training,
             "remembered": [callback.get_state() for callback in self.remember],

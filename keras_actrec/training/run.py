@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,40 @@ from keras_actrec._files import write_json, write_text
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import Manifest, Record, read_audit
 from keras_actrec.errors import UserError
-from keras_actrec.recognizer import Recognizer
+from keras_actrec.recognizer import Recognizer, load
 from keras_actrec.training.choice import recipe_for
 from keras_actrec.training.fit import fit
+from keras_actrec.training.folder import RunFolder
 from keras_actrec.training.logs import loggers_of
-from keras_actrec.training.prepare import check, prepare, read_data
+from keras_actrec.training.prepare import (
+    Prepared,
+    check,
+    prepare,
+    read_data,
+    spec_of,
+    trains_on_features,
+)
 from keras_actrec.training.recipe import read_recipe, recipe_name
-from keras_actrec.training.record import record_of
+from keras_actrec.training.record import ending_of, record_of
+from keras_actrec.training.start import Start
 from keras_actrec.training.tables import Recipe
 
 
 @dataclass(frozen=True)
 class Run:
-    """What `train` leaves: the folder, the recognizer, and the run's record as written to `run.json`."""
+    """What `train` leaves.
+
+    Attributes:
+        folder: the run directory.
+        recognizer: the model that is kept.
+        record: what the run says of itself, as written to `run.json`.
+        was_finished: whether an earlier call had finished it, and this one did nothing.
+    """
 
     folder: Path
     recognizer: Recognizer
     record: dict[str, Any]
+    was_finished: bool = False
 
 
 def train(
@@ -40,9 +57,11 @@ def train(
     *,
     name: str | None = None,
     overrides: Sequence[str] = (),
+    start: PathLike | None = None,
     cache: PathLike | None = None,
     audit: PathLike | None = None,
     log: Sequence[str] = (),
+    tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> Run:
     """Train a model as a recipe says.
@@ -52,13 +71,19 @@ def train(
     extracted to disk, and what is behind it is trained on them. Networks over whole clips, such as `gsm`,
     are trained on the clips.
 
+    The same call on the directory of a run that was stopped goes on with it, and on that of a finished run
+    does nothing. How many workers there are, and what happens to bad files, may have changed.
+
     Args:
         recipe: what is trained, on what, and how.
         data: a CSV file or a folder, see `read_set`.
-        out: the run directory: `recipe.toml`, `run.json`, `history.csv` and, when the run has ended,
-            `model.keras`.
+        out: the run directory: from the beginning of training on `recipe.toml` and `run.json`, then
+            `history.csv` and, when the run has ended, `model.keras`.
         name: what `read_recipe` read the recipe from, for the record; by default `recipe.toml` in `out`.
         overrides: what `read_recipe` changed in it, for the record.
+        start: a trained model whose weights the run starts from: a `.keras` file of the same builder, its run
+            directory, or a file that `checkpoints.load_weights` takes. What fits by the names of layers and
+            by shape is taken; other classes get a new classifier. A run that goes on must be given the same.
         cache: folder for what is computed once: the features of a frozen backbone, by default in `out/cache`,
             and, for networks over clips, decoded frames, which are kept only where `cache` is given. Runs
             that share it share the work; it changes no number.
@@ -66,6 +91,7 @@ def train(
         log: where the history goes in addition to `history.csv`: `"tensorboard"` (events in
             `out/tensorboard`), `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on
             may have others.
+        tell: called with a line for each kind of weights that was not taken from `start`.
         progress: called as `progress(stage, done, total, text)` while it works: stages `videos`, `features`
             or `frames`, and `epochs`.
 
@@ -73,34 +99,49 @@ def train(
         The folder, the recognizer, and the record.
 
     Raises:
-        UserError: for data that cannot be trained on, a directory that holds a finished run or a started one
-            of another recipe, or a loss that is not a number.
+        UserError: for data that cannot be trained on, a directory that holds a run of another recipe, data or
+            start, a start of which nothing fits, or a loss that is not a number.
     """
     progress = progress or (lambda stage, done, total, text="": None)
     out, started = Path(out), time.perf_counter()
-    if (out / "model.keras").exists():
-        raise UserError(f"{out} holds a finished run: choose another --out, or remove it")
-    written = out / "recipe.toml"
-    if written.exists() and written.read_text(encoding="utf-8") != recipe.to_toml():
-        raise UserError(f"{out} holds a run with another recipe: choose another --out, or remove it")
+    folder = RunFolder.open(out)
+    folder.check_recipe(recipe.model_dump(exclude_none=True))
+    origin = None if start is None else Start.find(start, recipe.model.name)
+    folder.check_start(origin.sha256 if origin else None)
     loggers = loggers_of(log)
-    name = recipe_name(name) if name else str(written)
+    name = recipe_name(name) if name else str(out / "recipe.toml")
     _seed(recipe.train.seed)
     manifest, parts = _read_data(recipe, data)
+    folder.check_data(manifest.sha256)
+    if folder.model.exists():
+        recognizer = load(folder.model)
+        return Run(out, recognizer, recognizer.about, was_finished=True)
+    folder.check_backend(_backend.name)
     check(recipe, len(manifest.class_names))
-    audited = None if audit is None else read_audit(audit)
-    write_text(written, recipe.to_toml())
 
-    prepared = prepare(recipe, manifest, parts, out=out, cache=cache, audit=audited, progress=progress)
+    prepared = prepare(
+        recipe,
+        manifest,
+        parts,
+        out=out,
+        # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
+        start=origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None,
+        cache=cache,
+        audit=None if audit is None else read_audit(audit),
+        progress=progress,
+    )
+    record = record_of(
+        prepared, name=name, overrides=overrides, start=_start_of(origin, folder, prepared, tell)
+    )
+    write_text(out / "recipe.toml", recipe.to_toml())
+    write_json(out / "run.json", record)
     fitted = fit(prepared, out, loggers=loggers, progress=progress)
     prepared.put_back()
-    record = record_of(
-        prepared, fitted, name=name, overrides=overrides, seconds=time.perf_counter() - started
-    )
+    record |= ending_of(fitted, seconds=time.perf_counter() - started)
     names = manifest.class_names
     recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
     write_json(out / "run.json", record)
-    recognizer.save(out / "model.keras")
+    recognizer.save(folder.model)
     return Run(out, recognizer, record)
 
 
@@ -113,6 +154,21 @@ def _read_data(recipe: Recipe, data: PathLike) -> tuple[Manifest, dict[str, tupl
         if own is None or recipe.data == read_recipe(own).data:
             raise
         raise UserError(f"{error}; for data of your own, take the recipe {own}") from error
+
+
+def _start_of(
+    origin: Start | None, folder: RunFolder, prepared: Prepared, tell: Callable[[str], Any] | None
+) -> dict[str, Any] | None:
+    """The record of what a run starts from, of which `tell` is told when it begins."""
+    if folder.held is not None:
+        return folder.held["start"]
+    if origin is None or prepared.start is None:
+        return None
+    found = origin.record(prepared.start)
+    if tell is not None:
+        for line in found["not_taken"]:
+            tell(line)
+    return found
 
 
 def _seed(seed: int) -> None:

@@ -16,7 +16,6 @@ from keras_actrec._children import end_with_parent
 from keras_actrec._files import write_json
 from keras_actrec.data import Record
 from keras_actrec.errors import UserError
-from keras_actrec.recognizer import load
 from keras_actrec.training.prepare import build_model, first_shown, read_data
 
 
@@ -39,12 +38,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             return failed(
                 f"over budget: {count:,} trained parameters, budget.parameters={job['parameters']:,}"
             )
-    if (folder / "model.keras").exists():
-        recognizer = load(folder / "model.keras")
-    else:
-        run = training.train(recipe, job["data"], folder, cache=job["cache"], progress=_print_progress)
-        recognizer = run.recognizer
-    record = recognizer.about
+    trained = training.train(recipe, job["data"], folder, cache=job["cache"], progress=_print_progress)
+    recognizer, record = trained.recognizer, trained.record
     metrics, protocol = dict(record["last_epoch"]), ""
     if not math.isfinite(metrics[objective]):
         return failed(f"{objective} is not a number: lower train.learning_rate, or set train.clipnorm=1")

@@ -2,14 +2,12 @@
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
 
-from keras_actrec import backbones
+from keras_actrec import backbones, checkpoints
 from keras_actrec._types import PathLike, Shape, Tensor
-from keras_actrec.checkpoints import load_torch
 from keras_actrec.errors import UserError
 from keras_actrec.layers import Coordinates, FrameDifference, FrameWise, StepNormalization
 
@@ -138,10 +136,9 @@ def average(steps: Tensor, mask: Tensor | None, name: str = "average") -> Tensor
 
 
 def load_weights(model: keras.Model, weights: PathLike | None) -> keras.Model:
-    """Load a `.weights.h5` or `.keras` file, or an official torch checkpoint; None does nothing.
+    """Load a file of weights, see `checkpoints.load_weights`; None does nothing.
 
-    Of a torch checkpoint what fits by name is loaded; a warning says what was left, such as the classifier of
-    other classes.
+    A warning says what was left, such as the classifier of other classes.
 
     Returns:
         The model.
@@ -151,41 +148,7 @@ def load_weights(model: keras.Model, weights: PathLike | None) -> keras.Model:
     """
     if weights is None:
         return model
-    path = Path(weights)
-    if not path.is_file():
-        raise UserError(f"`weights`: file {path} does not exist")
-    if path.name.endswith(".weights.h5"):
-        model.load_weights(path)
-    elif path.suffix == ".keras":
-        _take_weights(keras.saving.load_model(path, compile=False), model)
-    elif path.suffix in (".pth", ".pt", ".tar"):
-        report = load_torch(model, path)
-        if report.unused or report.missing:
-            warnings.warn(str(report), stacklevel=3)
-    else:
-        raise UserError(
-            f"`weights` must be a .weights.h5, .keras, .pth, .pt or .pth.tar file. Received: weights={path}"
-        )
+    report = checkpoints.load_weights(model, weights)
+    if report.unused or report.missing:
+        warnings.warn(str(report), stacklevel=3)
     return model
-
-
-def _take_weights(source: keras.Model, target: keras.Model) -> None:
-    """Take the weights of a file's model, layer by layer by name.
-
-    Only one of the two may have a backbone; then it is left alone.
-
-    Raises:
-        UserError: where the models do not have the same layers, or weights of another shape.
-    """
-    ours, theirs = (
-        {layer.name: layer for layer in model.layers if layer.weights} for model in (target, source)
-    )
-    for name in (ours.keys() ^ theirs.keys()) - {"backbone"}:
-        raise UserError(f"{target.name}: only one of the two models has a layer {name!r}")
-    for name in ours.keys() & theirs.keys():
-        shapes = [[tuple(weight.shape) for weight in each[name].weights] for each in (ours, theirs)]
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"{target.name}: layer {name!r} has weights of shape {shapes[0]}, not {shapes[1]}"
-            )
-        ours[name].set_weights(theirs[name].get_weights())

@@ -1,0 +1,78 @@
+"""The trained model that a run starts from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_actrec import checkpoints, hub
+from keras_actrec._files import file_sha256
+from keras_actrec._types import PathLike
+from keras_actrec.checkpoints import LoadReport
+from keras_actrec.checkpoints.load import check_kind
+from keras_actrec.errors import UserError
+from keras_actrec.recognizer import read_about
+
+
+@dataclass(frozen=True)
+class Start:
+    """A file with the weights that a run starts from.
+
+    Attributes:
+        file: the file.
+        sha256: of its content.
+        class_names: of its model, None where the file does not say.
+    """
+
+    file: Path
+    sha256: str
+    class_names: tuple[str, ...] | None
+
+    @classmethod
+    def find(cls, path: PathLike, builder: str) -> "Start":
+        """Look at a `.keras` file, a run directory that holds one, or another file of weights.
+
+        Args:
+            path: the file or folder, or the address of a `.keras` file on the hub, see `load`.
+            builder: name of the model that is to start.
+
+        Raises:
+            UserError: where there is none, or one of another builder.
+        """
+        file = hub.local(path)
+        if file.is_dir():
+            file = file / "model.keras"
+        if not file.is_file():
+            raise UserError(
+                f"{file} does not exist: start from a model.keras, its run directory, or a torch file"
+            )
+        check_kind(file)
+        if file.suffix != ".keras":
+            return cls(file, file_sha256(file), None)
+        about = read_about(file)
+        found = about["spec"]["name"]
+        if found != builder:
+            raise UserError(
+                f"{file} is of {found}, and the recipe trains {builder}: start from a file of {builder}"
+            )
+        return cls(file, file_sha256(file), tuple(about["class_names"]))
+
+    def load(self, model: keras.Model, class_names: Sequence[str]) -> LoadReport:
+        """Load what fits into a model of these classes, which has a new classifier if they are others.
+
+        Raises:
+            UserError: for a file that cannot be read, or of which nothing fits.
+        """
+        head = self.class_names in (None, tuple(class_names))
+        return checkpoints.load_weights(model, self.file, partial=True, head=head)
+
+    def record(self, report: LoadReport) -> dict[str, Any]:
+        """What a run's record says of it."""
+        return {
+            "file": "/".join(self.file.resolve().parts[-2:]),
+            "sha256": self.sha256,
+            "loaded": len(report.loaded),
+            "not_taken": list(report.lines),
+        }

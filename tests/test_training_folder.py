@@ -1,0 +1,191 @@
+"""A run directory: the same command goes on or finds the run finished; another is refused with the reason."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+import trees
+from keras_actrec import training
+from keras_actrec.cli.main import app
+from keras_actrec.data import VideoError
+from keras_actrec.errors import UserError
+
+RECIPE = """
+[model]
+name = "stacked_rnn"
+units = 2
+num_layers = 1
+
+[data]
+dataset = "northwestern_ucla"
+split = "view1_view2"
+
+[skeleton]
+frames = 4
+
+[train]
+epochs = 2
+batch_size = 100
+workers = 0
+"""
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    return trees.northwestern_ucla(folder, subjects=1, episodes=2)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """Reads the recipe with changes."""
+    file = tmp_path_factory.mktemp("recipe") / "mine.toml"
+    file.write_text(RECIPE, encoding="utf-8")
+
+    def read(*changes):
+        return training.read_recipe(file, changes)
+
+    read.file = file
+    return read
+
+
+def after_an_epoch(stage, done, total, text=""):
+    if stage == "epochs" and done == 1:
+        raise Stop
+
+
+@pytest.fixture(scope="module")
+def runs(data, recipe, tmp_path_factory):
+    """A folder with a run that was stopped behind its first epoch, `started`, and with `finished`."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.raises(Stop):
+        training.train(recipe(), data, folder / "started", progress=after_an_epoch)
+    shutil.copytree(folder / "started", folder / "finished")
+    training.train(recipe(), data, folder / "finished")
+    return folder
+
+
+@pytest.fixture
+def started(runs, tmp_path):
+    return shutil.copytree(runs / "started", tmp_path / "started")
+
+
+@pytest.fixture
+def finished(runs, tmp_path):
+    return shutil.copytree(runs / "finished", tmp_path / "finished")
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_finished_run_is_left_alone_and_given_back(finished, data, recipe):
+    before = contents(finished)
+    run = training.train(recipe(), data, finished)
+    assert run.was_finished and contents(finished) == before
+    assert run.record == json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    assert run.recognizer.model.name == "stacked_rnn"
+
+
+def test_the_command_says_that_a_run_is_finished_and_where_its_model_is(finished, data, recipe):
+    before = contents(finished)
+    command = ["train", recipe.file, "--data", data, "--out", finished]
+    done = CliRunner().invoke(app, [str(each) for each in command])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == f"this run is finished: its model is {finished / 'model.keras'}\n"
+    assert contents(finished) == before
+
+
+CHANGES = {
+    "train.epochs=3": "train.epochs=2 there, 3 here",
+    "model.units=3": "model.units=2 there, 3 here",
+    "train.clipnorm=1.0": "train.clipnorm not set there, 1.0 here",
+    "model.num_layers=": "model.num_layers=1 there, not set here",
+    'model.cell="lstm"': 'model.cell not set there, "lstm" here',
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("state", ["started", "finished"])
+def test_another_recipe_is_refused_with_the_first_difference(state, change, data, recipe, request):
+    folder = request.getfixturevalue(state)
+    before = contents(folder)
+    with pytest.raises(UserError) as caught:
+        training.train(recipe(change), data, folder)
+    words = f"holds a run with another recipe, {CHANGES[change]}: choose another --out, or remove it"
+    assert str(caught.value) == f"{folder} {words}"
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("state", ["started", "finished"])
+def test_other_data_are_refused(state, data, recipe, request, tmp_path):
+    folder = request.getfixturevalue(state)
+    (tmp_path / "other").mkdir()
+    trees.northwestern_ucla(tmp_path / "other", subjects=2, episodes=1)
+    with pytest.raises(UserError, match="holds a run whose data was another: choose another --out"):
+        training.train(recipe(), tmp_path / "other", folder)
+
+
+def test_another_backend_does_not_go_on_but_finds_a_run_finished(started, data, recipe, monkeypatch):
+    record = json.loads((started / "run.json").read_text(encoding="utf-8"))
+    (started / "run.json").write_text(json.dumps(record | {"backend": "another"}), encoding="utf-8")
+    with pytest.raises(UserError, match="holds a run on another: set KERAS_BACKEND to it, or choose another"):
+        training.train(recipe(), data, started)
+    (started / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    training.train(recipe(), data, started)
+    record = json.loads((started / "run.json").read_text(encoding="utf-8"))
+    (started / "run.json").write_text(json.dumps(record | {"backend": "another"}), encoding="utf-8")
+    assert training.train(recipe(), data, started).was_finished
+
+
+def test_a_run_goes_on_with_other_workers_and_another_rule_for_bad_files(started, data, recipe):
+    changes = ["train.workers=2", "data.on_error=skip", "data.max_skipped=0.5"]
+    run = training.train(recipe(*changes), data, started)
+    assert not run.was_finished
+    assert len((started / "history.csv").read_text(encoding="utf-8").splitlines()) == 3
+    assert training.read_recipe(started / "recipe.toml") == recipe(*changes)
+    assert training.train(recipe("train.processes=true", "train.workers=1"), data, started).was_finished
+
+
+def test_a_run_that_failed_before_its_first_epoch_may_begin_with_another_recipe(data, recipe, tmp_path):
+    bad, changes = shutil.copytree(data, tmp_path / "set"), ["data.on_error=skip", "train.epochs=1"]
+    (bad / "all_sqe" / "a01_s01_e00_v01.json").write_text("{", encoding="utf-8")
+    with pytest.raises(VideoError):
+        training.train(recipe(), bad, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    run = training.train(recipe(*changes), bad, tmp_path / "run")
+    assert len(run.record["data"]["skipped"]) == 1
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_may_begin_with_another_recipe(data, recipe, tmp_path):
+    def in_the_first(stage, done, total, text=""):
+        if stage == "epochs":
+            raise Stop
+
+    with pytest.raises(Stop):
+        training.train(recipe("train.batch_size=3"), data, tmp_path / "run", progress=in_the_first)
+    assert (tmp_path / "run" / "run.json").exists()
+    run = training.train(recipe("train.epochs=1"), data, tmp_path / "run")
+    assert run.record["recipe"]["train"]["epochs"] == 1
+
+
+def test_the_record_is_there_while_a_run_trains_and_says_how_it_began(started, recipe):
+    record = json.loads((started / "run.json").read_text(encoding="utf-8"))
+    assert record["recipe"] == recipe().model_dump(exclude_none=True)
+    assert record["data"]["found"] == 40 and record["start"] is None
+    assert "seconds" not in record and "last_epoch" not in record
+
+
+def test_what_is_left_of_a_run_without_its_record_is_refused(started, data, recipe):
+    (started / "run.json").unlink()
+    with pytest.raises(UserError, match="run.json does not exist: .* holds what is left of a run; choose"):
+        training.train(recipe(), data, started)
+    (started / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match="run.json is not JSON: .* holds what is left of a run; choose"):
+        training.train(recipe(), data, started)

@@ -104,7 +104,7 @@ def test_progress_names_the_model_and_the_stage(made):
     stages = list(dict.fromkeys(step[0] for step in seen))
     assert stages[0] == "writing videos"
     for name in MODELS:
-        assert {f"{name}: {stage}" for stage in ("videos", "features", "epochs", "batches")} <= set(stages)
+        assert {f"{name}: {stage}" for stage in ("videos", "features", "epochs", "scoring")} <= set(stages)
     assert all(step[1] <= step[2] for step in seen)
 
 

@@ -10,7 +10,15 @@ from keras_actrec import load, training
 from keras_actrec.cli.main import app
 from keras_actrec.data import write_synthetic
 from keras_actrec.errors import UserError
-from keras_actrec.evaluation import RESULT_COLUMNS, evaluate, read_results, result_row, write_results
+from keras_actrec.evaluation import (
+    RESULT_COLUMNS,
+    describe_run,
+    evaluate,
+    find_runs,
+    read_results,
+    result_row,
+    write_results,
+)
 
 RECORD = {
     "recipe_name": "hman/fight",
@@ -54,7 +62,7 @@ ROW = {
 
 
 def write(folder, record=None, test=None):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps({**RECORD, **(record or {})}), encoding="utf-8")
     (folder / "test.json").write_text(json.dumps({**TEST, **(test or {})}), encoding="utf-8")
     return folder
@@ -174,3 +182,69 @@ def test_a_recipe_of_the_library_has_its_short_name_however_it_is_called():
     file = training.list_recipes()["hman/fight"]
     for name in ("hman/fight", "zoo/hman/fight.toml", str(file)):
         assert training.recipe_name(name) == "hman/fight"
+
+
+HISTORY = "epoch,accuracy,loss,val_accuracy,learning_rate\n0,0.5,1.5,0.25,0.1\n1,0.75,1.25,0.5,0.1\n"
+
+
+def begun(folder, **record):
+    """A run directory after two of nine epochs."""
+    folder.mkdir(parents=True)
+    recipe = {**RECORD["recipe"], "train": {"seed": 3, "epochs": 9}}
+    (folder / "run.json").write_text(json.dumps({**RECORD, "recipe": recipe, **record}), encoding="utf-8")
+    (folder / "history.csv").write_text(HISTORY, encoding="utf-8")
+    return folder
+
+
+NAME = "hman/fight model.motion=false train.epochs = 9 fold 2 seed 3"
+
+
+def test_a_run_that_has_not_ended_says_how_far_it_is(tmp_path):
+    run = begun(tmp_path / "run")
+    reached = "epoch 2 of 9  accuracy 0.7500  loss 1.2500  val_accuracy 0.5000"
+    assert describe_run(run) == f"{NAME}: {reached}  {run} is unfinished: the same command goes on"
+    (run / "history.csv").unlink()
+    assert describe_run(run) == f"{NAME}: epoch 0 of 9  {run} is unfinished: the same command goes on"
+
+
+def test_a_finished_run_without_scores_says_how_to_get_them(tmp_path):
+    run = begun(tmp_path / "run")
+    (run / "model.keras").touch()
+    command = f"keras-actrec evaluate {run / 'model.keras'} --data DATA --json {run / 'test.json'}"
+    assert describe_run(run).endswith(f"val_accuracy 0.5000  not evaluated: {command}")
+
+
+def test_an_evaluated_run_says_what_it_has_reached(tmp_path):
+    scores = "top-1 0.1235  mean class 0.6667  9 videos, 1 skipped"
+    assert describe_run(write(tmp_path / "run")) == f"{NAME}: {scores}"
+
+
+def test_a_folder_stands_for_the_runs_inside(tmp_path):
+    for name in ("b", "a/run", "a/other/run"):
+        begun(tmp_path / name)
+    (tmp_path / "c").mkdir()
+    inside = [tmp_path / "a/other/run", tmp_path / "a/run"]
+    assert find_runs([tmp_path]) == [*inside, tmp_path / "b"]
+    assert find_runs([tmp_path / "b", tmp_path / "a", tmp_path / "b"]) == [tmp_path / "b", *inside]
+    with pytest.raises(UserError, match="c is no run directory and holds none"):
+        find_runs([tmp_path / "b", tmp_path / "c"])
+
+
+def test_the_command_shows_all_runs_and_writes_the_evaluated_ones(tmp_path):
+    write(tmp_path / "runs" / "evaluated")
+    begun(tmp_path / "runs" / "begun")
+    command = ["results", tmp_path / "runs", "--out", tmp_path / "results.csv"]
+    done = CliRunner().invoke(app, [str(each) for each in command])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert [line.split(": ")[0] for line in lines[:2]] == [NAME, NAME]
+    assert (
+        "goes on" in lines[0] and "top-1" in lines[1] and lines[2:] == [f"wrote {tmp_path / 'results.csv'}"]
+    )
+    assert read_results(tmp_path / "results.csv") == [ROW]
+
+
+def test_a_record_of_an_older_version_is_refused_with_what_it_lacks(tmp_path):
+    run = begun(tmp_path / "run", recipe={"data": {}, "train": {"seed": 1}})
+    with pytest.raises(UserError, match="older keras_actrec and lacks 'epochs': train and evaluate it again"):
+        describe_run(run)

@@ -24,6 +24,8 @@ from keras_actrec.zoo import build
 class FakeRecognizer:
     """Has what `explain` asks of a recognizer, and frames instead of a file."""
 
+    preprocessor = SimpleNamespace(files="videos")
+
     def __init__(self, model, frames, mask=None, class_names=("run", "jump", "fall")):
         self.model, self.frames, self.class_names = model, frames, class_names
         self.spec = TINY if model.name == "tiny" else zoo.spec(model)

@@ -152,7 +152,8 @@ def test_a_run_that_goes_on_shows_the_epoch_it_is_at(data, tmp_path):
     seen = []
     train(data, tmp_path, keep="last", seen=seen)
     assert seen[0] == (2, EPOCHS, "going on")
-    assert [step[:2] for step in seen[1:]] == [(3, EPOCHS), (4, EPOCHS), (5, EPOCHS)]
+    ended = [step[:2] for step in seen[1:] if step[0] == int(step[0])]
+    assert ended == [(3, EPOCHS), (4, EPOCHS), (5, EPOCHS)]
 
 
 def test_tensorboard_shows_every_epoch_once_also_of_a_run_that_was_stopped(data, tmp_path):

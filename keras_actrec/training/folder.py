@@ -69,7 +69,7 @@ class RunFolder:
         """
         if self.held is None:
             return
-        there = self.held["start"]
+        there = self.held.get("start")
         if (there and there["sha256"]) != sha256:
             words = f"started from {there['file']}" if there else "did not start from another model"
             raise UserError(f"{self.path} holds a run that {words}, so --from must be as then: {_ELSE}")

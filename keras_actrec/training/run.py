@@ -161,7 +161,7 @@ def _start_of(
 ) -> dict[str, Any] | None:
     """The record of what a run starts from, of which `tell` is told when it begins."""
     if folder.held is not None:
-        return folder.held["start"]
+        return folder.held.get("start")
     if origin is None or prepared.start is None:
         return None
     found = origin.record(prepared.start)

@@ -102,7 +102,7 @@ class Recognizer:
         sources: PathLike | Iterable[PathLike],
         *,
         top: int | None = 5,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         workers: int = 2,
         progress: StageProgress | None = None,
     ) -> Iterator[Prediction]:
@@ -117,7 +117,7 @@ class Recognizer:
         Args:
             sources: files, folders, patterns and CSV files, see `data.expand_sources`.
             top: how many classes to name; `None` is all.
-            batch_size: clips, or sequences, at a time.
+            batch_size: clips, or sequences, of a batch; by default what suits the device.
             workers: threads that read; 0 reads when asked.
             progress: called as `progress("predicting", done, total, path)` at the start and after every file.
 
@@ -134,7 +134,9 @@ class Recognizer:
         scored = self._score(files, batch_size, workers)
         return self._predictions(scored, len(files), top, progress or (lambda *step: None))
 
-    def _score(self, files: Iterable[PathLike], batch_size: int = 8, workers: int = 0) -> Iterator[Scored]:
+    def _score(
+        self, files: Iterable[PathLike], batch_size: int | None = None, workers: int = 0
+    ) -> Iterator[Scored]:
         return score(
             self.model,
             self.preprocessor,

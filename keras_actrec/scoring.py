@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_actrec import _backend
 from keras_actrec.data import Record, VideoError
 from keras_actrec.data._ahead import Part
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
@@ -97,7 +98,7 @@ def score(
     *,
     masked: bool,
     average: str = "probabilities",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     workers: int = 2,
 ) -> Iterator[Scored]:
     """Score files one after the other, while threads read those that follow.
@@ -111,7 +112,8 @@ def score(
         items: what the preprocessor's `index`, `cached` or `item` gave.
         masked: whether the model takes a mask.
         average: how the answers to a file's views become one, see `Fusion`.
-        batch_size: most views at a time.
+        batch_size: most views of a batch; by default 8, and on a CPU 1 of clips, whose frames are a batch
+            already: more of them do not fit its caches.
         workers: threads that read; 0 reads when asked.
 
     Returns:
@@ -120,6 +122,8 @@ def score(
     Raises:
         UserError: an argument out of range.
     """
+    if batch_size is None:
+        batch_size = 1 if preprocessor.name == "clip" and _backend.on_cpu() else 8
     for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
@@ -129,7 +133,8 @@ def score(
     if each is not None:
         batch_size = min(batch_size, each * len(items))
     views = min(each or batch_size, batch_size)  # of a file, in memory
-    ahead = workers + -(-2 * batch_size // views) if workers else 1
+    waiting = 2 * batch_size * _backend.concurrency()  # what the model sees, and as many that come next
+    ahead = workers + -(-waiting // views) if workers else 1
     parts = preprocessor.views(items, size=batch_size, ahead=ahead, workers=workers)
     return _scored(parts, _Batch(model, preprocessor.name, masked, batch_size), average)
 
@@ -163,6 +168,7 @@ class _Batch:
         self.name = name
         self.masked = masked
         self.size = size
+        self.concurrency = _backend.concurrency()
         self.views: list[tuple[Scored, np.ndarray, np.ndarray]] = []
         inputs = model.input[name] if masked else model.input
         self.shape = tuple(inputs.shape[1:])
@@ -176,7 +182,7 @@ class _Batch:
             return
         file.waiting += 1
         self.views.append((file, array, mask))
-        if len(self.views) == self.size:
+        if len(self.views) == self.size * self.concurrency:
             self.run()
 
     def run(self) -> None:
@@ -185,11 +191,11 @@ class _Batch:
             return
         start = time.perf_counter()
         files, arrays, masks = zip(*self.views, strict=True)
-        inputs = self._filled(arrays)
-        found = self.model.predict_on_batch(
-            {self.name: inputs, "mask": self._filled(masks)} if self.masked else inputs
-        )
-        found = np.asarray(found)[: len(files)]
+        batches = [
+            self._inputs(arrays[at : at + self.size], masks[at : at + self.size])
+            for at in range(0, len(files), self.size)
+        ]
+        found = np.concatenate(_backend.predict(self.model, batches))[: len(files)]
         seconds = (time.perf_counter() - start) / len(files)
         for file, scores in zip(files, found, strict=True):
             file.fusion.add(scores[None])
@@ -197,5 +203,12 @@ class _Batch:
             file.seconds += seconds
         self.views = []
 
-    def _filled(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack([*arrays, *[arrays[-1]] * (self.size - len(arrays))])
+    def _inputs(
+        self, arrays: Sequence[np.ndarray], masks: Sequence[np.ndarray]
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """A batch, filled up with its last view."""
+        missing = self.size - len(arrays)
+        inputs = np.stack([*arrays, *[arrays[-1]] * missing])
+        if not self.masked:
+            return inputs
+        return {self.name: inputs, "mask": np.stack([*masks, *[masks[-1]] * missing])}

@@ -38,6 +38,14 @@ REFUSED = {
 }
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-answers",
+        action="store_true",
+        help="write tests/own_answers.json anew, which all backends share",
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """Holds tests that `make test` runs on one backend only (marked `no_backend`) to what they promise."""

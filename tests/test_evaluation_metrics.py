@@ -1,7 +1,6 @@
 """Calibration, average precision, intervals and fusion: against figures by hand."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -65,12 +64,6 @@ def test_average_precision_by_hand():
     found = average_precision(scores, [0, 1, 0])
     np.testing.assert_allclose(found, [(1 + 2 / 3) / 2, 1 / 2, np.nan])
     assert mean_average_precision(scores, [0, 1, 0]) == pytest.approx((5 / 6 + 1 / 2) / 2)
-
-
-def test_average_precision_without_scikit_learn_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(UserError, match=r"needs scikit-learn: pip install 'keras_actrec\[viz\]'"):
-        average_precision([[1, 0]], [0])
 
 
 def test_the_interval_of_an_accuracy_is_the_binomials():

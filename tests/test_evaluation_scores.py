@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +61,6 @@ def test_the_interval_is_over_groups_where_videos_have_them():
 def test_there_is_no_interval_over_one_group():
     assert result(groups="ppppp").to_json()["top1_interval"] is None
     assert result(SCORES[:1], labels=[0], groups=("",), paths="0").to_json()["top1_interval"] is None
-
-
-def test_without_scikit_learn_precision_is_null(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    written = result().to_json()
-    assert written["average_precision"] is None and written["map"] is None
-    assert written["top1"] == 2 / 5
 
 
 def test_scores_come_back_from_their_file_as_they_were(tmp_path):

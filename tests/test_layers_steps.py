@@ -1,10 +1,10 @@
-"""Layers over the steps of a sequence: LastStep, StepNormalization, SlowRNN."""
+"""Layers over the steps of a sequence: LastStep, StepCentering, StepNormalization, SlowRNN."""
 
 import keras
 import numpy as np
 
 from checks import check_layer, close, numpy, randomize
-from keras_actrec.layers import LastStep, SlowRNN, StepNormalization
+from keras_actrec.layers import LastStep, SlowRNN, StepCentering, StepNormalization
 
 STEPS = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
 MASK = np.array([[True, True, False, False], [True, True, True, True]])
@@ -19,6 +19,22 @@ def test_the_last_step_is_the_last_one_that_the_mask_leaves():
     close(LastStep()(STEPS, mask=MASK), np.stack([STEPS[0, 1], STEPS[1, 3]]), 0)
     gap = np.array([[True, False, True, False], [False, True, False, False]])
     close(LastStep()(STEPS, mask=gap), np.stack([STEPS[0, 2], STEPS[1, 1]]), 0)
+
+
+def test_step_centering_does_what_every_layer_must(tmp_path):
+    check_layer(lambda dtype=None: StepCentering(dtype=dtype), (STEPS,), tmp_path, weights={}, time=True)
+
+
+def test_the_mean_over_the_steps_that_count_is_taken_from_them():
+    close(StepCentering()(STEPS), STEPS - STEPS.mean(1, keepdims=True))
+    maps = np.random.default_rng(1).normal(size=(2, 4, 2, 2, 3)).astype("float32")
+    maps[0, 2:] = np.nan  # padding may hold anything
+    found = numpy(StepCentering()(maps, mask=MASK))
+    close(found[0, :2], maps[0, :2] - maps[0, :2].mean(0))
+    close(found[0, 2:], np.zeros((2, 2, 2, 3)))
+    close(found[1], maps[1] - maps[1].mean(0))
+    nothing = np.zeros((2, 4), bool)
+    close(StepCentering()(STEPS, mask=nothing), np.zeros_like(STEPS))
 
 
 def test_step_normalization_does_what_every_layer_must(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 import hostile
 import trees
-from keras_actrec import Prediction, scoring
+from keras_actrec import Prediction, _backend, scoring
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
@@ -106,34 +106,38 @@ def test_an_answer_is_the_mean_over_the_views(videos):
     np.testing.assert_allclose([found[name] for name in CLASSES], scores.mean(axis=0), atol=1e-6)
 
 
-class Spy:
-    """Counts the batches of a model."""
+@pytest.fixture
+def shapes(monkeypatch):
+    """The shapes of the batches that models see."""
+    seen = []
+    run = _backend.predict
 
-    def __init__(self, model, monkeypatch):
-        self.shapes = []
-        run = model.predict_on_batch
+    def counted(model, batches):
+        seen.extend(batch.shape for batch in batches)
+        return run(model, batches)
 
-        def counted(inputs):
-            self.shapes.append(inputs.shape)
-            return run(inputs)
-
-        monkeypatch.setattr(model, "predict_on_batch", counted)
+    monkeypatch.setattr(_backend, "predict", counted)
+    return seen
 
 
 @pytest.mark.parametrize(("sampling", "views"), [(Sampling(4), 10), (Sampling(4, "sequences"), 38)], ids=str)
-def test_batches_are_filled_across_files_and_have_one_shape(videos, monkeypatch, sampling, views):
-    model = recognizer(sampling)
-    spy = Spy(model.model, monkeypatch)
-    assert len(list(model.predict(videos, batch_size=4))) == 10
-    assert spy.shapes == [(4, 4, SIZE, SIZE, 3)] * -(-views // 4)
+def test_batches_are_filled_across_files_and_have_one_shape(videos, shapes, sampling, views):
+    assert len(list(recognizer(sampling).predict(videos, batch_size=4))) == 10
+    assert shapes == [(4, 4, SIZE, SIZE, 3)] * -(-views // 4)
 
 
-def test_one_clip_is_not_computed_several_times(videos, monkeypatch):
+def test_one_clip_is_not_computed_several_times(videos, shapes):
     model = recognizer(Sampling(4))
-    spy = Spy(model.model, monkeypatch)
     model.predict_video(videos / "1.mp4")
     list(model.predict([videos / "1.mp4", videos / "2.mp4"], batch_size=8))
-    assert [shape[0] for shape in spy.shapes] == [1, 2]
+    assert [shape[0] for shape in shapes] == [1, 2]
+
+
+@pytest.mark.parametrize(("cpu", "batches"), [(True, [1, 1, 1]), (False, [3])])
+def test_a_batch_on_a_cpu_is_one_clip(videos, shapes, monkeypatch, cpu, batches):
+    monkeypatch.setattr(_backend, "on_cpu", lambda: cpu)
+    list(recognizer(Sampling(4)).predict([videos / f"{number}.mp4" for number in range(3)]))
+    assert [shape[0] for shape in shapes] == batches
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -20,6 +21,8 @@ from keras_actrec.errors import UserError
 from keras_actrec.training import fit, prepare
 
 ZOO = Path(__file__).parents[1] / "zoo"
+# Written by `python -m pytest tests/test_recipes.py -k own --write-answers`.
+ANSWERS = Path(__file__).with_name("own_answers.json")
 FILES = sorted(ZOO.glob("*/*.toml"))
 NAMES = [f"{file.parent.name}/{file.stem}" for file in FILES]
 every_recipe = pytest.mark.parametrize("file", FILES, ids=NAMES)
@@ -106,7 +109,10 @@ def spied(monkeypatch, module, name, look=lambda made: None):
 
 @pytest.mark.usefixtures("without_graphs")
 @every_recipe
-def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(file, tree, cache, tmp_path, monkeypatch):
+def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(
+    file, tree, cache, tmp_path, monkeypatch, request
+):
+    write = request.config.getoption("--write-answers")
     recipe, values = shrunk(file)
     data = tree(tree_of(recipe))
     small, parts = two_updates(values, data)
@@ -128,6 +134,37 @@ def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(file, tree, cac
     result = evaluation.evaluate(run.recognizer, data, batch_size=4, workers=0)
     assert result.videos == len(parts["test"]) and result.protocol
     np.testing.assert_allclose(result.scores.sum(axis=1), 1, atol=1e-5)
+    if file.stem == "own":
+        check_answers(run.recognizer, write)
+
+
+def check_answers(recognizer, write):
+    """With shared weights, every backend gives the classifier what the one did that wrote the file."""
+    model, spec = recognizer.model, recognizer.spec
+    rng = np.random.default_rng(0)
+    for weight in sorted(model.weights, key=lambda weight: weight.path):
+        if len(weight.shape) > 1:
+            weight.assign(rng.normal(0, np.prod(weight.shape[:-1]) ** -0.5, weight.shape))
+        elif "seed" not in weight.path:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    inputs = model.input[spec.input_name] if spec.masked else model.input
+    _, _, *step = inputs.shape
+    steps = inputs.shape[1] or 3
+    if spec.input_name == "clip":  # patches, as noise in every pixel is gray to a network
+        drawn = np.kron(rng.integers(0, 256, (2, steps, 4, 4, 3)), np.ones((8, 8, 1)))
+    else:
+        drawn = rng.normal(size=(2, steps, *step))
+    batch = {spec.input_name: drawn.astype("float32"), "mask": np.arange(steps) < [[steps], [2]]}
+    seen = keras.Model(model.input, model.get_layer("classifier").input)
+    found = seen.predict_on_batch(batch if spec.masked else batch[spec.input_name]).reshape(2, -1)
+    scale = np.abs(found).max()
+    assert np.ptp(found, axis=0).max() > 1e-3 * scale  # the inputs matter
+    answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    if write:
+        answers[spec.name] = [[float(f"{value:.6g}") for value in row[:8]] for row in found]
+        lines = [f"{json.dumps(name)}: {json.dumps(rows)}" for name, rows in sorted(answers.items())]
+        ANSWERS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    np.testing.assert_allclose(found[:, :8], answers[spec.name], atol=2e-5 * scale)
 
 
 @every_recipe

@@ -2,7 +2,6 @@
 
 import tomllib
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -211,22 +210,3 @@ def test_a_recipe_of_a_set_given_data_of_ones_own_names_the_recipe_for_it(recipe
     recipe = training.read_recipe(recipe)
     with pytest.raises(UserError, match=f"; for data of your own, take the recipe {own}$"):
         training.train(recipe, tree(tmp_path / "data"), tmp_path / "run")
-
-
-def test_balanced_classes_weigh_alike_whatever_their_size():
-    class Set:
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            return {"features": np.zeros((3, 2, 1)), "mask": np.array([[1, 1], [1, 0], [1, 1]], bool)}, labels
-
-    labels = np.array([0, 1, 0])
-    weights = training.prepare._balanced([0, 0, 0, 1])
-    np.testing.assert_allclose(weights, [4 / 6, 2])
-    _, y, weigh = training.prepare.Targets(Set(), per_step=True, class_weights=weights)[0]
-    np.testing.assert_allclose(weigh, [[2 / 3, 2 / 3], [2, 0], [2 / 3, 2 / 3]], rtol=1e-6)
-    assert y.tolist() == [[0, 0], [1, 1], [0, 0]]
-    _, y, weigh = training.prepare.Targets(Set(), per_step=False, class_weights=weights)[0]
-    np.testing.assert_allclose(weigh, [2 / 3, 2, 2 / 3], rtol=1e-6)
-    assert len(training.prepare.Targets(Set(), per_step=False)[0]) == 2

@@ -149,3 +149,62 @@ def test_a_bad_gate_is_named(arguments, message):
     with pytest.raises(UserError) as caught:
         small(**arguments)
     assert str(caught.value).startswith(message)
+
+
+def test_a_bidirectional_layer_sees_the_steps_behind_it_and_no_padding():
+    forward = small("stacked_rnn", num_layers=1)
+    model = randomize(small("stacked_rnn", num_layers=1, bidirectional=True, masked=True))
+    both = read(model, "both_1")
+    seen = numpy(both({"features": CLIPS, "mask": np.ones((2, 4), bool)}))
+    for layer, clips, order in (("temporal", CLIPS, 1), ("temporal_backward", CLIPS[:, ::-1], -1)):
+        forward.get_layer("temporal").set_weights(model.get_layer(layer).get_weights())
+        expected = numpy(read(forward, "temporal")(clips))[:, ::order]
+        close(seen[..., :2] if order == 1 else seen[..., 2:], expected)
+    padded = CLIPS.copy()
+    padded[0, 2:] = 100.0
+    found = [numpy(model({"features": clips, "mask": MASK})) for clips in (CLIPS, padded)]
+    close(*found, 1e-6)
+
+
+def test_a_gated_bidirectional_layer_has_gates_in_both_directions():
+    model = small(num_layers=1, bidirectional=True)
+    single = small(num_layers=1)
+    for name in ("temporal", "temporal_backward"):
+        assert model.get_layer(name).count_params() == single.get_layer("temporal").count_params()
+        assert set(model.get_layer(name).cell.trace_sizes) == {"gates"}
+
+
+def test_what_stays_the_same_in_a_clip_does_not_reach_a_centered_model():
+    model = randomize(small(centered=True))
+    moved = CLIPS + RNG.normal(size=(2, 1, 3)).astype("float32") * 10
+    close(model(CLIPS), model(moved), 1e-4)
+    assert np.abs(numpy(small()(CLIPS)) - numpy(small()(moved))).max() > 1e-3
+
+
+def test_an_embedding_narrows_what_the_first_layer_sees():
+    model = small(embedding=2, input_dropout=0.5, num_layers=1)
+    assert model.get_layer("embedding").count_params() == 3 * 2 + 2
+    assert (
+        model.get_layer("temporal").count_params()
+        == small(num_layers=1, input_shape=(None, 2)).get_layer("temporal").count_params()
+    )
+    steps = keras.Model(model.input, model.get_layer("input_dropout").output)
+    kept = numpy(steps(np.ones((8, 4, 3), "float32"), training=True))
+    assert set(np.unique(kept)) == {0.0, 2.0}
+    close(kept, np.repeat(kept[:, :1], 4, axis=1), 0)  # a channel goes at all steps
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"embedding": 0}, "`embedding` must be a positive integer. Received: embedding=0"),
+        (
+            {"input_dropout": 1.0},
+            "`input_dropout` must be at least 0 and below 1. Received: input_dropout=1.0",
+        ),
+    ],
+)
+def test_options_of_the_input_out_of_range_are_refused(arguments, message):
+    for name in ("eleatt_rnn", "stacked_rnn"):
+        with pytest.raises(UserError, match=message):
+            small(name, **arguments)

@@ -1,9 +1,10 @@
 """PyTorch: a Python loop over views."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 
 from keras_actrec._types import Tensor
@@ -29,6 +30,16 @@ def loop(
 def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
     return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
+
+
+def concurrency() -> int:
+    """Batches to predict at a time: PyTorch keeps all cores busy with one."""
+    return 1
+
+
+def predict(model: keras.Model, batches: Sequence[Any]) -> list[np.ndarray]:
+    """What `model.predict_on_batch` gives for each of several batches."""
+    return [model.predict_on_batch(batch) for batch in batches]
 
 
 def devices() -> list[str]:

@@ -34,6 +34,12 @@ def evaluate(
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
+    floors: Annotated[
+        bool | None,
+        typer.Option(
+            help="What simple classifiers reach; by default of at most 5000 videos, which are read again."
+        ),
+    ] = None,
 ) -> None:
     """Score a model, or several together: accuracy with its interval, calibration, confusion matrix."""
     from keras_actrec import evaluation, load
@@ -56,6 +62,7 @@ def evaluate(
             max_skipped=max_skipped,
             audit=audit,
             cache=cache,
+            floors=floors,
             progress=progress,
         )
 
@@ -78,14 +85,13 @@ def evaluate(
     print(f"{result.name}, part {result.part}: {result.videos} videos, {len(result.skipped)} skipped")
     print(f"protocol: {result.protocol}")
     print(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
+    if result.floors is not None:
+        print(evaluation.floor_line(result.floors, result.top1))
     values = result.to_json()
     interval = values["top1_interval"]
     bounds = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "none, all are of one group"
-    precision = "needs scikit-learn: pip install 'keras_actrec[viz]'"
-    if values["map"] is not None:
-        precision = f"{values['map']:.4f}"
     print(f"top-1, 95 % of draws over {values['interval_over']}: {bounds}")
-    print(f"calibration error {values['ece']:.4f}  mAP {precision}")
+    print(f"calibration error {values['ece']:.4f}  mAP {values['map']:.4f}")
     Console().print(_confusion(result))
 
 

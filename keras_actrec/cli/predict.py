@@ -32,7 +32,9 @@ def predict(
             help="Write rows path,status,label,score,seconds,error,label_2,score_2,... here, each at once."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips that the model sees at a time.")] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Clips of a batch; by default what suits the device.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Number of threads that read files.")] = 2,
 ) -> None:
     """Print the most probable classes of each file, as it is done.

@@ -19,7 +19,7 @@ from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_skeleton
-from keras_actrec.data.decode import index_videos
+from keras_actrec.data.decode import index_videos, iter_frames
 from keras_actrec.data.extract import extract_features
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
@@ -27,6 +27,7 @@ from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonTransform
 from keras_actrec.data.sources import VIDEO_PATTERNS
+from keras_actrec.data.summaries import few, summary_of_features, summary_of_frames, summary_of_joints
 from keras_actrec.data.transforms import ClipTransform
 from keras_actrec.errors import UserError
 
@@ -186,6 +187,14 @@ class ClipPreprocessor:
         """
         return read_ahead(Clips(self._sampling(indexed), self.transform), indexed, **options)
 
+    def summary(self, item: tuple[Record, Any]) -> dict[str, np.ndarray]:
+        """A video that `index` or `cached` found in a few numbers: see `summary_of_frames`."""
+        record, video = item
+        if isinstance(video, CachedVideo):
+            return summary_of_frames(video.read(few(video.frames)))
+        step = few(video.frames).step
+        return summary_of_frames(iter_frames(record.file, step, start=record.start, stop=record.stop))
+
     def _sampling(self, indexed: Indexed) -> Sampling:
         """The sampling; a cache has left out already what `frame_step` passes over."""
         return self.sampling.of_kept() if isinstance(indexed[0][1], CachedVideo) else self.sampling
@@ -299,6 +308,10 @@ class SkeletonPreprocessor:
     def views(self, indexed: Indexed, **options: Unpack[ReadOptions]) -> Iterator[Part | None]:
         """The sequences of what `index` found, or of `item`s: see `read_ahead`."""
         return read_ahead(Skeletons(self.transform), indexed, **options)
+
+    def summary(self, item: tuple[Record, Any]) -> dict[str, np.ndarray]:
+        """A sequence that `index` found in a few numbers: see `summary_of_joints`."""
+        return summary_of_joints(item[1])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""
@@ -414,6 +427,10 @@ class FeaturePreprocessor:
     def views(self, indexed: Indexed, **options: Unpack[ReadOptions]) -> Iterator[Part | None]:
         """All clips of what `index` found, or of `item`s: see `read_ahead`."""
         return read_ahead(Features(self.sampling), indexed, **options)
+
+    def summary(self, item: tuple[Record, Any]) -> dict[str, np.ndarray]:
+        """A file that `index` found in a few numbers: see `summary_of_features`."""
+        return summary_of_features(item[1].read(few(item[1].frames)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""

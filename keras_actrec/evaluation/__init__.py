@@ -1,6 +1,7 @@
 """Scores of a model on videos that it has not seen."""
 
 from keras_actrec.evaluation.evaluate import Evaluation, evaluate
+from keras_actrec.evaluation.floors import floor_line, floors
 from keras_actrec.evaluation.metrics import (
     average_precision,
     bootstrap_interval,
@@ -39,6 +40,8 @@ __all__ = [
     "evaluate",
     "expected_calibration_error",
     "find_runs",
+    "floor_line",
+    "floors",
     "fuse",
     "is_evaluated",
     "mean_average_precision",

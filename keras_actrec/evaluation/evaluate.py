@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from keras_actrec._files import write_csv, write_json
 from keras_actrec._types import PathLike, StageProgress
-from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
+from keras_actrec.data import Manifest, Record, VideoError, read_audit, read_set, split_manifest
+from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
+from keras_actrec.evaluation.floors import floors as find_floors
 from keras_actrec.evaluation.metrics import (
     average_precision,
     bootstrap_interval,
@@ -23,6 +24,8 @@ from keras_actrec.evaluation.metrics import (
 from keras_actrec.evaluation.protocols import Protocol, find_protocol
 from keras_actrec.recognizer import Recognizer
 from keras_actrec.scoring import score
+
+_FEW = 5000  # videos that are read once more unasked
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Evaluation:
         official: number of videos that the part should have, None where that is not known.
         extra: further columns of a report, name to text.
         manifest: hash of the set that the part is of, see `Manifest.sha256`.
+        floors: what simple classifiers reach, see `floors`; None where that is not known.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Evaluation:
     official: int | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     manifest: str | None = None
+    floors: Mapping[str, float] | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -119,9 +124,9 @@ class Evaluation:
         return bootstrap_interval(self.predicted == self.labels, groups=groups)
 
     @property
-    def average_precision(self) -> np.ndarray | None:
-        """See `average_precision`; None where scikit-learn is not installed."""
-        return average_precision(self.scores, self.labels) if find_spec("sklearn") else None
+    def average_precision(self) -> np.ndarray:
+        """See `average_precision`."""
+        return average_precision(self.scores, self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values; lists over classes are in the order of `class_names`."""
@@ -132,10 +137,11 @@ class Evaluation:
             "top1": self.top1,
             "top1_interval": self.top1_interval and list(self.top1_interval),
             "interval_over": "videos" if self.groups is None else "groups",
+            "floors": None if self.floors is None else dict(self.floors),
             "top5": self.top5,
             "mean_class": self.mean_class,
             "ece": self.ece,
-            "map": None if precision is None else float(np.nanmean(precision)),
+            "map": float(np.nanmean(precision)),
             "videos": self.videos,
             "skipped": list(self.skipped),
             "official": self.official,
@@ -143,7 +149,7 @@ class Evaluation:
             "manifest": self.manifest,
             "class_names": list(self.class_names),
             "class_accuracy": _numbers(self.class_accuracy),
-            "average_precision": None if precision is None else _numbers(precision),
+            "average_precision": _numbers(precision),
             "confusion": self.confusion.tolist(),
         }
 
@@ -173,7 +179,8 @@ def evaluate(
     max_skipped: float = 0.1,
     audit: PathLike | None = None,
     cache: PathLike | None = None,
-    batch_size: int = 8,
+    floors: bool | None = False,
+    batch_size: int | None = None,
     workers: int = 2,
     progress: StageProgress | None = None,
 ) -> Evaluation:
@@ -195,10 +202,12 @@ def evaluate(
         max_skipped: largest share of the part's videos that may be left out.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         cache: folder of decoded frames that `train` and `evaluate` share; it changes no number.
-        batch_size: clips at a time.
+        floors: whether to tell what simple classifiers reach that see the training part, see `floors`; the
+            videos of both parts are read again. None does so for at most 5000 of them.
+        batch_size: clips, or sequences, of a batch; by default what suits the device.
         workers: threads that decode.
-        progress: called as `progress(stage, done, total, text)`: stages `videos`, with a cache `frames`, and
-            `scoring`.
+        progress: called as `progress(stage, done, total, text)`: stages `videos`, with a cache `frames`,
+            `scoring`, and `floors`.
 
     Returns:
         The scores.
@@ -215,20 +224,26 @@ def evaluate(
     manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest", "options")})
     records = _with_labels_of(recognizer, manifest, _part(recognizer, manifest, table, part))
     preprocessor = recognizer.preprocessor
-    indexed, broken = preprocessor.index(
-        records,
-        on_error=on_error,
-        max_skipped=max_skipped,
-        audit=None if audit is None else read_audit(audit),
-        workers=max(workers, 1),
-        progress=lambda done, total: progress("videos", done, total, part),
-    )
-    if not indexed:
-        raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
-    if cache is not None and preprocessor.cacheable:
-        indexed = preprocessor.cached(
-            indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
+    known = None if audit is None else read_audit(audit)
+
+    def read(records: Sequence[Record], part: str, on_error: str) -> tuple[Indexed, Sequence[VideoError]]:
+        indexed, broken = preprocessor.index(
+            records,
+            on_error=on_error,
+            max_skipped=max_skipped,
+            audit=known,
+            workers=max(workers, 1),
+            progress=lambda done, total: progress("videos", done, total, part),
         )
+        if not indexed:
+            raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
+        if cache is not None and preprocessor.cacheable:
+            indexed = preprocessor.cached(
+                indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
+            )
+        return indexed, broken
+
+    indexed, broken = read(records, part, on_error)
     scores = []
     for file in score(
         recognizer.model,
@@ -242,6 +257,16 @@ def evaluate(
         scores.append(file.scores)
         progress("scoring", len(scores), len(indexed), part)
     scored = tuple(record for record, _ in indexed)
+    found = None
+    learned = _learned_from(recognizer, manifest, table) if part in ("validation", "test") else ()
+    if learned and (floors or (floors is None and len(learned) + len(scored) <= _FEW)):
+        found = find_floors(
+            preprocessor,
+            read(_with_labels_of(recognizer, manifest, learned), "train", "skip")[0],
+            indexed,
+            workers=workers,
+            progress=lambda done, total: progress("floors", done, total, part),
+        )
     return Evaluation(
         name=recognizer.model.name,
         class_names=recognizer.class_names,
@@ -253,7 +278,16 @@ def evaluate(
         part=part,
         official=manifest.official.get(part),
         manifest=manifest.sha256,
+        floors=found,
     )
+
+
+def _learned_from(recognizer: Recognizer, manifest: Manifest, table: Mapping[str, Any]) -> tuple[Record, ...]:
+    """The records of the training part; none where these data have none."""
+    try:
+        return _part(recognizer, manifest, table, "train")
+    except UserError:
+        return ()
 
 
 def _part(

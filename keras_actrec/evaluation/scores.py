@@ -14,7 +14,7 @@ from keras_actrec.errors import UserError
 from keras_actrec.evaluation.evaluate import Evaluation
 from keras_actrec.evaluation.metrics import fuse
 
-_ABOUT = ("name", "skipped", "protocol", "part", "official", "manifest")
+_ABOUT = ("name", "skipped", "protocol", "part", "official", "manifest", "floors")
 
 
 def write_scores(evaluation: Evaluation, path: str | Path) -> None:

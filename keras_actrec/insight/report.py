@@ -105,7 +105,11 @@ def _table(evaluations: list["Evaluation"]) -> dict[str, Any] | None:
     extra = [name for each in evaluations for name in each.extra if name != "recipe"]
     return {
         "models": evaluations,
-        "maps": [None if each is None else float(np.nanmean(each)) for each in precisions],
+        "floors": sorted(
+            {name: top1 for each in evaluations for name, top1 in (each.floors or {}).items()}.items(),
+            key=lambda pair: pair[1],
+        ),
+        "maps": [float(np.nanmean(each)) for each in precisions],
         "classes": classes.pop() if len(classes) == 1 else None,
         "top5": any(len(each.class_names) > 5 for each in evaluations),
         "extra": list(dict.fromkeys(extra)),
@@ -116,8 +120,7 @@ def _table(evaluations: list["Evaluation"]) -> dict[str, Any] | None:
 def _classes(evaluation: "Evaluation") -> list[dict[str, Any]]:
     """A row for each class: name, clips, how many were right, and what the others were taken for."""
     rows = []
-    averages = evaluation.average_precision
-    precisions = [None] * len(evaluation.class_names) if averages is None else averages.tolist()
+    precisions = evaluation.average_precision.tolist()
     for name, counts, precision in zip(evaluation.class_names, evaluation.confusion, precisions, strict=True):
         counts = {other: int(count) for other, count in zip(evaluation.class_names, counts, strict=True)}
         clips, right = sum(counts.values()), counts.pop(name)

@@ -21,6 +21,7 @@ from keras_actrec.layers.reinforce_attention import ReinforceAttention
 from keras_actrec.layers.self_attention_2d import SelfAttention2D
 from keras_actrec.layers.slow_rnn import SlowRNN
 from keras_actrec.layers.soft_attention import SoftAttention
+from keras_actrec.layers.step_centering import StepCentering
 from keras_actrec.layers.step_normalization import StepNormalization
 from keras_actrec.layers.temporal_shift import TemporalShift
 from keras_actrec.layers.temporal_skip import TemporalSkip
@@ -52,6 +53,7 @@ __all__ = [
     "SelfAttention2D",
     "SlowRNN",
     "SoftAttention",
+    "StepCentering",
     "StepNormalization",
     "TemporalShift",
     "TemporalSkip",

@@ -109,7 +109,7 @@ def look(
         splits=splits,
         folds=folds,
         grouped=any(record.group for record in found.records),
-        gpu=any(not name.lower().startswith("cpu") for name in _backend.devices()),
+        gpu=not _backend.on_cpu(),
         cores=os.cpu_count() or 1,
         validated=_can_validate(found, fold),
         depth=kind == "poses" and _has_depth(found, good),

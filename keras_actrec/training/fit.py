@@ -52,10 +52,11 @@ def fit(
     table, learner, datasets = prepared.recipe.train, prepared.learner, prepared.datasets
     _check_run(table, prepared.batches, "validation" in datasets)
     frozen = _freeze_norms(learner) if table.partial_bn else []
+    loss, metrics = _measures(table)
     learner.compile(
         optimizer=optimizer_of(table, prepared.batches, learner.trainable_weights),
-        loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        loss=loss,
+        weighted_metrics=metrics,
     )
     targets = prepared.targets
     callbacks = callbacks_of(table)
@@ -90,6 +91,21 @@ def fit(
     *_, last = checkpoint.rows
     values = {name: value for name, value in last.items() if name != "epoch"}
     return Fitted(values, best.epoch if best else last["epoch"])
+
+
+def _measures(table: TrainTable) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
+    """The loss, and what else is told of an epoch."""
+    if not table.soft_labels:
+        return (
+            keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+            [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+    return (
+        keras.losses.CategoricalCrossentropy(
+            label_smoothing=table.label_smoothing, reduction="mean_with_sample_weight"
+        ),
+        [keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
 
 
 def _check_run(table: TrainTable, batches: int, validated: bool) -> None:

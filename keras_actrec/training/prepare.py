@@ -18,6 +18,7 @@ from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import SAMPLE_TABLES, DataTable, Recipe
+from keras_actrec.training.targets import Targets
 from keras_actrec.zoo import ModelSpec
 
 
@@ -59,11 +60,17 @@ class Prepared:
     @property
     def targets(self) -> dict[str, keras.utils.PyDataset]:
         """The datasets with a label, and if need be a weight, for each answer of the learner."""
-        weights = {"train": self.class_weights}
-        return {
-            part: Targets(dataset, per_step=self.spec.per_step, class_weights=weights.get(part))
-            for part, dataset in self.datasets.items()
-        }
+        table = self.recipe.train
+        classes = len(self.manifest.class_names) if table.soft_labels else None
+        make = functools.partial(Targets, per_step=self.spec.per_step, num_classes=classes)
+        targets = {part: make(dataset) for part, dataset in self.datasets.items()}
+        targets["train"] = make(
+            self.datasets["train"],
+            class_weights=self.class_weights,
+            mixup=table.mixup,
+            seed=table.seed,
+        )
+        return targets
 
     def put_back(self) -> None:
         """Give `model` what the learner has learned, where that is a build of its own: in half precision."""
@@ -252,37 +259,6 @@ def caching(
     return functools.partial(
         preprocessor.extracted, backbone=zoo.backbone(model).network, batch_size=batch_size
     )
-
-
-class Targets(keras.utils.PyDataset):
-    """Gives the labels of a dataset the form of a learner's answers, and weights.
-
-    With `per_step` a clip's label is repeated at every step, and steps that the mask leaves out weigh
-    nothing. `class_weights (C,)` weigh clips, or their steps, by their label.
-    """
-
-    def __init__(
-        self, dataset: keras.utils.PyDataset, *, per_step: bool, class_weights: np.ndarray | None = None
-    ) -> None:
-        super().__init__(workers=0)
-        self.dataset = dataset
-        self.per_step = per_step
-        self.class_weights = class_weights
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        x, y = self.dataset[index]
-        weigh = None if self.class_weights is None else self.class_weights[y]
-        if self.per_step:
-            steps = (next(iter(x.values())) if isinstance(x, dict) else x).shape[1]
-            y = np.repeat(y[:, None], steps, axis=1)
-            weigh = weigh if weigh is None else np.repeat(weigh[:, None], steps, axis=1)
-            if isinstance(x, dict):
-                mask = x["mask"].astype("float32")
-                weigh = mask if weigh is None else mask * weigh
-        return (x, y) if weigh is None else (x, y, weigh)
 
 
 def _balanced(labels: Sequence[int]) -> np.ndarray:

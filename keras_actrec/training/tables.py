@@ -199,6 +199,11 @@ class TrainTable(_Table):
             first. With `ema` they are the averages that this validation has seen.
         class_weights: `"balanced"` weighs a clip's loss, and its part in the training accuracy, by N / (C n)
             for a class with n of the N clips of C classes: every class counts as much as any other.
+        mixup: a and b of the Beta distribution by which two samples of a batch are mixed, and their labels;
+            0 mixes none, 1 draws every mixture alike. See `Targets`. The training accuracy is then that of
+            the mixtures, by the label with the larger share.
+        label_smoothing: share of the label that all classes divide evenly (arXiv 1512.00567), in the
+            validation loss too.
         buckets: lengths of the samples of a batch, instead of one for all, see `ClipDataset`.
         workers: threads that read ahead, or, with `processes`, processes.
     """
@@ -233,10 +238,17 @@ class TrainTable(_Table):
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     train_backbone: bool = False
     class_weights: Literal["balanced"] | None = None
+    mixup: float = pydantic.Field(0.0, ge=0)
+    label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     seed: int = pydantic.Field(0, ge=0)
     buckets: list[int] | None = None
     workers: int = pydantic.Field(2, ge=0)
     processes: bool = False
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether labels are probabilities and not numbers."""
+        return bool(self.mixup or self.label_smoothing)
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -4,10 +4,11 @@ import functools
 from collections.abc import Sequence
 
 import keras
+from keras import ops
 
 from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
-from keras_actrec.layers import AttentiveRNN, EleAttCell
+from keras_actrec.layers import AttentiveRNN, EleAttCell, StepCentering, StepNormalization
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -32,9 +33,13 @@ def eleatt_rnn(
     input_shape: Shape | None = None,
     backbone: str | keras.Model | None = None,
     motion: bool = False,
+    centered: bool = False,
+    input_dropout: float = 0.0,
+    embedding: int | None = None,
     cell: str = "gru",
     units: int = 100,
     num_layers: int = 3,
+    bidirectional: bool = False,
     attention_layers: Sequence[int] | None = None,
     attention_activation: str = "sigmoid",
     dropout: float = 0.5,
@@ -59,14 +64,20 @@ def eleatt_rnn(
         num_layers: recurrent layers.
         attention_layers: list of the numbers of the layers that have the gate, from 1; None for all.
         attention_activation: the gate's, `"sigmoid"` or `"softmax"`.
+        centered: whether each step is without the mean over the steps, then normalized: what stays the same
+            in a clip is gone.
+        input_dropout: rate of channels left out, at all steps of a clip, before the first layer.
+        embedding: width of a linear layer before the recurrent ones; None for none.
+        bidirectional: whether each recurrent layer has a twin that begins at the last step.
         dropout: rate behind each recurrent layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
 
     Returns:
-        An uncompiled `keras.Model`. The recurrent layers are `temporal`, `temporal_2`, ...; one that has the
-        gate gives the trace of `AttentiveRNN`: `output` and `gates`.
+        An uncompiled `keras.Model`. The recurrent layers are `temporal`, `temporal_2`, ..., and their
+        twins `temporal_backward`, ..., whose steps begin with the last one; one that has the gate gives the
+        trace of `AttentiveRNN`: `output` and `gates`.
 
     Raises:
         UserError: for an argument that does not fit, with the values that do.
@@ -79,9 +90,13 @@ def eleatt_rnn(
         input_shape=input_shape,
         backbone=backbone,
         motion=motion,
+        centered=centered,
+        input_dropout=input_dropout,
+        embedding=embedding,
         cell=cell,
         units=units,
         num_layers=num_layers,
+        bidirectional=bidirectional,
         attention_layers=attention_layers,
         attention_activation=attention_activation,
         dropout=dropout,
@@ -98,9 +113,13 @@ def recurrent_classifier(
     input_shape: Shape | None,
     backbone: str | keras.Model | None,
     motion: bool,
+    centered: bool,
+    input_dropout: float,
+    embedding: int | None,
     cell: str,
     units: int,
     num_layers: int,
+    bidirectional: bool,
     attention_layers: Sequence[int] | None,
     attention_activation: str,
     dropout: float,
@@ -112,21 +131,39 @@ def recurrent_classifier(
     num_classes = _parts.check_num_classes(num_classes)
     if cell not in CELLS:
         raise UserError(f"`cell` must be one of {', '.join(CELLS)}. Received: cell={cell!r}")
-    for argument, value in (("units", units), ("num_layers", num_layers)):
-        if value < 1 or value != int(value):
+    for argument, value in (("units", units), ("num_layers", num_layers), ("embedding", embedding)):
+        if value is not None and (value < 1 or value != int(value)):
             raise UserError(f"`{argument}` must be a positive integer. Received: {argument}={value}")
     attention_layers = _parts.checked_layers(attention_layers, int(num_layers))
-    if not 0 <= dropout < 1:
-        raise UserError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
+    for argument, rate in (("dropout", dropout), ("input_dropout", input_dropout)):
+        if not 0 <= rate < 1:
+            raise UserError(f"`{argument}` must be at least 0 and below 1. Received: {argument}={rate}")
     inputs, x, mask = _parts.inputs_of(input_shape, backbone, masked, features_shape=(None, 150))
     x = _parts.pooled(_parts.motion_of(x, mask) if motion else x)
+    if centered:
+        x = StepCentering(name="centering")(x, mask=mask)
+        x = StepNormalization(center=False, scale=False, momentum=0.9, name="centered_scale")(x, mask=mask)
+    if input_dropout:
+        x = keras.layers.SpatialDropout1D(input_dropout, name="input_dropout")(x)
+    if embedding is not None:
+        x = keras.layers.Dense(int(embedding), name="embedding")(x)
     for number in range(1, int(num_layers) + 1):
-        inner, gated = CELLS[cell](int(units), name="cell"), number in attention_layers
-        if gated:
-            inner = EleAttCell(inner, activation=attention_activation, name="gate")
+        gated = number in attention_layers
         layer_name = "temporal" if number == 1 else f"temporal_{number}"
-        x = AttentiveRNN(inner, return_sequences=True, return_trace=gated, name=layer_name)(x, mask=mask)
-        x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x["output"] if gated else x)
+        steps = []
+        for backward in (False, True) if bidirectional else (False,):
+            inner = CELLS[cell](int(units), name="cell")
+            layer = AttentiveRNN(
+                EleAttCell(inner, activation=attention_activation, name="gate") if gated else inner,
+                return_sequences=True,
+                return_trace=gated,
+                go_backwards=backward,
+                name=f"{layer_name}_backward" if backward else layer_name,
+            )
+            output = layer(x, mask=mask)["output"] if gated else layer(x, mask=mask)
+            steps.append(ops.flip(output, axis=1) if backward else output)
+        x = keras.layers.Concatenate(name=f"both_{number}")(steps) if bidirectional else steps[0]
+        x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
     x = _parts.classifier(num_classes)(x)
     x = _parts.average(x, mask)
     x = keras.layers.Activation(classifier_activation, dtype="float32", name="answer")(x)

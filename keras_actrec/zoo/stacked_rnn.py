@@ -16,9 +16,13 @@ def stacked_rnn(
     input_shape: Shape | None = None,
     backbone: str | keras.Model | None = None,
     motion: bool = False,
+    centered: bool = False,
+    input_dropout: float = 0.0,
+    embedding: int | None = None,
     cell: str = "gru",
     units: int = 100,
     num_layers: int = 3,
+    bidirectional: bool = False,
     dropout: float = 0.5,
     masked: bool = False,
     classifier_activation: str | None = "softmax",
@@ -39,6 +43,11 @@ def stacked_rnn(
         cell: `"rnn"`, `"gru"` or `"lstm"`.
         units: width of each recurrent layer.
         num_layers: recurrent layers.
+        centered: whether each step is without the mean over the steps, then normalized: what stays the same
+            in a clip is gone.
+        input_dropout: rate of channels left out, at all steps of a clip, before the first layer.
+        embedding: width of a linear layer before the recurrent ones; None for none.
+        bidirectional: whether each recurrent layer has a twin that begins at the last step.
         dropout: rate behind each recurrent layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
@@ -58,9 +67,13 @@ def stacked_rnn(
         input_shape=input_shape,
         backbone=backbone,
         motion=motion,
+        centered=centered,
+        input_dropout=input_dropout,
+        embedding=embedding,
         cell=cell,
         units=units,
         num_layers=num_layers,
+        bidirectional=bidirectional,
         attention_layers=(),
         attention_activation="sigmoid",
         dropout=dropout,

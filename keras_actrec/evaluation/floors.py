@@ -1,0 +1,81 @@
+"""What simple classifiers reach on the same videos: below it, a model has learned little."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from keras_actrec._types import Progress
+from keras_actrec.data.preprocessors import Indexed, Preprocessor
+
+_MOST = 2000  # training files that are looked at
+# Inverse strength of the L2 penalty, for inputs of variance 1. Set once, by validation inside the training
+# folds of three sets of videos and features; not by data of the user.
+_C = 0.01
+
+
+def floors(
+    preprocessor: Preprocessor,
+    train: Indexed,
+    test: Indexed,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Top-1 accuracies that a model should exceed, each of a classifier that is trained in seconds.
+
+    `"majority class"` always answers with the largest class of the training part. The others are logistic
+    regressions on what `preprocessor.summary` tells of a file, each number normalized: of videos one frame,
+    the mean frame and the differences of frames, 12 x 16 gray values each; of skeletons mean, spread and
+    range of the joints; of features the means of four segments.
+
+    Args:
+        preprocessor: how a model looks at a file.
+        train: what `preprocessor.index` or `cached` gave of the training part; of more than 2000 files as
+            many are drawn, always the same.
+        test: the same of the part that models are scored on.
+        workers: threads that read.
+        progress: called as `progress(done, total)` after every file.
+
+    Returns:
+        A dict of name to accuracy.
+
+    Raises:
+        VideoError: for a file that cannot be read.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if len(train) > _MOST:
+        drawn = np.random.default_rng(0).permutation(len(train))[:_MOST]
+        train = [train[number] for number in sorted(drawn)]
+    labels, true = _labels(train), _labels(test)
+    found = {"majority class": float(np.mean(true == np.bincount(labels).argmax()))}
+    if len(np.unique(labels)) < 2:
+        return found
+    summaries: list[dict[str, np.ndarray]] = []
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for summary in pool.map(preprocessor.summary, [*train, *test]):
+            summaries.append(summary)
+            if progress is not None:
+                progress(len(summaries), len(train) + len(test))
+    for name in summaries[0]:
+        x = np.stack([summary[name] for summary in summaries])
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=_C, max_iter=1000))
+        classifier.fit(x[: len(train)], labels)
+        found[name] = float(classifier.score(x[len(train) :], true))
+    return found
+
+
+def floor_line(found: Mapping[str, float], top1: float) -> str:
+    """What `floors` found next to the accuracy of a model, in one line."""
+    ordered = sorted(found.items(), key=lambda pair: -pair[1])
+    line = "floor " + ", ".join(f"{value:.4f} {name}" for name, value in ordered)
+    if top1 < ordered[0][1]:
+        line += "; the model is below it: train longer, from a trained model (--from), or another one"
+    return line
+
+
+def _labels(items: Indexed) -> np.ndarray:
+    return np.array([record.label for record, _ in items])

@@ -1,0 +1,66 @@
+"""Several batches at a time: the answers that Keras gives to each."""
+
+import gc
+import weakref
+
+import keras
+import numpy as np
+
+from keras_actrec import _backend
+
+
+def network():
+    x = keras.Input((None, 5), name="features")
+    mask = keras.Input((None,), dtype="bool", name="mask")
+    steps = keras.layers.Dropout(0.5)(keras.layers.GRU(4, return_sequences=True)(x, mask=mask))
+    answer = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(steps, mask=mask))
+    return keras.Model({"features": x, "mask": mask}, answer)
+
+
+def batches(count, steps=6):
+    rng = np.random.default_rng(0)
+    return [
+        {"features": rng.normal(size=(2, steps, 5)).astype("float32"), "mask": rng.random((2, steps)) < 0.7}
+        for _ in range(count)
+    ]
+
+
+def test_each_batch_is_answered_as_keras_does():
+    model = network()
+    for given in (batches(5), batches(1), batches(3, steps=4), batches(2)):
+        expected = [model.predict_on_batch(batch) for batch in given]
+        found = _backend.predict(model, given)
+        assert len(found) == len(given)
+        for answer, by_keras in zip(found, expected, strict=True):
+            assert isinstance(answer, np.ndarray)
+            np.testing.assert_allclose(answer, by_keras, atol=1e-6)
+
+
+def test_weights_that_changed_count():
+    model = network()
+    before = _backend.predict(model, batches(2))
+    model.set_weights([weight + 0.1 for weight in model.get_weights()])
+    after = _backend.predict(model, batches(2))
+    assert np.abs(after[1] - before[1]).max() > 0.01
+    np.testing.assert_allclose(after[1], model.predict_on_batch(batches(2)[1]), atol=1e-6)
+
+
+def test_a_model_is_not_kept_alive():
+    model = network()
+    _backend.predict(model, batches(2))
+    gone = weakref.ref(model)
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_backend_without_other_devices_is_on_a_cpu(monkeypatch):
+    for devices, expected in (
+        (["cpu:0"], True),
+        (["CPU:0"], True),
+        (["cpu:0", "cuda:0"], False),
+        (["gpu:0"], False),
+    ):
+        monkeypatch.setattr(_backend, "devices", lambda devices=devices: devices)
+        assert _backend.on_cpu() is expected

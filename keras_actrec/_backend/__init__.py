@@ -4,33 +4,60 @@ Every backend has one module here with the same functions:
 
 - `loop(step, states, sequences, unroll=False)`: the recurrent loop.
 - `depthwise_conv2d(x, kernel, stride)`: a depthwise convolution with `same` padding.
-- `predict(model, batches)`: the answers of a model to several batches, best `concurrency()` of them.
+- `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
 - `seed(number)`: seeds what the backend draws without Keras.
 
 Nothing else in the library asks for the backend or imports one.
 """
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from weakref import WeakKeyDictionary
+
 from keras_actrec._backend_choice import ensure_backend
 
 ensure_backend()
 
 import keras  # noqa: E402  (only after the backend is chosen)
+import numpy as np  # noqa: E402
 
 name = keras.backend.backend()
 
 if name == "jax":
-    from keras_actrec._backend.jax import concurrency, depthwise_conv2d, devices, loop, predict, seed
+    from keras_actrec._backend.jax import depthwise_conv2d, devices, loop, predictor, seed
 elif name == "torch":
-    from keras_actrec._backend.torch import concurrency, depthwise_conv2d, devices, loop, predict, seed
+    from keras_actrec._backend.torch import depthwise_conv2d, devices, loop, predictor, seed
 elif name == "tensorflow":
-    from keras_actrec._backend.tensorflow import concurrency, depthwise_conv2d, devices, loop, predict, seed
+    from keras_actrec._backend.tensorflow import depthwise_conv2d, devices, loop, predictor, seed
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
 
 __all__ = ["concurrency", "depthwise_conv2d", "devices", "loop", "name", "on_cpu", "predict", "seed"]
 
+# Of each model the shapes of the batches that it has answered.
+_SEEN: WeakKeyDictionary[keras.Model, set[str]] = WeakKeyDictionary()
+
 
 def on_cpu() -> bool:
     """Whether the backend has no faster device than a CPU."""
     return all(device.lower().startswith("cpu") for device in devices())
+
+
+def concurrency() -> int:
+    """Batches to predict at a time: on a CPU, a network keeps little more than one core busy with one."""
+    return min(os.cpu_count() or 1, 4) if on_cpu() else 1
+
+
+def predict(model: keras.Model, batches: Sequence[Any]) -> list[np.ndarray]:
+    """What `model.predict_on_batch` gives for each of several batches of one shape, which run in parallel."""
+    run = predictor(model)
+    seen = _SEEN.setdefault(model, set())
+    shape = str(keras.tree.map_structure(np.shape, batches[0]))
+    alone = 0 if shape in seen else 1  # it is compiled once, and not in every thread
+    answers = [run(batch) for batch in batches[:alone]]
+    seen.add(shape)
+    with ThreadPoolExecutor(len(batches)) as pool:
+        return answers + list(pool.map(run, batches[alone:]))

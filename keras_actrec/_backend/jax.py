@@ -1,7 +1,6 @@
 """JAX: `lax.scan`."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -51,46 +50,26 @@ def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     return total
 
 
-# Of each model its compiled function, and the shapes of the batches that it was compiled for.
-_COMPILED: WeakKeyDictionary[keras.Model, tuple[Callable[..., Any], set[str]]] = WeakKeyDictionary()
+_COMPILED: WeakKeyDictionary[keras.Model, Callable[..., Any]] = WeakKeyDictionary()
 
 
-def concurrency() -> int:
-    """Batches to predict at a time: on a CPU, XLA keeps little more than one core busy with one."""
-    return 2 if jax.default_backend() == "cpu" else 1
-
-
-def predict(model: keras.Model, batches: Sequence[Any]) -> list[np.ndarray]:
-    """What `model.predict_on_batch` gives for each of several batches, which run in parallel.
+def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
+    """A function of a batch, as `model.predict_on_batch`, that several threads may call.
 
     Keras gives the weights away to its compiled function and takes them back, so it can run one at a time.
     """
     if model not in _COMPILED:
-        _COMPILED[model] = _compiled(model), set()
-    compiled, shapes = _COMPILED[model]
+        weakly = ref(model)  # a function that held the model would keep itself alive
+
+        def call(trainable: Any, other: Any, batch: Any) -> Any:
+            held: Any = weakly()
+            return held.stateless_call(trainable, other, batch, training=False)[0]
+
+        _COMPILED[model] = jax.jit(call)
+    compiled = _COMPILED[model]
     trainable = [weight.value for weight in model.trainable_variables]
     other = [weight.value for weight in model.non_trainable_variables]
-
-    def run(batch: Any) -> np.ndarray:
-        return np.asarray(compiled(trainable, other, batch))
-
-    answers: list[np.ndarray] = []
-    shape = str(keras.tree.map_structure(np.shape, batches[0]))
-    if shape not in shapes:  # compiled once, and not in every thread
-        answers = [run(batches[0])]
-        shapes.add(shape)
-    with ThreadPoolExecutor(len(batches)) as pool:
-        return answers + list(pool.map(run, batches[len(answers) :]))
-
-
-def _compiled(model: keras.Model) -> Callable[..., Any]:
-    weakly = ref(model)  # a function that held the model would keep itself alive
-
-    def call(trainable: Any, other: Any, batch: Any) -> Any:
-        held: Any = weakly()
-        return held.stateless_call(trainable, other, batch, training=False)[0]
-
-    return jax.jit(call)
+    return lambda batch: np.asarray(compiled(trainable, other, batch))
 
 
 def devices() -> list[str]:

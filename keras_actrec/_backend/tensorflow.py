@@ -1,6 +1,6 @@
 """TensorFlow: `tf.while_loop` over `TensorArray`s."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -59,14 +59,9 @@ def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
 
 
-def concurrency() -> int:
-    """Batches to predict at a time: TensorFlow keeps all cores busy with one."""
-    return 1
-
-
-def predict(model: keras.Model, batches: Sequence[Any]) -> list[np.ndarray]:
-    """What `model.predict_on_batch` gives for each of several batches."""
-    return [model.predict_on_batch(batch) for batch in batches]
+def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
+    """A function of a batch, as `model.predict_on_batch`, that several threads may call."""
+    return model.predict_on_batch
 
 
 def devices() -> list[str]:

@@ -2,9 +2,11 @@
 
     python benchmarks/accuracy.py synthetic
     python benchmarks/accuracy.py fight --data FOLDER --jobs 2
+    python benchmarks/accuracy.py thetis --data FOLDER/index.csv
 
 The synthetic set is made here. FOLDER holds the set in its official layout, or the fight clips and index.csv
-(`path,label,group,fold`). Nothing is chosen by the scores. A run that is in --out already is not repeated.
+(`path,label,group,fold`), or features of THETIS and index.csv (`path,label,group,split`). Nothing is chosen
+by the scores. A run that is in --out already is not repeated.
 """
 
 import argparse
@@ -179,6 +181,21 @@ EXPERIMENTS = {
         chance=".25",
         pages=("eleatt_rnn",),
     ),
+    "thetis": Experiment(
+        tables=(
+            Table(
+                "THETIS: features of the frames of 12 tennis strokes, odd players train, even ones test",
+                lines=(
+                    Line("GRU", "features of frames", "stacked_rnn/features"),
+                    Line("EleAtt-GRU", "features of frames", "eleatt_rnn/features"),
+                ),
+                compare=((1, 0, GATE),),
+                together=(0, 1),
+            ),
+        ),
+        chance=".08",
+        pages=("eleatt_rnn",),
+    ),
     "northwestern_ucla": Experiment(
         tables=(
             Table(
@@ -221,7 +238,9 @@ def run_of(out: Path, line: Line, fold: int | None, seed: int) -> Path:
     return out / "-".join([line.recipe.replace("/", "-"), *changes])
 
 
-def run_one(folder: Path, out: Path, line: Line, fold: int | None, seed: int) -> dict[str, str]:
+def run_one(
+    experiment: str, folder: Path, out: Path, line: Line, fold: int | None, seed: int
+) -> dict[str, str]:
     """Train and score one model; its row of results.csv."""
     run, overrides = run_of(out, line, fold, seed), overrides_of(line, fold, seed)
     values = training.read_recipe(line.recipe, overrides)
@@ -232,7 +251,12 @@ def run_one(folder: Path, out: Path, line: Line, fold: int | None, seed: int) ->
     if not (run / "test.json").exists():
         evaluation.evaluate(load(run / "model.keras"), folder).write_json(run / "test.json")
     keras.backend.clear_session()
-    return evaluation.result_row(run)
+    return row_of(experiment, run)
+
+
+def row_of(experiment: str, run: Path) -> dict[str, str]:
+    """The row of a run, called as the experiment, which a recipe for data of one's own is not."""
+    return evaluation.result_row(run) | {"experiment": experiment}
 
 
 def begin_worker() -> None:
@@ -240,19 +264,20 @@ def begin_worker() -> None:
     end_with_parent(multiprocessing.parent_process().join)
 
 
-def run_all(experiment: Experiment, folder: Path, out: Path, jobs: int) -> list[dict[str, str]]:
+def run_all(experiment: str, folder: Path, out: Path, jobs: int) -> list[dict[str, str]]:
     """Train and score all models of an experiment, `jobs` at a time; their rows in the order of the lines."""
+    about = EXPERIMENTS[experiment]
     runs = [
         (line, fold, seed)
-        for table in experiment.tables
+        for table in about.tables
         for line in table.lines
         for fold in table.folds
-        for seed in range(experiment.seeds)
+        for seed in range(about.seeds)
     ]
     # Fresh interpreters: a forked one would inherit the backend's locked threads.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=begin_worker) as pool:
-        started = {pool.submit(run_one, folder, out, *run): run for run in runs}
+        started = {pool.submit(run_one, experiment, folder, out, *run): run for run in runs}
         for done, future in enumerate(as_completed(started), 1):
             row = future.result()
             print(
@@ -261,22 +286,24 @@ def run_all(experiment: Experiment, folder: Path, out: Path, jobs: int) -> list[
                 flush=True,
             )
     rows = [future.result() for future in started]
-    for table in experiment.tables:
-        rows += [answer_together(folder, out, table.lines[line], experiment.seeds) for line in table.together]
+    for table in about.tables:
+        together = [table.lines[line] for line in table.together]
+        rows += [answer_together(experiment, folder, out, line, about.seeds) for line in together]
     return rows
 
 
-def answer_together(folder: Path, out: Path, line: Line, seeds: int) -> dict[str, str]:
+def answer_together(experiment: str, folder: Path, out: Path, line: Line, seeds: int) -> dict[str, str]:
     """The row of the models of all seeds as one, whose seed is `0+1+2`."""
     runs = [run_of(out, line, None, seed) for seed in range(seeds)]
     found = evaluation.ensemble([evaluation.evaluate(load(run / "model.keras"), folder) for run in runs])
-    return evaluation.result_row(runs[0]) | {
+    rows = [row_of(experiment, run) for run in runs]
+    return rows[0] | {
         "seed": "+".join(map(str, range(seeds))),
         "top1": f"{found.top1:.4f}",
         "mean_class": f"{found.mean_class:.4f}",
         "protocol": found.protocol,
-        "commit": "; ".join(sorted({evaluation.result_row(run)["commit"] for run in runs})),
-        "seconds": str(round(sum(float(evaluation.result_row(run)["seconds"]) for run in runs), 1)),
+        "commit": "; ".join(sorted({row["commit"] for row in rows})),
+        "seconds": str(round(sum(float(row["seconds"]) for row in rows), 1)),
     }
 
 
@@ -416,7 +443,7 @@ def main() -> None:
         parser.error(f"{arguments.experiment} needs --data FOLDER")
     else:
         folder = arguments.data
-    write(arguments.experiment, run_all(EXPERIMENTS[arguments.experiment], folder, out, arguments.jobs))
+    write(arguments.experiment, run_all(arguments.experiment, folder, out, arguments.jobs))
     print(tables(arguments.experiment, results()))
 
 

@@ -1,10 +1,12 @@
-"""Layers over the steps of a sequence: LastStep, StepCentering, StepNormalization, SlowRNN."""
+"""Layers over the steps of a sequence: what is last, what changes, normal ones, slow ones."""
 
 import keras
 import numpy as np
+import pytest
 
 from checks import check_layer, close, numpy, randomize
-from keras_actrec.layers import LastStep, SlowRNN, StepCentering, StepNormalization
+from keras_actrec.errors import UserError
+from keras_actrec.layers import LastStep, MotionGrid, PixelGrid, SlowRNN, StepCentering, StepNormalization
 
 STEPS = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
 MASK = np.array([[True, True, False, False], [True, True, True, True]])
@@ -35,6 +37,43 @@ def test_the_mean_over_the_steps_that_count_is_taken_from_them():
     close(found[1], maps[1] - maps[1].mean(0))
     nothing = np.zeros((2, 4), bool)
     close(StepCentering()(STEPS, mask=nothing), np.zeros_like(STEPS))
+
+
+MAPS = np.random.default_rng(1).normal(size=(2, 4, 2, 3, 5)).astype("float32")
+
+
+def test_a_motion_grid_does_what_every_layer_must(tmp_path):
+    check_layer(lambda dtype=None: MotionGrid(dtype=dtype), (MAPS,), tmp_path, weights={}, time=True)
+
+
+def test_a_motion_grid_by_hand():
+    change = np.abs(np.diff(MAPS, axis=1, prepend=MAPS[:, :1])).reshape(2, 4, 30)
+    close(MotionGrid()(MAPS), np.sqrt(change / change.mean((1, 2), keepdims=True)), 2e-3)
+    padded = MAPS.copy()
+    padded[0, 2:] = np.nan
+    found = numpy(MotionGrid()(padded, mask=MASK))
+    close(found[0, :2], np.sqrt(change[0, :2] / change[0, :2].mean()), 2e-3)
+    close(found[0, 2:], np.zeros((2, 30)))
+    still = numpy(MotionGrid()(np.ones((1, 3, 2, 2, 1), "float32")))
+    assert np.isfinite(still).all() and still.max() < 0.01
+
+
+def test_a_pixel_grid_does_what_every_layer_must(tmp_path):
+    frames = np.random.default_rng(2).uniform(0, 255, (2, 8, 12, 3)).astype("float32")
+    check_layer(lambda dtype=None: PixelGrid((2, 3), dtype=dtype), (frames,), tmp_path, weights={})
+
+
+def test_a_pixel_grid_has_four_squares_of_each_cell():
+    frames = np.random.default_rng(2).integers(0, 256, (2, 8, 12, 3)).astype("uint8")
+    found = numpy(PixelGrid((2, 3))(frames))
+    gray = frames.mean(-1) / 255
+    for row in range(2):
+        for column in range(3):
+            cell = gray[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            squares = [cell[:, y : y + 2, x : x + 2].mean((1, 2)) for y in (0, 2) for x in (0, 2)]
+            close(found[:, row, column], np.stack(squares, axis=-1))
+    with pytest.raises(UserError, match="2 x 3 cells of pixels need frames whose height is a multiple of 4"):
+        PixelGrid((2, 3))(frames[:, :7])
 
 
 def test_step_normalization_does_what_every_layer_must(tmp_path):

@@ -31,12 +31,14 @@ PUBLIC = {
         "zoo",
     ],
     "keras_actrec.backbones": [
+        "PIXELS",
         "DepthwiseConv2D",
         "InputScaling",
         "build",
         "check_name",
         "efficientnet_lite0",
         "list_backbones",
+        "with_pixels",
     ],
     "keras_actrec.checkpoints": [
         "LoadReport",
@@ -158,6 +160,8 @@ PUBLIC = {
         "HMRNN",
         "HMRNNCell",
         "LastStep",
+        "MotionGrid",
+        "PixelGrid",
         "ReinforceAttention",
         "SelfAttention2D",
         "SlowRNN",

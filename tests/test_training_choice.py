@@ -69,7 +69,7 @@ def test_what_is_chosen_is_a_recipe_with_a_reason_for_each_value(facts, minutes)
         ("all splits", {"train.keep": "best"}),
         ("folds", {"data.test_fold": "0"}),
         ("joints", {"model.name": "stacked_rnn", "skeleton.frames": 80, "skeleton.rotation": 35.0}),
-        ("features", {"model.name": "stacked_rnn", "features.frames": 16, "data.dataset": "features"}),
+        ("features", {"model.name": "stacked_rnn", "features.frames": 8, "data.dataset": "features"}),
         ("flat joints", {"data.dataset": "poses", "skeleton.frames": 20}),
     ],
 )

@@ -183,12 +183,12 @@ def test_what_stays_the_same_in_a_clip_does_not_reach_a_centered_model():
 
 def test_an_embedding_narrows_what_the_first_layer_sees():
     model = small(embedding=2, input_dropout=0.5, num_layers=1)
-    assert model.get_layer("embedding").count_params() == 3 * 2 + 2
+    assert model.get_layer("features_embedding").count_params() == 3 * 2 + 2
     assert (
         model.get_layer("temporal").count_params()
         == small(num_layers=1, input_shape=(None, 2)).get_layer("temporal").count_params()
     )
-    steps = keras.Model(model.input, model.get_layer("input_dropout").output)
+    steps = keras.Model(model.input, model.get_layer("features_dropout").output)
     kept = numpy(steps(np.ones((8, 4, 3), "float32"), training=True))
     assert set(np.unique(kept)) == {0.0, 2.0}
     close(kept, np.repeat(kept[:, :1], 4, axis=1), 0)  # a channel goes at all steps
@@ -208,3 +208,37 @@ def test_options_of_the_input_out_of_range_are_refused(arguments, message):
     for name in ("eleatt_rnn", "stacked_rnn"):
         with pytest.raises(UserError, match=message):
             small(name, **arguments)
+
+
+def test_with_pixels_the_first_layer_sees_where_small_gray_frames_change():
+    clips = RNG.integers(0, 256, (2, 3, 8, 8, 3)).astype("float32")
+    frame = keras.Input((8, 8, 3))
+    network = keras.Model(frame, keras.layers.Conv2D(5, 4, 4)(frame), name="tiny")  # 2 x 2 cells
+    model = randomize(
+        small(pixels=True, embedding=6, backbone=network, input_shape=(None, 8, 8, 3), num_layers=1)
+    )
+    maps = zoo.backbone(model)(clips)
+    assert maps.shape == (2, 3, 2, 2, 5 + 4)
+    squares = clips.mean(-1).reshape(2, 3, 4, 2, 4, 2).mean((3, 5)) / 255  # (B, T, 4, 4)
+    close(np.sort(numpy(maps)[..., 5:].reshape(2, 3, -1)), np.sort(squares.reshape(2, 3, -1)))
+    assert model.get_layer("pixels_embedding").count_params() == 16 * 6 + 6
+    behind = small(pixels=True, embedding=6, input_shape=(None, 2, 2, 9), num_layers=1)
+    for layer in behind.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights()) if layer.weights else None
+    close(behind(maps), model(clips))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"input_shape": (None, 9)}, r"A grid of motion needs feature maps"),
+        ({"input_shape": (None, 2, 2, 4)}, "Maps with pixels have more than 4 channels. Received: 4"),
+        (
+            {"backbone": "efficientnet_lite0", "input_shape": (None, 50, 50, 3)},
+            "need frames whose height is a multiple of",
+        ),
+    ],
+)
+def test_pixels_need_maps_that_have_them(arguments, message):
+    with pytest.raises(UserError, match=message):
+        zoo.stacked_rnn(3, pixels=True, **arguments)

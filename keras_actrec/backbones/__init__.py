@@ -12,8 +12,20 @@ from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, appl
 from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0
 from keras_actrec.backbones.resnet50 import resnet50_v1_5
 from keras_actrec.errors import UserError
+from keras_actrec.layers import PixelGrid
 
-__all__ = ["DepthwiseConv2D", "InputScaling", "build", "check_name", "efficientnet_lite0", "list_backbones"]
+__all__ = [
+    "PIXELS",
+    "DepthwiseConv2D",
+    "InputScaling",
+    "build",
+    "check_name",
+    "efficientnet_lite0",
+    "list_backbones",
+    "with_pixels",
+]
+
+PIXELS = 4  # channels that `with_pixels` appends
 
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "bn_inception": bn_inception.bn_inception,
@@ -81,3 +93,22 @@ def build(
     if len(outputs[layer].shape) != 4:
         raise UserError(f"layer {layer!r} of {name} gives no feature map but {outputs[layer].shape}")
     return keras.Model(model.input, outputs[layer], name=name)
+
+
+def with_pixels(network: keras.Model) -> keras.Model:
+    """The network with the gray values of `PixelGrid` as four more channels of its feature map.
+
+    Args:
+        network: a per-frame network for frames of a known size, to a feature map.
+
+    Raises:
+        UserError: for one without a feature map of a known size, or frames that do not divide into its cells.
+    """
+    shape = network.output_shape
+    if len(shape) != 4 or None in shape[1:3]:
+        raise UserError(
+            f"pixels go with a feature map of known size. Received: {network.name}, which gives {shape[1:]}"
+        )
+    pixels = PixelGrid(shape[1:3], name="pixels")(network.input)
+    joined = keras.layers.Concatenate(name="with_pixels")([network.output, pixels])
+    return keras.Model(network.input, joined, name=network.name)

@@ -17,6 +17,8 @@ from keras_actrec.layers.gumbel_hard_attention import GumbelHardAttention
 from keras_actrec.layers.hm_rnn import HMRNN
 from keras_actrec.layers.hm_rnn_cell import HMRNNCell
 from keras_actrec.layers.last_step import LastStep
+from keras_actrec.layers.motion_grid import MotionGrid
+from keras_actrec.layers.pixel_grid import PixelGrid
 from keras_actrec.layers.reinforce_attention import ReinforceAttention
 from keras_actrec.layers.self_attention_2d import SelfAttention2D
 from keras_actrec.layers.slow_rnn import SlowRNN
@@ -49,6 +51,8 @@ __all__ = [
     "GumbelHardAttention",
     "HMRNNCell",
     "LastStep",
+    "MotionGrid",
+    "PixelGrid",
     "ReinforceAttention",
     "SelfAttention2D",
     "SlowRNN",

@@ -42,6 +42,7 @@ def inputs_of(
     backbone: str | keras.Model | None,
     masked: bool,
     features_shape: Shape = (None, 7, 7, 2048),
+    pixels: bool = False,
 ) -> tuple[Inputs, keras.KerasTensor, keras.KerasTensor | None]:
     """The model's inputs and, from them, the features of every frame.
 
@@ -54,6 +55,7 @@ def inputs_of(
         backbone: name, model, or None.
         masked: whether `mask` is an input too.
         features_shape: the default without a backbone.
+        pixels: whether the backbone also hands on small gray frames, see `backbones.with_pixels`.
 
     Returns:
         inputs, a tensor or a dict of them by name; features `(B, T, ...)`; the mask `(B, T)` or None.
@@ -67,6 +69,8 @@ def inputs_of(
         inputs = clip_of(input_shape or (None, 224, 224, 3))
         if isinstance(backbone, str):
             backbone = backbones.build(backbone, input_shape=inputs.shape[2:])
+        if pixels:
+            backbone = backbones.with_pixels(backbone)
         frames = FrameWise(backbone, trainable=False, name="backbone")
         features = frames(inputs)
     inputs, mask = with_mask(inputs, masked)
@@ -88,6 +92,22 @@ def with_mask(tensor: keras.KerasTensor, masked: bool) -> tuple[Inputs, keras.Ke
     return {tensor.name: tensor, "mask": mask}, mask
 
 
+def split_pixels(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Feature maps that have pixels as their last channels: the maps, and the pixels."""
+    _, _, channels = check_maps(features, "A grid of motion needs")
+    count = channels - backbones.PIXELS
+    if count < 1:
+        raise UserError(f"Maps with pixels have more than {backbones.PIXELS} channels. Received: {channels}")
+    return features[..., :count], features[..., count:]
+
+
+def embedded(x: Tensor, dropout: float, width: int | None, name: str) -> Tensor:
+    """Steps with channels left out in training, at all steps of a clip, and brought to a width."""
+    if dropout:
+        x = keras.layers.SpatialDropout1D(dropout, name=f"{name}_dropout")(x)
+    return x if width is None else keras.layers.Dense(width, name=f"{name}_embedding")(x)
+
+
 def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
     """What changed since the frame before, how much, and where: D channels become 2 D + 2."""
     x = FrameDifference(magnitude=True, name="frame_difference")(features)
@@ -95,12 +115,12 @@ def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
 
 
-def check_maps(features: Tensor) -> Shape:
+def check_maps(features: Tensor, what: str = "Attention needs") -> Shape:
     """Return height, width and channels of feature maps; refuse other features, and maps of unknown size."""
     if len(features.shape) != 5 or None in features.shape[2:]:
         words = "vectors" if len(features.shape) == 3 else "features of shape"
         raise UserError(
-            "Attention needs feature maps (T, K, K, D) of known size. Models without it, such as frame_gru, "
+            f"{what} feature maps (T, K, K, D) of known size. Models without it, such as frame_gru, "
             f"take vectors (T, D). Received: {words} {tuple(features.shape[1:])}"
         )
     return tuple(features.shape[2:])

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_actrec._types import PathLike, Shape
 from keras_actrec.errors import UserError
-from keras_actrec.layers import AttentiveRNN, EleAttCell, StepCentering, StepNormalization
+from keras_actrec.layers import AttentiveRNN, EleAttCell, MotionGrid, StepCentering, StepNormalization
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -34,6 +34,8 @@ def eleatt_rnn(
     backbone: str | keras.Model | None = None,
     motion: bool = False,
     centered: bool = False,
+    normalize: bool = False,
+    pixels: bool = False,
     input_dropout: float = 0.0,
     embedding: int | None = None,
     cell: str = "gru",
@@ -64,10 +66,13 @@ def eleatt_rnn(
         num_layers: recurrent layers.
         attention_layers: list of the numbers of the layers that have the gate, from 1; None for all.
         attention_activation: the gate's, `"sigmoid"` or `"softmax"`.
-        centered: whether each step is without the mean over the steps, then normalized: what stays the same
-            in a clip is gone.
+        centered: whether each step is without the mean over the steps: what stays the same in a clip is gone.
+        normalize: whether each channel is z-normalized, as in `frame_gru`.
+        pixels: whether the first layer also sees where small gray frames change, see `MotionGrid`: the
+            backbone hands them on as the last four channels of its maps, see `backbones.with_pixels`.
         input_dropout: rate of channels left out, at all steps of a clip, before the first layer.
-        embedding: width of a linear layer before the recurrent ones; None for none.
+        embedding: width of a linear layer before the first layer, one for the features and one for the
+            pixels; None for none.
         bidirectional: whether each recurrent layer has a twin that begins at the last step.
         dropout: rate behind each recurrent layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
@@ -91,6 +96,8 @@ def eleatt_rnn(
         backbone=backbone,
         motion=motion,
         centered=centered,
+        normalize=normalize,
+        pixels=pixels,
         input_dropout=input_dropout,
         embedding=embedding,
         cell=cell,
@@ -114,6 +121,8 @@ def recurrent_classifier(
     backbone: str | keras.Model | None,
     motion: bool,
     centered: bool,
+    normalize: bool,
+    pixels: bool,
     input_dropout: float,
     embedding: int | None,
     cell: str,
@@ -138,15 +147,20 @@ def recurrent_classifier(
     for argument, rate in (("dropout", dropout), ("input_dropout", input_dropout)):
         if not 0 <= rate < 1:
             raise UserError(f"`{argument}` must be at least 0 and below 1. Received: {argument}={rate}")
-    inputs, x, mask = _parts.inputs_of(input_shape, backbone, masked, features_shape=(None, 150))
+    inputs, x, mask = _parts.inputs_of(
+        input_shape, backbone, masked, features_shape=(None, 150), pixels=pixels
+    )
+    x, grays = _parts.split_pixels(x) if pixels else (x, None)
     x = _parts.pooled(_parts.motion_of(x, mask) if motion else x)
     if centered:
         x = StepCentering(name="centering")(x, mask=mask)
-        x = StepNormalization(center=False, scale=False, momentum=0.9, name="centered_scale")(x, mask=mask)
-    if input_dropout:
-        x = keras.layers.SpatialDropout1D(input_dropout, name="input_dropout")(x)
-    if embedding is not None:
-        x = keras.layers.Dense(int(embedding), name="embedding")(x)
+    if normalize:
+        x = StepNormalization(center=False, scale=False, momentum=0.9, name="normalization")(x, mask=mask)
+    x = _parts.embedded(x, input_dropout, embedding, "features")
+    if grays is not None:
+        grid = MotionGrid(name="motion_grid")(grays, mask=mask)
+        grid = _parts.embedded(grid, input_dropout, embedding, "pixels")
+        x = keras.layers.Concatenate(name="features_and_pixels")([x, grid])
     for number in range(1, int(num_layers) + 1):
         gated = number in attention_layers
         layer_name = "temporal" if number == 1 else f"temporal_{number}"

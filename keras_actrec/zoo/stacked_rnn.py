@@ -17,6 +17,8 @@ def stacked_rnn(
     backbone: str | keras.Model | None = None,
     motion: bool = False,
     centered: bool = False,
+    normalize: bool = False,
+    pixels: bool = False,
     input_dropout: float = 0.0,
     embedding: int | None = None,
     cell: str = "gru",
@@ -43,10 +45,13 @@ def stacked_rnn(
         cell: `"rnn"`, `"gru"` or `"lstm"`.
         units: width of each recurrent layer.
         num_layers: recurrent layers.
-        centered: whether each step is without the mean over the steps, then normalized: what stays the same
-            in a clip is gone.
+        centered: whether each step is without the mean over the steps: what stays the same in a clip is gone.
+        normalize: whether each channel is z-normalized, as in `frame_gru`.
+        pixels: whether the first layer also sees where small gray frames change, see `MotionGrid`: the
+            backbone hands them on as the last four channels of its maps, see `backbones.with_pixels`.
         input_dropout: rate of channels left out, at all steps of a clip, before the first layer.
-        embedding: width of a linear layer before the recurrent ones; None for none.
+        embedding: width of a linear layer before the first layer, one for the features and one for the
+            pixels; None for none.
         bidirectional: whether each recurrent layer has a twin that begins at the last step.
         dropout: rate behind each recurrent layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
@@ -68,6 +73,8 @@ def stacked_rnn(
         backbone=backbone,
         motion=motion,
         centered=centered,
+        normalize=normalize,
+        pixels=pixels,
         input_dropout=input_dropout,
         embedding=embedding,
         cell=cell,

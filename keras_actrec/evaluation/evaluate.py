@@ -226,7 +226,9 @@ def evaluate(
     preprocessor = recognizer.preprocessor
     known = None if audit is None else read_audit(audit)
 
-    def read(records: Sequence[Record], part: str, on_error: str) -> tuple[Indexed, Sequence[VideoError]]:
+    def read(
+        records: Sequence[Record], part: str, on_error: str, max_skipped: float
+    ) -> tuple[Indexed, Sequence[VideoError]]:
         indexed, broken = preprocessor.index(
             records,
             on_error=on_error,
@@ -243,7 +245,7 @@ def evaluate(
             )
         return indexed, broken
 
-    indexed, broken = read(records, part, on_error)
+    indexed, broken = read(records, part, on_error, max_skipped)
     scores = []
     for file in score(
         recognizer.model,
@@ -262,7 +264,7 @@ def evaluate(
     if learned and (floors or (floors is None and len(learned) + len(scored) <= _FEW)):
         found = find_floors(
             preprocessor,
-            read(_with_labels_of(recognizer, manifest, learned), "train", "skip")[0],
+            read(_with_labels_of(recognizer, manifest, learned), "train", "skip", 1.0)[0],
             indexed,
             workers=workers,
             progress=lambda done, total: progress("floors", done, total, part),

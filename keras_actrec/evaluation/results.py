@@ -27,6 +27,8 @@ RESULT_COLUMNS = (
     "machine",
     "manifest",
     "seconds",
+    "floor",
+    "floor_of",
 )
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # of a history
 _OWN_COLUMN = ("train.seed", "data.test_fold")  # overrides that `set` does not repeat
@@ -91,7 +93,8 @@ def result_row(run: str | Path) -> dict[str, str]:
 
     Returns:
         dict of text by column. `experiment` is what the recipe is called in its model's folder, `set` what
-        was changed in it, without seed and fold, `found` and `official` count the whole set.
+        was changed in it, without seed and fold, `found` and `official` count the whole set; `floor` is the
+        highest of the test's floors and `floor_of` its name, empty where it has none.
 
     Raises:
         UserError: for a file that is missing or was not written by `train` and `evaluate`, and for a test on
@@ -107,6 +110,7 @@ def result_row(run: str | Path) -> dict[str, str]:
                 f"and this is about {scores['part']!r} or about other data: evaluate it on that"
             )
         data, official = record["data"], record["data"]["official"]
+        floor = max((scores["floors"] or {}).items(), key=lambda pair: pair[1], default=None)
         row = {
             **_columns(record),
             "top1": f"{scores['top1']:.4f}",
@@ -121,6 +125,8 @@ def result_row(run: str | Path) -> dict[str, str]:
             "machine": record["machine"],
             "manifest": data["sha256"][:12],
             "seconds": record["seconds"],
+            "floor": "" if floor is None else f"{floor[1]:.4f}",
+            "floor_of": "" if floor is None else floor[0],
         }
     return {name: str(row[name]) for name in RESULT_COLUMNS}
 

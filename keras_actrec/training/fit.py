@@ -12,6 +12,7 @@ from keras_actrec._types import StageProgress
 from keras_actrec.data import FollowEpoch, raising_failures
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
+from keras_actrec.training.interrupt import Interrupt
 from keras_actrec.training.logs import Logger
 from keras_actrec.training.optimizers import accumulated, optimizer_of
 from keras_actrec.training.prepare import Prepared
@@ -64,7 +65,7 @@ def fit(
     best = KeepBest(table.monitor) if table.monitor and table.keep == "best" else None
     checkpoint = Checkpoint(out, table.seed, remember, best)
     done = checkpoint.restore(learner)
-    with raising_failures(*datasets.values()):
+    with raising_failures(*datasets.values()), Interrupt() as interrupt:
         learner.fit(
             targets["train"],
             validation_data=targets.get("validation"),
@@ -77,6 +78,7 @@ def fit(
                 FollowEpoch(datasets["train"]),
                 *([best] if best else []),
                 *callbacks,
+                interrupt,
                 _FiniteLoss(),
                 checkpoint,
                 # Behind the checkpoint: what is reported as done is kept.

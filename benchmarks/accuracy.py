@@ -62,7 +62,6 @@ class Experiment:
 
 
 DIFFERENCES, FRAMES, CLIPS = "differences of frames", "frames", "clips, from random weights"
-OWN_CHANGES = "differences of frames, and where small ones change"
 TURNED, STRAIGHT = "joints, turned in training", "joints, not turned"
 NO_TURN = "skeleton.rotation=0.0"
 
@@ -196,24 +195,6 @@ EXPERIMENTS = {
         ),
         chance=".08",
         pages=("eleatt_rnn",),
-    ),
-    "ego_gestures": Experiment(
-        tables=(
-            Table(
-                "Ego gestures: 10 gestures drawn in the air, 217 clips, four folds by scene",
-                lines=(
-                    Line("GRU", OWN_CHANGES, "stacked_rnn/videos"),
-                    Line("EleAtt-GRU", OWN_CHANGES, "eleatt_rnn/videos"),
-                    Line("GRU over frames", DIFFERENCES, "frame_gru/own"),
-                    Line("HM-AN", DIFFERENCES, "hman/own"),
-                ),
-                folds=(0, 1, 2, 3),
-                compare=((1, 0, GATE), (0, 2, "what changes where")),
-            ),
-        ),
-        seeds=3,
-        chance=".10",
-        pages=("stacked_rnn",),
     ),
     "northwestern_ucla": Experiment(
         tables=(

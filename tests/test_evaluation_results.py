@@ -39,6 +39,7 @@ TEST = {
     "protocol": "hman: 1 clip",
     "manifest": "0123456789abcdef",
     "part": "test",
+    "floors": {"majority class": 0.1, "frame differences": 0.25},
 }
 ROW = {
     "experiment": "fight",
@@ -58,6 +59,8 @@ ROW = {
     "machine": "two cores",
     "manifest": "0123456789ab",
     "seconds": "12.5",
+    "floor": "0.2500",
+    "floor_of": "frame differences",
 }
 
 
@@ -78,6 +81,11 @@ def test_a_set_without_folds_or_official_count_has_empty_cells(tmp_path):
     data = {**RECORD["data"], "official": None}
     row = result_row(write(tmp_path, {"recipe": recipe, "data": data, "overrides": []}))
     assert (row["fold"], row["official"], row["set"]) == ("", "", "")
+
+
+def test_a_test_without_floors_has_empty_cells(tmp_path):
+    row = result_row(write(tmp_path, test={"floors": None}))
+    assert (row["floor"], row["floor_of"]) == ("", "")
 
 
 @pytest.mark.parametrize("test", [{"manifest": "another"}, {"part": "train"}, {"part": "all"}])

@@ -9,7 +9,7 @@ import trees
 from keras_actrec import training
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
-from keras_actrec.training import Facts, choose, look, parse_recipe
+from keras_actrec.training import Facts, choose, look, parse_recipe, read_recipe
 
 SHAPES = {
     "4 clips": Facts("videos", (1, 1), (60,) * 4, 30.0, found=4, validated=False),
@@ -112,9 +112,20 @@ def test_a_model_behind_a_backbone_takes_features_without_it(model):
 
 
 @pytest.mark.no_backend
+@pytest.mark.parametrize(
+    "shape, recipe", [("60 clips", "videos"), ("features", "features"), ("joints", "own")]
+)
+def test_a_model_may_have_a_recipe_for_each_kind_of_files(shape, recipe):
+    for model in ("stacked_rnn", "eleatt_rnn"):
+        values = choose(SHAPES[shape], model=model).values
+        expected = read_recipe(f"{model}/{recipe}").model
+        assert values["model"] == expected.model_dump(exclude_none=True)
+
+
+@pytest.mark.no_backend
 def test_what_cannot_be_chosen_for_is_refused():
-    with pytest.raises(UserError, match="eleatt_rnn/own does not take videos: choose another model"):
-        choose(SHAPES["60 clips"], model="eleatt_rnn")
+    with pytest.raises(UserError, match="gsm/own does not take poses: choose another model"):
+        choose(SHAPES["joints"], model="gsm")
     with pytest.raises(UserError, match="gsm/own does not take features"):
         choose(SHAPES["features"], model="gsm")
     with pytest.raises(UserError, match="hmann.*did you mean 'hman'"):

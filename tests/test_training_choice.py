@@ -212,7 +212,7 @@ def test_init_writes_a_recipe_that_can_be_read_and_never_over_another(tmp_path):
         ("hman/fight", trees.folder, "hman/own"),
         ("strn/ucf101", trees.folder, "strn/own"),
         ("gsm/synthetic", trees.folder, "gsm/own"),
-        ("eleatt_rnn/utkinect", trees.folder, "stacked_rnn/videos"),
+        ("eleatt_rnn/utkinect", trees.folder, "eleatt_rnn/videos"),
         ("eleatt_rnn/utkinect", trees.poses, "eleatt_rnn/own"),
         ("hman/fight", trees.poses, "stacked_rnn/own"),
     ],

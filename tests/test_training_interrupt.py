@@ -13,6 +13,14 @@ from keras_actrec.training.interrupt import Interrupt
 X, Y = np.zeros((8, 2), "float32"), np.zeros((8, 1), "float32")
 
 
+@pytest.fixture(autouse=True)
+def python_handles_the_signal():
+    """A shell starts programs in the background with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def model():
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     network.compile("sgd", "mse")
@@ -56,14 +64,11 @@ def test_an_interrupt_that_was_lost_ends_the_training_at_the_next_batch(part):
 
 
 @pytest.mark.no_backend
-def test_a_handler_of_somebody_else_stays(monkeypatch):
+def test_a_handler_of_somebody_else_stays():
     def handler(number, frame):
         pass
 
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        with Interrupt():
-            assert signal.getsignal(signal.SIGINT) is handler
+    signal.signal(signal.SIGINT, handler)
+    with Interrupt():
         assert signal.getsignal(signal.SIGINT) is handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGINT) is handler

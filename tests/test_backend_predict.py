@@ -1,12 +1,15 @@
 """Several batches at a time: the answers that Keras gives to each."""
 
 import gc
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 
 from keras_actrec import _backend
+from keras_actrec.layers import AttentiveRNN, EleAttGRUCell
 
 
 def network():
@@ -34,6 +37,22 @@ def test_each_batch_is_answered_as_keras_does():
         for answer, by_keras in zip(found, expected, strict=True):
             assert isinstance(answer, np.ndarray)
             np.testing.assert_allclose(answer, by_keras, atol=1e-6)
+
+
+def test_a_layer_with_a_trace_can_be_called_by_two_threads_at_a_time(monkeypatch):
+    layer = AttentiveRNN(EleAttGRUCell(4), return_sequences=True, return_trace=True)
+    given = [batch["features"] for batch in batches(2)]
+    expected = [keras.ops.convert_to_numpy(layer(batch)["gates"]) for batch in given]
+    meet, put = threading.Barrier(2, timeout=60), layer._traces.put
+
+    def both_put(trace):
+        put(trace)
+        meet.wait()
+
+    monkeypatch.setattr(layer._traces, "put", both_put)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda batch: keras.ops.convert_to_numpy(layer(batch)["gates"]), given))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_weights_that_changed_count():

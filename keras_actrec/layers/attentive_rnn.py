@@ -1,5 +1,6 @@
 """The recurrent layer that draws noise, honors masks and shows what its cell did."""
 
+import threading
 from typing import Any
 
 import keras
@@ -101,10 +102,12 @@ class AttentiveRNN(keras.layers.RNN):
 
         outputs, states = _backend.loop(step, list(initial_state), inputs, unroll=self.unroll)
         if self.return_trace:
-            self._traces.latest = {
-                key: ops.cast(_batch_major(value), self.compute_dtype)
-                for key, value in outputs["trace"].items()
-            }
+            self._traces.put(
+                {
+                    key: ops.cast(_batch_major(value), self.compute_dtype)
+                    for key, value in outputs["trace"].items()
+                }
+            )
         if self.return_sequences:
             sequence = _batch_major(outputs["output"])
             return sequence[:, -1], sequence, states
@@ -148,13 +151,19 @@ class AttentiveRNN(keras.layers.RNN):
 
 
 class _Traces:
-    """Carries a trace from `inner_loop` to `call`; a plain object, as Keras tracks tensors on layers."""
+    """Carries a trace from `inner_loop` to `call`; a plain object, as Keras tracks tensors on layers.
 
-    latest: dict[str, Any] | None = None
+    Several threads may call a layer at a time, each with a trace of its own.
+    """
 
-    def take(self) -> Any:
-        latest, self.latest = self.latest, None
-        return latest
+    def __init__(self) -> None:
+        self._of_threads: dict[int, dict[str, Any]] = {}
+
+    def put(self, trace: dict[str, Any]) -> None:
+        self._of_threads[threading.get_ident()] = trace
+
+    def take(self) -> dict[str, Any]:
+        return self._of_threads.pop(threading.get_ident())
 
 
 def _time_major(x: Tensor) -> Tensor:

@@ -249,7 +249,7 @@ def run_one(
     elif training.read_recipe(run / "recipe.toml") != values:
         raise UserError(f"{run} holds a run of another recipe: remove it, or choose another --out")
     if not (run / "test.json").exists():
-        evaluation.evaluate(load(run / "model.keras"), folder, floors=None).write_json(run / "test.json")
+        evaluation.evaluate(load(run / "model.keras"), folder, floors=True).write_json(run / "test.json")
     keras.backend.clear_session()
     return row_of(experiment, run)
 

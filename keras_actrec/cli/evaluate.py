@@ -35,11 +35,8 @@ def evaluate(
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
     floors: Annotated[
-        bool | None,
-        typer.Option(
-            help="What simple classifiers reach; by default of at most 5000 videos, which are read again."
-        ),
-    ] = None,
+        bool, typer.Option(help="What simple classifiers reach; at most 2000 videos a part are read again.")
+    ] = True,
 ) -> None:
     """Score a model, or several together: accuracy with its interval, calibration, confusion matrix."""
     from keras_actrec import evaluation, load
@@ -85,7 +82,7 @@ def evaluate(
     print(f"{result.name}, part {result.part}: {result.videos} videos, {len(result.skipped)} skipped")
     print(f"protocol: {result.protocol}")
     print(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
-    if result.floors is not None:
+    if result.floors:
         print(evaluation.floor_line(result.floors, result.top1))
     values = result.to_json()
     interval = values["top1_interval"]

@@ -188,10 +188,8 @@ class ClipPreprocessor:
         return read_ahead(Clips(self._sampling(indexed), self.transform), indexed, **options)
 
     def summary(self, item: tuple[Record, Any]) -> dict[str, np.ndarray]:
-        """A video that `index` or `cached` found in a few numbers: see `summary_of_frames`."""
+        """A video that `index` found in a few numbers: see `summary_of_frames`."""
         record, video = item
-        if isinstance(video, CachedVideo):
-            return summary_of_frames(video.read(few(video.frames)))
         step = few(video.frames).step
         return summary_of_frames(iter_frames(record.file, step, start=record.start, stop=record.stop))
 

@@ -1,5 +1,6 @@
 """Evaluate a recognizer on one part of a set of videos."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,9 +9,9 @@ import numpy as np
 
 from keras_actrec._files import write_csv, write_json
 from keras_actrec._types import PathLike, StageProgress
-from keras_actrec.data import Manifest, Record, VideoError, read_audit, read_set, split_manifest
-from keras_actrec.data.preprocessors import Indexed
+from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
 from keras_actrec.errors import UserError
+from keras_actrec.evaluation.floors import drawn
 from keras_actrec.evaluation.floors import floors as find_floors
 from keras_actrec.evaluation.metrics import (
     average_precision,
@@ -24,8 +25,6 @@ from keras_actrec.evaluation.metrics import (
 from keras_actrec.evaluation.protocols import Protocol, find_protocol
 from keras_actrec.recognizer import Recognizer
 from keras_actrec.scoring import score
-
-_FEW = 5000  # videos that are read once more unasked
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def evaluate(
     max_skipped: float = 0.1,
     audit: PathLike | None = None,
     cache: PathLike | None = None,
-    floors: bool | None = False,
+    floors: bool = False,
     batch_size: int | None = None,
     workers: int = 2,
     progress: StageProgress | None = None,
@@ -202,8 +201,8 @@ def evaluate(
         max_skipped: largest share of the part's videos that may be left out.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         cache: folder of decoded frames that `train` and `evaluate` share; it changes no number.
-        floors: whether to tell what simple classifiers reach that see the training part, see `floors`; the
-            videos of both parts are read again. None does so for at most 5000 of them.
+        floors: whether to tell what simple classifiers reach that see the training part, see `floors`; for
+            this at most 2000 videos of each part are read again.
         batch_size: clips, or sequences, of a batch; by default what suits the device.
         workers: threads that decode.
         progress: called as `progress(stage, done, total, text)`: stages `videos`, with a cache `frames`,
@@ -224,33 +223,25 @@ def evaluate(
     manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest", "options")})
     records = _with_labels_of(recognizer, manifest, _part(recognizer, manifest, table, part))
     preprocessor = recognizer.preprocessor
-    known = None if audit is None else read_audit(audit)
-
-    def read(
-        records: Sequence[Record], part: str, on_error: str, max_skipped: float
-    ) -> tuple[Indexed, Sequence[VideoError]]:
-        indexed, broken = preprocessor.index(
-            records,
-            on_error=on_error,
-            max_skipped=max_skipped,
-            audit=known,
-            workers=max(workers, 1),
-            progress=lambda done, total: progress("videos", done, total, part),
+    index = functools.partial(
+        preprocessor.index,
+        audit=None if audit is None else read_audit(audit),
+        workers=max(workers, 1),
+        progress=lambda done, total: progress("videos", done, total, part),
+    )
+    indexed, broken = index(records, on_error=on_error, max_skipped=max_skipped)
+    if not indexed:
+        raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
+    seen = indexed
+    if cache is not None and preprocessor.cacheable:
+        seen = preprocessor.cached(
+            indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
         )
-        if not indexed:
-            raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
-        if cache is not None and preprocessor.cacheable:
-            indexed = preprocessor.cached(
-                indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
-            )
-        return indexed, broken
-
-    indexed, broken = read(records, part, on_error, max_skipped)
     scores = []
     for file in score(
         recognizer.model,
         preprocessor,
-        indexed,
+        seen,
         masked=recognizer.spec.masked,
         average=protocol.average if preprocessor.has_views else "probabilities",
         batch_size=batch_size,
@@ -260,12 +251,15 @@ def evaluate(
         progress("scoring", len(scores), len(indexed), part)
     scored = tuple(record for record, _ in indexed)
     found = None
-    learned = _learned_from(recognizer, manifest, table) if part in ("validation", "test") else ()
-    if learned and (floors or (floors is None and len(learned) + len(scored) <= _FEW)):
+    learned = _learned_from(recognizer, manifest, table) if floors and part in ("validation", "test") else ()
+    if learned:
+        train, _ = index(
+            _with_labels_of(recognizer, manifest, drawn(learned)), on_error="skip", max_skipped=1.0
+        )
         found = find_floors(
             preprocessor,
-            read(_with_labels_of(recognizer, manifest, learned), "train", "skip", 1.0)[0],
-            indexed,
+            train,
+            drawn(indexed),
             workers=workers,
             progress=lambda done, total: progress("floors", done, total, part),
         )

@@ -1,14 +1,17 @@
 """What simple classifiers reach on the same videos: below it, a model has learned little."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from keras_actrec._types import Progress
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 
-_MOST = 2000  # training files that are looked at
+_Item = TypeVar("_Item")
+
+_MOST = 2000  # files of a part that are looked at
 # Inverse strength of the L2 penalty, for inputs of variance 1. Set once, by validation inside the training
 # folds of three sets of videos and features; not by data of the user.
 _C = 0.01
@@ -31,14 +34,13 @@ def floors(
 
     Args:
         preprocessor: how a model looks at a file.
-        train: what `preprocessor.index` or `cached` gave of the training part; of more than 2000 files as
-            many are drawn, always the same.
+        train: what `preprocessor.index` gave of the training part.
         test: the same of the part that models are scored on.
         workers: threads that read.
         progress: called as `progress(done, total)` after every file.
 
     Returns:
-        A dict of name to accuracy.
+        A dict of name to accuracy, empty without a training file.
 
     Raises:
         VideoError: for a file that cannot be read.
@@ -47,10 +49,9 @@ def floors(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if len(train) > _MOST:
-        drawn = np.random.default_rng(0).permutation(len(train))[:_MOST]
-        train = [train[number] for number in sorted(drawn)]
     labels, true = _labels(train), _labels(test)
+    if not len(labels):
+        return {}
     found = {"majority class": float(np.mean(true == np.bincount(labels).argmax()))}
     if len(np.unique(labels)) < 2:
         return found
@@ -66,6 +67,14 @@ def floors(
         classifier.fit(x[: len(train)], labels)
         found[name] = float(classifier.score(x[len(train) :], true))
     return found
+
+
+def drawn(items: Sequence[_Item]) -> Sequence[_Item]:
+    """At most 2000 of some items, in their order: always the same."""
+    if len(items) <= _MOST:
+        return items
+    numbers = np.random.default_rng(0).permutation(len(items))[:_MOST]
+    return [items[number] for number in sorted(numbers)]
 
 
 def floor_line(found: Mapping[str, float], top1: float) -> str:

@@ -37,8 +37,8 @@ _GPU_SIZE = 224  # pixels; on a CPU as the recipe says
 _BATCHES = ((5000, 64), (1000, 32), (64, 16), (32, 8), (16, 4), (0, 2))  # from so many clips on, so many
 _UPDATES = 900  # of the weights, or what the time allows
 _EPOCHS = (8, 200)  # at least and at most
-# Clips that must be in the validation part for its best epoch to mean something. With 20 of 111 gesture clips
-# set aside, many epochs were equally good on them, the first was kept, and on other scenes .87 became .81.
+# Clips that must be in the validation part for its best epoch to mean something. On a few dozen clips many
+# epochs are equally good, the first of them is kept, and what was set aside is missed in training.
 _VALIDATED = 150
 _UNEVEN = 2  # times as many clips in the largest class as in the smallest
 # Seconds on one core: of a frame that is decoded and run through the network once, and of a clip in an epoch.

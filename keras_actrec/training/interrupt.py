@@ -10,9 +10,9 @@ import keras
 class Interrupt(keras.callbacks.Callback):
     """Raises `KeyboardInterrupt` at the next batch after Ctrl-C, in case the first one was lost.
 
-    Keras 3.15 reads the loss after every batch in a block with a bare `except`, and small networks spend much
-    of their time there: two of three interrupts were lost. In the `with` block the signal is remembered, in
-    the main thread and where nobody else handles it.
+    Keras 3.15 reads the loss after every batch in a block with a bare `except`, and small networks spend most
+    of their time there. In the `with` block the signal is remembered, in the main thread and where nobody
+    else handles it.
 
         with Interrupt() as interrupt:
             model.fit(dataset, callbacks=[interrupt])

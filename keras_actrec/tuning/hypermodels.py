@@ -21,6 +21,7 @@ import keras
 from keras_actrec import zoo
 from keras_actrec.errors import UserError
 from keras_actrec.training import RPROP
+from keras_actrec.training.interrupt import Interrupt
 from keras_actrec.tuning.space import Axis, Space, import_keras_tuner
 
 import_keras_tuner()  # or one line says what to install
@@ -87,7 +88,9 @@ class _ZooHyperModel(keras_tuner.HyperModel):
             x = self._see(x, values)
             if validation_data is not None:
                 validation_data = (self._see(validation_data[0], values), *validation_data[1:])
-        return model.fit(x, *args, validation_data=validation_data, **kwargs)
+        with Interrupt() as interrupt:
+            kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), interrupt]
+            return model.fit(x, *args, validation_data=validation_data, **kwargs)
 
     def _see(self, x: Any, values: dict[str, Any]) -> Any:
         if not hasattr(x, "shape"):

@@ -101,13 +101,6 @@ def split_pixels(features: Tensor) -> tuple[Tensor, Tensor]:
     return features[..., :count], features[..., count:]
 
 
-def embedded(x: Tensor, dropout: float, width: int | None, name: str) -> Tensor:
-    """Steps with channels left out in training, at all steps of a clip, and brought to a width."""
-    if dropout:
-        x = keras.layers.SpatialDropout1D(dropout, name=f"{name}_dropout")(x)
-    return x if width is None else keras.layers.Dense(width, name=f"{name}_embedding")(x)
-
-
 def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
     """What changed since the frame before, how much, and where: D channels become 2 D + 2."""
     x = FrameDifference(magnitude=True, name="frame_difference")(features)

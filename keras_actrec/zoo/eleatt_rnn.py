@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_actrec._types import PathLike, Shape
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import AttentiveRNN, EleAttCell, MotionGrid, StepCentering, StepNormalization
 from keras_actrec.zoo import _parts
@@ -147,19 +147,15 @@ def recurrent_classifier(
     for argument, rate in (("dropout", dropout), ("input_dropout", input_dropout)):
         if not 0 <= rate < 1:
             raise UserError(f"`{argument}` must be at least 0 and below 1. Received: {argument}={rate}")
-    inputs, x, mask = _parts.inputs_of(
+    inputs, features, mask = _parts.inputs_of(
         input_shape, backbone, masked, features_shape=(None, 150), pixels=pixels
     )
-    x, grays = _parts.split_pixels(x) if pixels else (x, None)
-    x = _parts.pooled(_parts.motion_of(x, mask) if motion else x)
-    if centered:
-        x = StepCentering(name="centering")(x, mask=mask)
-    if normalize:
-        x = StepNormalization(center=False, scale=False, momentum=0.9, name="normalization")(x, mask=mask)
-    x = _parts.embedded(x, input_dropout, embedding, "features")
+    maps, grays = _parts.split_pixels(features) if pixels else (features, None)
+    x = _vectors(maps, mask, motion=motion, centered=centered, normalize=normalize)
+    x = _embedded(x, input_dropout, embedding, "features")
     if grays is not None:
         grid = MotionGrid(name="motion_grid")(grays, mask=mask)
-        grid = _parts.embedded(grid, input_dropout, embedding, "pixels")
+        grid = _embedded(grid, input_dropout, embedding, "pixels")
         x = keras.layers.Concatenate(name="features_and_pixels")([x, grid])
     for number in range(1, int(num_layers) + 1):
         gated = number in attention_layers
@@ -182,3 +178,22 @@ def recurrent_classifier(
     x = _parts.average(x, mask)
     x = keras.layers.Activation(classifier_activation, dtype="float32", name="answer")(x)
     return _parts.load_weights(keras.Model(inputs, x, name=name), weights)
+
+
+def _vectors(
+    features: Tensor, mask: Tensor | None, *, motion: bool, centered: bool, normalize: bool
+) -> Tensor:
+    """What the recurrent layers see of the features, `(B, T, D)`."""
+    x = _parts.pooled(_parts.motion_of(features, mask) if motion else features)
+    if centered:
+        x = StepCentering(name="centering")(x, mask=mask)
+    if normalize:
+        x = StepNormalization(center=False, scale=False, momentum=0.9, name="normalization")(x, mask=mask)
+    return x
+
+
+def _embedded(x: Tensor, dropout: float, width: int | None, name: str) -> Tensor:
+    """Steps with channels left out in training, at all steps of a clip, and brought to a width."""
+    if dropout:
+        x = keras.layers.SpatialDropout1D(dropout, name=f"{name}_dropout")(x)
+    return x if width is None else keras.layers.Dense(width, name=f"{name}_embedding")(x)

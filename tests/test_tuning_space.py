@@ -282,7 +282,7 @@ def test_frames_and_steps_are_cut_out_of_the_data():
     seen = []
 
     class Model:
-        def fit(self, x, y, validation_data=None):
+        def fit(self, x, y, validation_data=None, callbacks=None):
             seen.append((x[0, :, 0].tolist(), validation_data[0][0, :, 0].tolist()))
 
     hypermodel = tuning.EleAttHyperModel(2, (None, 1), frames=[3, 4], frame_step=[2])

@@ -120,10 +120,21 @@ def test_train_writes_the_run_directory_and_says_how_it_ended(work, trained):
         "recipe.toml",
         "run.json",
     ]
-    last, wrote = trained.splitlines()
+    last, wrote, following = trained.splitlines()
     record = json.loads((work / "run" / "run.json").read_text(encoding="utf-8"))
     assert last.startswith("last epoch: ") and f"loss {record['last_epoch']['loss']:.4f}" in last
     assert wrote.startswith(f"wrote {work / 'run' / 'model.keras'} after ")
+    command = f"keras-actrec evaluate {work / 'run' / 'model.keras'} --data {work / 'set'}"
+    assert following == f"next, on the test part: {command}"
+
+
+def test_train_shows_the_floor_of_the_validation_part(work, tmp_path):
+    options = ["--set", "train.epochs=1", "--set", "data.validation_fraction=0.5", "--cache", work / "cache"]
+    stdout = succeeds(
+        "train", work / "recipe.toml", "--data", work / "set", "--out", tmp_path / "run", *options
+    )
+    reached = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["val_accuracy"]
+    assert f"validation, epoch 1, which is kept: top-1 {reached:.4f}\nfloor " in stdout
 
 
 def test_what_is_set_on_the_command_line_wins_over_the_recipe(work, trained):

@@ -17,7 +17,14 @@ from keras_actrec.data import (
     VideoError,
 )
 from keras_actrec.data.summaries import few, summary_of_features, summary_of_frames, summary_of_joints
-from keras_actrec.evaluation import evaluate, floor_line, floors, read_scores, write_scores
+from keras_actrec.evaluation import (
+    evaluate,
+    floor_line,
+    floors,
+    floors_of_part,
+    read_scores,
+    write_scores,
+)
 from keras_actrec.evaluation.floors import drawn
 from keras_actrec.recognizer import Recognizer
 
@@ -146,7 +153,8 @@ def test_an_evaluation_tells_the_floors_of_a_set_with_a_training_part(tmp_path):
     assert evaluate(recognizer, data).floors is None
     result = evaluate(recognizer, data, floors=True)
     assert result.floors["frame differences"] == 1.0
-    assert result.to_json()["floors"] == result.floors
+    assert result.to_json()["floors"] == result.floors == floors_of_part(recognizer, data, part="test")
+    assert floors_of_part(recognizer, data, part="train") is None
     kept = evaluate(recognizer, data, floors=True, cache=tmp_path / "cache")
     assert kept.floors == result.floors  # both parts are seen alike, whatever a cache holds
     write_scores(result, tmp_path / "scores.npz")

@@ -114,6 +114,7 @@ PUBLIC = {
         "find_runs",
         "floor_line",
         "floors",
+        "floors_of_part",
         "is_evaluated",
         "read_results",
         "read_scores",

@@ -66,6 +66,7 @@ def test_the_kept_epoch_is_the_best_by_the_history(best):
     losses = [row["val_loss"] for row in history(best)]
     kept = best.record["kept_epoch"]
     assert losses[kept] == min(losses) and kept < EPOCHS - 1  # not the last, or this would tell nothing
+    assert best.record["val_accuracy"] == pytest.approx(history(best)[kept]["val_accuracy"])
 
 
 def test_the_model_has_the_weights_of_the_best_epoch(best, data, tmp_path):

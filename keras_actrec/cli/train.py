@@ -40,7 +40,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a model."""
-    from keras_actrec import insight, training
+    from keras_actrec import evaluation, insight, training
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
 
@@ -74,11 +74,23 @@ def train(
     if run.was_finished:
         print(f"this run is finished: its model is {out / 'model.keras'}")
         return
+    reached, floors = run.record["val_accuracy"], None
+    if reached is not None:
+        with progress_bars() as progress:
+            floors = evaluation.floors_of_part(
+                run.recognizer, data, part="validation", audit=audit, progress=progress
+            )
     picture = insight.draw_history(out)
     for line in run.record["data"]["skipped"]:
         print(f"skipped: {line}")
     last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())
     print(f"last epoch: {last}")
+    if reached is not None:
+        print(f"validation, epoch {run.record['kept_epoch'] + 1}, which is kept: top-1 {reached:.4f}")
+    if floors:
+        print(evaluation.floor_line(floors, reached))
     if picture is None:
         print("no picture of its history: pip install 'keras_actrec[viz]'")
     print(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
+    if run.record["data"]["parts"]["test"]:
+        print(f"next, on the test part: keras-actrec evaluate {out / 'model.keras'} --data {data}")

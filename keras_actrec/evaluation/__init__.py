@@ -1,6 +1,6 @@
 """Scores of a model on videos that it has not seen."""
 
-from keras_actrec.evaluation.evaluate import Evaluation, evaluate
+from keras_actrec.evaluation.evaluate import Evaluation, evaluate, floors_of_part
 from keras_actrec.evaluation.floors import floor_line, floors
 from keras_actrec.evaluation.metrics import (
     average_precision,
@@ -42,6 +42,7 @@ __all__ = [
     "find_runs",
     "floor_line",
     "floors",
+    "floors_of_part",
     "fuse",
     "is_evaluated",
     "mean_average_precision",

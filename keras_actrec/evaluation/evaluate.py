@@ -10,6 +10,7 @@ import numpy as np
 from keras_actrec._files import write_csv, write_json
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
+from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation.floors import drawn
 from keras_actrec.evaluation.floors import floors as find_floors
@@ -219,17 +220,9 @@ def evaluate(
     progress = progress or (lambda stage, done, total, text="": None)
     protocol = find_protocol(protocol)
     recognizer = protocol.of(recognizer)
-    table = recognizer.about.get("recipe", {}).get("data", {})
-    manifest = read_set(data, **{key: table.get(key) for key in ("dataset", "split", "manifest", "options")})
-    records = _with_labels_of(recognizer, manifest, _part(recognizer, manifest, table, part))
+    files = _Files(recognizer, data, part, audit=audit, workers=workers, progress=progress)
     preprocessor = recognizer.preprocessor
-    index = functools.partial(
-        preprocessor.index,
-        audit=None if audit is None else read_audit(audit),
-        workers=max(workers, 1),
-        progress=lambda done, total: progress("videos", done, total, part),
-    )
-    indexed, broken = index(records, on_error=on_error, max_skipped=max_skipped)
+    indexed, broken = files.index(files.records(part), on_error=on_error, max_skipped=max_skipped)
     if not indexed:
         raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
     seen = indexed
@@ -250,19 +243,6 @@ def evaluate(
         scores.append(file.scores)
         progress("scoring", len(scores), len(indexed), part)
     scored = tuple(record for record, _ in indexed)
-    found = None
-    learned = _learned_from(recognizer, manifest, table) if floors and part in ("validation", "test") else ()
-    if learned:
-        train, _ = index(
-            _with_labels_of(recognizer, manifest, drawn(learned)), on_error="skip", max_skipped=1.0
-        )
-        found = find_floors(
-            preprocessor,
-            train,
-            drawn(indexed),
-            workers=workers,
-            progress=lambda done, total: progress("floors", done, total, part),
-        )
     return Evaluation(
         name=recognizer.model.name,
         class_names=recognizer.class_names,
@@ -272,18 +252,91 @@ def evaluate(
         skipped=tuple(str(error) for error in broken),
         protocol=protocol.words(recognizer),
         part=part,
-        official=manifest.official.get(part),
-        manifest=manifest.sha256,
-        floors=found,
+        official=files.manifest.official.get(part),
+        manifest=files.manifest.sha256,
+        floors=files.floors(indexed) if floors else None,
     )
 
 
-def _learned_from(recognizer: Recognizer, manifest: Manifest, table: Mapping[str, Any]) -> tuple[Record, ...]:
-    """The records of the training part; none where these data have none."""
-    try:
-        return _part(recognizer, manifest, table, "train")
-    except UserError:
-        return ()
+def floors_of_part(
+    recognizer: Recognizer,
+    data: PathLike,
+    *,
+    part: str,
+    audit: PathLike | None = None,
+    workers: int = 2,
+    progress: StageProgress | None = None,
+) -> Mapping[str, float] | None:
+    """What simple classifiers reach on a part of a set of videos, see `floors`, without scoring the model.
+
+    Args:
+        recognizer: the model, which tells the parts and how a file is read.
+        data: as of `evaluate`; so are the others.
+        part: `"validation"` or `"test"`. Files that cannot be read are left out.
+        audit: as of `evaluate`.
+        workers: as of `evaluate`.
+        progress: as of `evaluate`.
+
+    Returns:
+        Name to accuracy, or None where there is no training part or no file to judge.
+
+    Raises:
+        UserError: as `evaluate`.
+    """
+    progress = progress or (lambda stage, done, total, text="": None)
+    files = _Files(recognizer, data, part, audit=audit, workers=workers, progress=progress)
+    indexed, _ = files.index(drawn(files.records(part)), on_error="skip", max_skipped=1.0)
+    return files.floors(indexed)
+
+
+class _Files:
+    """The files of a set, split as for the training of a recognizer, of which one part is looked at."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        data: PathLike,
+        part: str,
+        *,
+        audit: PathLike | None,
+        workers: int,
+        progress: StageProgress,
+    ) -> None:
+        self.recognizer = recognizer
+        self.table = recognizer.about.get("recipe", {}).get("data", {})
+        keys = ("dataset", "split", "manifest", "options")
+        self.manifest = read_set(data, **{key: self.table.get(key) for key in keys})
+        self.part = part
+        self.workers = workers
+        self.progress = progress
+        self.index = functools.partial(
+            recognizer.preprocessor.index,
+            audit=None if audit is None else read_audit(audit),
+            workers=max(workers, 1),
+            progress=lambda done, total: progress("videos", done, total, part),
+        )
+
+    def records(self, part: str) -> list[Record]:
+        """The records of a part, with the class ids of the model."""
+        records = _part(self.recognizer, self.manifest, self.table, part)
+        return _with_labels_of(self.recognizer, self.manifest, records)
+
+    def floors(self, indexed: Indexed) -> Mapping[str, float] | None:
+        """What simple classifiers reach on these files of the part, having seen the training part."""
+        if self.part not in ("validation", "test") or not indexed:
+            return None
+        try:
+            learned = drawn(self.records("train"))
+        except UserError:  # these data have none
+            return None
+        train, _ = self.index(learned, on_error="skip", max_skipped=1.0)
+        return find_floors(
+            self.recognizer.preprocessor,
+            train,
+            drawn(indexed),
+            workers=self.workers,
+            progress=lambda done, total: self.progress("floors", done, total, self.part),
+        )
 
 
 def _part(

@@ -23,10 +23,17 @@ from keras_actrec.training.tables import TrainTable
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` tells: the values of the last epoch, and the number of the epoch whose weights are kept."""
+    """What `fit` tells.
+
+    Attributes:
+        last_epoch: the values of the last epoch.
+        kept_epoch: number of the epoch whose weights are kept.
+        val_accuracy: of that epoch, None without a validation part.
+    """
 
     last_epoch: dict[str, float]
     kept_epoch: int
+    val_accuracy: float | None
 
 
 def fit(
@@ -90,9 +97,10 @@ def fit(
         best.put_back()
     for layer in frozen:  # they are layers of the model that is kept
         layer.trainable = True
-    *_, last = checkpoint.rows
+    last = checkpoint.rows[-1]
+    kept = next(row for row in checkpoint.rows if row["epoch"] == best.epoch) if best else last
     values = {name: value for name, value in last.items() if name != "epoch"}
-    return Fitted(values, best.epoch if best else last["epoch"])
+    return Fitted(values, kept["epoch"], kept.get("val_accuracy"))
 
 
 def _measures(table: TrainTable) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:

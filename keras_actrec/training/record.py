@@ -56,6 +56,7 @@ def ending_of(fitted: Fitted, *, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "last_epoch": fitted.last_epoch,
         "kept_epoch": fitted.kept_epoch,
+        "val_accuracy": fitted.val_accuracy,
     }
 
 

@@ -107,6 +107,21 @@ def test_two_groups_are_enough_to_split():
     assert len(parts["test"]) == len(parts["train"]) == 6
 
 
+def test_of_each_class_so_many_are_left_for_training_and_the_other_parts_stay():
+    rows = [(i % 3, "", "", str(i // 3 % 2)) for i in range(60)] + [(3, "", "", "1"), (3, "", "", "0")]
+    whole = split_manifest(manifest(*rows), test_fold=0, validation_fraction=0.2)
+    few = split_manifest(manifest(*rows), test_fold=0, validation_fraction=0.2, per_class=4)
+    assert per_class(few["train"]) == {0: 4, 1: 4, 2: 4, 3: 1}
+    assert set(few["train"]) < set(whole["train"]) and few["train"] == tuple(sorted(few["train"], key=number))
+    assert (few["validation"], few["test"]) == (whole["validation"], whole["test"])
+    other = split_manifest(manifest(*rows), test_fold=0, validation_fraction=0.2, per_class=4, seed=5)
+    assert other["test"] == few["test"] and other["train"] != few["train"]
+
+
+def number(record):
+    return int(record.path.removesuffix(".mp4"))
+
+
 @pytest.mark.parametrize(
     ("rows", "arguments", "message"),
     [
@@ -116,6 +131,7 @@ def test_two_groups_are_enough_to_split():
             "`test_fraction` must be between 0 and 1. Received: test_fraction=0",
         ),
         ([(0,), (1,)], {"validation_fraction": 1}, "`validation_fraction` must be in"),
+        ([(0,), (1,)], {"per_class": 0}, "`per_class` must be at least 1. Received: per_class=0"),
         ([(0, "", "", "x"), (1, "", "", "y")], {"test_fold": 3}, "the folds are x, y. Received: test_fold=3"),
         ([(0,), (1,)], {"test_fold": 3}, "the manifest has no `fold` column"),
         ([(0, "train"), (1, "test")], {"test_fold": 3}, "`test_fold` goes with folds"),

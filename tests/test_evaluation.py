@@ -330,6 +330,8 @@ def test_the_parts_are_those_of_the_training(folders, seed):
     for part, records in parts.items():
         assert [record.path for record in found[part]] == [record.path for record in records]
     assert sum(map(len, found.values())) == 12
+    few = recognizer(about=trained_on(folders, **table, per_class=1))
+    assert evaluate(few, folders, part="train").videos == 3
 
 
 def test_the_test_fold_is_that_of_the_training(data, tmp_path):

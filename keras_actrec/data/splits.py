@@ -14,6 +14,7 @@ def split_manifest(
     test_fold: str | int | None = None,
     test_fraction: float = 0.25,
     validation_fraction: float = 0.0,
+    per_class: int | None = None,
     seed: int = 0,
 ) -> dict[str, tuple[Record, ...]]:
     """Splits a manifest into train, validation and test.
@@ -22,14 +23,17 @@ def split_manifest(
     part, and the other folds are for training. Else the test part is drawn: `test_fraction` of every class as
     nearly as whole groups allow, and at least one unit of every class that has two or more; a unit is a
     group, or a record without one. **A group is never in two parts.** The validation part is drawn from
-    the train part in the same way, unless the manifest's splits name one. The draw depends on `seed` alone.
+    the train part in the same way, unless the manifest's splits name one. Of what is left for training,
+    `per_class` records of every class are drawn, to see what fewer would give. The draws depend on `seed`
+    alone.
 
     Args:
         manifest: the set.
         test_fold: name or number of the fold to test on, for manifests with folds.
         test_fraction: share to draw for testing, between 0 and 1.
         validation_fraction: share of the train part to draw for validation; 0 draws none.
-        seed: seed of the draw.
+        per_class: at most so many records of a class in the train part; None leaves all.
+        seed: seed of the draws.
 
     Returns:
         The records of `train`, `validation` and `test`, in the manifest's order.
@@ -42,6 +46,8 @@ def split_manifest(
         raise UserError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={test_fraction}")
     if not 0 <= validation_fraction < 1:
         raise UserError(f"`validation_fraction` must be in [0, 1). Received: {validation_fraction}")
+    if per_class is not None and per_class < 1:
+        raise UserError(f"`per_class` must be at least 1. Received: per_class={per_class}")
     records = manifest.records
     validation: tuple[Record, ...] = ()
     if any(record.split for record in records):
@@ -72,6 +78,8 @@ def split_manifest(
             )
     parts = {"train": train, "validation": validation, "test": test}
     _check(parts, manifest.class_names)
+    if per_class is not None:
+        parts["train"] = _some(train, per_class, np.random.default_rng([seed, 2]))
     return parts
 
 
@@ -110,6 +118,18 @@ def _draw(
     chosen = {index for unit in drawn for index in units[unit]}
     rest = tuple(record for index, record in enumerate(records) if index not in chosen)
     return rest, tuple(records[index] for index in sorted(chosen))
+
+
+def _some(records: Sequence[Record], per_class: int, rng: np.random.Generator) -> tuple[Record, ...]:
+    """At most so many records of each class, in their order."""
+    kept: list[int] = []
+    counts: dict[int, int] = {}
+    for index in rng.permutation(len(records)):
+        label = records[index].label
+        counts[label] = counts.get(label, 0) + 1
+        if counts[label] <= per_class:
+            kept.append(index)
+    return tuple(records[index] for index in sorted(kept))
 
 
 def _check(parts: dict[str, tuple[Record, ...]], class_names: Sequence[str]) -> None:

@@ -353,6 +353,7 @@ def _part(
             test_fold=table.get("test_fold"),
             test_fraction=table.get("test_fraction", 0.25),
             validation_fraction=table.get("validation_fraction", 0.0),
+            per_class=table.get("per_class"),
             seed=table.get("split_seed", 0),
         )
     elif has_splits:  # which may be a test part alone

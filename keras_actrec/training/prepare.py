@@ -160,6 +160,7 @@ def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tup
         test_fold=table.test_fold,
         test_fraction=table.test_fraction,
         validation_fraction=table.validation_fraction,
+        per_class=table.per_class,
         seed=table.split_seed,
     )
     return manifest, parts

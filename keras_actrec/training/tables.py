@@ -51,6 +51,7 @@ class DataTable(_Table):
     test_fold: int | str | None = None
     test_fraction: float = pydantic.Field(0.25, gt=0, lt=1)
     validation_fraction: float = pydantic.Field(0.0, ge=0, lt=1)
+    per_class: int | None = pydantic.Field(None, ge=1)
     split_seed: int = pydantic.Field(0, ge=0)
     on_error: Literal["raise", "skip"] = "raise"
     max_skipped: float = pydantic.Field(0.1, ge=0, le=1)

@@ -28,7 +28,10 @@ from keras_actrec.errors import UserError
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table: a recipe with changes, in words, and what it sees."""
+    """A line of a table: a recipe with changes, in words, and what it sees.
+
+    The recipe `MODEL/chosen` is what `train` chooses for the data where no recipe is named.
+    """
 
     words: str
     sees: str
@@ -243,20 +246,23 @@ def run_one(
 ) -> dict[str, str]:
     """Train and score one model; its row of results.csv."""
     run, overrides = run_of(out, line, fold, seed), overrides_of(line, fold, seed)
-    values = training.read_recipe(line.recipe, overrides)
+    recipe: str | Path = line.recipe
+    if line.recipe.endswith("/chosen"):
+        recipe, _, _ = training.choose_for_run(folder, run)
+    values = training.read_recipe(recipe, overrides)
     if not (run / "model.keras").exists():
-        training.train(values, folder, run, name=line.recipe, overrides=overrides, cache=out / "cache")
+        training.train(values, folder, run, name=str(recipe), overrides=overrides, cache=out / "cache")
     elif training.read_recipe(run / "recipe.toml") != values:
         raise UserError(f"{run} holds a run of another recipe: remove it, or choose another --out")
     if not (run / "test.json").exists():
         evaluation.evaluate(load(run / "model.keras"), folder, floors=True).write_json(run / "test.json")
     keras.backend.clear_session()
-    return row_of(experiment, run)
+    return row_of(experiment, line, run)
 
 
-def row_of(experiment: str, run: Path) -> dict[str, str]:
+def row_of(experiment: str, line: Line, run: Path) -> dict[str, str]:
     """The row of a run, called as the experiment, which a recipe for data of one's own is not."""
-    return evaluation.result_row(run) | {"experiment": experiment}
+    return evaluation.result_row(run) | {"experiment": experiment, "recipe": line.recipe}
 
 
 def begin_worker() -> None:
@@ -296,7 +302,7 @@ def answer_together(experiment: str, folder: Path, out: Path, line: Line, seeds:
     """The row of the models of all seeds as one, whose seed is `0+1+2`."""
     runs = [run_of(out, line, None, seed) for seed in range(seeds)]
     found = evaluation.ensemble([evaluation.evaluate(load(run / "model.keras"), folder) for run in runs])
-    rows = [row_of(experiment, run) for run in runs]
+    rows = [row_of(experiment, line, run) for run in runs]
     return rows[0] | {
         "seed": "+".join(map(str, range(seeds))),
         "top1": f"{found.top1:.4f}",

@@ -519,6 +519,8 @@ def test_a_wrong_type_or_range_is_one_line_that_names_key_and_value(table, key, 
         ({"early_stop": 15}, {"monitor": "accuracy", "patience": None}),
         ({"accumulate": 4}, {"accumulate": 4}),
         ({"accumulate": 0.01}, {"accumulate": 0.01}),
+        ({"drop_after": 0.5}, {"drop_after": 0.5}),
+        ({"schedule": "multistep", "milestones": [0.5, 0.75]}, {"milestones": [0.5, 0.75]}),
     ],
 )
 def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(train, filled):
@@ -550,10 +552,17 @@ def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(tra
             "train.clipvalue: only one of clipnorm, global_clipnorm, clipvalue can be set. Received: 0.5",
         ),
         ({"accumulate": 1.5}, "train.accumulate: input should be a number of batches or a share of the data"),
+        ({"drop_after": 1.5}, "train.drop_after: input should be a number of batches or a share of the run"),
+        (
+            {"schedule": "warmup_cosine", "warmup_epochs": 2.5},
+            "train.warmup_epochs: input should be a number of epochs or a share of the run below 1",
+        ),
+        ({"schedule": "multistep", "milestones": [0.5, 2]}, "rising shares of the run. Received: [0.5, 2]"),
+        ({"schedule": "multistep", "milestones": [1, 2.5]}, "rising shares of the run. Received: [1, 2.5]"),
         ({"schedule": "multistep", "milestones": []}, "train.milestones: input should be rising epochs"),
         ({"schedule": "multistep", "milestones": [0, 5]}, "train.milestones: input should be rising epochs"),
-        ({"schedule": "multistep", "milestones": [6, 5]}, "from 1 on. Received: [6, 5]"),
-        ({"schedule": "multistep", "milestones": [5, 5]}, "from 1 on. Received: [5, 5]"),
+        ({"schedule": "multistep", "milestones": [6, 5]}, "of the run. Received: [6, 5]"),
+        ({"schedule": "multistep", "milestones": [5, 5]}, "of the run. Received: [5, 5]"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused_in_one_line(train, message):

@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_actrec.errors import UserError
 from keras_actrec.training import RPROP, SGD, AdamL2, RMSpropL2, parse_recipe
-from keras_actrec.training.optimizers import accumulated, optimizer_of
+from keras_actrec.training.optimizers import optimizer_of
+from keras_actrec.training.tables import counted
 
 KINDS = {"rprop": RPROP, "sgd": SGD, "adam": AdamL2}
 L2_KINDS = (SGD, AdamL2, RMSpropL2)
@@ -260,7 +261,7 @@ def test_the_recipe_names_the_optimizer_and_its_arguments(train, kind, attribute
     [(1, 10, 1), (7, 10, 7), (3.0, 10, 3), (0.1, 100, 10), (0.01, 954, 10), (0.01, 30, 1), (0.5, 3, 2)],
 )
 def test_a_share_of_the_data_is_so_many_batches(accumulate, batches, steps):
-    assert accumulated(accumulate, batches) == steps and isinstance(accumulated(accumulate, batches), int)
+    assert counted(accumulate, batches) == steps and isinstance(counted(accumulate, batches), int)
 
 
 @pytest.mark.parametrize("decay, shrunk", [("all", {"kernel", "bias", "gamma"}), ("kernels", {"kernel"})])

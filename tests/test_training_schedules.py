@@ -90,7 +90,35 @@ def test_cosine_restarts_fall_to_nothing_and_begin_anew_each_time_for_longer():
 
 
 @pytest.mark.parametrize(
-    "train", [{"schedule": "warmup_cosine"}, {"schedule": "multistep", "milestones": [2]}]
+    "share, number",
+    [
+        ({"drop_after": 0.25}, {"drop_after": 6}),  # of 8 epochs of 3 batches
+        ({"schedule": "warmup_cosine", "warmup_epochs": 0.25}, {"warmup_epochs": 2}),
+        ({"schedule": "multistep", "milestones": [0.25, 0.75]}, {"milestones": [2, 6]}),
+        ({"schedule": "cosine_restarts", "restart_after": 0.25}, {"restart_after": 2}),
+    ],
+)
+def test_a_share_of_the_run_is_so_many_batches_or_epochs(share, number):
+    found, _ = rates(8, 3, **share)
+    np.testing.assert_array_equal(found, rates(8, 3, **{**share, **number})[0])
+    others = {name: [1] if isinstance(value, list) else 1 for name, value in number.items()}
+    assert np.any(found != rates(8, 3, **{**share, **others})[0])
+
+
+def test_a_short_run_has_no_warm_up_by_share_and_one_batch_before_a_drop():
+    assert rates(4, schedule="warmup_cosine", warmup_epochs=0.05, learning_rate=1.0)[0][0, 0] == 1
+    found, _ = rates(1, 3, drop_after=0.01, learning_rate=1.0, final_learning_rate=0.25)
+    assert found.tolist() == [[1, 0.25, 0.25]]
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"schedule": "warmup_cosine"},
+        {"schedule": "warmup_cosine", "warmup_epochs": 0.4},
+        {"schedule": "multistep", "milestones": [2]},
+        {"schedule": "multistep", "milestones": [0.5, 0.8]},
+    ],
 )
 def test_a_resumed_run_has_the_rates_of_one_that_was_not_interrupted(train):
     model = keras.Sequential([keras.Input((1,)), layers.Dense(1)])

@@ -14,11 +14,11 @@ from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
 from keras_actrec.training.interrupt import Interrupt
 from keras_actrec.training.logs import Logger
-from keras_actrec.training.optimizers import accumulated, optimizer_of
+from keras_actrec.training.optimizers import optimizer_of
 from keras_actrec.training.prepare import Prepared
 from keras_actrec.training.resume import Checkpoint, KeepBest
 from keras_actrec.training.schedules import callbacks_of
-from keras_actrec.training.tables import TrainTable
+from keras_actrec.training.tables import TrainTable, counted
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _measures(table: TrainTable) -> tuple[keras.losses.Loss, list[keras.metrics.
 
 def _check_run(table: TrainTable, batches: int, validated: bool) -> None:
     """Refuse what could never happen in a run of so many batches an epoch."""
-    steps = accumulated(table.accumulate, batches)
+    steps = counted(table.accumulate, batches)
     if steps > batches * table.epochs:
         raise UserError(
             f"train.accumulate={table.accumulate} is an update every {steps} batches, but the run has "

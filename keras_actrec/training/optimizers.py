@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_actrec._types import Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.training.tables import TrainTable
+from keras_actrec.training.tables import TrainTable, counted
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -186,12 +186,15 @@ def learning_rate_of(
     schedules, values = keras.optimizers.schedules, table.model_dump()
     if table.schedule == "step":
         # Keras counts steps from 0 and keeps the first rate up to and including the boundary.
+        last = counted(values["drop_after"], table.epochs * batches) - 1
         return schedules.PiecewiseConstantDecay(
-            [values["drop_after"] - 1], [values["learning_rate"], values["final_learning_rate"]]
+            [last], [values["learning_rate"], values["final_learning_rate"]]
         )
     if table.schedule == "cosine_restarts":
         return schedules.CosineDecayRestarts(
-            values["learning_rate"], values["restart_after"] * batches, t_mul=values["restart_factor"]
+            values["learning_rate"],
+            counted(values["restart_after"], table.epochs) * batches,
+            t_mul=values["restart_factor"],
         )
     return table.learning_rate
 
@@ -212,7 +215,7 @@ def optimizer_of(
         "global_clipnorm": table.global_clipnorm,
         "clipvalue": table.clipvalue,
     }
-    steps = accumulated(table.accumulate, batches)
+    steps = counted(table.accumulate, batches)
     if steps > 1:
         options["gradient_accumulation_steps"] = steps
     if table.ema is not None:
@@ -234,8 +237,3 @@ def optimizer_of(
             [weight for weight in weights if len(weight.shape) < 2 or weight.name.endswith("bias")]
         )
     return optimizer
-
-
-def accumulated(accumulate: float, batches: int) -> int:
-    """Number of batches an update: `accumulate` itself, or that share of the `batches` of an epoch."""
-    return int(accumulate) if accumulate >= 1 else max(1, round(accumulate * batches))

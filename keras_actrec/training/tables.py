@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import pydantic
 from pydantic_core import PydanticCustomError
@@ -137,6 +137,15 @@ def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel) -> _Kind:
     return kind(**{name: getattr(table, name) for name in inspect.signature(kind).parameters})
 
 
+# A number from 0 on, or below 1 a share; see `counted`.
+_Number: TypeAlias = Annotated[int | float, pydantic.Field(ge=0)]
+_Positive: TypeAlias = Annotated[int | float, pydantic.Field(gt=0)]
+_NUMBERS = {
+    "accumulate": "batches or a share of the data",
+    "drop_after": "batches or a share of the run",
+    "warmup_epochs": "epochs or a share of the run",
+    "restart_after": "epochs or a share of the run",
+}
 # At most one of them can be set.
 _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 # Keys of [train] that go with one choice of another key, and their defaults there.
@@ -163,7 +172,8 @@ class TrainTable(_Table):
     Optimizers: `adam`, `sgd` (`momentum`, `nesterov`), `rmsprop`, `adamw` (`weight_decay`), and `rprop`,
     whose `learning_rate` is every weight's first step and which has no schedule, clipping or weight decay.
 
-    Schedules of the learning rate:
+    Schedules of the learning rate. `drop_after`, `warmup_epochs`, `restart_after` and `milestones` are numbers
+    of batches or epochs, as papers have them, or below 1 shares of the run, which fit data of any size:
         step: `learning_rate`, after `drop_after` batches `final_learning_rate` (HM-AN).
         constant: `learning_rate`.
         warmup_cosine: see `warmup_cosine`; a value for each epoch (GSM).
@@ -216,18 +226,18 @@ class TrainTable(_Table):
     learning_rate: float = pydantic.Field(1e-4, gt=0)
     schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"] = "step"
     final_learning_rate: float | None = pydantic.Field(None, gt=0)
-    drop_after: int | None = pydantic.Field(None, ge=1)
-    warmup_epochs: int | None = pydantic.Field(None, ge=0)
-    restart_after: int | None = pydantic.Field(None, ge=1)
+    drop_after: _Positive | None = None
+    warmup_epochs: _Number | None = None
+    restart_after: _Positive | None = None
     restart_factor: float | None = pydantic.Field(None, ge=1)
-    milestones: list[int] | None = None
+    milestones: list[int | float] | None = None
     factor: float | None = pydantic.Field(None, gt=0, lt=1)
     patience: int | None = pydantic.Field(None, ge=1)
     cooldown: int | None = pydantic.Field(None, ge=0)
     monitor: Literal["accuracy", "loss", "val_accuracy", "val_loss"] | None = None
     early_stop: int | None = pydantic.Field(None, ge=1)
     keep: Literal["last", "best"] = "last"
-    accumulate: Annotated[int | float, pydantic.Field(gt=0)] = 1
+    accumulate: _Positive = 1
     clipnorm: float | None = pydantic.Field(None, gt=0)
     global_clipnorm: float | None = pydantic.Field(None, gt=0)
     clipvalue: float | None = pydantic.Field(None, gt=0)
@@ -296,12 +306,12 @@ class TrainTable(_Table):
         clips = [name for name in _CLIPS if getattr(self, name) is not None]
         for name in clips[1:]:
             self._refuse(name, f"only one of {', '.join(_CLIPS)} can be set", *clips)
-        if self.accumulate > 1 and int(self.accumulate) != self.accumulate:
-            self._refuse("accumulate", "input should be a number of batches or a share of the data below 1")
-        if self.milestones is not None and (
-            not self.milestones or self.milestones != sorted({max(each, 1) for each in self.milestones})
-        ):
-            self._refuse("milestones", "input should be rising epochs, from 1 on")
+        for name, meaning in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is not None and value > 1 and int(value) != value:
+                self._refuse(name, f"input should be a number of {meaning} below 1")
+        if self.milestones is not None and not _rise(self.milestones):
+            self._refuse("milestones", "input should be rising epochs, from 1 on, or rising shares of the run")
         return self
 
     def _refuse(self, name: str, reason: str, *choices: str) -> None:
@@ -314,6 +324,18 @@ class TrainTable(_Table):
         names = choices if name in choices else (name,)
         pairs = tuple((one, other) for one in names for other in choices if one != other)
         raise PydanticCustomError("together", "{line}", {"line": line, "pairs": pairs})
+
+
+def counted(number: float, total: int, least: int = 1) -> int:
+    """A number of batches or epochs: `number` itself, or below 1 that share of `total`, `least` or more."""
+    return int(number) if number >= 1 else max(least, round(number * total))
+
+
+def _rise(milestones: list[int | float]) -> bool:
+    """Whether they are whole numbers from 1 on, or shares, each once and in order."""
+    whole = all(each >= 1 and int(each) == each for each in milestones)
+    shares = all(0 < each < 1 for each in milestones)
+    return bool(milestones) and (whole or shares) and milestones == sorted(set(milestones))
 
 
 # What files can be, and the table that says what is seen of them.

@@ -64,6 +64,7 @@ def test_the_clip_table_becomes_a_sampling_and_a_transform():
 
 def test_every_argument_of_a_sampling_and_a_transform_is_a_key_of_the_clip_table():
     sampling = {"frames": 8, "method": "sequences", "stride": 2, "frame_step": 3, "short": "loop", "hop": 4}
+    sampling |= {"speed": [0.8, 1.25]}
     transform = {
         "size": 64,
         "short_side": 72,
@@ -72,7 +73,7 @@ def test_every_argument_of_a_sampling_and_a_transform_is_a_key_of_the_clip_table
         "swap": [[86, 87], [93, 94]],
     }
     transform |= {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "num_crops": 3}
-    transform |= {"shrink": 80}
+    transform |= {"shrink": 80, "rand_augment": 2, "magnitude": 0.5, "erasing": 0.25}
     clip = parse_recipe({"model": {"name": "hman"}, "clip": sampling | transform}).clip
     assert clip.sampling == Sampling(**sampling)
     assert clip.transform == ClipTransform(**transform)
@@ -111,7 +112,7 @@ def test_to_toml_spells_out_every_default():
     recipe = parse_recipe({"model": {"name": "hman"}})
     values = tomllib.loads(recipe.to_toml())
     unset = {("data", key) for key in ("manifest", "test_fold", "dataset", "split")}
-    unset |= {("clip", key) for key in ("short_side", "short", "hop", "shrink")}
+    unset |= {("clip", key) for key in ("short_side", "short", "hop", "shrink", "speed", "magnitude")}
     # Off, or keys of other optimizers and schedules than Adam in two steps.
     unset |= {("train", name) for name in ("clipnorm", "global_clipnorm", "clipvalue", "ema", "early_stop")}
     unset |= {("train", name) for name in ("weight_decay", "decay", "momentum", "nesterov", "monitor")}
@@ -181,6 +182,8 @@ hop = 2
 crop = "random"
 short_side = 240
 num_crops = 3
+rand_augment = 2
+magnitude = 0.4
 
 [train]
 optimizer = "sgd"
@@ -277,6 +280,7 @@ OF_RPROP = ["momentum", "weight_decay", "decay", "global_clipnorm", "schedule", 
             {"schedule": "plateau", "patience": 7},
         ),
         (["clip.method=dense"], ["clip.hop"], {"method": "dense"}),
+        (["clip.rand_augment=0"], ["clip.magnitude"], {"rand_augment": 0}),
         (["clip.crop=none"], ["clip.short_side", "clip.num_crops"], {"crop": "none"}),
         (["model.name=frame_pool"], ["model.units", "model.dropout"], {"name": "frame_pool"}),
         (["model.name=frame_gru", "model.units=4"], ["model.dropout"], {"name": "frame_gru", "units": 4}),

@@ -185,10 +185,11 @@ def check(recipe: Recipe, num_classes: int) -> None:
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
-    if trains_on_features(recipe, spec) and preprocessor.is_random:
+    if trains_on_features(recipe, spec) and preprocessor.drawn:
         raise UserError(
-            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recolored at "
-            "random: set clip.flip=false, clip.crop='center' and no colors, or train.train_backbone=true"
+            "a frozen backbone sees every frame once, so none can be changed at random: leave "
+            f"{', '.join(f'clip.{name}' for name in preprocessor.drawn)} out (clip.speed, train.noise, "
+            "train.mixup and train.cutmix change what comes behind it), or set train.train_backbone=true"
         )
     if preprocessor.masks and not zoo.spec(spec.name).masked:
         raise UserError(f"{spec.name} has no mask for padding: set {preprocessor.whole}")

@@ -66,6 +66,7 @@ class _SamplingTable(_Table):
     short: Literal["stretch", "first", "repeat", "loop", "mask"] | None = None
     num_clips: int = 1
     hop: int | None = None
+    speed: list[float] | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -84,6 +85,9 @@ class ClipTable(_SamplingTable):
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    rand_augment: int = 0
+    magnitude: float | None = None
+    erasing: float = 0.0
     num_crops: int = 1
     shrink: int | None = None
 
@@ -172,8 +176,8 @@ class TrainTable(_Table):
     Optimizers: `adam`, `sgd` (`momentum`, `nesterov`), `rmsprop`, `adamw` (`weight_decay`), and `rprop`,
     whose `learning_rate` is every weight's first step and which has no schedule, clipping or weight decay.
 
-    Schedules of the learning rate. `drop_after`, `warmup_epochs`, `restart_after` and `milestones` are numbers
-    of batches or epochs, as papers have them, or below 1 shares of the run, which fit data of any size:
+    Schedules of the learning rate. `drop_after`, `warmup_epochs`, `restart_after` and `milestones` are
+    batches or epochs, as papers have them, or below 1 shares of the run, which fit data of any size:
         step: `learning_rate`, after `drop_after` batches `final_learning_rate` (HM-AN).
         constant: `learning_rate`.
         warmup_cosine: see `warmup_cosine`; a value for each epoch (GSM).
@@ -311,7 +315,9 @@ class TrainTable(_Table):
             if value is not None and value > 1 and int(value) != value:
                 self._refuse(name, f"input should be a number of {meaning} below 1")
         if self.milestones is not None and not _rise(self.milestones):
-            self._refuse("milestones", "input should be rising epochs, from 1 on, or rising shares of the run")
+            self._refuse(
+                "milestones", "input should be rising epochs, from 1 on, or rising shares of the run"
+            )
         return self
 
     def _refuse(self, name: str, reason: str, *choices: str) -> None:

@@ -44,10 +44,10 @@ class ClipTransform:
     clip's mean gray, saturation about the pixel's own gray, in this order.
 
     Then `rand_augment` changes the clip by as many operations, each drawn from fourteen: none, a turn, a
-    shear and a shift along rows or columns, brightness, contrast, color, sharpness, fewer bits, inverted lights, an
-    even histogram, and the full range. Their strength is `magnitude`, their direction is drawn. Last, with
-    the probability `erasing`, a box of .02 to 1/3 of the area with an aspect of .3 to 3.3 is filled with
-    noise. What is drawn is drawn once a clip and is the same in all of its frames.
+    shear and a shift along rows or columns, brightness, contrast, color, sharpness, fewer bits, inverted
+    lights, an even histogram, and the full range. Their strength is `magnitude`, their direction is drawn.
+    Last, with the probability `erasing`, a box of .02 to 1/3 of the area with an aspect of .3 to 3.3 is
+    filled with noise. What is drawn is drawn once a clip and is the same in all of its frames.
 
     Attributes:
         size: height and width of the result.

@@ -68,6 +68,9 @@ class Prepared:
             self.datasets["train"],
             class_weights=self.class_weights,
             mixup=table.mixup,
+            cutmix=table.cutmix,
+            in_time=self.spec.input_name != "clip" or trains_on_features(self.recipe, self.spec),
+            noise=table.noise,
             seed=table.seed,
         )
         return targets

@@ -216,6 +216,9 @@ class TrainTable(_Table):
         mixup: a and b of the Beta distribution by which two samples of a batch are mixed, and their labels;
             0 mixes none, 1 draws every mixture alike. See `Targets`. The training accuracy is then that of
             the mixtures, by the label with the larger share.
+        cutmix: the same for parts of two samples: a box of all frames of clips, a stretch of time of
+            skeletons and features, those of a frozen backbone too. With both, one is drawn for each batch.
+        noise: of the values that the trained layers see, normal, times the standard deviation of a sample's.
         label_smoothing: share of the label that all classes divide evenly (arXiv 1512.00567), in the
             validation loss too.
         buckets: lengths of the samples of a batch, instead of one for all, see `ClipDataset`.
@@ -253,6 +256,8 @@ class TrainTable(_Table):
     train_backbone: bool = False
     class_weights: Literal["balanced"] | None = None
     mixup: float = pydantic.Field(0.0, ge=0)
+    cutmix: float = pydantic.Field(0.0, ge=0)
+    noise: float = pydantic.Field(0.0, ge=0)
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     seed: int = pydantic.Field(0, ge=0)
     buckets: list[int] | None = None
@@ -262,7 +267,7 @@ class TrainTable(_Table):
     @property
     def soft_labels(self) -> bool:
         """Whether labels are probabilities and not numbers."""
-        return bool(self.mixup or self.label_smoothing)
+        return bool(self.mixup or self.cutmix or self.label_smoothing)
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -117,6 +117,7 @@ def test_to_toml_spells_out_every_default():
     unset |= {("train", name) for name in ("clipnorm", "global_clipnorm", "clipvalue", "ema", "early_stop")}
     unset |= {("train", name) for name in ("weight_decay", "decay", "momentum", "nesterov", "monitor")}
     unset |= {("train", name) for name in ("warmup_epochs", "restart_after", "restart_factor", "milestones")}
+    unset |= {("train", name) for name in ("backbone_rate", "unfreeze_after")}
     unset |= {("train", name) for name in ("factor", "patience", "cooldown", "buckets", "class_weights")}
     written = {(table, key) for table, keys in values.items() for key in keys}
     tables = {name: type(getattr(recipe, name)).model_fields for name in ("model", "data", "clip", "train")}
@@ -191,6 +192,7 @@ momentum = 0.8
 weight_decay = 1e-3
 decay = "kernels"
 global_clipnorm = 2.0
+backbone_rate = 0.1
 schedule = "multistep"
 milestones = [2, 4]
 factor = 0.5
@@ -260,7 +262,16 @@ def test_an_unknown_key_cannot_be_taken_out(file, override, message):
     assert str(caught.value).startswith(f"{file}: ") and message in str(caught.value)
 
 
-OF_RPROP = ["momentum", "weight_decay", "decay", "global_clipnorm", "schedule", "milestones", "factor"]
+OF_RPROP = [
+    "backbone_rate",
+    "momentum",
+    "weight_decay",
+    "decay",
+    "global_clipnorm",
+    "schedule",
+    "milestones",
+    "factor",
+]
 
 
 @pytest.mark.parametrize(
@@ -475,6 +486,13 @@ def test_a_recipe_without_a_model_is_refused(values, name):
         ("train", "ema", 1.0),
         ("train", "mixed_precision", "float16"),
         ("train", "partial_bn", 1),
+        ("train", "backbone_rate", 0.0),
+        ("train", "unfreeze_after", 0),
+        ("train", "cutmix", -1.0),
+        ("train", "noise", -0.1),
+        ("clip", "speed", 0.8),
+        ("clip", "rand_augment", 1.5),
+        ("clip", "erasing", "0.5"),
         ("train", "train_backbone", "yes"),
         ("train", "seed", -1),
         ("train", "workers", -1),
@@ -549,6 +567,9 @@ def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(tra
             {"optimizer": "rprop", "schedule": "step"},
             "train.schedule: must be left out with optimizer='rprop'",
         ),
+        ({"optimizer": "rprop", "backbone_rate": 0.1}, "train.backbone_rate: must be left out with"),
+        ({"optimizer": "rprop", "unfreeze_after": 2}, "train.unfreeze_after: must be left out with"),
+        ({"unfreeze_after": 2.5}, "train.unfreeze_after: input should be a number of epochs or a share"),
         ({"optimizer": "rprop", "clipnorm": 1.0}, "train.clipnorm: must be left out with optimizer='rprop'"),
         ({"optimizer": "rprop", "weight_decay": 0.1}, "train.weight_decay: must be left out"),
         (

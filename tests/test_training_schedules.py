@@ -367,10 +367,52 @@ def test_a_backbone_that_is_trained_in_half_precision_has_partial_bn(run):
     assert moved == [[True] * 4, [False] * 4, [False] * 4]
 
 
+def test_a_backbone_is_trained_after_its_wait_also_in_a_run_that_is_resumed(data, tmp_path, monkeypatch):
+    options = {"batch_size": 4, "workers": 0, "epochs": 3, "schedule": "constant", "learning_rate": 0.01}
+    options |= {"train_backbone": True, "unfreeze_after": 2, "backbone_rate": 0.5}
+    recipe = parse_recipe({"model": MODEL, "clip": {**CLIP, "speed": [0.5, 1]}, "train": options})
+    seen = []
+    write = fit.Checkpoint.on_epoch_end
+
+    def look(self, epoch, logs):
+        weights = zoo.backbone(self.model).trainable_weights
+        seen.append([np.array(ops.convert_to_numpy(weight)) for weight in weights])
+        write(self, epoch, logs)
+
+    monkeypatch.setattr(fit.Checkpoint, "on_epoch_end", look)
+    whole = training.train(recipe, data, tmp_path / "whole")
+    first, second, third = seen
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert all(np.any(a != b) for a, b in zip(second, third, strict=True))
+
+    def stop(stage, done, total, text=""):
+        if stage == "epochs" and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, data, tmp_path / "parts", progress=stop)
+    resumed = training.train(recipe, data, tmp_path / "parts")
+    for one, other in zip(
+        whole.recognizer.model.get_weights(), resumed.recognizer.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_backbone_of_a_network_over_clips_is_all_but_the_classifier():
+    model = zoo.build("tsn", 3, input_shape=(2, 96, 96, 3), width=0.25)
+    names = {weight.path for weight in model.trainable_weights}
+    found = {weight.path for weight in fit._backbone_weights(model, zoo.spec(model))}
+    assert names - found == {f"classifier/{name}" for name in ("kernel", "bias")}
+
+
 @pytest.mark.parametrize(
     "train, message",
     [
         ({"accumulate": 9}, "train.accumulate=9 is an update every 9 batches, but the run has 8: lower it"),
+        (
+            {"train_backbone": True, "unfreeze_after": 2},
+            "train.unfreeze_after=2 is as long as the run, 2 epochs, so the backbone would never be trained",
+        ),
         ({"partial_bn": True}, "train.partial_bn=true: softmax_regression trains 0 batch normalizations"),
     ],
 )

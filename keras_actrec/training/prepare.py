@@ -194,6 +194,10 @@ def check(recipe: Recipe, num_classes: int) -> None:
             f"{', '.join(f'clip.{name}' for name in preprocessor.drawn)} out (clip.speed, train.noise, "
             "train.mixup and train.cutmix change what comes behind it), or set train.train_backbone=true"
         )
+    if recipe.train.paces_backbone and (spec.input_name != "clip" or trains_on_features(recipe, spec)):
+        name = "backbone_rate" if recipe.train.backbone_rate else "unfreeze_after"
+        how = "set train.train_backbone=true, or leave it" if spec.backbone else "leave it"
+        raise UserError(f"train.{name} is about a backbone that is trained: {how} out")
     if preprocessor.masks and not zoo.spec(spec.name).masked:
         raise UserError(f"{spec.name} has no mask for padding: set {preprocessor.whole}")
     preprocessor.check_classes(num_classes)

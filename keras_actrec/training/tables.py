@@ -149,6 +149,7 @@ _NUMBERS = {
     "drop_after": "batches or a share of the run",
     "warmup_epochs": "epochs or a share of the run",
     "restart_after": "epochs or a share of the run",
+    "unfreeze_after": "epochs or a share of the run",
 }
 # At most one of them can be set.
 _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
@@ -203,6 +204,10 @@ class TrainTable(_Table):
     Others:
         partial_bn: freeze all trained batch normalizations of the network but the first (TSN), both weights
             and statistics. Those inside gates are trained on.
+        backbone_rate: factor of the learning rate for the weights of a backbone that is trained, or, in a
+            network over whole clips, of all but the classifier; for a decay apart from the gradient too.
+        unfreeze_after: epochs, or below 1 the share of the run, in which these weights stand still. The
+            optimizer follows their gradients and batch normalizations the data meanwhile.
         ema: momentum of a moving average of the trained weights, updated after every batch; validation and
             the model that is kept use it. Statistics of batch normalizations are the last ones.
         mixed_precision: `"mixed_bfloat16"` or `"mixed_float16"` to compute in half precision. Weights, the
@@ -254,6 +259,8 @@ class TrainTable(_Table):
     ema: float | None = pydantic.Field(None, gt=0, lt=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     train_backbone: bool = False
+    backbone_rate: float | None = pydantic.Field(None, gt=0)
+    unfreeze_after: _Positive | None = None
     class_weights: Literal["balanced"] | None = None
     mixup: float = pydantic.Field(0.0, ge=0)
     cutmix: float = pydantic.Field(0.0, ge=0)
@@ -268,6 +275,11 @@ class TrainTable(_Table):
     def soft_labels(self) -> bool:
         """Whether labels are probabilities and not numbers."""
         return bool(self.mixup or self.cutmix or self.label_smoothing)
+
+    @property
+    def paces_backbone(self) -> bool:
+        """Whether the backbone's weights have another rate than the others, or begin later."""
+        return self.backbone_rate is not None or self.unfreeze_after is not None
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -308,6 +320,9 @@ class TrainTable(_Table):
         if self.optimizer == "rprop":
             for name in (*_CLIPS, "weight_decay"):
                 reason = "must be left out with optimizer='rprop', which looks at signs alone"
+                self._refuse(name, reason, "optimizer")
+            for name in ("backbone_rate", "unfreeze_after"):
+                reason = "must be left out with optimizer='rprop', whose weights have no common rate"
                 self._refuse(name, reason, "optimizer")
             if self.schedule != "constant":
                 reason = "must be left out with optimizer='rprop', which adapts its own steps"

@@ -16,6 +16,7 @@ from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
+from keras_actrec.training.sides import check_sides
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import SAMPLE_TABLES, DataTable, Recipe
 from keras_actrec.training.targets import Targets
@@ -108,6 +109,7 @@ def prepare(
         UserError: for files that cannot be trained on, or a model that cannot be built.
     """
     names = manifest.class_names
+    check_sides(recipe, names)
     indexed: dict[str, Indexed] = {}
     skipped: list[VideoError] = []
     preprocessor = recipe.preprocessor

@@ -75,7 +75,11 @@ class _SamplingTable(_Table):
 
 
 class ClipTable(_SamplingTable):
-    """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`."""
+    """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`.
+
+    Where the names of two classes differ in left and right, or in the sense of turning alone, a `flip` that
+    does not `swap` them, and ten crops, are refused.
+    """
 
     size: int = 224
     short_side: int | None = None
@@ -112,7 +116,7 @@ class FeaturesTable(_SamplingTable):
 class SkeletonTable(_Table):
     """`[skeleton]`, instead of `[clip]` for sets of joints. See `SkeletonTransform`.
 
-    `center = "none"` leaves the origin where it is.
+    `center = "none"` leaves the origin where it is. `mirror` is refused where `[clip] flip` would be.
     """
 
     frames: int = 300

@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -400,6 +403,12 @@ def test_played_frames_are_frames_of_the_video(method, short):
         sampling = Sampling(5, method, frame_step=2, short=short, speed=(0.4, 2.5))
         indices, mask = sampling.indices(number, rng)
         assert indices.min() >= 0 and indices.max() < number and not np.any(indices % 2) and mask.any()
+
+
+def test_a_speed_is_the_same_after_json_and_for_features_of_kept_frames():
+    sampling = Sampling(4, "stride", 2, frame_step=3, speed=(0.8, 1.25))
+    assert Sampling(**json.loads(json.dumps(asdict(sampling)))) == sampling
+    assert sampling.of_kept() == Sampling(4, "stride", 2, speed=[0.8, 1.25])
 
 
 @pytest.mark.parametrize("speed", [[0.8], [1.25, 0.8], [0, 1], [-1, 1]])

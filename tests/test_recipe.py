@@ -604,7 +604,7 @@ def test_keys_that_do_not_go_together_are_refused_in_one_line(train, message):
         ({"hop": 3}, '`hop` goes with method="sequences"'),
         ({"contrast": 2}, "`contrast` must be from 0 to 1. Received: contrast=2.0"),
         ({"swap": [[1, 1]]}, "`swap` must be pairs of class ids, each id once."),
-        ({"num_crops": 2}, "`num_crops` must be 1, 3 or 10. Received: num_crops=2"),
+        ({"num_crops": 4}, "`num_crops` must be 1, 2, 3, 6 or 10. Received: num_crops=4"),
         ({"size": 0}, "`size` must be at least 1. Received: size=0"),
         ({"short_side": 100}, "`short_side` must be at least `size`, 224. Received: short_side=100"),
         (

@@ -64,7 +64,7 @@ class ClipTransform:
         magnitude: how much an operation changes, 0 to 1; by default .3. With 1 it is 30 degrees, a shear of
             .3, a shift of .45 of the side, factors of .1 and 1.9, 4 bits, and lights above 0.
         erasing: probability that a box is erased.
-        num_crops: number of crops that `crops` gives: 1, 3 or 10.
+        num_crops: number of crops that `crops` gives: 1, 2, 3, 6 or 10.
         shrink: longest short side of the frames that are cropped, at least `short_side` (with `none`,
             `size`); `None` leaves them as they are.
 
@@ -136,18 +136,18 @@ class ClipTransform:
             or min(labels, default=0) < 0
         ):
             raise UserError(f"`swap` must be pairs of class ids, each id once. Received: swap={self.swap}")
-        if self.num_crops not in (1, 3, 10):
-            raise UserError(f"`num_crops` must be 1, 3 or 10. Received: num_crops={self.num_crops}")
-        if self.num_crops > 1 and self.crop == "none":
+        if self.num_crops not in (1, 2, 3, 6, 10):
+            raise UserError(f"`num_crops` must be 1, 2, 3, 6 or 10. Received: num_crops={self.num_crops}")
+        if self.num_crops > 2 and self.crop == "none":
             raise MisfitError(
-                f'`num_crops` must be 1 with crop="none", which keeps the whole frame. '
+                f'`num_crops` must be 1 or 2 with crop="none", which keeps the whole frame. '
                 f"Received: num_crops={self.num_crops}",
                 ("num_crops", "crop"),
             )
-        if self.num_crops == 10 and self.swap:
+        if self.has_mirrored_crops and self.swap:
             raise UserError(
-                "`num_crops` must be 1 or 3 with `swap`: of ten crops five are mirrored and show another "
-                "class. Received: num_crops=10"
+                "`num_crops` must be 1 or 3 with `swap`: half of the others are mirrored and show another "
+                f"class. Received: num_crops={self.num_crops}"
             )
 
     @property
@@ -161,6 +161,11 @@ class ClipTransform:
         names = ("flip", *_JITTERS, "rand_augment", "erasing")
         crop = ("crop",) if self.crop not in ("center", "none") else ()
         return (*crop, *(name for name in names if getattr(self, name)))
+
+    @property
+    def has_mirrored_crops(self) -> bool:
+        """Whether half of `crops` are mirrored."""
+        return self.num_crops % 2 == 0
 
     @property
     def deterministic(self) -> "ClipTransform":
@@ -268,8 +273,8 @@ class ClipTransform:
         """Cuts out all crops of a clip that a test averages over. Nothing is drawn.
 
         The frames are resized so that the short side is `short_side`. Three crops lie at both ends and in the
-        middle of the long side; with `short_side=size` they show everything that a 3:1 frame has. Ten crops
-        are the corners and the center, then the same mirrored.
+        middle of the long side; with `short_side=size` they show everything that a 3:1 frame has. Two, six
+        and ten crops are the one, the three, or the corners and the center, and then the same mirrored.
 
         Args:
             frames: uint8 array `(T, H, W, 3)`.
@@ -280,8 +285,9 @@ class ClipTransform:
         Raises:
             UserError: `frames` has another type or shape.
         """
-        if self.num_crops == 1:
-            return self(frames)[None]
+        if self.num_crops <= 2:
+            crops = self(frames)[None]
+            return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.has_mirrored_crops else crops
         frames, (down, across) = self._scaled(self.prepare(frames))
         if self.num_crops == 10:
             steps = down // 4, across // 4
@@ -291,7 +297,7 @@ class ClipTransform:
         else:
             corners = [(down // 2, left) for left in (0, across // 2, across)]
         crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in corners])
-        return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.num_crops == 10 else crops
+        return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.has_mirrored_crops else crops
 
     @property
     def _least(self) -> int:

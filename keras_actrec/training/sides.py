@@ -63,8 +63,8 @@ def check_sides(recipe: Recipe, names: Sequence[str]) -> None:
         taken = {number for pair in pairs for number in pair}
         kept = [pair for pair in swap if not taken & set(pair)]
         raise UserError(f"{what}: set clip.flip=false, or clip.swap={kept + pairs}, which swaps their labels")
-    if clip and clip.num_crops == 10:
-        raise UserError(f"{what}, and five of ten crops are mirrored: set clip.num_crops=3")
+    if clip and clip.transform.has_mirrored_crops:
+        raise UserError(f"{what}, and half of {clip.num_crops} crops are mirrored: set clip.num_crops=1 or 3")
     if skeleton and skeleton.mirror:
         raise UserError(f"{what}: leave skeleton.mirror out")
 

@@ -78,7 +78,9 @@ class ClipTable(_SamplingTable):
     """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`.
 
     Where the names of two classes differ in left and right, or in the sense of turning alone, a `flip` that
-    does not `swap` them, and ten crops, are refused.
+    does not `swap` them, and crops that are mirrored, are refused.
+
+    A test averages over `num_clips` times `num_crops` views.
     """
 
     size: int = 224

@@ -1,5 +1,7 @@
 """Labels as a learner answers, weights, mixtures of samples, and noise."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from checks import close
 from keras_actrec import training
 from keras_actrec.training import tables
 from keras_actrec.training.fit import _measures
-from keras_actrec.training.prepare import _balanced
+from keras_actrec.training.prepare import Prepared, _balanced, spec_of
 from keras_actrec.training.targets import Targets, _boxes
 
 LABELS = np.array([0, 1, 0])
@@ -210,6 +212,31 @@ def test_noise_is_normal_with_a_share_of_each_samples_deviation_and_leaves_zeros
         spread = x[n].astype("float64").std()
         e = added[n, 10:] / (0.2 * spread)
         assert abs(e.mean()) < 0.08 and abs(e.std() - 1) < 0.05 and 2.5 < np.abs(e).max() < 5.5
+
+
+FROZEN = {"name": "hman", "backbone": "efficientnet_lite0:block2_output"}
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    "values, in_time",
+    [
+        ({"model": FROZEN}, True),
+        ({"model": FROZEN, "train": {"train_backbone": True}}, False),
+        ({"model": {"name": "gsm"}}, False),
+        ({"model": {"name": "hman"}, "data": {"dataset": "features"}, "features": {}}, True),
+        ({"model": {"name": "eleatt_rnn"}, "data": {"dataset": "poses"}, "skeleton": {}}, True),
+    ],
+)
+def test_boxes_are_cut_from_clips_and_stretches_of_time_from_all_else_in_training_alone(values, in_time):
+    keys = {"cutmix": 0.5, "noise": 0.25, "seed": 3}
+    recipe = training.parse_recipe(values | {"train": values.get("train", {}) | keys})
+    names = SimpleNamespace(class_names=("a", "b"))
+    sets = {"train": MASKED, "validation": MASKED}
+    prepared = Prepared(recipe, names, {}, (), None, spec_of(recipe), recipe.preprocessor, None, sets)
+    train, validation = prepared.targets["train"], prepared.targets["validation"]
+    assert (train.in_time, train.cutmix, train.noise, train.seed) == (in_time, 0.5, 0.25, 3)
+    assert (validation.cutmix, validation.noise) == (0, 0) and validation.num_classes == 2
 
 
 @pytest.mark.parametrize("key, value", [("cutmix", 1.0), ("noise", 0.5)])

@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -356,3 +359,59 @@ def test_indices_of_long_videos_are_exact():
     # in floating point the middle of segment 0 of 1 is off from 2 ** 53 frames on
     number = 2**60 + 3
     assert Sampling(1).indices(number)[0].tolist() == [2**59 + 1]
+
+
+@pytest.mark.parametrize("method", ["contiguous", "dense", "stride", "sequences"])
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_a_played_video_is_sampled_as_one_of_the_frames_that_it_then_has(method, rate):
+    """A video of 40 frames at twice the speed has the frames 0, 2, 4, ...; at half of it each one twice."""
+    shown = np.arange(0, 40, 2) if rate == 2 else np.repeat(np.arange(40), 2)
+    for seed in range(20):
+        indices, mask = Sampling(8, method, 2, speed=(rate, rate)).indices(40, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        rng.uniform()  # the rate
+        expected, counts = Sampling(8, method, 2).indices(len(shown), rng)
+        np.testing.assert_array_equal(indices, shown[expected])
+        np.testing.assert_array_equal(mask, counts)
+
+
+@pytest.mark.parametrize("method", ["segments", "tsn"])
+def test_a_slow_video_of_segments_shows_a_part_and_a_fast_one_all(method):
+    rng = np.random.default_rng(0)
+    slow = [Sampling(10, method, speed=(0.5, 0.5)).indices(100, rng)[0] for _ in range(300)]
+    assert all(np.ptp(clip) < 50 for clip in slow)
+    assert min(clip[0] for clip in slow) < 3 and max(clip[-1] for clip in slow) > 96
+    for clip in (Sampling(10, method, speed=(2, 2)).indices(100, rng)[0] for _ in range(20)):
+        np.testing.assert_array_equal(clip // 10, np.arange(10))  # a frame of each segment of all of it
+
+
+def test_speeds_are_drawn_evenly_in_their_logarithm_and_only_with_a_generator():
+    sampling = Sampling(2, "stride", 50, speed=(0.5, 2))
+    rng = np.random.default_rng(0)
+    steps = [np.diff(sampling.indices(1000, rng)[0])[0] for _ in range(2000)]
+    assert min(steps) in (25, 26) and max(steps) in (99, 100)
+    assert abs(np.mean(np.array(steps) < 50) - 0.5) < 0.05  # as often slower as faster
+    assert np.array_equal(sampling.indices(1000)[0], Sampling(2, "stride", 50).indices(1000)[0])
+    assert np.array_equal(sampling.clips(1000)[0], Sampling(2, "stride", 50).clips(1000)[0])
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("short", SHORT)
+def test_played_frames_are_frames_of_the_video(method, short):
+    rng = np.random.default_rng(0)
+    for number in range(1, 30):
+        sampling = Sampling(5, method, frame_step=2, short=short, speed=(0.4, 2.5))
+        indices, mask = sampling.indices(number, rng)
+        assert indices.min() >= 0 and indices.max() < number and not np.any(indices % 2) and mask.any()
+
+
+def test_a_speed_is_the_same_after_json_and_for_features_of_kept_frames():
+    sampling = Sampling(4, "stride", 2, frame_step=3, speed=(0.8, 1.25))
+    assert Sampling(**json.loads(json.dumps(asdict(sampling)))) == sampling
+    assert sampling.of_kept() == Sampling(4, "stride", 2, speed=[0.8, 1.25])
+
+
+@pytest.mark.parametrize("speed", [[0.8], [1.25, 0.8], [0, 1], [-1, 1]])
+def test_speeds_that_are_none_are_refused(speed):
+    with pytest.raises(UserError, match="`speed` must be two rates above 0, the slower one first"):
+        Sampling(speed=speed)

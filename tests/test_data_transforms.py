@@ -269,6 +269,19 @@ def test_ten_crops_are_corners_and_center_and_their_mirror_images():
     assert len(crops) == 10
 
 
+@pytest.mark.parametrize("options", [{}, {"crop": "none"}, {"num_crops": 6}, {"num_crops": 10}])
+def test_mirrored_crops_come_behind_the_others(options):
+    transform = ClipTransform(8, **{"num_crops": 2, **options})
+    frames = ramp(20, 30)
+    crops = transform.crops(frames)
+    half = transform.num_crops // 2
+    assert len(crops) == transform.num_crops
+    np.testing.assert_array_equal(crops[half:], crops[:half, :, :, ::-1])
+    if half < 5:
+        others = ClipTransform(8, **{**options, "num_crops": half})
+        np.testing.assert_array_equal(crops[:half], others.crops(frames))
+
+
 @pytest.mark.parametrize("crop", ["center", "random", "multiscale", "resized", "none"])
 def test_one_crop_is_what_a_call_gives(crop):
     transform = ClipTransform(8, crop=crop, flip=True)
@@ -287,6 +300,10 @@ def test_one_crop_is_what_a_call_gives(crop):
         ({"crop": "none", "short_side": 300}, "must be left out"),
         ({"brightness": -0.1}, "`brightness` must be from 0 to 1. Received: brightness=-0.1"),
         ({"saturation": 1.5}, "`saturation` must be from 0 to 1. Received: saturation=1.5"),
+        ({"erasing": 1.5}, "`erasing` must be from 0 to 1. Received: erasing=1.5"),
+        ({"rand_augment": -1}, "`rand_augment` must be a number of operations, 0 for none"),
+        ({"rand_augment": 1, "magnitude": 2}, "`magnitude` must be from 0 to 1. Received: magnitude=2"),
+        ({"magnitude": 0.5}, "`magnitude` goes with `rand_augment`. Received: magnitude=0.5"),
         ({"swap": [[1, 2, 3]]}, "`swap` must be pairs of class ids, each id once."),
         ({"swap": [[1, 2], [2, 3]]}, "`swap` must be pairs of class ids, each id once."),
         ({"swap": [[-1, 2]]}, "`swap` must be pairs of class ids, each id once."),
@@ -295,8 +312,8 @@ def test_one_crop_is_what_a_call_gives(crop):
             "`shrink` must be at least the side that the frames are resized to, 73. Received: shrink=72",
         ),
         ({"size": 64, "crop": "none", "shrink": 63}, "resized to, 64. Received: shrink=63"),
-        ({"num_crops": 5}, "`num_crops` must be 1, 3 or 10. Received: num_crops=5"),
-        ({"num_crops": 3, "crop": "none"}, '`num_crops` must be 1 with crop="none"'),
+        ({"num_crops": 5}, "`num_crops` must be 1, 2, 3, 6 or 10. Received: num_crops=5"),
+        ({"num_crops": 3, "crop": "none"}, '`num_crops` must be 1 or 2 with crop="none"'),
         ({"num_crops": 10, "swap": [[1, 2]]}, "`num_crops` must be 1 or 3 with `swap`"),
     ],
 )

@@ -180,7 +180,7 @@ def test_a_model_that_takes_one_size_only_is_refused():
 
 def test_ten_crops_of_classes_that_a_mirror_swaps_are_refused():
     model = stub(transform=ClipTransform(32, flip=True, swap=((0, 1),)))
-    with pytest.raises(UserError, match="five are mirrored"):
+    with pytest.raises(UserError, match="half of the others are mirrored"):
         PROTOCOLS["trn"].of(model)
 
 

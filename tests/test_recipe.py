@@ -64,6 +64,7 @@ def test_the_clip_table_becomes_a_sampling_and_a_transform():
 
 def test_every_argument_of_a_sampling_and_a_transform_is_a_key_of_the_clip_table():
     sampling = {"frames": 8, "method": "sequences", "stride": 2, "frame_step": 3, "short": "loop", "hop": 4}
+    sampling |= {"speed": [0.8, 1.25]}
     transform = {
         "size": 64,
         "short_side": 72,
@@ -72,7 +73,7 @@ def test_every_argument_of_a_sampling_and_a_transform_is_a_key_of_the_clip_table
         "swap": [[86, 87], [93, 94]],
     }
     transform |= {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "num_crops": 3}
-    transform |= {"shrink": 80}
+    transform |= {"shrink": 80, "rand_augment": 2, "magnitude": 0.5, "erasing": 0.25}
     clip = parse_recipe({"model": {"name": "hman"}, "clip": sampling | transform}).clip
     assert clip.sampling == Sampling(**sampling)
     assert clip.transform == ClipTransform(**transform)
@@ -111,11 +112,12 @@ def test_to_toml_spells_out_every_default():
     recipe = parse_recipe({"model": {"name": "hman"}})
     values = tomllib.loads(recipe.to_toml())
     unset = {("data", key) for key in ("manifest", "test_fold", "dataset", "split")}
-    unset |= {("clip", key) for key in ("short_side", "short", "hop", "shrink")}
+    unset |= {("clip", key) for key in ("short_side", "short", "hop", "shrink", "speed", "magnitude")}
     # Off, or keys of other optimizers and schedules than Adam in two steps.
     unset |= {("train", name) for name in ("clipnorm", "global_clipnorm", "clipvalue", "ema", "early_stop")}
     unset |= {("train", name) for name in ("weight_decay", "decay", "momentum", "nesterov", "monitor")}
     unset |= {("train", name) for name in ("warmup_epochs", "restart_after", "restart_factor", "milestones")}
+    unset |= {("train", name) for name in ("backbone_rate", "unfreeze_after")}
     unset |= {("train", name) for name in ("factor", "patience", "cooldown", "buckets", "class_weights")}
     written = {(table, key) for table, keys in values.items() for key in keys}
     tables = {name: type(getattr(recipe, name)).model_fields for name in ("model", "data", "clip", "train")}
@@ -181,6 +183,8 @@ hop = 2
 crop = "random"
 short_side = 240
 num_crops = 3
+rand_augment = 2
+magnitude = 0.4
 
 [train]
 optimizer = "sgd"
@@ -188,6 +192,7 @@ momentum = 0.8
 weight_decay = 1e-3
 decay = "kernels"
 global_clipnorm = 2.0
+backbone_rate = 0.1
 schedule = "multistep"
 milestones = [2, 4]
 factor = 0.5
@@ -257,7 +262,16 @@ def test_an_unknown_key_cannot_be_taken_out(file, override, message):
     assert str(caught.value).startswith(f"{file}: ") and message in str(caught.value)
 
 
-OF_RPROP = ["momentum", "weight_decay", "decay", "global_clipnorm", "schedule", "milestones", "factor"]
+OF_RPROP = [
+    "backbone_rate",
+    "momentum",
+    "weight_decay",
+    "decay",
+    "global_clipnorm",
+    "schedule",
+    "milestones",
+    "factor",
+]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +291,7 @@ OF_RPROP = ["momentum", "weight_decay", "decay", "global_clipnorm", "schedule", 
             {"schedule": "plateau", "patience": 7},
         ),
         (["clip.method=dense"], ["clip.hop"], {"method": "dense"}),
+        (["clip.rand_augment=0"], ["clip.magnitude"], {"rand_augment": 0}),
         (["clip.crop=none"], ["clip.short_side", "clip.num_crops"], {"crop": "none"}),
         (["model.name=frame_pool"], ["model.units", "model.dropout"], {"name": "frame_pool"}),
         (["model.name=frame_gru", "model.units=4"], ["model.dropout"], {"name": "frame_gru", "units": 4}),
@@ -471,6 +486,13 @@ def test_a_recipe_without_a_model_is_refused(values, name):
         ("train", "ema", 1.0),
         ("train", "mixed_precision", "float16"),
         ("train", "partial_bn", 1),
+        ("train", "backbone_rate", 0.0),
+        ("train", "unfreeze_after", 0),
+        ("train", "cutmix", -1.0),
+        ("train", "noise", -0.1),
+        ("clip", "speed", 0.8),
+        ("clip", "rand_augment", 1.5),
+        ("clip", "erasing", "0.5"),
         ("train", "train_backbone", "yes"),
         ("train", "seed", -1),
         ("train", "workers", -1),
@@ -519,6 +541,8 @@ def test_a_wrong_type_or_range_is_one_line_that_names_key_and_value(table, key, 
         ({"early_stop": 15}, {"monitor": "accuracy", "patience": None}),
         ({"accumulate": 4}, {"accumulate": 4}),
         ({"accumulate": 0.01}, {"accumulate": 0.01}),
+        ({"drop_after": 0.5}, {"drop_after": 0.5}),
+        ({"schedule": "multistep", "milestones": [0.5, 0.75]}, {"milestones": [0.5, 0.75]}),
     ],
 )
 def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(train, filled):
@@ -543,6 +567,9 @@ def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(tra
             {"optimizer": "rprop", "schedule": "step"},
             "train.schedule: must be left out with optimizer='rprop'",
         ),
+        ({"optimizer": "rprop", "backbone_rate": 0.1}, "train.backbone_rate: must be left out with"),
+        ({"optimizer": "rprop", "unfreeze_after": 2}, "train.unfreeze_after: must be left out with"),
+        ({"unfreeze_after": 2.5}, "train.unfreeze_after: input should be a number of epochs or a share"),
         ({"optimizer": "rprop", "clipnorm": 1.0}, "train.clipnorm: must be left out with optimizer='rprop'"),
         ({"optimizer": "rprop", "weight_decay": 0.1}, "train.weight_decay: must be left out"),
         (
@@ -550,10 +577,17 @@ def test_keys_that_go_with_a_choice_have_its_defaults_and_are_none_elsewhere(tra
             "train.clipvalue: only one of clipnorm, global_clipnorm, clipvalue can be set. Received: 0.5",
         ),
         ({"accumulate": 1.5}, "train.accumulate: input should be a number of batches or a share of the data"),
+        ({"drop_after": 1.5}, "train.drop_after: input should be a number of batches or a share of the run"),
+        (
+            {"schedule": "warmup_cosine", "warmup_epochs": 2.5},
+            "train.warmup_epochs: input should be a number of epochs or a share of the run below 1",
+        ),
+        ({"schedule": "multistep", "milestones": [0.5, 2]}, "rising shares of the run. Received: [0.5, 2]"),
+        ({"schedule": "multistep", "milestones": [1, 2.5]}, "rising shares of the run. Received: [1, 2.5]"),
         ({"schedule": "multistep", "milestones": []}, "train.milestones: input should be rising epochs"),
         ({"schedule": "multistep", "milestones": [0, 5]}, "train.milestones: input should be rising epochs"),
-        ({"schedule": "multistep", "milestones": [6, 5]}, "from 1 on. Received: [6, 5]"),
-        ({"schedule": "multistep", "milestones": [5, 5]}, "from 1 on. Received: [5, 5]"),
+        ({"schedule": "multistep", "milestones": [6, 5]}, "of the run. Received: [6, 5]"),
+        ({"schedule": "multistep", "milestones": [5, 5]}, "of the run. Received: [5, 5]"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused_in_one_line(train, message):
@@ -570,7 +604,7 @@ def test_keys_that_do_not_go_together_are_refused_in_one_line(train, message):
         ({"hop": 3}, '`hop` goes with method="sequences"'),
         ({"contrast": 2}, "`contrast` must be from 0 to 1. Received: contrast=2.0"),
         ({"swap": [[1, 1]]}, "`swap` must be pairs of class ids, each id once."),
-        ({"num_crops": 2}, "`num_crops` must be 1, 3 or 10. Received: num_crops=2"),
+        ({"num_crops": 4}, "`num_crops` must be 1, 2, 3, 6 or 10. Received: num_crops=4"),
         ({"size": 0}, "`size` must be at least 1. Received: size=0"),
         ({"short_side": 100}, "`short_side` must be at least `size`, 224. Received: short_side=100"),
         (

@@ -408,8 +408,11 @@ def test_a_class_of_which_every_video_was_skipped_is_named(few, tmp_path):
     "values, message",
     [
         ({"clip": {"flip": True}}, "a frozen backbone sees every frame once"),
-        ({"clip": {"crop": "random"}}, "set clip.flip=false, clip.crop='center' and no colors"),
-        ({"clip": {"contrast": 0.2}}, "set clip.flip=false, clip.crop='center' and no colors"),
+        ({"clip": {"crop": "random", "short_side": 40}}, "at random: leave clip.crop out (clip.speed, "),
+        ({"clip": {"contrast": 0.2, "erasing": 0.5}}, "leave clip.contrast, clip.erasing out"),
+        ({"clip": {"rand_augment": 2}}, "leave clip.rand_augment out"),
+        ({"train": {"backbone_rate": 0.1}}, "train.backbone_rate is about a backbone that is trained: set"),
+        ({"train": {"unfreeze_after": 2}}, "set train.train_backbone=true, or leave it out"),
         ({"clip": {"swap": [[0, 12]]}}, "clip.swap names class 12, but the data has"),
         ({"model": {"backbone": "efficientnet_lite"}}, "did you mean 'efficientnet_lite0'?"),
         ({"model": {"backbone": "efficientnet_lite0:block9_output"}}, "efficientnet_lite0 has no layer"),

@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_actrec.errors import UserError
 from keras_actrec.training import RPROP, SGD, AdamL2, RMSpropL2, parse_recipe
-from keras_actrec.training.optimizers import accumulated, optimizer_of
+from keras_actrec.training.optimizers import optimizer_of
+from keras_actrec.training.tables import counted
 
 KINDS = {"rprop": RPROP, "sgd": SGD, "adam": AdamL2}
 L2_KINDS = (SGD, AdamL2, RMSpropL2)
@@ -260,7 +261,7 @@ def test_the_recipe_names_the_optimizer_and_its_arguments(train, kind, attribute
     [(1, 10, 1), (7, 10, 7), (3.0, 10, 3), (0.1, 100, 10), (0.01, 954, 10), (0.01, 30, 1), (0.5, 3, 2)],
 )
 def test_a_share_of_the_data_is_so_many_batches(accumulate, batches, steps):
-    assert accumulated(accumulate, batches) == steps and isinstance(accumulated(accumulate, batches), int)
+    assert counted(accumulate, batches) == steps and isinstance(counted(accumulate, batches), int)
 
 
 @pytest.mark.parametrize("decay, shrunk", [("all", {"kernel", "bias", "gamma"}), ("kernels", {"kernel"})])
@@ -273,3 +274,93 @@ def test_decay_spares_biases_and_normalizations_where_the_recipe_says_kernels(op
     optimizer.apply([ops.zeros(weight.shape) for weight in weights], weights)
     moved = {weight.name for weight in weights if np.all(ops.convert_to_numpy(weight) < 0.999)}
     assert moved == shrunk
+
+
+PACED = [
+    {"optimizer": "adam"},
+    {"optimizer": "adam", "weight_decay": 0.1},
+    {"optimizer": "adamw", "weight_decay": 0.1},
+    {"optimizer": "sgd", "weight_decay": 0.1},
+    {"optimizer": "rmsprop"},
+    {"optimizer": "rmsprop", "weight_decay": 0.1},
+]
+
+
+def walks(optimizer, gradients, weights):
+    """Where weights are after each of the gradients `(n, w, 3)`, `(n, w, 3)`."""
+    places = []
+    for each in np.asarray(gradients, "float32"):
+        optimizer.apply([ops.convert_to_tensor(gradient) for gradient in each], weights)
+        places.append([np.array(ops.convert_to_numpy(weight)) for weight in weights])
+    return np.array(places)
+
+
+def paced(train, gradients, batches=4, **extra):
+    """Of two weights the first one is the backbone's."""
+    weights = [keras.Variable(np.ones(3, "float32")) for _ in range(2)]
+    settings = table(learning_rate=0.01, schedule="constant", epochs=10, **train, **extra)
+    return walks(optimizer_of(settings, batches, weights, weights[:1]), gradients, weights)
+
+
+@pytest.mark.parametrize("train", PACED, ids=str)
+def test_a_backbone_with_a_rate_of_its_own_is_one_of_an_optimizer_of_that_rate(train):
+    gradients = np.random.default_rng(0).normal(size=(12, 2, 3))
+    found = paced(train, gradients, backbone_rate=0.1)
+    for number, rate in ((0, 0.001), (1, 0.01)):
+        weight = keras.Variable(np.ones(3, "float32"))
+        plain = made(learning_rate=rate, schedule="constant", **train)
+        expected = walks(plain, gradients[:, [number]], [weight])
+        np.testing.assert_allclose(found[:, number], expected[:, 0], atol=1e-6)
+        assert np.abs(expected[-1] - 1).max() > rate
+
+
+@pytest.mark.parametrize("train", PACED, ids=str)
+def test_a_backbone_that_is_frozen_stands_still_to_the_bit_and_then_is_trained(train):
+    """For 2 epochs of 4 batches; the other weight is that of an optimizer of its own."""
+    gradients = np.random.default_rng(0).normal(size=(12, 2, 3))
+    for wait in (2, 0.2):
+        found = paced(train, gradients, unfreeze_after=wait)
+        assert (found[:8, 0] == 1).all() and np.abs(found[8, 0] - 1).min() > 1e-4
+        weight = keras.Variable(np.ones(3, "float32"))
+        expected = walks(made(learning_rate=0.01, schedule="constant", **train), gradients[:, [1]], [weight])
+        np.testing.assert_allclose(found[:, 1], expected[:, 0], atol=1e-6)
+
+
+def test_the_first_steps_of_an_unfrozen_backbone_are_those_of_adams_formula():
+    gradients = np.random.default_rng(0).normal(size=(12, 2, 3))
+    found = paced({}, gradients, unfreeze_after=2)
+    m = v = 0.0
+    weight = np.ones(3)
+    for number, gradient in enumerate(gradients[:, 0]):
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        step = m / (1 - 0.9 ** (number + 1)) / (np.sqrt(v / (1 - 0.999 ** (number + 1))) + 1e-7)
+        weight = weight - (0.01 if number >= 8 else 0) * step
+        np.testing.assert_allclose(found[number, 0], weight, atol=1e-5)
+
+
+def test_accumulated_batches_that_end_behind_the_wait_move_the_backbone():
+    """Updates at the batches 2, 5, 8 and 11 (from 0); the first 4 are frozen, so 5 is the first to move."""
+    found = paced({"optimizer": "sgd"}, np.ones((12, 2, 3)), accumulate=3, unfreeze_after=1)
+    assert (found[:5, 0] == 1).all() and (found[5, 0] < 1).all() and (found[2, 1] < 1).all()
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_model_is_fitted_with_a_slow_and_late_first_layer(policy):
+    """24 samples are 4 batches an epoch; the loss scale of half precision is around the optimizer."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model, x, y = problem()
+    finally:
+        keras.config.set_dtype_policy(before)
+    settings = table(learning_rate=0.01, epochs=3, unfreeze_after=1, backbone_rate=0.01)
+    slow = model.layers[0].trainable_weights
+    model.compile(optimizer_of(settings, 4, model.trainable_weights, slow), loss="mse")
+    start = [np.array(ops.convert_to_numpy(weight)) for weight in model.weights]
+    model.fit(x, y, batch_size=6, epochs=1, verbose=0)
+    first = [np.array(ops.convert_to_numpy(weight)) for weight in model.weights]
+    assert [bool(np.any(a != b)) for a, b in zip(start, first, strict=True)] == [False, False, True, True]
+    model.fit(x, y, batch_size=6, epochs=2, verbose=0)
+    last = [np.array(ops.convert_to_numpy(weight)) for weight in model.weights]
+    moved = [np.abs(a - b).max() for a, b in zip(first, last, strict=True)]
+    assert 0 < max(moved[:2]) <= 8 * 1.5e-4 and min(moved[2:]) > 1e-2

@@ -90,7 +90,35 @@ def test_cosine_restarts_fall_to_nothing_and_begin_anew_each_time_for_longer():
 
 
 @pytest.mark.parametrize(
-    "train", [{"schedule": "warmup_cosine"}, {"schedule": "multistep", "milestones": [2]}]
+    "share, number",
+    [
+        ({"drop_after": 0.25}, {"drop_after": 6}),  # of 8 epochs of 3 batches
+        ({"schedule": "warmup_cosine", "warmup_epochs": 0.25}, {"warmup_epochs": 2}),
+        ({"schedule": "multistep", "milestones": [0.25, 0.75]}, {"milestones": [2, 6]}),
+        ({"schedule": "cosine_restarts", "restart_after": 0.25}, {"restart_after": 2}),
+    ],
+)
+def test_a_share_of_the_run_is_so_many_batches_or_epochs(share, number):
+    found, _ = rates(8, 3, **share)
+    np.testing.assert_array_equal(found, rates(8, 3, **{**share, **number})[0])
+    others = {name: [1] if isinstance(value, list) else 1 for name, value in number.items()}
+    assert np.any(found != rates(8, 3, **{**share, **others})[0])
+
+
+def test_a_short_run_has_no_warm_up_by_share_and_one_batch_before_a_drop():
+    assert rates(4, schedule="warmup_cosine", warmup_epochs=0.05, learning_rate=1.0)[0][0, 0] == 1
+    found, _ = rates(1, 3, drop_after=0.01, learning_rate=1.0, final_learning_rate=0.25)
+    assert found.tolist() == [[1, 0.25, 0.25]]
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"schedule": "warmup_cosine"},
+        {"schedule": "warmup_cosine", "warmup_epochs": 0.4},
+        {"schedule": "multistep", "milestones": [2]},
+        {"schedule": "multistep", "milestones": [0.5, 0.8]},
+    ],
 )
 def test_a_resumed_run_has_the_rates_of_one_that_was_not_interrupted(train):
     model = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
@@ -339,10 +367,52 @@ def test_a_backbone_that_is_trained_in_half_precision_has_partial_bn(run):
     assert moved == [[True] * 4, [False] * 4, [False] * 4]
 
 
+def test_a_backbone_is_trained_after_its_wait_also_in_a_run_that_is_resumed(data, tmp_path, monkeypatch):
+    options = {"batch_size": 4, "workers": 0, "epochs": 3, "schedule": "constant", "learning_rate": 0.01}
+    options |= {"train_backbone": True, "unfreeze_after": 2, "backbone_rate": 0.5}
+    recipe = parse_recipe({"model": MODEL, "clip": {**CLIP, "speed": [0.5, 1]}, "train": options})
+    seen = []
+    write = fit.Checkpoint.on_epoch_end
+
+    def look(self, epoch, logs):
+        weights = zoo.backbone(self.model).trainable_weights
+        seen.append([np.array(ops.convert_to_numpy(weight)) for weight in weights])
+        write(self, epoch, logs)
+
+    monkeypatch.setattr(fit.Checkpoint, "on_epoch_end", look)
+    whole = training.train(recipe, data, tmp_path / "whole")
+    first, second, third = seen
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert all(np.any(a != b) for a, b in zip(second, third, strict=True))
+
+    def stop(stage, done, total, text=""):
+        if stage == "epochs" and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, data, tmp_path / "parts", progress=stop)
+    resumed = training.train(recipe, data, tmp_path / "parts")
+    for one, other in zip(
+        whole.recognizer.model.get_weights(), resumed.recognizer.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_backbone_of_a_network_over_clips_is_all_but_the_classifier():
+    model = zoo.build("tsn", 3, input_shape=(2, 96, 96, 3), width=0.25)
+    names = {weight.path for weight in model.trainable_weights}
+    found = {weight.path for weight in fit._backbone_weights(model, zoo.spec(model))}
+    assert names - found == {f"classifier/{name}" for name in ("kernel", "bias")}
+
+
 @pytest.mark.parametrize(
     "train, message",
     [
         ({"accumulate": 9}, "train.accumulate=9 is an update every 9 batches, but the run has 8: lower it"),
+        (
+            {"train_backbone": True, "unfreeze_after": 2},
+            "train.unfreeze_after=2 is as long as the run, 2 epochs, so the backbone would never be trained",
+        ),
         ({"partial_bn": True}, "train.partial_bn=true: softmax_regression trains 0 batch normalizations"),
     ],
 )

@@ -1,4 +1,6 @@
-"""Labels as a learner answers, weights, and mixtures of two samples."""
+"""Labels as a learner answers, weights, mixtures of samples, and noise."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from checks import close
 from keras_actrec import training
 from keras_actrec.training import tables
 from keras_actrec.training.fit import _measures
-from keras_actrec.training.prepare import _balanced
-from keras_actrec.training.targets import Targets
+from keras_actrec.training.prepare import Prepared, _balanced, spec_of
+from keras_actrec.training.targets import Targets, _boxes
 
 LABELS = np.array([0, 1, 0])
 MASK = np.array([[1, 1], [1, 0], [1, 1]], bool)
@@ -95,8 +97,169 @@ def test_whole_numbers_are_mixed_as_fractions():
     assert x.dtype == np.float32 and x.min() >= 0 and x.max() <= 255
 
 
+def cut(x, epoch=0, seed=0, **options):
+    """The batches of an epoch, with labels as numbers 0 to B - 1 of the samples."""
+    data = Set(x)
+    data.epoch = epoch
+    size = len(next(iter(x.values())) if isinstance(x, dict) else x)
+    batch = Targets(data, per_step=False, num_classes=2, seed=seed, **options)[0]
+    return size, batch
+
+
+@pytest.mark.no_backend
+def test_a_box_of_a_clip_is_cut_from_another_one_and_the_label_has_the_share_of_its_area():
+    """Sample n has the value 10 n + 10 t everywhere: what is not its own tells whose it is."""
+    shape = (3, 2, 20, 30, 3)
+    clips = np.broadcast_to(10 * np.arange(3).reshape(3, 1, 1, 1, 1), shape) + np.zeros(shape, "uint8")
+    clips = (clips + 100 * np.arange(2).reshape(1, 2, 1, 1, 1)).astype("uint8")
+    areas = []
+    for epoch in range(200):
+        _, (x, y) = cut(clips, epoch, cutmix=1.0)
+        assert x.dtype == np.uint8 and x.shape == shape
+        for n in range(3):
+            foreign = x[n] != clips[n]
+            box = foreign[0, :, :, 0]
+            assert (foreign == box[None, :, :, None]).all()  # the same in all frames and colors
+            rows, columns = box.any(1), box.any(0)
+            assert (box == np.outer(rows, columns)).all() and np.abs(np.diff(rows.astype(int))).sum() <= 2
+            if box.any():
+                (value,) = set(x[n, 0][box].ravel().tolist())
+                other = value // 10
+                assert other != n and (x[n, 1][box] == value + 100).all()
+                share = 1 - box.mean()
+                label = share * np.eye(2)[LABELS[n]] + (1 - share) * np.eye(2)[LABELS[other]]
+                np.testing.assert_allclose(y[n], label, atol=1e-6)
+                areas.append(box.mean())
+            else:
+                np.testing.assert_allclose(y[n], np.eye(2)[LABELS[n]], atol=1e-6)
+    assert len(areas) > 300 and min(areas) < 0.03 and max(areas) > 0.8
+
+
+@pytest.mark.no_backend
+def test_a_box_about_a_point_has_the_sides_of_the_paper_as_far_as_it_is_in_the_frame():
+    share = np.array([0.0, 0.75, 1.0])
+    for seed in range(50):
+        boxes = _boxes(share, 40, 60, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        rows, columns = rng.integers(40, size=3), rng.integers(60, size=3)
+        expected = np.zeros((3, 40, 60), bool)
+        for n, (high, wide) in enumerate([(40, 60), (20, 30), (0, 0)]):  # sqrt(1 - share) of the sides
+            top, left = rows[n] - high // 2, columns[n] - wide // 2
+            expected[n, max(top, 0) : max(top + high, 0), max(left, 0) : max(left + wide, 0)] = True
+        np.testing.assert_array_equal(boxes, expected)
+
+
+@pytest.mark.no_backend
+def test_a_stretch_of_time_is_cut_with_its_mask_and_the_label_has_the_share_of_the_steps_that_count():
+    steps = np.arange(3 * 20).reshape(3, 20, 1).astype("float32") + 1
+    mask = np.arange(20) < np.array([[20], [9], [15]])
+    found = 0
+    for epoch in range(200):
+        _, (x, y) = cut({"features": steps, "mask": mask}, epoch, cutmix=1.0, in_time=True)
+        owner, step = np.divmod(x["features"][..., 0].astype(int) - 1, 20)
+        np.testing.assert_array_equal(step, np.tile(np.arange(20), (3, 1)))  # a step stays where it was
+        np.testing.assert_array_equal(x["mask"], mask[owner, step])
+        for n in range(3):
+            foreign = owner[n] != n
+            assert np.abs(np.diff(foreign.astype(int))).sum() <= 2  # one stretch
+            if foreign.any() and x["mask"][n].any():
+                share = (x["mask"][n] & ~foreign).sum() / x["mask"][n].sum()
+                other = owner[n][foreign][0]
+                label = share * np.eye(2)[LABELS[n]] + (1 - share) * np.eye(2)[LABELS[other]]
+                np.testing.assert_allclose(y[n], label, atol=1e-6)
+                found += 1
+    assert found > 200
+
+
+@pytest.mark.no_backend
+def test_of_mixing_and_cutting_one_is_drawn_for_a_batch_each_as_often():
+    cuts = 0
+    for epoch in range(300):
+        _, (x, _) = cut(STEPS, epoch, mixup=1.0, cutmix=1.0, in_time=True)
+        assert x.dtype == np.float32
+        whole = (
+            (x[:, :, None] == STEPS.transpose(1, 0, 2)[None]).all(-1).any(-1)
+        )  # steps that are one sample's
+        cuts += whole.all()
+    assert 120 < cuts < 180
+
+
+@pytest.mark.no_backend
+def test_what_is_cut_and_the_noise_depend_on_seed_epoch_and_batch_alone():
+    for options in ({"cutmix": 1.0, "in_time": True}, {"noise": 0.5}):
+
+        def drawn(seed=0, epoch=0, index=0, options=options):
+            data = Set(np.random.default_rng(0).normal(size=(3, 40, 4)).astype("float32"))
+            data.epoch = epoch
+            return Targets(data, per_step=False, num_classes=2, seed=seed, **options)[index][0]
+
+        first = drawn()
+        assert np.array_equal(first, drawn())
+        for other in (drawn(seed=1), drawn(epoch=1), drawn(index=1)):
+            assert not np.array_equal(first, other)
+
+
+@pytest.mark.no_backend
+def test_noise_is_normal_with_a_share_of_each_samples_deviation_and_leaves_zeros():
+    x = np.random.default_rng(0).normal(5, [[[1.0]], [[10.0]], [[0.0]]], (3, 50, 40)).astype("float16")
+    x[:, :10] = 0
+    mask = np.ones((3, 50), bool)
+    batch, _ = Targets(Set({"features": x, "mask": mask}), per_step=False, noise=0.2)[0]
+    added = batch["features"] - x.astype("float32")
+    assert batch["features"].dtype == np.float32 and batch["mask"].dtype == bool
+    assert not added[:, :10].any()
+    for n in range(3):
+        spread = x[n].astype("float64").std()
+        e = added[n, 10:] / (0.2 * spread)
+        assert abs(e.mean()) < 0.08 and abs(e.std() - 1) < 0.05 and 2.5 < np.abs(e).max() < 5.5
+
+
+FROZEN = {"name": "hman", "backbone": "efficientnet_lite0:block2_output"}
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    "values, in_time",
+    [
+        ({"model": FROZEN}, True),
+        ({"model": FROZEN, "train": {"train_backbone": True}}, False),
+        ({"model": {"name": "gsm"}}, False),
+        ({"model": {"name": "hman"}, "data": {"dataset": "features"}, "features": {}}, True),
+        ({"model": {"name": "eleatt_rnn"}, "data": {"dataset": "poses"}, "skeleton": {}}, True),
+    ],
+)
+def test_boxes_are_cut_from_clips_and_stretches_of_time_from_all_else_in_training_alone(values, in_time):
+    keys = {"cutmix": 0.5, "noise": 0.25, "seed": 3}
+    recipe = training.parse_recipe(values | {"train": values.get("train", {}) | keys})
+    names = SimpleNamespace(class_names=("a", "b"))
+    sets = {"train": MASKED, "validation": MASKED}
+    prepared = Prepared(recipe, names, {}, (), None, spec_of(recipe), recipe.preprocessor, None, sets)
+    train, validation = prepared.targets["train"], prepared.targets["validation"]
+    assert (train.in_time, train.cutmix, train.noise, train.seed) == (in_time, 0.5, 0.25, 3)
+    assert (validation.cutmix, validation.noise) == (0, 0) and validation.num_classes == 2
+
+
+@pytest.mark.parametrize("key, value", [("cutmix", 1.0), ("noise", 0.5)])
+def test_a_key_of_the_recipe_changes_what_a_run_learns(key, value, tmp_path):
+    changes = ["train.epochs=1", "train.workers=0", "model.units=2", "skeleton.frames=5"]
+    data = trees.basic_motions(tmp_path)
+    runs = [
+        training.train(training.read_recipe("eleatt_rnn/basic_motions", changes + more), data, tmp_path / out)
+        for out, more in (("plain", []), ("other", [f"train.{key}={value}"]))
+    ]
+    one, other = (run.recognizer.model.get_weights() for run in runs)
+    assert any(np.any(a != b) for a, b in zip(one, other, strict=True))
+
+
 def test_a_run_with_soft_labels_goes_on_with_its_bits(tmp_path):
-    changes = ["train.mixup=0.5", "train.label_smoothing=0.2", "train.epochs=2", "train.workers=0"]
+    changes = [
+        "train.mixup=0.5",
+        "train.cutmix=1.0",
+        "train.noise=0.1",
+        "train.label_smoothing=0.2",
+        "train.epochs=2",
+        "train.workers=0",
+    ]
     changes += ["model.units=2", "skeleton.frames=5", "data.validation_fraction=0.2"]
     recipe = training.read_recipe("eleatt_rnn/basic_motions", changes)
     data = trees.basic_motions(tmp_path)

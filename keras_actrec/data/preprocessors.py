@@ -66,9 +66,9 @@ class ClipPreprocessor:
         return VIDEO_PATTERNS
 
     @property
-    def is_random(self) -> bool:
-        """Whether frames are changed at random in training, which nothing computed once allows."""
-        return self.transform.is_random
+    def drawn(self) -> tuple[str, ...]:
+        """Names of what changes frames at random in training, which nothing computed once allows."""
+        return self.transform.drawn
 
     @property
     def masks(self) -> bool:
@@ -212,7 +212,7 @@ class SkeletonPreprocessor:
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; joints are in memory.
-        is_random: whether frames are changed at random in training; a sequence has none.
+        drawn: names of what changes frames at random in training; a sequence has none.
         whole: what to set in a recipe for samples without padding.
         num_views: how often a file is looked at.
         has_views: whether that is more than once.
@@ -224,7 +224,7 @@ class SkeletonPreprocessor:
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "skeletons"
     cacheable: ClassVar[Literal[False]] = False
-    is_random: ClassVar[Literal[False]] = False
+    drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "skeleton.length='resample'"
     num_views: ClassVar[Literal[1]] = 1
     has_views: ClassVar[Literal[False]] = False
@@ -326,7 +326,7 @@ class FeaturePreprocessor:
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; these were.
-        is_random: whether frames are changed at random in training; steps are drawn, but not changed.
+        drawn: names of what changes frames at random in training; steps are drawn, but not changed.
         whole: what to set in a recipe for samples without padding.
     """
 
@@ -336,7 +336,7 @@ class FeaturePreprocessor:
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "features"
     cacheable: ClassVar[Literal[False]] = False
-    is_random: ClassVar[Literal[False]] = False
+    drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "features.short='stretch'"
 
     @property

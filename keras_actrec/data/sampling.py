@@ -1,5 +1,6 @@
 """Which frames of a video make a clip: exact arithmetic on whole numbers."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -51,6 +52,11 @@ class Sampling:
     - `loop`: the frames it has, then the video from its start again: frame (start + i s) mod n (TSM, I3D).
     - `mask`: as `repeat`, but what was added is masked.
 
+    With `rng`, `speed` draws a rate r of playing for each clip, evenly in its logarithm, between two numbers.
+    The video is then as if it had floor(n / r + 1/2) frames, the j-th of which is its frame floor(j r), and
+    frames are picked as above. `segments` and `tsn` span the video whatever its speed: for r below 1 they
+    span r n of its frames, drawn anywhere, and all of them otherwise.
+
     With `frame_step` = e, all of this applies to the frames 0, e, 2e, ... of the video alone.
 
     Attributes:
@@ -62,6 +68,7 @@ class Sampling:
             `"dense"`, else `"mask"`.
         num_clips: M, number of clips that `clips` gives; 1 for `"stride"` and `"sequences"`.
         hop: h, frames from one sequence's start to the next one's; for `"sequences"` only.
+        speed: slowest and fastest rate of playing, 1 as it is; `None` draws none.
 
     Raises:
         UserError: an argument out of range, or one that the method does not have.
@@ -79,6 +86,7 @@ class Sampling:
     short: str | None = None
     num_clips: int = 1
     hop: int | None = None
+    speed: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -107,6 +115,13 @@ class Sampling:
             raise MisfitError(
                 f'`hop` goes with method="sequences". Received: hop={self.hop}', ("hop", "method")
             )
+        if self.speed is not None:
+            object.__setattr__(self, "speed", tuple(self.speed))  # JSON and TOML have lists
+            if len(self.speed) != 2 or not 0 < self.speed[0] <= self.speed[1]:
+                raise UserError(
+                    "`speed` must be two rates above 0, the slower one first, such as [0.8, 1.25]. "
+                    f"Received: speed={list(self.speed)}"
+                )
 
     def words(self, unit: str = "frame") -> str:
         """What is seen of a video, in words: `"2 clips of 8 frames (segments)"`."""
@@ -143,10 +158,8 @@ class Sampling:
             UserError: `num_frames` is below 1.
         """
         number = self._kept(num_frames)
-        if self._spreads(number):
-            indices, mask = self._middles(number, 1, 2) if rng is None else self._drawn(number, rng)
-        else:
-            indices, mask = self._from(self._start(number, rng), number)
+        picked = self._picked(number, rng) if rng is None or self.speed is None else self._played(number, rng)
+        indices, mask = picked
         return self.frame_step * indices, mask
 
     def clips(self, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -198,6 +211,23 @@ class Sampling:
         if number < self._span:
             return self._rule in ("stretch", "first")
         return self.method in ("segments", "tsn")
+
+    def _picked(self, number: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
+        if not self._spreads(number):
+            return self._from(self._start(number, rng), number)
+        return self._middles(number, 1, 2) if rng is None else self._drawn(number, rng)
+
+    def _played(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Frames of the video as it is played at a rate that is drawn."""
+        slow, fast = self.speed or (1.0, 1.0)
+        rate = math.exp(rng.uniform(math.log(slow), math.log(fast)))
+        if self.method in ("segments", "tsn"):
+            length = max(1, math.floor(number * min(rate, 1) + 0.5))
+            start = int(rng.integers(number - length + 1))
+            indices, mask = self._picked(length, rng)
+            return start + indices, mask
+        indices, mask = self._picked(max(1, math.floor(number / rate + 0.5)), rng)
+        return np.minimum(np.floor(indices * rate).astype("int64"), number - 1), mask
 
     def _middles(self, number: int, part: int, parts: int) -> tuple[np.ndarray, np.ndarray]:
         """The frame at `part / parts` of each segment."""

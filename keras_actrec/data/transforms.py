@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_actrec.data._augment import MAGNITUDE, erase, rand_augment, recolor
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import MisfitError, UserError
 
@@ -16,8 +17,6 @@ _JITTERS = ("brightness", "contrast", "saturation")
 _SCALES = (1000, 875, 750, 660)
 _CORNERS_AND_CENTER = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
 _POSITIONS = (*_CORNERS_AND_CENTER, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
-
-_GRAY = np.array([0.299, 0.587, 0.114])  # of RGB
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,12 @@ class ClipTransform:
     Colors are changed by factors drawn from 1 - v to 1 + v: brightness times the pixel, contrast about the
     clip's mean gray, saturation about the pixel's own gray, in this order.
 
+    Then `rand_augment` changes the clip by as many operations, each drawn from fourteen: none, a turn, a
+    shear and a shift along rows or columns, brightness, contrast, color, sharpness, fewer bits, inverted
+    lights, an even histogram, and the full range. Their strength is `magnitude`, their direction is drawn.
+    Last, with the probability `erasing`, a box of .02 to 1/3 of the area with an aspect of .3 to 3.3 is
+    filled with noise. What is drawn is drawn once a clip and is the same in all of its frames.
+
     Attributes:
         size: height and width of the result.
         short_side: short side before a centered or random crop, at least `size`; by default
@@ -55,7 +60,11 @@ class ClipTransform:
         brightness: v of the brightness, 0 to 1.
         contrast: v of the contrast, 0 to 1.
         saturation: v of the saturation, 0 to 1.
-        num_crops: number of crops that `crops` gives: 1, 3 or 10.
+        rand_augment: number of operations, 0 for none.
+        magnitude: how much an operation changes, 0 to 1; by default .3. With 1 it is 30 degrees, a shear of
+            .3, a shift of .45 of the side, factors of .1 and 1.9, 4 bits, and lights above 0.
+        erasing: probability that a box is erased.
+        num_crops: number of crops that `crops` gives: 1, 2, 3, 6 or 10.
         shrink: longest short side of the frames that are cropped, at least `short_side` (with `none`,
             `size`); `None` leaves them as they are.
 
@@ -66,6 +75,9 @@ class ClipTransform:
         [Wang et al., 2016](https://arxiv.org/abs/1608.00859) for `multiscale`. In their code a side also
         becomes `size` where the frame is smaller, and the crop reaches over its edge.
         [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842) for `resized`.
+        [Cubuk et al., 2020](https://arxiv.org/abs/1909.13719) for `rand_augment`; here what a turn, a shear
+        or a shift uncovers is gray.
+        [Zhong et al., 2020](https://arxiv.org/abs/1708.04896) for `erasing`; the area is that of timm.
     """
 
     size: int = 224
@@ -76,6 +88,9 @@ class ClipTransform:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    rand_augment: int = 0
+    magnitude: float | None = None
+    erasing: float = 0.0
     num_crops: int = 1
     shrink: int | None = None
 
@@ -99,9 +114,20 @@ class ClipTransform:
                 f"`shrink` must be at least the side that the frames are resized to, {self._least}. "
                 f"Received: shrink={self.shrink}"
             )
-        for name in _JITTERS:
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"`{name}` must be from 0 to 1. Received: {name}={getattr(self, name)}")
+        for name in (*_JITTERS, "magnitude", "erasing"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise UserError(f"`{name}` must be from 0 to 1. Received: {name}={value}")
+        if self.rand_augment < 0:
+            raise UserError(
+                f"`rand_augment` must be a number of operations, 0 for none. "
+                f"Received: rand_augment={self.rand_augment}"
+            )
+        if self.magnitude is not None and not self.rand_augment:
+            raise MisfitError(
+                f"`magnitude` goes with `rand_augment`. Received: magnitude={self.magnitude}",
+                ("magnitude", "rand_augment"),
+            )
         object.__setattr__(self, "swap", tuple(tuple(pair) for pair in self.swap))  # JSON and TOML have lists
         labels = [label for pair in self.swap for label in pair]
         if (
@@ -110,24 +136,36 @@ class ClipTransform:
             or min(labels, default=0) < 0
         ):
             raise UserError(f"`swap` must be pairs of class ids, each id once. Received: swap={self.swap}")
-        if self.num_crops not in (1, 3, 10):
-            raise UserError(f"`num_crops` must be 1, 3 or 10. Received: num_crops={self.num_crops}")
-        if self.num_crops > 1 and self.crop == "none":
+        if self.num_crops not in (1, 2, 3, 6, 10):
+            raise UserError(f"`num_crops` must be 1, 2, 3, 6 or 10. Received: num_crops={self.num_crops}")
+        if self.num_crops > 2 and self.crop == "none":
             raise MisfitError(
-                f'`num_crops` must be 1 with crop="none", which keeps the whole frame. '
+                f'`num_crops` must be 1 or 2 with crop="none", which keeps the whole frame. '
                 f"Received: num_crops={self.num_crops}",
                 ("num_crops", "crop"),
             )
-        if self.num_crops == 10 and self.swap:
+        if self.has_mirrored_crops and self.swap:
             raise UserError(
-                "`num_crops` must be 1 or 3 with `swap`: of ten crops five are mirrored and show another "
-                "class. Received: num_crops=10"
+                "`num_crops` must be 1 or 3 with `swap`: half of the others are mirrored and show another "
+                f"class. Received: num_crops={self.num_crops}"
             )
 
     @property
     def is_random(self) -> bool:
         """Whether the result depends on the generator."""
-        return self.flip or self.crop not in ("center", "none") or any(getattr(self, v) for v in _JITTERS)
+        return bool(self.drawn)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Names of the attributes by which the result depends on the generator."""
+        names = ("flip", *_JITTERS, "rand_augment", "erasing")
+        crop = ("crop",) if self.crop not in ("center", "none") else ()
+        return (*crop, *(name for name in names if getattr(self, name)))
+
+    @property
+    def has_mirrored_crops(self) -> bool:
+        """Whether half of `crops` are mirrored."""
+        return self.num_crops % 2 == 0
 
     @property
     def deterministic(self) -> "ClipTransform":
@@ -223,15 +261,20 @@ class ClipTransform:
         frames = np.ascontiguousarray(frames)
         if rng is not None and any(getattr(self, name) for name in _JITTERS):
             factors = [rng.uniform(1 - getattr(self, name), 1 + getattr(self, name)) for name in _JITTERS]
-            frames = _recolor(frames, *factors)
+            frames = recolor(frames, *factors)
+        if rng is not None and self.rand_augment:
+            strength = MAGNITUDE if self.magnitude is None else self.magnitude
+            frames = rand_augment(frames, self.rand_augment, strength, rng)
+        if rng is not None and self.erasing and rng.random() < self.erasing:
+            frames = erase(frames, rng)
         return frames, label
 
     def crops(self, frames: np.ndarray) -> np.ndarray:
         """Cuts out all crops of a clip that a test averages over. Nothing is drawn.
 
         The frames are resized so that the short side is `short_side`. Three crops lie at both ends and in the
-        middle of the long side; with `short_side=size` they show everything that a 3:1 frame has. Ten crops
-        are the corners and the center, then the same mirrored.
+        middle of the long side; with `short_side=size` they show everything that a 3:1 frame has. Two, six
+        and ten crops are the one, the three, or the corners and the center, and then the same mirrored.
 
         Args:
             frames: uint8 array `(T, H, W, 3)`.
@@ -242,8 +285,9 @@ class ClipTransform:
         Raises:
             UserError: `frames` has another type or shape.
         """
-        if self.num_crops == 1:
-            return self(frames)[None]
+        if self.num_crops <= 2:
+            crops = self(frames)[None]
+            return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.has_mirrored_crops else crops
         frames, (down, across) = self._scaled(self.prepare(frames))
         if self.num_crops == 10:
             steps = down // 4, across // 4
@@ -253,7 +297,7 @@ class ClipTransform:
         else:
             corners = [(down // 2, left) for left in (0, across // 2, across)]
         crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in corners])
-        return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.num_crops == 10 else crops
+        return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.has_mirrored_crops else crops
 
     @property
     def _least(self) -> int:
@@ -311,13 +355,3 @@ def _resize_short(frames: np.ndarray, target: int) -> np.ndarray:
     height, width = frames.shape[1:3]
     short = min(height, width)
     return _resize(frames, round(height * target / short), round(width * target / short))
-
-
-def _recolor(frames: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
-    """All three factors are one linear map of the three colors."""
-    gray = brightness * (frames.mean(axis=(0, 1, 2)) @ _GRAY)
-    mix = saturation * np.eye(3) + (1 - saturation) * _GRAY
-    offset = np.full((3, 1), (1 - contrast) * gray)
-    table = np.hstack([brightness * contrast * mix, offset])
-    flat = frames.reshape(-1, *frames.shape[2:])  # OpenCV knows no time: (T H, W, 3)
-    return opencv().transform(flat, table).reshape(frames.shape)

@@ -263,7 +263,6 @@ def _train(facts: Facts, values: _Values, minutes: float) -> _Decisions:
     if allowed < epochs:
         epochs, why = max(allowed, 1), f"as {minutes:g} minutes allow"
     yield "train.epochs", epochs, why
-    yield "train.warmup_epochs", min(epochs // 20, 5), "the rate rises first, then falls to 0"
     largest = facts.counts[-1]
     if largest >= _UNEVEN * facts.counts[0]:
         reason = f"classes have {facts.counts[0]} to {largest} clips"

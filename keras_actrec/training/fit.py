@@ -8,17 +8,19 @@ from typing import Any
 
 import keras
 
+from keras_actrec import zoo
 from keras_actrec._types import StageProgress
 from keras_actrec.data import FollowEpoch, raising_failures
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
 from keras_actrec.training.interrupt import Interrupt
 from keras_actrec.training.logs import Logger
-from keras_actrec.training.optimizers import accumulated, optimizer_of
+from keras_actrec.training.optimizers import optimizer_of
 from keras_actrec.training.prepare import Prepared
 from keras_actrec.training.resume import Checkpoint, KeepBest
 from keras_actrec.training.schedules import callbacks_of
-from keras_actrec.training.tables import TrainTable
+from keras_actrec.training.tables import TrainTable, counted
+from keras_actrec.zoo import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def fit(
     table, learner, datasets = prepared.recipe.train, prepared.learner, prepared.datasets
     _check_run(table, prepared.batches, "validation" in datasets)
     frozen = _freeze_norms(learner) if table.partial_bn else []
+    backbone = _backbone_weights(learner, prepared.spec) if table.paces_backbone else []
     loss, metrics = _measures(table)
     learner.compile(
-        optimizer=optimizer_of(table, prepared.batches, learner.trainable_weights),
+        optimizer=optimizer_of(table, prepared.batches, learner.trainable_weights, backbone),
         loss=loss,
         weighted_metrics=metrics,
     )
@@ -120,11 +123,16 @@ def _measures(table: TrainTable) -> tuple[keras.losses.Loss, list[keras.metrics.
 
 def _check_run(table: TrainTable, batches: int, validated: bool) -> None:
     """Refuse what could never happen in a run of so many batches an epoch."""
-    steps = accumulated(table.accumulate, batches)
+    steps = counted(table.accumulate, batches)
     if steps > batches * table.epochs:
         raise UserError(
             f"train.accumulate={table.accumulate} is an update every {steps} batches, but the run has "
             f"{batches * table.epochs}: lower it"
+        )
+    if table.unfreeze_after and counted(table.unfreeze_after, table.epochs, 0) >= table.epochs:
+        raise UserError(
+            f"train.unfreeze_after={table.unfreeze_after} is as long as the run, {table.epochs} epochs, so "
+            "the backbone would never be trained: lower it"
         )
     if table.monitor and table.monitor.startswith("val_") and not validated:
         other = (
@@ -136,6 +144,14 @@ def _check_run(table: TrainTable, batches: int, validated: bool) -> None:
             f"train.monitor={table.monitor!r} needs a validation part: set data.validation_fraction, or "
             f"{other}"
         )
+
+
+def _backbone_weights(model: keras.Model, spec: ModelSpec) -> list[keras.Variable]:
+    """What is trained of a backbone; of a network over whole clips all but the classifier."""
+    if spec.backbone:
+        return zoo.backbone(model).trainable_weights
+    own = {id(weight) for weight in model.get_layer("classifier").trainable_weights}
+    return [weight for weight in model.trainable_weights if id(weight) not in own]
 
 
 def _freeze_norms(model: keras.Model) -> list[keras.layers.Layer]:

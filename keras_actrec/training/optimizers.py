@@ -1,6 +1,6 @@
 """RPROP, and optimizers that decay weights as the papers' code does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_actrec._types import Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.training.tables import TrainTable
+from keras_actrec.training.tables import TrainTable, counted
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -179,6 +179,31 @@ class RMSpropL2(_L2, keras.optimizers.RMSprop):
     """
 
 
+class _Paced(keras.optimizers.Optimizer):
+    """Gives some weights a learning rate of their own, and none at all before an update.
+
+    The optimizer's moments of weights without a rate follow their gradients, so that the first steps that
+    they take are as long as any others.
+    """
+
+    def pace(self, slow: Iterable[int], factor: float, start: int) -> None:
+        """Of the weights with the numbers `slow`, `factor` times the rate, and 0 before update `start`."""
+        self.slow = frozenset(slow)
+        self.factor = factor
+        self.start = start
+
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self._get_variable_index(variable) in self.slow:
+            rate = rate * ops.cast(ops.where(self.iterations >= self.start, self.factor, 0.0), variable.dtype)
+        if self.weight_decay and self._use_weight_decay(variable):
+            self.assign_sub(variable, rate * self.weight_decay * variable)
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
+        """Nothing: Keras's has one rate for all weights."""
+
+
 def learning_rate_of(
     table: TrainTable, batches: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
@@ -186,18 +211,24 @@ def learning_rate_of(
     schedules, values = keras.optimizers.schedules, table.model_dump()
     if table.schedule == "step":
         # Keras counts steps from 0 and keeps the first rate up to and including the boundary.
+        last = counted(values["drop_after"], table.epochs * batches) - 1
         return schedules.PiecewiseConstantDecay(
-            [values["drop_after"] - 1], [values["learning_rate"], values["final_learning_rate"]]
+            [last], [values["learning_rate"], values["final_learning_rate"]]
         )
     if table.schedule == "cosine_restarts":
         return schedules.CosineDecayRestarts(
-            values["learning_rate"], values["restart_after"] * batches, t_mul=values["restart_factor"]
+            values["learning_rate"],
+            counted(values["restart_after"], table.epochs) * batches,
+            t_mul=values["restart_factor"],
         )
     return table.learning_rate
 
 
 def optimizer_of(
-    table: TrainTable, batches: int, weights: Sequence[keras.Variable]
+    table: TrainTable,
+    batches: int,
+    weights: Sequence[keras.Variable],
+    backbone: Sequence[keras.Variable] = (),
 ) -> keras.optimizers.Optimizer:
     """The optimizer that `[train]` names.
 
@@ -205,6 +236,7 @@ def optimizer_of(
         table: `[train]` of a recipe.
         batches: number of batches an epoch.
         weights: the weights that will be trained.
+        backbone: those among them that `backbone_rate` and `unfreeze_after` are about.
     """
     options: dict[str, Any] = {
         "learning_rate": learning_rate_of(table, batches),
@@ -212,22 +244,22 @@ def optimizer_of(
         "global_clipnorm": table.global_clipnorm,
         "clipvalue": table.clipvalue,
     }
-    steps = accumulated(table.accumulate, batches)
+    steps = counted(table.accumulate, batches)
     if steps > 1:
         options["gradient_accumulation_steps"] = steps
     if table.ema is not None:
         options |= {"use_ema": True, "ema_momentum": table.ema}
-    decay = table.weight_decay
-    if table.optimizer == "rprop":
-        optimizer = RPROP(**options)
-    elif table.optimizer == "sgd":
-        optimizer = SGD(**options, momentum=table.momentum, nesterov=table.nesterov, l2=decay or 0.0)
-    elif table.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(**options, weight_decay=decay)
-    elif table.optimizer == "rmsprop":
-        optimizer = RMSpropL2(**options, l2=decay) if decay else keras.optimizers.RMSprop(**options)
-    else:
-        optimizer = AdamL2(**options, l2=decay) if decay else keras.optimizers.Adam(**options)
+    kind, own = _kind_of(table)
+    if table.paces_backbone:
+        kind = type(f"Paced{kind.__name__}", (_Paced, kind), {})
+    optimizer = kind(**options, **own)
+    if isinstance(optimizer, _Paced):
+        slow = {id(weight) for weight in backbone}
+        optimizer.pace(
+            [number for number, weight in enumerate(weights) if id(weight) in slow],
+            table.backbone_rate or 1.0,
+            counted(table.unfreeze_after or 0, table.epochs, 0) * batches // steps,
+        )
     if table.decay == "kernels":
         # Biases, gamma and beta are vectors, or numbers; the bias of Keras's GRU is a matrix.
         optimizer.exclude_from_weight_decay(
@@ -236,6 +268,15 @@ def optimizer_of(
     return optimizer
 
 
-def accumulated(accumulate: float, batches: int) -> int:
-    """Number of batches an update: `accumulate` itself, or that share of the `batches` of an epoch."""
-    return int(accumulate) if accumulate >= 1 else max(1, round(accumulate * batches))
+def _kind_of(table: TrainTable) -> tuple[type[keras.optimizers.Optimizer], dict[str, Any]]:
+    """The class of the optimizer, and the arguments that it alone has."""
+    decay, optimizers = table.weight_decay, keras.optimizers
+    if table.optimizer == "rprop":
+        return RPROP, {}
+    if table.optimizer == "sgd":
+        return SGD, {"momentum": table.momentum, "nesterov": table.nesterov, "l2": decay or 0.0}
+    if table.optimizer == "adamw":
+        return optimizers.AdamW, {"weight_decay": decay}
+    if table.optimizer == "rmsprop":
+        return (RMSpropL2, {"l2": decay}) if decay else (optimizers.RMSprop, {})
+    return (AdamL2, {"l2": decay}) if decay else (optimizers.Adam, {})

@@ -16,6 +16,7 @@ from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
+from keras_actrec.training.sides import check_sides
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import SAMPLE_TABLES, DataTable, Recipe
 from keras_actrec.training.targets import Targets
@@ -68,6 +69,9 @@ class Prepared:
             self.datasets["train"],
             class_weights=self.class_weights,
             mixup=table.mixup,
+            cutmix=table.cutmix,
+            in_time=self.spec.input_name != "clip" or trains_on_features(self.recipe, self.spec),
+            noise=table.noise,
             seed=table.seed,
         )
         return targets
@@ -105,6 +109,7 @@ def prepare(
         UserError: for files that cannot be trained on, or a model that cannot be built.
     """
     names = manifest.class_names
+    check_sides(recipe, names)
     indexed: dict[str, Indexed] = {}
     skipped: list[VideoError] = []
     preprocessor = recipe.preprocessor
@@ -186,11 +191,16 @@ def check(recipe: Recipe, num_classes: int) -> None:
         raise UserError(
             f"videos need a backbone: set model.backbone, one of {', '.join(backbones.list_backbones())}"
         )
-    if trains_on_features(recipe, spec) and preprocessor.is_random:
+    if trains_on_features(recipe, spec) and preprocessor.drawn:
         raise UserError(
-            "a frozen backbone sees every frame once, so nothing can be flipped, cropped or recolored at "
-            "random: set clip.flip=false, clip.crop='center' and no colors, or train.train_backbone=true"
+            "a frozen backbone sees every frame once, so none can be changed at random: leave "
+            f"{', '.join(f'clip.{name}' for name in preprocessor.drawn)} out (clip.speed, train.noise, "
+            "train.mixup and train.cutmix change what comes behind it), or set train.train_backbone=true"
         )
+    if recipe.train.paces_backbone and (spec.input_name != "clip" or trains_on_features(recipe, spec)):
+        name = "backbone_rate" if recipe.train.backbone_rate else "unfreeze_after"
+        how = "set train.train_backbone=true, or leave it" if spec.backbone else "leave it"
+        raise UserError(f"train.{name} is about a backbone that is trained: {how} out")
     if preprocessor.masks and not zoo.spec(spec.name).masked:
         raise UserError(f"{spec.name} has no mask for padding: set {preprocessor.whole}")
     preprocessor.check_classes(num_classes)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_actrec._types import Tensor
-from keras_actrec.training.tables import TrainTable
+from keras_actrec.training.tables import TrainTable, counted
 
 
 def warmup_cosine(epoch: int, *, learning_rate: float, epochs: int, warmup_epochs: int) -> float:
@@ -95,9 +95,11 @@ def callbacks_of(table: TrainTable) -> list[keras.callbacks.Callback]:
     found = []
     if table.schedule == "warmup_cosine":
         values = table.model_dump(include={"learning_rate", "epochs", "warmup_epochs"})
+        values["warmup_epochs"] = counted(values["warmup_epochs"], table.epochs, 0)
         found.append(_by_epoch(functools.partial(warmup_cosine, **values)))
     elif table.schedule == "multistep":
         values = table.model_dump(include={"learning_rate", "milestones", "factor"})
+        values["milestones"] = [counted(each, table.epochs) for each in values["milestones"]]
         found.append(_by_epoch(functools.partial(multistep, **values)))
     mode = "max" if table.monitor and table.monitor.endswith("accuracy") else "min"
     if table.schedule == "plateau":

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import pydantic
 from pydantic_core import PydanticCustomError
@@ -67,6 +67,7 @@ class _SamplingTable(_Table):
     short: Literal["stretch", "first", "repeat", "loop", "mask"] | None = None
     num_clips: int = 1
     hop: int | None = None
+    speed: list[float] | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -75,7 +76,13 @@ class _SamplingTable(_Table):
 
 
 class ClipTable(_SamplingTable):
-    """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`."""
+    """`[clip]`: which frames of a video, and at what size. See `Sampling` and `ClipTransform`.
+
+    Where the names of two classes differ in left and right, or in the sense of turning alone, a `flip` that
+    does not `swap` them, and crops that are mirrored, are refused.
+
+    A test averages over `num_clips` times `num_crops` views.
+    """
 
     size: int = 224
     short_side: int | None = None
@@ -85,6 +92,9 @@ class ClipTable(_SamplingTable):
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    rand_augment: int = 0
+    magnitude: float | None = None
+    erasing: float = 0.0
     num_crops: int = 1
     shrink: int | None = None
 
@@ -109,7 +119,7 @@ class FeaturesTable(_SamplingTable):
 class SkeletonTable(_Table):
     """`[skeleton]`, instead of `[clip]` for sets of joints. See `SkeletonTransform`.
 
-    `center = "none"` leaves the origin where it is.
+    `center = "none"` leaves the origin where it is. `mirror` is refused where `[clip] flip` would be.
     """
 
     frames: int = 300
@@ -138,6 +148,16 @@ def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel) -> _Kind:
     return kind(**{name: getattr(table, name) for name in inspect.signature(kind).parameters})
 
 
+# A number from 0 on, or below 1 a share; see `counted`.
+_Number: TypeAlias = Annotated[int | float, pydantic.Field(ge=0)]
+_Positive: TypeAlias = Annotated[int | float, pydantic.Field(gt=0)]
+_NUMBERS = {
+    "accumulate": "batches or a share of the data",
+    "drop_after": "batches or a share of the run",
+    "warmup_epochs": "epochs or a share of the run",
+    "restart_after": "epochs or a share of the run",
+    "unfreeze_after": "epochs or a share of the run",
+}
 # At most one of them can be set.
 _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 # Keys of [train] that go with one choice of another key, and their defaults there.
@@ -164,7 +184,8 @@ class TrainTable(_Table):
     Optimizers: `adam`, `sgd` (`momentum`, `nesterov`), `rmsprop`, `adamw` (`weight_decay`), and `rprop`,
     whose `learning_rate` is every weight's first step and which has no schedule, clipping or weight decay.
 
-    Schedules of the learning rate:
+    Schedules of the learning rate. `drop_after`, `warmup_epochs`, `restart_after` and `milestones` are
+    batches or epochs, as papers have them, or below 1 shares of the run, which fit data of any size:
         step: `learning_rate`, after `drop_after` batches `final_learning_rate` (HM-AN).
         constant: `learning_rate`.
         warmup_cosine: see `warmup_cosine`; a value for each epoch (GSM).
@@ -190,6 +211,10 @@ class TrainTable(_Table):
     Others:
         partial_bn: freeze all trained batch normalizations of the network but the first (TSN), both weights
             and statistics. Those inside gates are trained on.
+        backbone_rate: factor of the learning rate for the weights of a backbone that is trained, or, in a
+            network over whole clips, of all but the classifier; for a decay apart from the gradient too.
+        unfreeze_after: epochs, or below 1 the share of the run, in which these weights stand still. The
+            optimizer follows their gradients and batch normalizations the data meanwhile.
         ema: momentum of a moving average of the trained weights, updated after every batch; validation and
             the model that is kept use it. Statistics of batch normalizations are the last ones.
         mixed_precision: `"mixed_bfloat16"` or `"mixed_float16"` to compute in half precision. Weights, the
@@ -203,6 +228,9 @@ class TrainTable(_Table):
         mixup: a and b of the Beta distribution by which two samples of a batch are mixed, and their labels;
             0 mixes none, 1 draws every mixture alike. See `Targets`. The training accuracy is then that of
             the mixtures, by the label with the larger share.
+        cutmix: the same for parts of two samples: a box of all frames of clips, a stretch of time of
+            skeletons and features, those of a frozen backbone too. With both, one is drawn for each batch.
+        noise: of the values that the trained layers see, normal, times the standard deviation of a sample's.
         label_smoothing: share of the label that all classes divide evenly (arXiv 1512.00567), in the
             validation loss too.
         buckets: lengths of the samples of a batch, instead of one for all, see `ClipDataset`.
@@ -217,18 +245,18 @@ class TrainTable(_Table):
     learning_rate: float = pydantic.Field(1e-4, gt=0)
     schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"] = "step"
     final_learning_rate: float | None = pydantic.Field(None, gt=0)
-    drop_after: int | None = pydantic.Field(None, ge=1)
-    warmup_epochs: int | None = pydantic.Field(None, ge=0)
-    restart_after: int | None = pydantic.Field(None, ge=1)
+    drop_after: _Positive | None = None
+    warmup_epochs: _Number | None = None
+    restart_after: _Positive | None = None
     restart_factor: float | None = pydantic.Field(None, ge=1)
-    milestones: list[int] | None = None
+    milestones: list[int | float] | None = None
     factor: float | None = pydantic.Field(None, gt=0, lt=1)
     patience: int | None = pydantic.Field(None, ge=1)
     cooldown: int | None = pydantic.Field(None, ge=0)
     monitor: Literal["accuracy", "loss", "val_accuracy", "val_loss"] | None = None
     early_stop: int | None = pydantic.Field(None, ge=1)
     keep: Literal["last", "best"] = "last"
-    accumulate: Annotated[int | float, pydantic.Field(gt=0)] = 1
+    accumulate: _Positive = 1
     clipnorm: float | None = pydantic.Field(None, gt=0)
     global_clipnorm: float | None = pydantic.Field(None, gt=0)
     clipvalue: float | None = pydantic.Field(None, gt=0)
@@ -238,8 +266,12 @@ class TrainTable(_Table):
     ema: float | None = pydantic.Field(None, gt=0, lt=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     train_backbone: bool = False
+    backbone_rate: float | None = pydantic.Field(None, gt=0)
+    unfreeze_after: _Positive | None = None
     class_weights: Literal["balanced"] | None = None
     mixup: float = pydantic.Field(0.0, ge=0)
+    cutmix: float = pydantic.Field(0.0, ge=0)
+    noise: float = pydantic.Field(0.0, ge=0)
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     seed: int = pydantic.Field(0, ge=0)
     buckets: list[int] | None = None
@@ -249,7 +281,12 @@ class TrainTable(_Table):
     @property
     def soft_labels(self) -> bool:
         """Whether labels are probabilities and not numbers."""
-        return bool(self.mixup or self.label_smoothing)
+        return bool(self.mixup or self.cutmix or self.label_smoothing)
+
+    @property
+    def paces_backbone(self) -> bool:
+        """Whether the backbone's weights have another rate than the others, or begin later."""
+        return self.backbone_rate is not None or self.unfreeze_after is not None
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -291,18 +328,23 @@ class TrainTable(_Table):
             for name in (*_CLIPS, "weight_decay"):
                 reason = "must be left out with optimizer='rprop', which looks at signs alone"
                 self._refuse(name, reason, "optimizer")
+            for name in ("backbone_rate", "unfreeze_after"):
+                reason = "must be left out with optimizer='rprop', whose weights have no common rate"
+                self._refuse(name, reason, "optimizer")
             if self.schedule != "constant":
                 reason = "must be left out with optimizer='rprop', which adapts its own steps"
                 self._refuse("schedule", reason, "optimizer")
         clips = [name for name in _CLIPS if getattr(self, name) is not None]
         for name in clips[1:]:
             self._refuse(name, f"only one of {', '.join(_CLIPS)} can be set", *clips)
-        if self.accumulate > 1 and int(self.accumulate) != self.accumulate:
-            self._refuse("accumulate", "input should be a number of batches or a share of the data below 1")
-        if self.milestones is not None and (
-            not self.milestones or self.milestones != sorted({max(each, 1) for each in self.milestones})
-        ):
-            self._refuse("milestones", "input should be rising epochs, from 1 on")
+        for name, meaning in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is not None and value > 1 and int(value) != value:
+                self._refuse(name, f"input should be a number of {meaning} below 1")
+        if self.milestones is not None and not _rise(self.milestones):
+            self._refuse(
+                "milestones", "input should be rising epochs, from 1 on, or rising shares of the run"
+            )
         return self
 
     def _refuse(self, name: str, reason: str, *choices: str) -> None:
@@ -315,6 +357,18 @@ class TrainTable(_Table):
         names = choices if name in choices else (name,)
         pairs = tuple((one, other) for one in names for other in choices if one != other)
         raise PydanticCustomError("together", "{line}", {"line": line, "pairs": pairs})
+
+
+def counted(number: float, total: int, least: int = 1) -> int:
+    """A number of batches or epochs: `number` itself, or below 1 that share of `total`, `least` or more."""
+    return int(number) if number >= 1 else max(least, round(number * total))
+
+
+def _rise(milestones: list[int | float]) -> bool:
+    """Whether they are whole numbers from 1 on, or shares, each once and in order."""
+    whole = all(each >= 1 and int(each) == each for each in milestones)
+    shares = all(0 < each < 1 for each in milestones)
+    return bool(milestones) and (whole or shares) and milestones == sorted(set(milestones))
 
 
 # What files can be, and the table that says what is seen of them.

@@ -1,4 +1,4 @@
-"""What a learner is to answer: labels in the form of its answers, weights, and mixtures of two samples."""
+"""What a learner is to answer: labels in the form of its answers, weights, mixtures of samples, and noise."""
 
 from typing import Any
 
@@ -14,15 +14,29 @@ class Targets(keras.utils.PyDataset):
 
     With `mixup` each sample of a batch is mixed with another one of it, as are their labels:
     `x <- m x + (1 - m) x'`, `m` drawn from the Beta distribution `(mixup, mixup)` for every sample (Zhang et
-    al., arXiv 1710.09412). A step counts where it does in either. What is drawn depends on (`seed`, the
-    dataset's epoch, number of the batch) only.
+    al., arXiv 1710.09412). A step counts where it does in either.
+
+    With `cutmix` a part of each sample is replaced by that part of another one. In clips it is a box, the
+    same in all frames, of sqrt(1 - m) of the height and of the width about a point that is drawn, as far as
+    it is in the frame, `m` drawn from `(cutmix, cutmix)` (Yun et al., arXiv 1905.04899); the labels' shares
+    are those of the area, and a step counts where it does in either. With `in_time` it is a stretch of
+    (1 - m) T steps, each of which counts where it does in its own sample; the labels' shares are those of the
+    steps that count. With `mixup` and `cutmix` one of the two is drawn for a batch, each as often.
+
+    With `noise` all values of a sample but those that are exactly 0, such as missing joints, have noise added
+    from the normal distribution of `noise` times the standard deviation of the sample's values.
+
+    What is drawn depends on (`seed`, the dataset's epoch, number of the batch) only.
 
     Args:
         dataset: batches `(x, y)`, `x` with a mask or without.
         per_step: whether the learner answers at every step.
         class_weights: `(C,)`, the weights of samples, or of their steps, by their label.
         num_classes: for labels as probabilities `(B, C)` instead of numbers `(B,)`.
-        mixup: see above; 0 mixes nothing. It needs `num_classes`.
+        mixup: see above; 0 mixes nothing. It needs `num_classes`, as `cutmix` does.
+        cutmix: see above; 0 cuts nothing.
+        in_time: whether a stretch of time is cut, and not a box.
+        noise: see above; 0 adds none.
         seed: of what is drawn.
     """
 
@@ -34,6 +48,9 @@ class Targets(keras.utils.PyDataset):
         class_weights: np.ndarray | None = None,
         num_classes: int | None = None,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
+        in_time: bool = False,
+        noise: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(workers=0)
@@ -42,6 +59,9 @@ class Targets(keras.utils.PyDataset):
         self.class_weights = class_weights
         self.num_classes = num_classes
         self.mixup = mixup
+        self.cutmix = cutmix
+        self.in_time = in_time
+        self.noise = noise
         self.seed = seed
 
     def __len__(self) -> int:
@@ -52,8 +72,11 @@ class Targets(keras.utils.PyDataset):
         weigh = None if self.class_weights is None else self.class_weights[y]
         if self.num_classes is not None:
             y = np.eye(self.num_classes, dtype="float32")[y]
-        if self.mixup:
+        if self.mixup or self.cutmix:
             x, y, weigh = self._mixed(index, x, y, weigh)
+        if self.noise:
+            rng = self._rng(index, 2)
+            x = keras.tree.map_structure(lambda values: _noisy(values, self.noise, rng), x)
         if self.per_step:
             steps = (next(iter(x.values())) if isinstance(x, dict) else x).shape[1]
             y = np.repeat(y[:, None], steps, axis=1)
@@ -63,17 +86,74 @@ class Targets(keras.utils.PyDataset):
                 weigh = mask if weigh is None else mask * weigh
         return (x, y) if weigh is None else (x, y, weigh)
 
+    def _rng(self, index: int, what: int) -> np.random.Generator:
+        # Clips have three numbers.
+        return np.random.default_rng([self.seed, self.dataset.epoch, index, what])
+
     def _mixed(self, index: int, x: Any, y: np.ndarray, weigh: np.ndarray | None) -> tuple[Any, ...]:
-        rng = np.random.default_rng([self.seed, self.dataset.epoch, index, 1])  # clips have three numbers
-        share = rng.beta(self.mixup, self.mixup, len(y)).astype("float32")
+        rng = self._rng(index, 1)
+        cuts = bool(self.cutmix) and (not self.mixup or rng.random() < 0.5)
+        spread = self.cutmix if cuts else self.mixup
+        share = rng.beta(spread, spread, len(y)).astype("float32")
         other = rng.permutation(len(y))
+        if cuts:
+            x, share = self._cut(x, share, other, rng)
+        else:
+            x = keras.tree.map_structure(lambda values: _mix(values, share, other), x)
+        return x, _mix(y, share, other), None if weigh is None else _mix(weigh, share, other)
 
-        def mix(values: Any) -> Any:
-            if values is None:
-                return None
-            if values.dtype == bool:
-                return values | values[other]
-            m = share.reshape(-1, *[1] * (values.ndim - 1))
-            return m * values.astype("float32") + (1 - m) * values[other].astype("float32")
+    def _cut(
+        self, x: Any, share: np.ndarray, other: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Any, np.ndarray]:
+        """The samples with parts of the others, and the shares that are left of them."""
+        samples = next(iter(x.values())) if isinstance(x, dict) else x
+        if self.mixup:  # all batches of a run are of one type
+            samples = samples.astype("float32")
+        mask = x["mask"] if isinstance(x, dict) else np.ones(samples.shape[:2], bool)
+        if self.in_time:
+            inside = _stretches(share, samples.shape[1], rng)  # (B, T)
+            mine, theirs = mask & ~inside, mask[other] & inside
+            mask = mine | theirs
+            share = mine.sum(1) / np.maximum(mask.sum(1), 1)
+        else:
+            inside = _boxes(share, samples.shape[2], samples.shape[3], rng)[:, None]  # (B, 1, H, W)
+            mask = mask | mask[other]
+            share = 1 - inside.mean((1, 2, 3))
+        inside = inside.reshape(*inside.shape, *[1] * (samples.ndim - inside.ndim))
+        samples = np.where(inside, samples[other], samples)
+        x = {**x, next(iter(x)): samples, "mask": mask} if isinstance(x, dict) else samples
+        return x, share.astype("float32")
 
-        return keras.tree.map_structure(mix, x), mix(y), mix(weigh)
+
+def _mix(values: np.ndarray, share: np.ndarray, other: np.ndarray) -> np.ndarray:
+    if values.dtype == bool:
+        return values | values[other]
+    m = share.reshape(-1, *[1] * (values.ndim - 1))
+    return m * values.astype("float32") + (1 - m) * values[other].astype("float32")
+
+
+def _stretches(share: np.ndarray, steps: int, rng: np.random.Generator) -> np.ndarray:
+    """Which steps are in a stretch of 1 - `share` of them, `(B, steps)`."""
+    length = np.round((1 - share) * steps).astype(int)
+    start = rng.integers(steps - length + 1)
+    step = np.arange(steps)
+    return (step >= start[:, None]) & (step < (start + length)[:, None])
+
+
+def _boxes(share: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Which pixels are in a box of 1 - `share` of the area about one that is drawn, `(B, height, width)`."""
+    sides = []
+    for size in (height, width):
+        length = np.round(np.sqrt(1 - share) * size).astype(int)
+        start = rng.integers(size, size=len(share)) - length // 2
+        at = np.arange(size)
+        sides.append((at >= start[:, None]) & (at < (start + length)[:, None]))
+    return sides[0][:, :, None] & sides[1][:, None, :]
+
+
+def _noisy(values: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    if values.dtype == bool:
+        return values
+    values = values.astype("float32")
+    spread = values.std(axis=tuple(range(1, values.ndim)), keepdims=True)
+    return values + noise * spread * (values != 0) * rng.standard_normal(values.shape, "float32")

@@ -115,6 +115,8 @@ SKELETON_PAIR = (
     Line("EleAtt-GRU", STRAIGHT, "eleatt_rnn/utkinect", (NO_TURN,)),
 )
 GATE = "the gate"
+CHOSEN = "GRU in both directions, as `train` chooses without a recipe"
+SQUARES = "features of frames and small gray frames"
 EXPERIMENTS = {
     "synthetic": Experiment(
         tables=(
@@ -157,6 +159,55 @@ EXPERIMENTS = {
         ),
         chance=".50",
         pages=("hman",),
+    ),
+    "ego_gestures": Experiment(
+        tables=(
+            Table(
+                "Ego gestures: 10 gestures of a hand, filmed from the head, four folds by scene",
+                lines=(
+                    Line(CHOSEN, SQUARES, "stacked_rnn/chosen"),
+                    Line("EleAtt-GRU in both directions", SQUARES, "eleatt_rnn/videos"),
+                    Line("HM-AN, soft attention", SQUARES, "hman/own"),
+                    Line(
+                        "HM-AN, Gumbel-softmax, adaptive temperature",
+                        SQUARES,
+                        "hman/own",
+                        ("model.attention=gumbel_adaptive",),
+                    ),
+                    Line("GRU over frames", "features of frames", "frame_gru/own"),
+                    Line("frame average, which sees no order", "features of frames", "frame_pool/own"),
+                ),
+                folds=(0, 1, 2, 3),
+                compare=((1, 0, GATE), (2, 4, "HM-AN in place of a GRU over frames")),
+            ),
+            Table(
+                "Ego gestures, 8 clips of a class to learn from",
+                lines=(
+                    Line(
+                        CHOSEN,
+                        SQUARES,
+                        "stacked_rnn/chosen",
+                        ("data.per_class=8", "train.epochs=180"),  # as many updates as with all clips
+                    ),
+                ),
+                folds=(0, 1, 2, 3),
+            ),
+        ),
+        seeds=3,
+        chance=".10",
+        pages=("stacked_rnn",),
+    ),
+    "fight_chosen": Experiment(
+        tables=(
+            Table(
+                "Fight clips, with the same choice",
+                lines=(Line(CHOSEN, SQUARES, "stacked_rnn/chosen"),),
+                folds=(0, 1, 2),
+            ),
+        ),
+        seeds=3,
+        chance=".50",
+        pages=("stacked_rnn",),
     ),
     "utkinect": Experiment(
         tables=(

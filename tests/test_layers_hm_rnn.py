@@ -329,6 +329,30 @@ def test_the_gradient_is_that_of_the_declared_surrogate(form):
         close(gradient, numeric, 1e-4)
 
 
+def test_biases_begin_as_asked_and_the_others_at_zero():
+    cell = HMRNNCell(UNITS, num_layers=2, boundary="units", boundary_bias=-2.0, forget_bias=1.0)
+    cell.build((None, CHANNELS))
+    for weight in cell.weights:
+        if weight.name.startswith("bias"):
+            found = numpy(weight).tolist()
+            assert found == [0] * UNITS + [1] * UNITS + [0] * 2 * UNITS + [-2] * UNITS
+    layer = HMRNN(UNITS, boundary_bias=-2.0, forget_bias=1.0, boundary_noise=False)
+    twin = HMRNN.from_config(layer.get_config())
+    assert (twin.cell.boundary_bias, twin.cell.forget_bias, twin.cell.boundary_noise) == (-2.0, 1.0, False)
+
+
+def test_without_noise_training_gives_what_the_test_gives():
+    noisy = randomize(HMRNN(8, return_sequences=True), seed=4)
+    quiet = HMRNN(8, return_sequences=True, boundary_noise=False)
+    for layer in (noisy, quiet):
+        layer(CLIPS)
+    randomize(noisy, seed=4)
+    quiet.set_weights(noisy.get_weights()[: len(quiet.get_weights())])
+    close(quiet(CLIPS, training=True), quiet(CLIPS), 0)
+    close(quiet(CLIPS), noisy(CLIPS), 0)
+    assert np.any(numpy(noisy(CLIPS, training=True)) != numpy(noisy(CLIPS)))
+
+
 def test_the_noise_is_logistic_and_as_wide_as_there_are_detectors():
     cell, _ = pair("units")
     assert cell.noise_size == 6

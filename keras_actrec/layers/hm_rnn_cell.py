@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
@@ -40,6 +41,11 @@ class HMRNNCell(keras.layers.Layer):
         output_activation: `"tanh"`, or `"linear"` for eq. 3 as printed.
         top_boundary: whether the top layer detects boundaries too and can flush itself. Chung et al. set
             z^L = 0; published code lets it flush.
+        boundary_bias: of the detectors at the start. At 0 half of them fire, so that the first layer forgets
+            at every second step what it has seen; at -2 one in eight does.
+        forget_bias: of the gate f at the start; 1 is what Keras' LSTM has.
+        boundary_noise: whether u is drawn in training. Without it the detectors do in training what they do
+            at test.
 
     Call arguments:
         inputs: `(B, D)`.
@@ -70,6 +76,9 @@ class HMRNNCell(keras.layers.Layer):
         temperature: float = 0.3,
         output_activation: str = "tanh",
         top_boundary: bool = True,
+        boundary_bias: float = 0.0,
+        forget_bias: float = 0.0,
+        boundary_noise: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +103,9 @@ class HMRNNCell(keras.layers.Layer):
         self.temperature = temperature
         self.output_activation = keras.activations.get(output_activation)
         self.top_boundary = top_boundary
+        self.boundary_bias = boundary_bias
+        self.forget_bias = forget_bias
+        self.boundary_noise = boundary_noise
         self._widths = widths
         self._detectors = [width if boundary == "units" else 1 for width in widths]
         if not top_boundary:
@@ -121,7 +133,12 @@ class HMRNNCell(keras.layers.Layer):
             recurrent = kernel("recurrent_kernel", width, _initializers.Orthogonal())
             if number < self.num_layers:
                 top_down = kernel("top_down_kernel", self._widths[index + 1], _initializers.glorot_uniform())
-            bias = self.add_weight(name=f"bias_{number}", shape=(columns,), initializer="zeros")
+            first = np.zeros(columns, "float32")
+            first[width : 2 * width] = self.forget_bias
+            first[4 * width :] = self.boundary_bias
+            bias = self.add_weight(
+                name=f"bias_{number}", shape=(columns,), initializer=keras.initializers.Constant(first)
+            )
             self._kernels.append((bottom_up, recurrent, top_down, bias))
         self.temperature_value = self.add_weight(
             name="temperature",
@@ -162,8 +179,8 @@ class HMRNNCell(keras.layers.Layer):
 
     @property
     def noise_size(self) -> int:
-        """Columns of noise that `step` takes: one for each detector."""
-        return sum(self._detectors)
+        """Columns of noise that `step` takes: one for each detector, or none."""
+        return sum(self._detectors) if self.boundary_noise else 0
 
     def draw_noise(self, shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
         """Logistic samples of shape `(*shape, noise_size)`."""
@@ -243,4 +260,7 @@ class HMRNNCell(keras.layers.Layer):
             "temperature": self.temperature,
             "output_activation": keras.activations.serialize(self.output_activation),
             "top_boundary": self.top_boundary,
+            "boundary_bias": self.boundary_bias,
+            "forget_bias": self.forget_bias,
+            "boundary_noise": self.boundary_noise,
         }

@@ -108,6 +108,14 @@ def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
 
 
+def embedded(x: Tensor, dropout: float, width: int | None, name: str) -> Tensor:
+    """Channels left out in training, at all steps and locations of a clip, then brought to a width."""
+    if dropout:
+        everywhere = (None, *[1] * (len(x.shape) - 2), None)
+        x = keras.layers.Dropout(dropout, noise_shape=everywhere, name=f"{name}_dropout")(x)
+    return x if width is None else keras.layers.Dense(width, name=f"{name}_embedding")(x)
+
+
 def check_maps(features: Tensor, what: str = "Attention needs") -> Shape:
     """Return height, width and channels of feature maps; refuse other features, and maps of unknown size."""
     if len(features.shape) != 5 or None in features.shape[2:]:

@@ -152,10 +152,10 @@ def recurrent_classifier(
     )
     maps, grays = _parts.split_pixels(features) if pixels else (features, None)
     x = _vectors(maps, mask, motion=motion, centered=centered, normalize=normalize)
-    x = _embedded(x, input_dropout, embedding, "features")
+    x = _parts.embedded(x, input_dropout, embedding, "features")
     if grays is not None:
         grid = MotionGrid(name="motion_grid")(grays, mask=mask)
-        grid = _embedded(grid, input_dropout, embedding, "pixels")
+        grid = _parts.embedded(grid, input_dropout, embedding, "pixels")
         x = keras.layers.Concatenate(name="features_and_pixels")([x, grid])
     for number in range(1, int(num_layers) + 1):
         gated = number in attention_layers
@@ -190,10 +190,3 @@ def _vectors(
     if normalize:
         x = StepNormalization(center=False, scale=False, momentum=0.9, name="normalization")(x, mask=mask)
     return x
-
-
-def _embedded(x: Tensor, dropout: float, width: int | None, name: str) -> Tensor:
-    """Steps with channels left out in training, at all steps of a clip, and brought to a width."""
-    if dropout:
-        x = keras.layers.SpatialDropout1D(dropout, name=f"{name}_dropout")(x)
-    return x if width is None else keras.layers.Dense(width, name=f"{name}_embedding")(x)

@@ -1,16 +1,21 @@
 """HM-AN: hierarchical multi-scale attention networks."""
 
-import keras
+from typing import Any
 
-from keras_actrec._types import PathLike, Shape
+import keras
+from keras import ops
+
+from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import (
     AttentionCell,
     AttentiveRNN,
     GumbelHardAttention,
     HMRNNCell,
+    MotionGrid,
     ReinforceAttention,
     SoftAttention,
+    StepNormalization,
 )
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
@@ -34,14 +39,19 @@ def hman(
     input_shape: Shape | None = None,
     backbone: str | keras.Model | None = None,
     attention: str = "gumbel_adaptive",
-    content: bool = False,
+    content: bool | int = False,
     motion: bool = False,
+    pixels: bool = False,
+    input_dropout: float = 0.0,
+    embedding: int | None = None,
     temperature: float = 0.3,
     attention_temperature: float | None = None,
     reinforce_weight: float = 1.0,
     units: int | list[int] = 2048,
     num_layers: int = 3,
     boundary: str = "units",
+    steady: bool = False,
+    hidden: int | None = 1024,
     dropout: float = 0.5,
     masked: bool = False,
     return_sequences: bool = False,
@@ -59,16 +69,26 @@ def hman(
             `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         attention: `"gumbel_adaptive"`, `"gumbel_constant"`, `"soft"` or `"reinforce"`.
-        content: whether the features take part in the attention's logits; see `SoftAttention`.
+        content: whether the features take part in the attention's logits; see `SoftAttention`. A number is
+            the width in which they do, by default that of the features.
         motion: whether to look at what changed since the frame before, how much, scaled by the training
             set's statistics, and in which row and column, instead of the features themselves. Not in the
             paper; it takes the background away and tells where the attention looked.
+        pixels: whether the recurrent layers also see where small gray frames change, as in `stacked_rnn`.
+        input_dropout: rate of channels left out, at all steps and locations of a clip, before `embedding`.
+        embedding: width of a linear layer that the features go through at each location. With it the
+            recurrent layers see in addition to the location that was chosen the mean over all of them, and
+            the pixels, each through such a layer. None for neither. Not in the paper.
         temperature: of the boundaries.
         attention_temperature: of `"gumbel_constant"`, by default that of the boundaries.
         reinforce_weight: lambda of `"reinforce"`.
         units: width of each recurrent layer, or a list of one for each.
         num_layers: recurrent layers.
         boundary: `"units"`, one detector for each unit (table 1), or `"scalar"`, one a layer.
+        steady: whether the boundaries are learned without noise, begin with one in eight, and the forget gate
+            begins open: `HMRNNCell` with `boundary_noise=False`, `boundary_bias=-2`, `forget_bias=1`. Not in
+            the paper, whose cell does not learn a few hundred clips.
+        hidden: width of the fully connected layer, None for none.
         dropout: rate before and after the fully connected layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
         return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
@@ -93,23 +113,39 @@ def hman(
         raise UserError(
             '`attention="reinforce"` rewards probabilities: it needs `classifier_activation="softmax"`'
         )
-    inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
+    if pixels and embedding is None:
+        raise UserError("`pixels=True` needs `embedding`: a grid of pixels is no location to choose")
+    inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked, pixels=pixels)
+    maps, grays = _parts.split_pixels(features) if pixels else (features, None)
     if motion:
-        features = _parts.motion_of(features, mask)
+        maps = _parts.motion_of(maps, mask)
+    locations = _parts.locations(maps)
+    if embedding is not None:
+        locations = _with_summary(locations, maps, grays, mask, input_dropout, embedding)
 
     if attention_temperature is None:
         attention_temperature = temperature
     cell = AttentionCell(
         _attention(attention, content, attention_temperature),
-        HMRNNCell(units, num_layers=num_layers, boundary=boundary, temperature=temperature, name="hm_rnn"),
+        HMRNNCell(
+            units,
+            num_layers=num_layers,
+            boundary=boundary,
+            temperature=temperature,
+            boundary_bias=-2.0 if steady else 0.0,
+            forget_bias=1.0 if steady else 0.0,
+            boundary_noise=not steady,
+            name="hm_rnn",
+        ),
         name="cell",
     )
     temporal = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")
-    trace = temporal(_parts.locations(features), mask=mask)
+    trace = temporal(locations, mask=mask)
 
     x = keras.layers.Dropout(dropout, name="dropout_1")(trace["output"])  # (B, T, L * units)
-    x = keras.layers.Dense(1024, activation="tanh", name="hidden")(x)
-    x = keras.layers.Dropout(dropout, name="dropout_2")(x)
+    if hidden is not None:
+        x = keras.layers.Dense(hidden, activation="tanh", name="hidden")(x)
+        x = keras.layers.Dropout(dropout, name="dropout_2")(x)
     x = _parts.classifier(num_classes, classifier_activation)(x)
     model_class = keras.Model
     if attention == "reinforce":
@@ -120,11 +156,33 @@ def hman(
     return _parts.load_weights(model_class(inputs, x, name="hman"), weights)
 
 
-def _attention(attention: str, content: bool, temperature: float) -> keras.layers.Layer:
+def _with_summary(
+    locations: Tensor, maps: Tensor, grays: Tensor | None, mask: Tensor | None, dropout: float, width: int
+) -> Tensor:
+    """Embedded locations, each with the same summary of its step behind it.
+
+    An attention's weights add up to 1, so the summary goes on as it is, whatever is chosen.
+    """
+    x = _parts.embedded(locations, dropout, width, "locations")
+    mean = StepNormalization(center=False, scale=False, momentum=0.9, name="normalization")(
+        _parts.pooled(maps), mask=mask
+    )
+    summary = _parts.embedded(mean, dropout, width, "features")
+    if grays is not None:
+        grid = MotionGrid(name="motion_grid")(grays, mask=mask)
+        grid = _parts.embedded(grid, dropout, width, "pixels")
+        summary = keras.layers.Concatenate(name="features_and_pixels")([summary, grid])
+    everywhere = ops.expand_dims(summary, 2) + ops.zeros_like(x[..., :1])  # (B, T, N, ...)
+    return keras.layers.Concatenate(name="locations_and_summary")([x, everywhere])
+
+
+def _attention(attention: str, content: bool | int, temperature: float) -> keras.layers.Layer:
+    width = None if isinstance(content, bool) else int(content)
+    options: dict[str, Any] = {"content": bool(content), "content_units": width, "name": "attention"}
     if attention == "soft":
-        return SoftAttention(content=content, name="attention")
+        return SoftAttention(**options)
     if attention == "reinforce":
-        return ReinforceAttention(content=content, name="attention")
-    if attention == "gumbel_adaptive":
-        return GumbelHardAttention(temperature="adaptive", content=content, name="attention")
-    return GumbelHardAttention(temperature=temperature, content=content, name="attention")
+        return ReinforceAttention(**options)
+    return GumbelHardAttention(
+        temperature="adaptive" if attention == "gumbel_adaptive" else temperature, **options
+    )

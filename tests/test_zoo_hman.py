@@ -13,7 +13,7 @@ RNG = np.random.default_rng(0)
 
 
 def small(**arguments):
-    options = {"units": 4, "num_layers": 2, "hidden": None, "attention": "soft", "embedding": 3, **arguments}
+    options = {"units": 4, "num_layers": 2, "hidden": 0, "attention": "soft", "embedding": 3, **arguments}
     return zoo.hman(3, **{"input_shape": (None, 2, 2, 9), **options})
 
 
@@ -86,7 +86,10 @@ def test_steady_boundaries_begin_rare_and_are_the_same_in_training():
 
 
 def test_the_width_of_content_is_that_of_its_kernel():
-    assert small(content=5).get_layer("temporal").cell.attention.content_kernel.shape == (6, 5)
+    assert small(content=True, content_units=5).get_layer("temporal").cell.attention.content_kernel.shape == (
+        6,
+        5,
+    )
     assert small(content=True).get_layer("temporal").cell.attention.content_kernel.shape == (6, 6)
 
 

@@ -119,7 +119,8 @@ def _recipe_of(name: str, kind: Kind) -> dict[str, dict[str, Any]] | None:
         return values
     if kind != "features" or zoo.spec(values["model"]["name"]).input == "clip":
         return None
-    values["model"].pop("backbone", None)
+    for key in ("backbone", "pixels"):  # of frames
+        values["model"].pop(key, None)
     values["data"]["dataset"] = "features"
     # In the place of how videos or joints are read, which the others of its values do not depend on.
     return {

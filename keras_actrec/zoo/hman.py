@@ -39,7 +39,8 @@ def hman(
     input_shape: Shape | None = None,
     backbone: str | keras.Model | None = None,
     attention: str = "gumbel_adaptive",
-    content: bool | int = False,
+    content: bool = False,
+    content_units: int | None = None,
     motion: bool = False,
     pixels: bool = False,
     input_dropout: float = 0.0,
@@ -51,7 +52,7 @@ def hman(
     num_layers: int = 3,
     boundary: str = "units",
     steady: bool = False,
-    hidden: int | None = 1024,
+    hidden: int = 1024,
     dropout: float = 0.5,
     masked: bool = False,
     return_sequences: bool = False,
@@ -69,8 +70,8 @@ def hman(
             `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         attention: `"gumbel_adaptive"`, `"gumbel_constant"`, `"soft"` or `"reinforce"`.
-        content: whether the features take part in the attention's logits; see `SoftAttention`. A number is
-            the width in which they do, by default that of the features.
+        content: whether the features take part in the attention's logits; see `SoftAttention`.
+        content_units: the width in which they do, by default that of the features.
         motion: whether to look at what changed since the frame before, how much, scaled by the training
             set's statistics, and in which row and column, instead of the features themselves. Not in the
             paper; it takes the background away and tells where the attention looked.
@@ -88,7 +89,7 @@ def hman(
         steady: whether the boundaries are learned without noise, begin with one in eight, and the forget gate
             begins open: `HMRNNCell` with `boundary_noise=False`, `boundary_bias=-2`, `forget_bias=1`. Not in
             the paper, whose cell does not learn a few hundred clips.
-        hidden: width of the fully connected layer, None for none.
+        hidden: width of the fully connected layer, 0 for none.
         dropout: rate before and after the fully connected layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
         return_sequences: whether to return every step's answer `(B, T, C)`, which training uses.
@@ -126,7 +127,7 @@ def hman(
     if attention_temperature is None:
         attention_temperature = temperature
     cell = AttentionCell(
-        _attention(attention, content, attention_temperature),
+        _attention(attention, attention_temperature, content, content_units),
         HMRNNCell(
             units,
             num_layers=num_layers,
@@ -143,7 +144,7 @@ def hman(
     trace = temporal(locations, mask=mask)
 
     x = keras.layers.Dropout(dropout, name="dropout_1")(trace["output"])  # (B, T, L * units)
-    if hidden is not None:
+    if hidden:
         x = keras.layers.Dense(hidden, activation="tanh", name="hidden")(x)
         x = keras.layers.Dropout(dropout, name="dropout_2")(x)
     x = _parts.classifier(num_classes, classifier_activation)(x)
@@ -176,9 +177,10 @@ def _with_summary(
     return keras.layers.Concatenate(name="locations_and_summary")([x, everywhere])
 
 
-def _attention(attention: str, content: bool | int, temperature: float) -> keras.layers.Layer:
-    width = None if isinstance(content, bool) else int(content)
-    options: dict[str, Any] = {"content": bool(content), "content_units": width, "name": "attention"}
+def _attention(
+    attention: str, temperature: float, content: bool, content_units: int | None
+) -> keras.layers.Layer:
+    options: dict[str, Any] = {"content": content, "content_units": content_units, "name": "attention"}
     if attention == "soft":
         return SoftAttention(**options)
     if attention == "reinforce":

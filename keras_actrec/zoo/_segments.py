@@ -1,6 +1,6 @@
 """What tsn, tsm, trn, gsm and sa_gsm share: one network over all frames of a clip, and the consensus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import keras
@@ -38,10 +38,9 @@ def network_of(backbone: str, clip: keras.KerasTensor, width: float, weights: Pa
     return backbones.build(backbone, weights=weights, input_shape=clip.shape[2:], width=width)
 
 
-def places_of(network: keras.Model) -> list[str]:
-    """The convolutions that TSM and GSM have chosen in a network, in their order."""
-    names = GATED.get(network.name) or [first for first, _ in residual_blocks(network).values()]
-    places = [name for name in names if name in {layer.name for layer in network.layers}]
+def places_of(network: keras.Model) -> Sequence[str]:
+    """The convolutions that TSM and GSM have chosen in a network, in their order; of Inception all ten."""
+    places = GATED.get(network.name) or [first for first, _ in residual_blocks(network).values()]
     if not places:
         raise UserError(
             "`backbone` must have Inception or residual blocks, as have bn_inception, inception_v3, "

@@ -17,6 +17,7 @@ from keras_actrec import zoo
 from keras_actrec._files import write_block
 from keras_actrec.tuning.trial import count_trainable
 
+_NETWORKS = ("bn_inception", "inception_v3", "resnet50_v1_5", "efficientnet_lite0")
 # Model -> classes and steps as in its paper, and the variants that its card counts.
 PROFILES = {
     "cham": (10, 30, [{}]),
@@ -24,16 +25,16 @@ PROFILES = {
     "eleatt_rnn": (60, 100, [{}, {"num_layers": 2}, {"cell": "lstm"}, {"cell": "rnn"}]),
     "frame_gru": (101, 25, [{}]),
     "frame_pool": (101, 25, [{}]),
-    "gsm": (174, 8, [{}, {"backbone": "inception_v3"}]),
+    "gsm": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "efficientnet_lite0"}]),
     "hman": (51, 60, [{}, {"boundary": "scalar"}]),
     "lstm_attention": (51, 30, [{}, {"num_layers": 3}]),
-    "sa_gsm": (174, 8, [{}, {"backbone": "inception_v3"}]),
+    "sa_gsm": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "efficientnet_lite0"}]),
     "softmax_regression": (51, 30, [{}]),
     "stacked_rnn": (60, 100, [{}, {"num_layers": 2}, {"units": 128}, {"num_layers": 2, "units": 128}]),
     "strn": (101, 2, [{}, {"temporal_context": 3}, {"placement": "conv5_block1", "connection": "linear"}]),
-    "trn": (174, 8, [{}, {"backbone": "inception_v3"}]),
-    "tsm": (174, 8, [{}, {"backbone": "bn_inception"}, {"backbone": "inception_v3"}]),
-    "tsn": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "resnet50_v1_5"}]),
+    "trn": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "efficientnet_lite0"}]),
+    "tsm": (174, 8, [{}, *({"backbone": name} for name in _NETWORKS if name != "resnet50_v1_5")]),
+    "tsn": (174, 8, [{}, *({"backbone": name} for name in _NETWORKS[1:])]),
 }
 ROOT = Path(__file__).parents[1]
 

@@ -287,12 +287,23 @@ def test_a_failed_download_is_one_line(monkeypatch):
         ({"name": "mobilenet", "weights": "absent.weights.h5"}, "no such weight file: absent.weights.h5"),
         ({"name": "mobilenet", "weights": "image_net"}, "weights is 'imagenet', None or a path"),
         ({"name": "efficientnet_lite0", "weights": "absent.pth"}, "no such torch file: absent.pth"),
+        (
+            {"name": "resnet50", "width": 0.5},
+            "`width` of resnet50 is fixed; it goes with bn_inception, efficientnet_lite0, inception_v3, resn",
+        ),
     ],
 )
 def test_bad_arguments_are_one_line_with_the_fix(arguments, part):
     with pytest.raises(UserError) as caught:
         backbones.build(**{"weights": None, **arguments})
     assert part in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name, channels", [("efficientnet_lite0", 160), ("resnet50_v1_5", 256)])
+def test_networks_of_ours_are_as_wide_as_they_are_told(name, channels):
+    model = backbones.build(name, weights=None, width=0.125, input_shape=(32, 32, 3))
+    assert model.output_shape == (None, 1, 1, channels)
+    assert np.isfinite(model.predict_on_batch(frames(1, 32, 32, 3))).all()
 
 
 def test_every_application_is_listed_by_name():

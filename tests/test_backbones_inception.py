@@ -1,4 +1,4 @@
-"""BN-Inception and InceptionV3: sizes and names, what is put into them, and their weight files.
+"""BN-Inception and InceptionV3: sizes and names, and their weight files.
 
 Their numbers are compared with torch's in `test_checkpoints_official.py`.
 """
@@ -81,27 +81,6 @@ def test_narrow_networks_keep_multiples_of_8_and_run_on_whole_numbers():
 def test_the_norms_are_those_of_torch(network):
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-5)}
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_functions_are_put_around_a_convolution(name):
-    place = MODULES[name].GATED[0]
-    frames = keras.Input((96, 96, 3))
-    add = {side: keras.layers.Rescaling(2.0, name=side) for side in ("before", "after")}
-    x = MODULES[name].graph(frames, width=0.125, before={place: add["before"]}, after={place: add["after"]})
-    model = keras.Model(frames, x)
-    convolution = model.get_layer(place)
-    assert convolution.input is add["before"].output
-    assert add["after"].input is convolution.output
-    norm = {"bn_inception": "inception_3a_1x1_bn", "inception_v3": "mixed_conv_batchnorm"}[name]
-    assert model.get_layer(norm).input is add["after"].output
-
-
-@pytest.mark.parametrize("argument", ["before", "after"])
-@pytest.mark.parametrize("name", MODULES)
-def test_a_convolution_that_there_is_not_is_named(name, argument):
-    with pytest.raises(UserError, match="no convolution is called 'inception_6a'"):
-        MODULES[name].graph(keras.Input((96, 96, 3)), width=0.125, **{argument: {"inception_6a": abs}})
 
 
 @pytest.mark.parametrize("side", [4, 5, 6, 7])

@@ -368,6 +368,64 @@ def test_every_layer_of_resnet50_gets_the_tensors_of_its_name(kind, tmp_path):
             assert weight.min() == weight.max() == value
 
 
+def tsm_logits(state, clips, fold=8):
+    """TSM on ResNet-50 in torch: the input of each block's first convolution is shifted over the frames."""
+    time = clips.shape[1]
+
+    def conv(x, name, norm, stride=1, relu=True):
+        kernel = state[f"{name}.weight"]
+        x = functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+        parts = [state[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        x = functional.batch_norm(x, *parts, eps=1e-5)
+        return functional.relu(x) if relu else x
+
+    def shift(x):
+        x = x.reshape(-1, time, *x.shape[1:])
+        part, out = x.shape[2] // fold, torch.zeros_like(x)
+        out[:, :-1, :part] = x[:, 1:, :part]
+        out[:, 1:, part : 2 * part] = x[:, :-1, part : 2 * part]
+        out[:, :, 2 * part :] = x[:, :, 2 * part :]
+        return out.flatten(0, 1)
+
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = ((torch.tensor(clips).flatten(0, 1) / 255 - mean) / std).permute(0, 3, 1, 2)
+    x = functional.max_pool2d(conv(x, "conv1", "bn1", 2), 3, 2, 1)
+    for stage, blocks in enumerate((3, 4, 6, 3), 1):
+        for block in range(blocks):
+            name, stride = f"layer{stage}.{block}", 2 if block == 0 and stage > 1 else 1
+            down = f"{name}.downsample"
+            shortcut = x if block else conv(x, f"{down}.0", f"{down}.1", stride, relu=False)
+            y = conv(shift(x), f"{name}.conv1.net", f"{name}.bn1")
+            y = conv(y, f"{name}.conv2", f"{name}.bn2", stride)
+            y = conv(y, f"{name}.conv3", f"{name}.bn3", relu=False)
+            x = functional.relu(y + shortcut)
+    logits = x.mean((2, 3)) @ state["new_fc.weight"].T + state["new_fc.bias"]
+    return logits.reshape(-1, time, 5).mean(1).numpy()
+
+
+def test_a_file_of_tsm_on_resnet50_gives_the_logits_of_torch(tmp_path):
+    rng = np.random.default_rng(0)
+    state = {"new_fc.weight": rng.normal(0, 0.1, (5, 2048)), "new_fc.bias": rng.normal(0, 1, 5)}
+    for there, _, shape in resnet50_names():
+        if len(shape) == 4:
+            name = f"{there}.net" if there.startswith("layer") and there.endswith("conv1") else there
+            state[f"{name}.weight"] = rng.normal(0, np.prod(shape[1:]) ** -0.5, shape)
+            continue
+        state[f"{there}.weight"], state[f"{there}.bias"] = np.full(shape, 0.7), rng.normal(0, 0.3, shape)
+        state[f"{there}.running_mean"] = rng.normal(0, 0.3, shape)
+        state[f"{there}.running_var"] = rng.uniform(0.8, 1.2, shape)
+    state = {name: torch.tensor(value, dtype=torch.float32) for name, value in state.items()}
+    file = save(official(state), tmp_path / "TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8.pth")
+    patches = rng.uniform(0, 255, (2, 3, 4, 4, 3)).astype("float32")
+    clips = np.kron(patches, np.ones((8, 8, 1), "float32"))
+    model = zoo.tsm(5, input_shape=(None, 32, 32, 3), classifier_activation=None, weights=file)
+    expected = tsm_logits(state, clips)
+    scale = np.abs(expected).max()
+    assert np.abs(expected[0] - expected[1]).max() > 1e-2 * scale
+    np.testing.assert_allclose(model.predict_on_batch(clips) / scale, expected / scale, rtol=0, atol=1e-4)
+    assert np.abs(tsm_logits(state, clips[:, ::-1].copy()) - expected).max() > 1e-3 * scale
+
+
 def small():
     """A model with a convolution, a norm and a head of three classes."""
     inputs = keras.Input((8, 8, 3))

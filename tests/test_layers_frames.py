@@ -128,6 +128,17 @@ def test_frame_difference_is_zero_first_and_then_what_changed():
     close(FrameDifference(magnitude=True)(CLIPS), np.concatenate([expected, abs(expected)], -1), 1e-6)
 
 
+def test_frame_difference_takes_none_across_padding():
+    clips = np.where(np.arange(TIME)[:, None, None, None] == 1, np.nan, CLIPS)
+    mask = np.array([[True, False, True], [False, False, True]])
+    close(FrameDifference()(clips, mask=mask), np.zeros_like(CLIPS), 0)
+    mask = np.array([[True, True, False], [False, True, True]])
+    expected = np.zeros_like(CLIPS)
+    expected[0, 1] = CLIPS[0, 1] - CLIPS[0, 0]
+    expected[1, 2] = CLIPS[1, 2] - CLIPS[1, 1]
+    close(FrameDifference()(CLIPS, mask=mask), expected, 1e-6)
+
+
 def test_coordinates_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda **kwargs: Coordinates(scale=2.0, **kwargs),

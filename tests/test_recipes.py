@@ -33,6 +33,8 @@ MOST = {"frames": 3, "frame_step": 3, "size": 32}
 FROZEN = "efficientnet_lite0:block1_output"
 WHOLE = {
     "bn_inception": "bn_inception:inception_3a_output",
+    "efficientnet_lite0": "efficientnet_lite0:block2_output",
+    "resnet50": "resnet50",
     "resnet50_v1_5": "resnet50_v1_5:conv2_block1_out",
 }
 OWN = {"index.csv": "folds", "manifest.csv": "splits", None: "folder"}

@@ -65,6 +65,12 @@ INCEPTION = (
     + unit(40, 8, 1) + unit(40, 8, 1) + unit(8, 16, 3)
     + unit(40, 8, 1) + unit(8, 16, 3) + unit(16, 16, 3) + unit(40, 8, 1)
 )  # fmt: skip
+# EfficientNet-Lite0 at an eighth up to its second stage: 8 channels, 48 where they are expanded; with motion.
+LITE0 = (
+    unit(3, 8, 3, 0) + 9 * 3 * 8
+    + unit(1, 8, 3, 0) + unit(8, 8, 1, 0)
+    + 2 * (unit(8, 48, 1, 0) + unit(1, 48, 3, 0) + unit(48, 8, 1, 0))
+)  # fmt: skip
 # ResNet-50 without biases up to its second block.
 RESNET = (
     unit(3, 8, 7, 0)
@@ -93,6 +99,7 @@ STRN = (
     + resnet_stage(128, 64, 2)
 )
 
+MOBILE = {"backbone": "efficientnet_lite0:block2_output", "motion": True}
 VARIANTS = [
     ("cham", {}, CONV_LSTM + CONV_ATTENTION + 2 * 9 * 2 * 8 + 8 + CONV_HEAD),
     ("conv_attention", {}, CONV_LSTM + CONV_ATTENTION + CONV_HEAD),
@@ -106,6 +113,9 @@ VARIANTS = [
     ("trn", {}, INCEPTION + (48 + 1) * 2 + RELATIONS),
     ("tsm", {}, RESNET + (32 + 1) * 3),
     ("tsn", {}, INCEPTION + (48 + 1) * 3),
+    ("gsm", MOBILE, LITE0 + GATES // 2 + (8 + 1) * 3),
+    ("sa_gsm", MOBILE, LITE0 + GATES // 2 + ATTENTIONS // 2 + (8 + 1) * 3),
+    ("tsm", MOBILE, LITE0 + (8 + 1) * 3),
     ("hman", {"num_layers": 3}, QUERY + TEMPERATURE + THREE_LAYERS),
     ("hman", {"attention": "gumbel_constant", "boundary": "scalar"}, QUERY + hm(1) + HEAD),
     ("hman", {"attention": "soft", "content": True}, CONTENT + hm(2) + HEAD),
@@ -121,6 +131,8 @@ def sized(name, **arguments):
     values = {key: value for key, value in values.items() if key in zoo.spec(name).arguments}
     if name == "tsm":
         values["backbone"] = "resnet50_v1_5:conv2_block2_out"
+    if name == "strn":
+        values["backbone"] = "resnet50"
     if name == "trn":
         values |= {"input_shape": (4, *CLIP[1:]), "units": 2}
     return values | arguments
@@ -133,6 +145,10 @@ def small(name, num_classes=3, **arguments):
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_a_model_does_what_every_model_must(name, tmp_path):
     check_model(name, sized(name), tmp_path)
+
+
+def test_a_model_with_motion_on_a_mobile_network_does_what_every_model_must(tmp_path):
+    check_model("gsm", sized("gsm", **MOBILE), tmp_path)
 
 
 @pytest.mark.parametrize("name, arguments, parameters", VARIANTS)

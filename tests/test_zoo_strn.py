@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from checks import close, randomize
-from keras_actrec import zoo
+from keras_actrec import backbones, zoo
 from keras_actrec.backbones import resnet50
 from keras_actrec.errors import UserError
 from keras_actrec.layers import TemporalSkip
@@ -148,6 +148,33 @@ def test_connections_are_where_they_should_be(arguments, expected, parameters):
     assert model.output_shape == (None, 3)
 
 
+LITE0 = {"backbone": "efficientnet_lite0", "width": 0.125, "input_shape": (None, 32, 32, 3)}
+
+
+def test_a_connection_of_lite0_is_beside_the_shortcut():
+    model = randomize(small(**LITE0, connection="linear"), scale=0.1)
+    names = ("block6d_project_bn", "block6c_add", "block6d_add")
+    tensors = [model.get_layer(name).output for name in names]
+    main, before, total = keras.Model(model.input, tensors).predict_on_batch(CLIPS)
+    main, before, total = (x.reshape(2, 4, *x.shape[1:]) for x in (main, before, total))
+    expected = main + before
+    expected[:, 1:] += before[:, :-1] @ model.get_layer("block6d_skip").get_weights()[0]
+    scale = np.abs(expected).max()
+    close(total / scale, expected / scale, 1e-5)
+    assert np.abs(expected[:, 1:] - (main + before)[:, 1:]).max() > 1e-3 * scale
+
+
+def test_the_blocks_of_lite0_that_have_a_shortcut_can_have_a_connection():
+    plain = trainable(backbones.build("efficientnet_lite0", weights=None, width=0.125)) + (160 + 1) * 3
+    model = small(**LITE0, temporal_context=3, special3=True)
+    expected = [("block6c_skip", "identity", 1), ("block6d_skip", "identity", 1)]
+    assert skips(model) == [*expected, ("block6d_skip_2", "identity", 2)]
+    assert trainable(model) == plain
+    model = small(**LITE0, placement="block5c", temporal_context=3, connection="linear")
+    assert skips(model) == [("block5b_skip", "linear", 1), ("block5c_skip", "linear", 1)]
+    assert trainable(model) == plain + 2 * 16 * 16
+
+
 def test_the_default_input_is_the_context_of_the_paper():
     defaults = [zoo.strn(101).input_shape, zoo.strn(101, width=0.125, special3=True).input_shape]
     assert defaults == [(None, 2, 224, 224, 3), (None, 3, 224, 224, 3)]
@@ -173,6 +200,14 @@ def test_with_a_mask_the_last_valid_step_answers():
         (
             {"placement": "86-92", "connection": "linear", "special3": True},
             "An identity does not fit conv5_block1, which changes the shape: choose ",
+        ),
+        (
+            {"backbone": "resnet101"},
+            "`backbone` must be one of resnet50, efficientnet_lite0. Received: ",
+        ),
+        (
+            {**LITE0, "placement": "block7a"},
+            "`placement` must be one of block2b, block3b, block4b, ",
         ),
         ({"connection": "none"}, "`connection` must be one of identity, linear, nonlinear."),
         ({"temporal_context": 0}, "`temporal_context` must be a whole number of at least 1. Received: temp"),

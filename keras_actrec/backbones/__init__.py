@@ -58,6 +58,7 @@ def build(
     weights: PathLike | None = "imagenet",
     input_shape: Shape = (None, None, 3),
     layer: str | None = None,
+    width: float = 1.0,
 ) -> keras.Model:
     """Build a per-frame network by name: frames in, a feature map out.
 
@@ -69,21 +70,27 @@ def build(
             others.
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
         layer: name of the layer whose output is the feature map; `None` is the last one before the pooling.
+        width: factor of every number of channels, rounded to multiples of 8, of `bn_inception`,
+            `efficientnet_lite0`, `inception_v3` and `resnet50_v1_5`; ImageNet weights are for 1.
 
     Returns:
         A `keras.Model` from frames `(B, H, W, 3)`, RGB, 0-255, any dtype, to a feature map `(B, K, K', D)`;
         `model.output_shape[-1]` is `D`. The normalization is inside.
 
     Raises:
-        UserError: for an unknown name or layer (with the nearest one), frames that are not RGB, and weights
-            that are missing or do not fit.
+        UserError: for an unknown name or layer (with the nearest one), frames that are not RGB, a
+            network whose width is fixed, and weights that are missing or do not fit.
     """
     name, _, suffix = str(name).partition(":")
     layer = layer or suffix or None
     check_name(name)
     if len(input_shape) != 3 or input_shape[-1] != 3:
         raise UserError(f"`input_shape` must be (height, width, 3). Received: input_shape={input_shape}")
-    model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape))
+    if width != 1 and name in APPLICATIONS:
+        ours = ", ".join(each for each in list_backbones() if each not in APPLICATIONS)
+        raise UserError(f"`width` of {name} is fixed; it goes with {ours}. Received: width={width}")
+    narrow = {} if name in APPLICATIONS else {"width": width}
+    model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape), **narrow)
     if layer is None:
         return model
     outputs = {each.name: each.output for each in model.layers}

@@ -66,33 +66,8 @@ def bn_inception(
         UserError: if the weights are missing or do not fit.
     """
     inputs = keras.Input(input_shape, name="frames")
-    model = keras.Model(inputs, graph(inputs, width=width), name=name)
-    return load_weights(model, weights, "bn_inception")
-
-
-def graph(
-    frames: Tensor,
-    *,
-    width: float = 1.0,
-    before: _inception.Wrappers | None = None,
-    after: _inception.Wrappers | None = None,
-) -> Tensor:
-    """The network as a function of frames.
-
-    Args:
-        frames: tensor `(N, H, W, 3)`, RGB, 0-255.
-        width: factor of every number of channels, rounded to multiples of 8.
-        before: by the name of a convolution, a function of its input.
-        after: by the name of a convolution, a function of its output, which is then normalized.
-
-    Returns:
-        The map of `inception_5b_output`, `(N, H / 32, W / 32, 1024 * width)`.
-
-    Raises:
-        UserError: if `before` or `after` name a convolution that does not exist.
-    """
-    conv = _inception.ConvUnits(("{}", "{}_bn", "{}_relu"), width, before, after)
-    x = InputScaling("bgr", name="input_scaling")(frames)
+    conv = _inception.ConvUnits(("{}", "{}_bn", "{}_relu"), width)
+    x = InputScaling("bgr", name="input_scaling")(inputs)
     x = conv(x, "conv1_7x7_s2", 64, 7, 2)
     x = _inception.max_pool(x, "pool1_3x3_s2")
     x = conv(x, "conv2_3x3_reduce", 64)
@@ -100,8 +75,7 @@ def graph(
     x = _inception.max_pool(x, "pool2_3x3_s2")
     for block, filters in _BLOCKS.items():
         x = _block(x, conv, f"inception_{block}", *filters)
-    conv.check_all_used()
-    return x
+    return load_weights(keras.Model(inputs, x, name=name), weights, "bn_inception")
 
 
 def _block(

@@ -12,8 +12,10 @@ from keras import layers
 from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones._weights import load_keras
+from keras_actrec.backbones._width import scaled
 from keras_actrec.checkpoints import read_torch
 from keras_actrec.errors import UserError
+from keras_actrec.layers import _initializers
 
 # Per stage: kernel, stride, expansion, channels, blocks (EfficientNet B0, width and depth 1).
 _STAGES = (
@@ -35,6 +37,7 @@ def efficientnet_lite0(
     weights: PathLike | None = "imagenet",
     include_top: bool = False,
     input_shape: Shape = (None, None, 3),
+    width: float = 1.0,
     name: str = "efficientnet_lite0",
 ) -> keras.Model:
     """Build EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6).
@@ -60,6 +63,7 @@ def efficientnet_lite0(
         include_top: add average pooling and the classifier of the 1000 ImageNet classes (`predictions`,
             softmax).
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
+        width: factor of every number of channels, rounded to multiples of 8; ImageNet weights are for 1.
         name: name of the model.
 
     Returns:
@@ -69,22 +73,22 @@ def efficientnet_lite0(
     Raises:
         UserError: if the weights are missing or do not fit.
     """
-    # Weights that are overwritten at once start at zero: JAX compiles a random draw for each shape, seconds
-    # in all.
+    # Weights that are overwritten at once start at zero.
     initializer = _he_normal if weights is None else keras.initializers.Zeros
     inputs = keras.Input(input_shape, name="frames")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, dtype="float32", name="rescaling")(inputs)
-    x = _conv(x, 32, 3, 2, initializer, "stem")
+    channels = scaled(32, width)
+    x = _conv(x, channels, 3, 2, initializer, "stem")
     x = layers.ReLU(6.0, name="stem")(x)
-    channels = 32
     for stage, (kernel, stride, expansion, filters, blocks) in enumerate(_STAGES, 1):
+        filters = scaled(filters, width)
         for block in range(blocks):
             step = stride if block == 0 else 1
             block_name = f"block{stage}{_letter(block)}"
             x = _inverted_bottleneck(x, channels, kernel, step, expansion, filters, initializer, block_name)
             channels = filters
         x = layers.Identity(name=f"block{stage}_output")(x)
-    x = _conv(x, 1280, 1, 1, initializer, "top")
+    x = _conv(x, scaled(1280, width), 1, 1, initializer, "top")
     x = layers.ReLU(6.0, name="top")(x)
     if include_top:
         x = layers.GlobalAveragePooling2D(name="pool")(x)
@@ -137,7 +141,7 @@ def _inverted_bottleneck(
 
 
 def _he_normal() -> keras.initializers.Initializer:
-    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+    return _initializers.he_normal("fan_out")
 
 
 def _letter(block: int) -> str:

@@ -63,33 +63,8 @@ def inception_v3(
         UserError: if the weights are missing or do not fit.
     """
     inputs = keras.Input(input_shape, name="frames")
-    model = keras.Model(inputs, graph(inputs, width=width), name=name)
-    return load_weights(model, weights, "inception_v3")
-
-
-def graph(
-    frames: Tensor,
-    *,
-    width: float = 1.0,
-    before: _inception.Wrappers | None = None,
-    after: _inception.Wrappers | None = None,
-) -> Tensor:
-    """The network as a function of frames.
-
-    Args:
-        frames: tensor `(N, H, W, 3)`, RGB, 0-255.
-        width: factor of every number of channels, rounded to multiples of 8.
-        before: by the name of a convolution, a function of its input.
-        after: by the name of a convolution, a function of its output, which is then normalized.
-
-    Returns:
-        The map of `mixed_10_join`, `(N, K, K', 2048 * width)`.
-
-    Raises:
-        UserError: if `before` or `after` name a convolution that does not exist.
-    """
-    conv = _inception.ConvUnits(("{}_Conv2D", "{}_batchnorm", "{}"), width, before, after)
-    x = InputScaling("bgr", name="input_scaling")(frames)
+    conv = _inception.ConvUnits(("{}_Conv2D", "{}_batchnorm", "{}"), width)
+    x = InputScaling("bgr", name="input_scaling")(inputs)
     x = conv(x, "conv", 32, 3, 2, "valid")
     x = conv(x, "conv_1", 32, 3, padding="valid")
     x = conv(x, "conv_2", 64, 3)
@@ -97,17 +72,16 @@ def graph(
     x = conv(x, "conv_3", 80)
     x = conv(x, "conv_4", 192, 3, padding="valid")
     x = _inception.max_pool(x, "pool_1")
-    for name, projection in (("mixed", 32), ("mixed_1", 64), ("mixed_2", 64)):
-        x = _block_5x5(x, conv, name, projection)
+    for block, projection in (("mixed", 32), ("mixed_1", 64), ("mixed_2", 64)):
+        x = _block_5x5(x, conv, block, projection)
     x = _halve_first(x, conv, "mixed_3")
-    for name, filters in (("mixed_4", 128), ("mixed_5", 160), ("mixed_6", 160), ("mixed_7", 192)):
-        x = _block_7x7(x, conv, name, filters)
+    for block, filters in (("mixed_4", 128), ("mixed_5", 160), ("mixed_6", 160), ("mixed_7", 192)):
+        x = _block_7x7(x, conv, block, filters)
     x = _halve_second(x, conv, "mixed_8")
     x = _block_wide(x, conv, "mixed_9", _inception.average_pool(x, "mixed_9_tower_2_pool"))
     pooled = layers.MaxPooling2D(3, 1, "same", name="mixed_10_tower_2_pool")(x)
     x = _block_wide(x, conv, "mixed_10", pooled)
-    conv.check_all_used()
-    return x
+    return load_weights(keras.Model(inputs, x, name=name), weights, "inception_v3")
 
 
 def _block_5x5(x: Tensor, conv: ConvUnits, name: str, projection: int) -> Tensor:

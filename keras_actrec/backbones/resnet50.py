@@ -1,7 +1,6 @@
-"""ResNet-50 as a graph over frames, with room for what a temporal model puts into it."""
+"""ResNet-50, of Keras and of torchvision."""
 
 import os
-from collections.abc import Callable, Mapping
 
 import h5py
 import keras
@@ -9,7 +8,6 @@ import numpy as np
 from keras import layers
 
 from keras_actrec._types import PathLike, Shape, Tensor
-from keras_actrec.backbones._inception import Wrappers
 from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones._width import scaled
 from keras_actrec.backbones.applications import InputScaling, application
@@ -22,15 +20,7 @@ _STAGES = ((2, 64, 3, 1), (3, 128, 4, 2), (4, 256, 6, 2), (5, 512, 3, 2))
 BLOCKS = [f"conv{stage}_block{n}" for stage, _, blocks, _ in _STAGES for n in range(1, blocks + 1)]
 
 
-def graph(
-    frames: Tensor,
-    *,
-    version: str = "v1",
-    width: float = 1.0,
-    before: Wrappers | None = None,
-    after: Wrappers | None = None,
-    skips: Mapping[str, Callable[[Tensor], list[Tensor]]] | None = None,
-) -> Tensor:
+def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:
     """Put ResNet-50 over frames: a stem and 16 bottlenecks in four stages.
 
     | version | stride of a stage's first block | bias | batch norm | input scaling |
@@ -46,26 +36,20 @@ def graph(
         frames: symbolic `(N, H, W, 3)`, RGB, 0-255; H and W may be unknown.
         version: see above.
         width: factor of every number of channels, rounded to a multiple of 8.
-        before: by the name of a convolution, a function of its input.
-        after: by the name of a convolution, a function of its output.
-        skips: by the name of a block, such as `"conv5_block3"`, a function from the block's input to the
-            tensors that the block adds to its sum before its ReLU.
 
     Returns:
         The feature map `(N, ceil(H / 32), ceil(W / 32), 2048)`.
 
     Raises:
-        UserError: for an unknown version, convolution or block.
+        UserError: for an unknown version.
 
     Reference: He et al., arXiv 1512.03385.
     """
     if version not in ("v1", "v1_5"):
         raise UserError(f'`version` must be "v1" or "v1_5". Received: version={version!r}')
-    before, after, skips = dict(before or {}), dict(after or {}), dict(skips or {})
     v1 = version == "v1"
 
     def conv(x: Tensor, filters: int, size: int, strides: int, name: str, relu: bool = True) -> Tensor:
-        x = before.pop(f"{name}_conv", _same)(x)
         if size > 1 and strides > 1:
             x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
         x = layers.Conv2D(
@@ -77,7 +61,6 @@ def graph(
             kernel_initializer=_initializers.he_normal(),
             name=f"{name}_conv",
         )(x)
-        x = after.pop(f"{name}_conv", _same)(x)
         x = layers.BatchNormalization(
             epsilon=1.001e-5 if v1 else 1e-5, momentum=0.99 if v1 else 0.9, name=f"{name}_bn"
         )(x)
@@ -90,7 +73,7 @@ def graph(
     for stage, channels, blocks, strides in _STAGES:
         filters = scaled(channels, width)
         for number in range(1, blocks + 1):
-            name, block_input = f"conv{stage}_block{number}", x
+            name = f"conv{stage}_block{number}"
             step = strides if number == 1 else 1
             shortcut = x
             if number == 1:
@@ -98,25 +81,13 @@ def graph(
             x = conv(x, filters, 1, step if v1 else 1, f"{name}_1")
             x = conv(x, filters, 3, 1 if v1 else step, f"{name}_2")
             x = conv(x, 4 * filters, 1, 1, f"{name}_3", relu=False)
-            more = skips.pop(name, _nothing)(block_input)
-            x = layers.Add(name=f"{name}_add")([shortcut, x, *more])
+            x = layers.Add(name=f"{name}_add")([shortcut, x])
             x = layers.Activation("relu", name=f"{name}_out")(x)
-    for argument, left in (("before", before), ("after", after), ("skips", skips)):
-        if left:
-            name = next(iter(left))
-            raise UserError(f"`{argument}` names what ResNet-50 does not have. Received: {name!r}")
     return x
 
 
-def block_output(name: str, width: float = 1.0) -> tuple[int, int]:
-    """The number of channels that a block gives, and its stride."""
-    stage, number = name.removeprefix("conv").split("_block")
-    _, channels, _, strides = _STAGES[int(stage) - 2]
-    return 4 * scaled(channels, width), strides if number == "1" else 1
-
-
 def resnet50_v1_5(
-    *, weights: PathLike | None = "imagenet", input_shape: Shape = (None, None, 3)
+    *, weights: PathLike | None = "imagenet", input_shape: Shape = (None, None, 3), width: float = 1.0
 ) -> keras.Model:
     """Build ResNet-50 v1.5 over frames; see `graph`.
 
@@ -125,6 +96,7 @@ def resnet50_v1_5(
             path: a torch file with torchvision's names, such as the checkpoints of TSN and TSM, or a file
             that Keras wrote for this network.
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
+        width: factor of every number of channels, rounded to multiples of 8; ImageNet weights are for 1.
 
     Returns:
         A `keras.Model` from frames `(B, H, W, 3)` to feature maps `(B, ceil(H / 32), ceil(W / 32), 2048)`.
@@ -133,7 +105,7 @@ def resnet50_v1_5(
         UserError: for weights that are missing or do not fit.
     """
     inputs = keras.Input(input_shape, name="frames")
-    model = keras.Model(inputs, graph(inputs, version="v1_5"), name="resnet50_v1_5")
+    model = keras.Model(inputs, graph(inputs, version="v1_5", width=width), name="resnet50_v1_5")
     return load_weights(model, weights, "resnet50_v1_5")
 
 
@@ -201,11 +173,3 @@ def read_layers(path: PathLike) -> dict[str, list[np.ndarray]]:
 
 def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
-def _nothing(x: Tensor) -> list[Tensor]:
-    return []

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
+from keras_actrec.layers.temporal_shift import without_padding
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -19,6 +20,7 @@ class FrameDifference(keras.layers.Layer):
 
     Call arguments:
         inputs: `(B, T, ...)`, with any axes after T.
+        mask: bool `(B, T)`, False at padding: no difference is taken there, nor from there.
 
     Returns:
         The same shape; with `magnitude` twice the channels.
@@ -29,8 +31,11 @@ class FrameDifference(keras.layers.Layer):
         self.magnitude = magnitude
         self.supports_masking = True
 
-    def call(self, inputs: Tensor) -> Tensor:
-        change = inputs - ops.concatenate([inputs[:, :1], inputs[:, :-1]], axis=1)
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        change = inputs - _previous(inputs)
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            change = without_padding(change, ops.logical_and(mask, _previous(mask)))
         return ops.concatenate([change, ops.abs(change)], axis=-1) if self.magnitude else change
 
     def compute_output_shape(self, inputs_shape: Shape) -> Shape:
@@ -39,3 +44,8 @@ class FrameDifference(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "magnitude": self.magnitude}
+
+
+def _previous(x: Tensor) -> Tensor:
+    """Frame t - 1 at t, and the first at itself."""
+    return ops.concatenate([x[:, :1], x[:, :-1]], axis=1)

@@ -1,114 +1,100 @@
 """What tsn, tsm, trn, gsm and sa_gsm share: one network over all frames of a clip, and the consensus."""
 
-import functools
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import keras
 
-from keras_actrec._suggest import did_you_mean
+from keras_actrec import backbones
 from keras_actrec._types import PathLike, Shape, Tensor
-from keras_actrec.backbones._weights import imagenet_file
-from keras_actrec.backbones.bn_inception import GATED as BN_INCEPTION_GATED
-from keras_actrec.backbones.bn_inception import graph as bn_inception
-from keras_actrec.backbones.inception_v3 import GATED as INCEPTION_V3_GATED
-from keras_actrec.backbones.inception_v3 import graph as inception_v3
-from keras_actrec.backbones.resnet50 import BLOCKS
-from keras_actrec.backbones.resnet50 import graph as resnet50
-from keras_actrec.checkpoints import load_torch
+from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.errors import UserError
-from keras_actrec.layers import FoldTime, UnfoldTime
+from keras_actrec.layers import FoldTime, FrameDifference, UnfoldTime
 from keras_actrec.zoo import _parts
+from keras_actrec.zoo._over_clips import Around, over_clips, residual_blocks
 
 # A function of the name of a convolution and of clips `(B, T, H, W, C)` in front of it or behind it.
 OverTime: TypeAlias = Callable[[str, Tensor], Tensor]
 
-
-class Network(NamedTuple):
-    """A network over frames.
-
-    Attributes:
-        graph: the function that builds it.
-        side: of its frames, in pixels.
-        shifted: the convolutions whose input TSM shifts.
-        gated: the convolutions whose output GSM gates.
-    """
-
-    graph: Callable[..., Tensor]
-    side: int
-    shifted: tuple[str, ...]
-    gated: tuple[str, ...]
-
-
-NETWORKS = {
-    "bn_inception": Network(bn_inception, 224, BN_INCEPTION_GATED, BN_INCEPTION_GATED),
-    "inception_v3": Network(inception_v3, 229, INCEPTION_V3_GATED, INCEPTION_V3_GATED),
-    "resnet50_v1_5": Network(
-        functools.partial(resnet50, version="v1_5"), 224, tuple(f"{block}_1_conv" for block in BLOCKS), ()
-    ),
-}
-
-
-def network_of(backbone: str) -> Network:
-    """The network of a backbone's name, which may end in `":layer"`."""
-    return NETWORKS[backbone.partition(":")[0]]
+# The convolutions that GSM gates behind, and TSM shifts in front of. In other networks these are the first
+# ones of the residual blocks, and both are in front of them.
+GATED = {"bn_inception": bn_inception.GATED, "inception_v3": inception_v3.GATED}
 
 
 def inputs_of(
-    input_shape: Shape | None, backbone: str, masked: bool, gated: bool = False
+    input_shape: Shape | None, backbone: str, masked: bool
 ) -> tuple[_parts.Inputs, keras.KerasTensor, keras.KerasTensor | None]:
     """The inputs, the clip `(B, T, H, W, 3)` and the mask `(B, T)` or None; checks the backbone's name."""
-    known = [name for name, network in NETWORKS.items() if network.gated or not gated]
-    if str(backbone).partition(":")[0] not in known:
-        raise UserError(f"`backbone` must be one of {', '.join(known)}. Received: backbone={backbone!r}")
-    side = network_of(backbone).side
+    backbones.check_name(backbone)
+    side = 229 if str(backbone).startswith("inception_v3") else 224
     clip = _parts.clip_of(input_shape or (8, side, side, 3))
     inputs, mask = _parts.with_mask(clip, masked)
     return inputs, clip, mask
 
 
+def network_of(backbone: str, clip: keras.KerasTensor, width: float, weights: PathLike | None) -> keras.Model:
+    """The network of frames, with ImageNet weights where they are asked for."""
+    weights = "imagenet" if weights == "imagenet" else None
+    return backbones.build(backbone, weights=weights, input_shape=clip.shape[2:], width=width)
+
+
+def places_of(network: keras.Model) -> Sequence[str]:
+    """The convolutions that TSM and GSM have chosen in a network, in their order; of Inception all ten."""
+    places = GATED.get(network.name) or [first for first, _ in residual_blocks(network).values()]
+    if not places:
+        raise UserError(
+            "`backbone` must have Inception or residual blocks, as have bn_inception, inception_v3, "
+            "efficientnet_lite0, resnet50, mobilenet_v2, mobilenet_v3_small, efficientnet_v2_b0 and their "
+            f"like. Received: backbone={network.name!r}"
+        )
+    return places
+
+
 def features_of(
-    inputs: _parts.Inputs,
+    network: keras.Model,
     clip: keras.KerasTensor,
-    backbone: str,
-    width: float,
+    mask: keras.KerasTensor | None,
     *,
+    motion: bool = False,
     shift: OverTime | None = None,
     gate: OverTime | None = None,
 ) -> Tensor:
     """The pooled feature of every frame, `(B, T, D)`.
 
-    The frames are a batch to the network. `shift` is applied to the input, and `gate` to the output before
-    its batch normalization, of the convolutions that TSM and GSM have chosen in this network.
+    `shift` is applied to the input, and `gate` to the output before its batch normalization, of the
+    convolutions that TSM and GSM have chosen in this network; in residual blocks both to the input.
     """
-    name, _, layer = backbone.partition(":")
-    network = network_of(backbone)
 
-    def over_time(function: OverTime, conv: str) -> Callable[[Tensor], Tensor]:
-        def apply(x: Tensor) -> Tensor:
+    def seeing(function: OverTime, behind: bool) -> Around:
+        def over_time(conv: str, x: Tensor) -> Tensor:
             x = UnfoldTime(name=f"{conv}_clips")([x, clip])
             return FoldTime(name=f"{conv}_frames")(function(conv, x))
 
-        return apply
+        def call(conv: keras.layers.Layer, x: Tensor) -> Tensor:
+            return over_time(conv.name, conv(x)) if behind else conv(over_time(conv.name, x))
 
-    x = network.graph(
-        FoldTime(name="frames")(clip),
-        width=width,
-        before={conv: over_time(shift, conv) for conv in network.shifted} if shift else {},
-        after={conv: over_time(gate, conv) for conv in network.gated} if gate else {},
-    )
-    if layer:
-        x = _output_of(keras.Model(inputs, x, name=name), layer)
+        return call
+
+    def with_motion(conv: keras.layers.Layer, x: Tensor) -> Tensor:
+        change = UnfoldTime(name="stem_clips")([x, clip])
+        # In float32, as are the pixels: the change is small.
+        change = FrameDifference(name="motion", dtype="float32")(change, mask=mask)
+        change = FoldTime(name="motion_frames")(change)
+        options = {"name": "motion_conv", "use_bias": False, "kernel_initializer": "zeros"}
+        change = keras.layers.Conv2D.from_config({**conv.get_config(), **options})(change)
+        return keras.layers.Add(name="stem_with_motion")([conv(x), change])
+
+    around: dict[str, Around] = {}
+    if shift:
+        around = dict.fromkeys(places_of(network), seeing(shift, behind=False))
+    if gate:
+        around = dict.fromkeys(places_of(network), seeing(gate, behind=network.name in GATED))
+    if motion:
+        stem = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+        around[stem.name] = with_motion
+    x = over_clips(network, clip, mask, around)
     x = keras.layers.GlobalAveragePooling2D(name="pooled")(x)
     return UnfoldTime(name="features")([x, clip])
-
-
-def _output_of(network: keras.Model, layer: str) -> keras.KerasTensor:
-    layers = {each.name: each.output for each in network.layers}
-    if layer not in layers or len(layers[layer].shape) != 4:
-        hint = did_you_mean(layer, layers, otherwise="name a layer whose output is (B, H, W, C)")
-        raise UserError(f"{network.name} has no feature map {layer!r}: {hint}")
-    return layers[layer]
 
 
 def consensus(
@@ -121,9 +107,6 @@ def consensus(
     return keras.layers.Activation(activation or "linear", name="answer", dtype="float32")(x)
 
 
-def load_weights(model: keras.Model, backbone: str, weights: PathLike | None) -> keras.Model:
-    """As `_parts.load_weights`, and `"imagenet"`, which leaves all but the backbone's layers as they are."""
-    if weights != "imagenet":
-        return _parts.load_weights(model, weights)
-    load_torch(model, imagenet_file(backbone.partition(":")[0]))
-    return model
+def load_weights(model: keras.Model, weights: PathLike | None) -> keras.Model:
+    """As `_parts.load_weights`; `"imagenet"` is in the network already."""
+    return _parts.load_weights(model, None if weights == "imagenet" else weights)

@@ -134,11 +134,25 @@ def test_an_empty_folder(work, command):
     assert message.startswith(f"{work / 'empty'}: no videos found (looked for ") and ".mp4" in message
 
 
-def test_a_single_class(work, command):
+def test_a_single_class_cannot_be_trained_on(work):
     (work / "set" / "manifest.csv").unlink()
     shutil.rmtree(work / "set" / "light")
-    message = fails(*command(work))
-    assert message == f"{work / 'set'}: only one class, 'dark'; at least two are needed"
+    message = f"{work / 'set'}: only one class, 'dark'; at least two are needed to train"
+    assert fails(*train(work)).startswith(message)
+    assert fails("train", "--data", work / "set", "--out", work / "own").startswith(message)
+
+
+def test_a_single_class_can_be_evaluated_and_extracted(work):
+    rows = [("path", "label", "split"), *((f"dark/{number}.mp4", "dark", "test") for number in range(3))]
+    write_csv(work / "set" / "manifest.csv", rows)
+    arguments = evaluate(work, "--json", work / "scores.json", "--page", work / "page.html")
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    scores = json.loads((work / "scores.json").read_text(encoding="utf-8"))
+    assert (scores["videos"], scores["top1"], scores["mean_class"]) == (3, 1, 1)
+    options = ["--backbone", "efficientnet_lite0:stem", "--size", 32]
+    result = CliRunner().invoke(app, [str(each) for each in [*DATA_COMMANDS["extract"](work), *options]])
+    assert result.exit_code == 0, result.output
 
 
 def test_a_listed_video_that_is_missing(work, command):
@@ -268,7 +282,8 @@ def test_the_audit_is_taken_and_what_it_skips_is_named(work, command, monkeypatc
     truncated(bad[1])
     audit = ["audit", "--data", work / "set", "--json", work / "audit.json"]
     result = CliRunner().invoke(app, [str(argument) for argument in audit])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
+    assert "clips a class: dark 1, light 3\n" in result.stdout
     assert f"unreadable: {bad[0]}: the file has zero bytes" in result.stdout
     assert "6 videos found; 6 files: 4 ok, 1 truncated, 1 unreadable, 0 empty" in result.stdout
 

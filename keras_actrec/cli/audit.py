@@ -15,7 +15,10 @@ def audit(
     manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
     workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
 ) -> None:
-    """Read every video of a set once: which are damaged, how many frames they have."""
+    """Read every video of a set once: which are damaged, how many frames they have, how many a class has.
+
+    The exit status is 1 where a file cannot be used.
+    """
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.data import audit_videos, read_whole
 
@@ -27,10 +30,16 @@ def audit(
             workers=workers,
             progress=lambda done, total: progress("videos", done, total),
         )
-    for error in result.problems(videos):
+    problems = result.problems(videos)
+    for error in problems:
         print(f"{error.status}: {error}")
+    for line in videos.notes:
+        print(line)
+    print(f"clips a class: {', '.join(f'{name} {count}' for name, count in result.classes.items())}")
     official = "" if result.official is None else f" of {result.official}"
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items())
     print(f"{result.found}{official} videos found; {len(result.files)} files: {counts}")
     if json is not None:
         print(f"wrote {json}")
+    if problems:
+        raise typer.Exit(1)

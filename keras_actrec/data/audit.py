@@ -2,8 +2,10 @@
 
 import json
 import threading
+from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,14 @@ class Audit:
             counts); `sha256`, `None` where the file cannot be read.
         details: dict of path to a dict of `bytes` and `changed` (time in ns), by which a file is known again,
             `None` where it is not there, and `reason`, empty where the status is `ok`.
+        classes: dict of class name to the number of its records that can be used, also where it is 0.
     """
 
     found: int
     official: int | None
     files: dict[str, dict[str, Any]]
     details: dict[str, dict[str, Any]]
+    classes: dict[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -148,6 +152,7 @@ def audit_videos(
         official=sum(manifest.official.values()) or None,
         files={path: {name: rows[path][name] for name in _ENTRY} for path in records},
         details={path: {n: v for n, v in rows[path].items() if n not in _ENTRY} for path in records},
+        classes=_count(manifest, {path for path, row in rows.items() if row["status"] == "ok"}),
     )
     if out is not None:
         audit.write(out)
@@ -168,11 +173,17 @@ def read_audit(path: PathLike) -> Audit:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         files = {entry["path"]: {name: entry[name] for name in _ENTRY} for entry in values["files"]}
         details = {path: values["details"][path] for path in files}
-        return Audit(values["found"], values["official"], files, details)
+        return Audit(values["found"], values["official"], files, details, values.get("classes", {}))
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; write it with keras-actrec audit --json {path}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not an audit; write it with keras-actrec audit --json {path}") from error
+
+
+def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:
+    """Good records of each class."""
+    counts = Counter(record.label for record in manifest.records if record.path in good)
+    return {name: counts[label] for label, name in enumerate(manifest.class_names)}
 
 
 class _Journal:

@@ -82,7 +82,8 @@ def extract(
     found = read_set(
         data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options
     )
-    stage, compute = _computation(recipe, len(found.class_names), batch_size)
+    classes = max(2, len(found.class_names))  # of a test part alone there may be one; features have none
+    stage, compute = _computation(recipe, classes, batch_size)
     audited = None if audit is None else read_audit(audit)
     indexed, skipped = recipe.preprocessor.index(
         shard_of(found.records, shard),

@@ -91,7 +91,8 @@ def train(
         log: where the history goes in addition to `history.csv`: `"tensorboard"` (events in
             `out/tensorboard`), `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on
             may have others.
-        tell: called with a line for each kind of weights that was not taken from `start`.
+        tell: called with a line for files of `data` that were passed over, and for each kind of weights that
+            was not taken from `start`.
         progress: called as `progress(stage, done, total, text)` while it works: stages `videos`, `features`
             or `frames`, and `epochs`.
 
@@ -113,6 +114,9 @@ def train(
     _seed(recipe.train.seed)
     manifest, parts = _read_data(recipe, data)
     folder.check_data(manifest.sha256)
+    if tell is not None:
+        for line in manifest.notes:
+            tell(line)
     if folder.model.exists():
         recognizer = load(folder.model)
         return Run(out, recognizer, recognizer.about, was_finished=True)

@@ -72,13 +72,17 @@ class Recognizer:
             A batch of one: an array, or with a mask a dict of the input's name and `mask`.
 
         Raises:
-            UserError: for frames or steps of another size.
+            UserError: for frames or steps of another size, or another number of them than the mask has.
         """
         steps = np.asarray(steps)
         self.preprocessor.check(steps)
         if not self.spec.masked:
             return steps[None]
         mask = np.ones(len(steps), bool) if mask is None else np.asarray(mask)
+        if mask.shape != steps.shape[:1]:
+            raise UserError(
+                f"`mask` must be ({len(steps)},), as there are steps. Received: shape {mask.shape}"
+            )
         return {self.preprocessor.name: steps[None], "mask": mask[None]}
 
     def predict_video(self, path: PathLike, top: int | None = None) -> list[tuple[str, float]]:

@@ -178,6 +178,8 @@ def test_padding_changes_nothing_where_the_model_takes_a_mask(hman, videos):
 def test_without_a_mask_every_frame_counts(hman):
     batch = hman.batch(np.zeros((5, 32, 32, 3), "uint8"))
     assert batch["clip"].shape == (1, 5, 32, 32, 3) and batch["mask"].tolist() == [[True] * 5]
+    with pytest.raises(UserError, match=r"`mask` must be \(5,\), as there are steps. Received: shape \(4,\)"):
+        hman.batch(np.zeros((5, 32, 32, 3), "uint8"), np.ones(4, bool))
 
 
 @pytest.mark.parametrize(

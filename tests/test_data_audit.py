@@ -120,6 +120,13 @@ def test_a_second_call_reads_only_what_has_changed(manifest, tmp_path, probed):
     assert probed == ["frames"] and new.files["frames"]["sha256"] != audit.files["frames"]["sha256"]
 
 
+def test_verifying_reads_all_again(manifest, tmp_path, probed):
+    out = tmp_path / "audit.json"
+    first = audit_videos(manifest, out=out)
+    probed.clear()
+    assert audit_videos(manifest, out=out, verify=True) == first and len(probed) == 4
+
+
 def test_what_could_not_be_read_is_tried_again(tmp_path, probed):
     manifest = Manifest((Record(tmp_path / "late.mp4", "late.mp4", 0),), ("a", "b"), tmp_path)
     assert audit_videos(manifest, out=tmp_path / "audit.json").counts["unreadable"] == 1

@@ -13,6 +13,9 @@ def audit(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
     manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read files again that the audit knows by size and time.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
 ) -> None:
     """Read every video of a set once: which are damaged, how many frames they have, how many a class has.
@@ -27,6 +30,7 @@ def audit(
         result = audit_videos(
             videos,
             out=json,
+            verify=verify,
             workers=workers,
             progress=lambda done, total: progress("videos", done, total),
         )

@@ -96,6 +96,7 @@ def audit_videos(
     manifest: Manifest,
     *,
     out: PathLike | None = None,
+    verify: bool = False,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Audit:
@@ -109,6 +110,7 @@ def audit_videos(
         manifest: a `Manifest`; `read_whole` gives that of all files of a set.
         out: JSON file to write, see `Audit`; until it is complete, `.journal-<name>` next to it holds a
             line a file.
+        verify: whether files that `out` knows by their size and time of change are read all the same.
         workers: number of threads.
         progress: called as `progress(done, total)` at the start, with what was known, and after every file.
 
@@ -121,7 +123,7 @@ def audit_videos(
     if workers < 1:
         raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
     records = {record.path: record for record in manifest.records}  # several may be sequences of one file
-    known = _known(out)
+    known = {} if verify else _known(out)
     rows = {
         path: known[path]
         for path, record in records.items()

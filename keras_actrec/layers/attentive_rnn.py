@@ -38,9 +38,9 @@ class AttentiveRNN(keras.layers.RNN):
         training: whether to draw noise.
 
     Raises:
-        UserError: for a list of cells or `StackedRNNCells`: stack layers instead; for a cell with dropout; in a
-            call, for a mask of another number of steps. On TensorFlow, where graphs do not know the numbers,
-            it is TensorFlow's `InvalidArgumentError`.
+        UserError: for a list of cells or `StackedRNNCells`: stack layers instead; for a cell with dropout; in
+            a call, for a mask of another number of steps. On TensorFlow, in a graph that does not know the
+            numbers, it is TensorFlow's `InvalidArgumentError`.
     """
 
     def __init__(

@@ -60,6 +60,7 @@ def train(
     start: PathLike | None = None,
     cache: PathLike | None = None,
     audit: PathLike | None = None,
+    verify: bool = False,
     log: Sequence[str] = (),
     tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
@@ -88,6 +89,7 @@ def train(
             and, for networks over clips, decoded frames, which are kept only where `cache` is given. Runs
             that share it share the work; it changes no number.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
+        verify: whether files are hashed again that the cache knows by their size and time of change.
         log: where the history goes in addition to `history.csv`: `"tensorboard"` (events in
             `out/tensorboard`), `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on
             may have others.
@@ -122,6 +124,8 @@ def train(
         return Run(out, recognizer, recognizer.about, was_finished=True)
     folder.check_backend(_backend.name)
     check(recipe, len(manifest.class_names))
+    known = None if audit is None else read_audit(audit)
+    files = folder.check_files(recipe, parts, known)
 
     prepared = prepare(
         recipe,
@@ -131,7 +135,8 @@ def train(
         # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
         start=origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None,
         cache=cache,
-        audit=None if audit is None else read_audit(audit),
+        audit=known,
+        verify=verify,
         progress=progress,
     )
     record = record_of(
@@ -139,6 +144,7 @@ def train(
     )
     write_text(out / "recipe.toml", recipe.to_toml())
     write_json(out / "run.json", record)
+    write_json(folder.files, files, indent=None)
     fitted = fit(prepared, out, loggers=loggers, progress=progress)
     prepared.put_back()
     record |= ending_of(fitted, seconds=time.perf_counter() - started)

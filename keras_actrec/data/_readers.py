@@ -279,10 +279,17 @@ def is_frame(name: str) -> bool:
 
 
 def frame_files(folder: PathLike) -> list[Path]:
-    """The numbered images of a folder in the order of their numbers; everything else in it is passed over."""
+    """The numbered images of a folder in the order of their numbers; everything else in it is passed over.
+
+    Raises:
+        VideoError: for two of one number, and for a pipe or a device, of which reading might never end.
+    """
     numbered: dict[int, Path] = {}
     for path in sorted(Path(folder).iterdir()):
         if is_frame(path.name):
+            if path.exists() and not path.is_file():
+                reason = f"{printable(path.name)} in it is no regular file; remove it"
+                raise VideoError(folder, "unreadable", reason)
             twin = numbered.setdefault(int(re.findall(r"\d+", path.stem)[-1]), path)
             if twin != path:
                 reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"

@@ -12,7 +12,7 @@ from typing import Any
 from keras_actrec._files import write_json
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
-from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._video_error import VideoError, unforeseen
 from keras_actrec.data.datasets import files_of, read_skeleton
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.data.features import open_features
@@ -240,7 +240,10 @@ def _examine(record: Record, dataset: str) -> dict[str, Any]:
     try:
         row["sha256"] = _hash(record)
         row |= _contents(record, dataset)
-    except VideoError as error:
+    except Exception as raised:
+        if isinstance(raised, UserError) and not isinstance(raised, VideoError):
+            raise  # no fault of the file
+        error = raised if isinstance(raised, VideoError) else unforeseen(record.file, raised)
         row |= {"status": error.status, "reason": error.reason}
         if error.counts is not None:
             row["frames"], row["claimed_frames"] = error.counts

@@ -51,6 +51,8 @@ class Pose:
 def holds_pose(path: PathLike) -> bool:
     """Whether a `.npz` file has joints by its list of contents; one that is damaged has."""
     try:
+        if not Path(path).is_file():  # of a pipe reading might never end
+            return True
         with zipfile.ZipFile(path) as archive:
             return "joints.npy" in archive.namelist()
     except (OSError, zipfile.BadZipFile):

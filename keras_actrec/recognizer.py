@@ -184,7 +184,7 @@ class Recognizer:
             "preprocessor": self.preprocessor.to_json(),
             "about": self.about,
         }
-        with replacing(path) as part:
+        with replacing(path, durable=True) as part:
             self.model.save(part)
             with zipfile.ZipFile(part, "a") as archive:
                 archive.writestr(_ENTRY, json.dumps(about, indent=2))

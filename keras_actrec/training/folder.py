@@ -11,6 +11,7 @@ from keras_actrec._types import PathLike
 from keras_actrec.data import Audit, Record, VideoError
 from keras_actrec.data._readers import stamp
 from keras_actrec.errors import UserError
+from keras_actrec.training.resume import CHECKPOINTS
 from keras_actrec.training.tables import Recipe
 
 # Keys that change no number, or only what happens to files that cannot be read: a run may go on with others.
@@ -38,7 +39,7 @@ class RunFolder:
             UserError: for a run without a record.
         """
         path = Path(path)
-        if not any((path / name).exists() for name in ("checkpoint.npz", "model.keras")):
+        if not any((path / name).exists() for name in (*CHECKPOINTS, "model.keras")):
             return cls(path, None)
         return cls(path, read_json(path / "run.json", f"{path} holds what is left of a run; {_ELSE}"))
 

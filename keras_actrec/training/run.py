@@ -29,6 +29,7 @@ from keras_actrec.training.prepare import (
 )
 from keras_actrec.training.recipe import read_recipe, recipe_name
 from keras_actrec.training.record import ending_of, record_of
+from keras_actrec.training.resume import CHECKPOINTS
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import Recipe
 
@@ -152,6 +153,8 @@ def train(
     recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
     write_json(out / "run.json", record)
     recognizer.save(folder.model)
+    for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
+        needed_to_go_on.unlink(missing_ok=True)
     return Run(out, recognizer, record)
 
 

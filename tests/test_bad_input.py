@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import re
 import shutil
 import sys
 import wave
@@ -307,6 +308,62 @@ def test_an_audit_that_is_none(work, command):
     assert message.startswith(f"{work / 'no.json'}: not found; write it with keras-actrec audit --json ")
     message = fails(*command(work), "--audit", work / "recipe.toml")
     assert message.startswith(f"{work / 'recipe.toml'}: not an audit; write it with keras-actrec audit ")
+
+
+def advised(message, data):
+    """The arguments of the command that a message names."""
+    (command,) = re.findall(r"keras-actrec (.+? DATA|.+? --data \S+)", message)
+    return command.replace("DATA", str(data)).split()
+
+
+@pytest.mark.parametrize("name", ["no.json", "recipe.toml"])
+def test_the_command_that_is_advised_where_an_audit_is_none_writes_one(work, name):
+    advice = advised(fails(*evaluate(work), "--audit", work / name), work / "set")
+    result = CliRunner().invoke(app, advice)
+    assert result.exit_code == 0, result.output
+    written = advice[advice.index("--json") + 1]
+    result = CliRunner().invoke(app, [str(each) for each in [*evaluate(work), "--audit", written]])
+    assert result.exit_code == 0, result.output
+
+
+def test_the_command_that_is_advised_where_a_class_cannot_be_read_names_its_files(work):
+    bad = sorted((work / "set" / "dark").glob("*.mp4"))
+    for path in bad:
+        zero_bytes(path)
+    advice = advised(fails("train", "--data", work / "set", "--out", work / "own"), work / "set")
+    result = CliRunner().invoke(app, advice)
+    assert result.exit_code == 1
+    assert [line for line in result.stdout.splitlines() if line.startswith("unreadable: ")] == [
+        f"unreadable: {path}: the file has zero bytes; get it again or remove it" for path in bad
+    ]
+
+
+def test_the_options_that_are_advised_lead_to_the_end(work, command):
+    """A command with one bad file in three: `--on-error skip`, and then the share, are all it takes."""
+    for label in CLASSES:
+        zero_bytes(work / "set" / label / "0.mp4")
+        zero_bytes(work / "set" / label / "2.mp4")
+    arguments = [str(each) for each in command(work)]
+    if arguments[0] == "evaluate":
+        arguments += ["--part", "all"]
+    if arguments[0] == "extract":
+        arguments += ["--backbone", "efficientnet_lite0:stem", "--size", "32"]
+    for _ in range(3):
+        result = CliRunner().invoke(app, arguments)
+        if result.exit_code == 0:
+            break
+        (options,) = re.findall(r"pass `(--[^`]+)`", the_error(result.stderr))
+        assert options not in " ".join(arguments)
+        arguments += options.split()
+    assert result.exit_code == 0, result.output
+    assert "--on-error" in arguments and "--max-skipped" in arguments
+
+
+def test_the_part_that_is_advised_can_be_evaluated(work):
+    (work / "set" / "manifest.csv").unlink()
+    (options,) = re.findall(r"use (--part all)$", fails(*evaluate(work)))
+    result = CliRunner().invoke(app, [str(each) for each in [*evaluate(work), *options.split()]])
+    assert result.exit_code == 0, result.output
 
 
 def test_an_on_error_that_is_neither(work):

@@ -177,9 +177,12 @@ def read_audit(path: PathLike) -> Audit:
         details = {path: values["details"][path] for path in files}
         return Audit(values["found"], values["official"], files, details, values.get("classes", {}))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; write it with keras-actrec audit --json {path}") from error
+        command = f"keras-actrec audit --json {path} --data DATA"
+        raise UserError(f"{path}: not found; write it with {command}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not an audit; write it with keras-actrec audit --json {path}") from error
+        new = Path(path).with_suffix(".new.json")  # what is there, maybe somebody's own, stays
+        command = f"keras-actrec audit --json {new} --data DATA"
+        raise UserError(f"{path}: not an audit; write it with {command}, and name that file") from error
 
 
 def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:

@@ -18,22 +18,46 @@ from keras_actrec.errors import UserError
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(
+    path: str | os.PathLike[str], *, durable: bool = False, keep: str | os.PathLike[str] | None = None
+) -> Iterator[Path]:
     """Yield a path next to `path` to write to; it becomes `path` when the block ends without an error.
 
     The name is a new one every time, so that two processes can write the same file: the last one's stays. It
     begins with `.part-`, so that folder readers skip what a killed process leaves, and keeps the suffix, by
     which OpenCV and Keras tell formats. Missing folders are made.
+
+    Args:
+        path: the file.
+        durable: whether the disk has it when the block has ended, so that it outlives a loss of power.
+        keep: what the file that `path` was is called then, which else is gone.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield part
+        if durable:
+            _sync(part)
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(part, path)
+        if durable:
+            _sync(path.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _sync(path: Path) -> None:
+    """Has the disk take what was written to a file, or the names in a folder."""
+    if path.is_dir() and os.name == "nt":  # where folders cannot be opened, and names are written at once
+        return
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

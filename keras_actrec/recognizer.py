@@ -3,19 +3,23 @@
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pydantic
 from numpy.typing import ArrayLike
 
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
 from keras_actrec._files import file_sha256, replacing
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
+from keras_actrec.checkpoints.keras_file import check_keras_file
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
+from keras_actrec.data._video_error import printable
 from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.prediction import Prediction
@@ -24,6 +28,7 @@ from keras_actrec.zoo import ModelSpec
 
 _ENTRY = "keras_actrec.json"  # next to Keras's own entries in the archive; Keras ignores it
 _FORMAT = 2
+_MOST_BYTES = 1 << 24  # of the entry
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,17 @@ class Recognizer:
             A batch of one: an array, or with a mask a dict of the input's name and `mask`.
 
         Raises:
-            UserError: for frames or steps of another size.
+            UserError: for frames or steps of another size, or another number of them than the mask has.
         """
         steps = np.asarray(steps)
         self.preprocessor.check(steps)
         if not self.spec.masked:
             return steps[None]
         mask = np.ones(len(steps), bool) if mask is None else np.asarray(mask)
+        if mask.shape != steps.shape[:1]:
+            raise UserError(
+                f"`mask` must be ({len(steps)},), as there are steps. Received: shape {mask.shape}"
+            )
         return {self.preprocessor.name: steps[None], "mask": mask[None]}
 
     def predict_video(self, path: PathLike, top: int | None = None) -> list[tuple[str, float]]:
@@ -180,7 +189,7 @@ class Recognizer:
             "preprocessor": self.preprocessor.to_json(),
             "about": self.about,
         }
-        with replacing(path) as part:
+        with replacing(path, durable=True) as part:
             self.model.save(part)
             with zipfile.ZipFile(part, "a") as archive:
                 archive.writestr(_ENTRY, json.dumps(about, indent=2))
@@ -231,25 +240,62 @@ def read_about(path: PathLike) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"model file {path} does not exist")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            about = json.loads(archive.read(_ENTRY))
-    except zipfile.BadZipFile as error:
-        raise UserError(
-            f"{path} is not a .keras file, or not a whole one ({error}): copy or train it again"
-        ) from error
-    except KeyError as error:
-        raise UserError(
-            f"{path} is a Keras model without class names and sampling: "
-            "save it with keras_actrec's Recognizer.save"
-        ) from error
-    if about["format"] > _FORMAT:
-        raise UserError(
-            f"{path} was written by a newer keras_actrec: upgrade with pip install -U keras_actrec"
-        )
-    if about["format"] < _FORMAT:
-        raise UserError(f"{path} was written by a keras_actrec before 0.1.0: train or convert it again")
+    with _whole(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+                if archive.getinfo(_ENTRY).file_size > _MOST_BYTES:
+                    raise ValueError(f"{_ENTRY} claims to have more than {_MOST_BYTES} bytes")
+                about = json.loads(archive.read(_ENTRY))
+        except zipfile.BadZipFile as error:
+            raise _Refused(
+                f"{path} is not a .keras file, or not a whole one ({error}): copy or train it again"
+            ) from error
+        except KeyError as error:
+            if _ENTRY in names:
+                raise
+            raise _Refused(
+                f"{path} is a Keras model without class names and sampling: "
+                "save it with keras_actrec's Recognizer.save"
+            ) from error
+        if about["format"] > _FORMAT:
+            raise _Refused(
+                f"{path} was written by a newer keras_actrec: upgrade with pip install -U keras_actrec"
+            )
+        if about["format"] < _FORMAT:
+            raise _Refused(f"{path} was written by a keras_actrec before 0.1.0: train or convert it again")
+        _About.model_validate(about)
     return about
+
+
+class _About(pydantic.BaseModel):
+    """What a `.keras` file says beside what Keras reads."""
+
+    class_names: list[str]
+    spec: ModelSpec
+    preprocessor: dict[str, Any]
+    about: dict[str, Any]
+
+
+class _Refused(UserError):
+    """What is wrong is said already."""
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Says of a file that it is damaged, whatever zip, zlib, JSON, HDF5 or Keras met first."""
+    try:
+        yield
+    except _Refused:
+        raise
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): mend that") from error
+    except Exception as error:
+        first = " ".join(str(error).split())[:300] or "no more is known"
+        reason = first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
+        if "Lambda" in first and "safe_mode" in first:
+            reason = "it has a Lambda layer, whose code would be run"
+        raise UserError(f"{path} is damaged: {printable(reason)}; copy or train it again") from error
 
 
 def load(path: PathLike) -> Recognizer:
@@ -268,17 +314,26 @@ def load(path: PathLike) -> Recognizer:
     """
     path = hub.local(path)
     about = read_about(path)
-    try:
+    with _whole(path):
+        names, spec = tuple(about["class_names"]), ModelSpec.from_json(about["spec"])
+        preprocessor = preprocessor_of(about["preprocessor"])
+        check_keras_file(path)
         model = keras.saving.load_model(path, compile=False)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path} is damaged ({error}): copy or train it again") from error
-    return Recognizer(
-        model=model,
-        class_names=tuple(about["class_names"]),
-        preprocessor=preprocessor_of(about["preprocessor"]),
-        spec=ModelSpec.from_json(about["spec"]),
-        about=about["about"],
-    )
+        _check_ends(model, names, spec)
+    return Recognizer(model, names, preprocessor, about["about"], spec)
+
+
+def _check_ends(model: keras.Model, class_names: tuple[str, ...], spec: ModelSpec) -> None:
+    """Refuse names and inputs that do not go with a model."""
+    if not isinstance(model, keras.Model) or isinstance(model.output, (list, tuple, dict)):
+        raise ValueError("it holds no model with one answer")
+    if len(class_names) != model.output.shape[-1]:
+        raise ValueError(f"it names {len(class_names)} classes, and its model has {model.output.shape[-1]}")
+    if len(set(class_names)) < len(class_names):
+        raise ValueError("it names a class twice")
+    inputs = set(model.input) if isinstance(model.input, dict) else None
+    if inputs != ({spec.input_name, "mask"} if spec.masked else None) or len(model.inputs) > 2:
+        raise ValueError(f"its model takes {', '.join(tensor.name for tensor in model.inputs)}")
 
 
 def from_torch(

@@ -202,6 +202,16 @@ def huge_table(path):
     edit_file(path, "moov/trak/mdia/minf/stbl/stsz", lambda body: body[:8] + claim + body[12:])
 
 
+def huge_moov(path):
+    """Half of the frames are zeros, and the box with their table claims a million million bytes."""
+    write(path, noise(FRAMES))
+    data = bytearray(path.read_bytes())
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[(start + end) // 2 : end] = bytes(end - (start + end) // 2)
+    data[end : end + 8] = struct.pack(">I4sQ", 1, b"moov", 2**40)
+    path.write_bytes(data)
+
+
 def endless_boxes(path):
     path.write_bytes(struct.pack(">I4s", 8, b"ftyp") + struct.pack(">I4s", 8, b"free") * 500_000)
 
@@ -261,6 +271,22 @@ def image_folder_of_two(path):
     cv2.imwrite(str(path / "flow_00003.jpg"), barcode(0))
 
 
+def image_folder_with_a_pipe(path):
+    images(path)
+    (path / "00006.jpg").unlink()
+    os.mkfifo(path / "00006.jpg")
+
+
+def image_folder_with_a_device(path):
+    images(path)
+    (path / "00013.jpg").symlink_to("/dev/zero")
+
+
+def image_folder_with_a_folder(path):
+    images(path)
+    (path / "00013.jpg").mkdir()
+
+
 def image_folder_of_sizes(path):
     images(path)
     cv2.imwrite(str(path / "00013.png"), cv2.resize(barcode(12), (2 * WIDTH, HEIGHT)))
@@ -288,6 +314,7 @@ KINDS = {
     "rotated": (rotated, ".mp4", "ok", FRAMES, (WIDTH, HEIGHT)),
     "huge_claim": (huge_claim, ".avi", "truncated"),
     "huge_table": (huge_table, ".mp4", "unreadable"),
+    "huge_moov": (huge_moov, ".mp4", "truncated"),
     "endless_boxes": (endless_boxes, ".mp4", "unreadable"),
     "folder": (folder, ".mp4", "empty"),
     "dangling_link": (dangling_link, ".mp4", "unreadable"),
@@ -299,6 +326,9 @@ KINDS = {
     "empty_image_folder": (folder, "", "empty"),
     "image_folder_with_others": (image_folder_with_others, "", "ok", 12, SIZE),
     "image_folder_with_text": (image_folder_with_text, "", "truncated"),
+    "image_folder_with_a_pipe": (image_folder_with_a_pipe, "", "unreadable"),
+    "image_folder_with_a_device": (image_folder_with_a_device, "", "unreadable"),
+    "image_folder_with_a_folder": (image_folder_with_a_folder, "", "unreadable"),
     "image_folder_of_two": (image_folder_of_two, "", "unreadable"),
     "image_folder_of_sizes": (image_folder_of_sizes, "", "ok", 13, SIZE),
     "ünïcode 動画\nand a new line": (write, ".mp4", "ok", FRAMES, SIZE),

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import re
 import shutil
 import sys
 import wave
@@ -134,11 +135,25 @@ def test_an_empty_folder(work, command):
     assert message.startswith(f"{work / 'empty'}: no videos found (looked for ") and ".mp4" in message
 
 
-def test_a_single_class(work, command):
+def test_a_single_class_cannot_be_trained_on(work):
     (work / "set" / "manifest.csv").unlink()
     shutil.rmtree(work / "set" / "light")
-    message = fails(*command(work))
-    assert message == f"{work / 'set'}: only one class, 'dark'; at least two are needed"
+    message = f"{work / 'set'}: only one class, 'dark'; at least two are needed to train"
+    assert fails(*train(work)).startswith(message)
+    assert fails("train", "--data", work / "set", "--out", work / "own").startswith(message)
+
+
+def test_a_single_class_can_be_evaluated_and_extracted(work):
+    rows = [("path", "label", "split"), *((f"dark/{number}.mp4", "dark", "test") for number in range(3))]
+    write_csv(work / "set" / "manifest.csv", rows)
+    arguments = evaluate(work, "--json", work / "scores.json", "--page", work / "page.html")
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    scores = json.loads((work / "scores.json").read_text(encoding="utf-8"))
+    assert (scores["videos"], scores["top1"], scores["mean_class"]) == (3, 1, 1)
+    options = ["--backbone", "efficientnet_lite0:stem", "--size", 32]
+    result = CliRunner().invoke(app, [str(each) for each in [*DATA_COMMANDS["extract"](work), *options]])
+    assert result.exit_code == 0, result.output
 
 
 def test_a_listed_video_that_is_missing(work, command):
@@ -268,7 +283,8 @@ def test_the_audit_is_taken_and_what_it_skips_is_named(work, command, monkeypatc
     truncated(bad[1])
     audit = ["audit", "--data", work / "set", "--json", work / "audit.json"]
     result = CliRunner().invoke(app, [str(argument) for argument in audit])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
+    assert "clips a class: dark 1, light 3\n" in result.stdout
     assert f"unreadable: {bad[0]}: the file has zero bytes" in result.stdout
     assert "6 videos found; 6 files: 4 ok, 1 truncated, 1 unreadable, 0 empty" in result.stdout
 
@@ -292,6 +308,62 @@ def test_an_audit_that_is_none(work, command):
     assert message.startswith(f"{work / 'no.json'}: not found; write it with keras-actrec audit --json ")
     message = fails(*command(work), "--audit", work / "recipe.toml")
     assert message.startswith(f"{work / 'recipe.toml'}: not an audit; write it with keras-actrec audit ")
+
+
+def advised(message, data):
+    """The arguments of the command that a message names."""
+    (command,) = re.findall(r"keras-actrec (.+? DATA|.+? --data \S+)", message)
+    return command.replace("DATA", str(data)).split()
+
+
+@pytest.mark.parametrize("name", ["no.json", "recipe.toml"])
+def test_the_command_that_is_advised_where_an_audit_is_none_writes_one(work, name):
+    advice = advised(fails(*evaluate(work), "--audit", work / name), work / "set")
+    result = CliRunner().invoke(app, advice)
+    assert result.exit_code == 0, result.output
+    written = advice[advice.index("--json") + 1]
+    result = CliRunner().invoke(app, [str(each) for each in [*evaluate(work), "--audit", written]])
+    assert result.exit_code == 0, result.output
+
+
+def test_the_command_that_is_advised_where_a_class_cannot_be_read_names_its_files(work):
+    bad = sorted((work / "set" / "dark").glob("*.mp4"))
+    for path in bad:
+        zero_bytes(path)
+    advice = advised(fails("train", "--data", work / "set", "--out", work / "own"), work / "set")
+    result = CliRunner().invoke(app, advice)
+    assert result.exit_code == 1
+    assert [line for line in result.stdout.splitlines() if line.startswith("unreadable: ")] == [
+        f"unreadable: {path}: the file has zero bytes; get it again or remove it" for path in bad
+    ]
+
+
+def test_the_options_that_are_advised_lead_to_the_end(work, command):
+    """A command with one bad file in three: `--on-error skip`, and then the share, are all it takes."""
+    for label in CLASSES:
+        zero_bytes(work / "set" / label / "0.mp4")
+        zero_bytes(work / "set" / label / "2.mp4")
+    arguments = [str(each) for each in command(work)]
+    if arguments[0] == "evaluate":
+        arguments += ["--part", "all"]
+    if arguments[0] == "extract":
+        arguments += ["--backbone", "efficientnet_lite0:stem", "--size", "32"]
+    for _ in range(3):
+        result = CliRunner().invoke(app, arguments)
+        if result.exit_code == 0:
+            break
+        (options,) = re.findall(r"pass `(--[^`]+)`", the_error(result.stderr))
+        assert options not in " ".join(arguments)
+        arguments += options.split()
+    assert result.exit_code == 0, result.output
+    assert "--on-error" in arguments and "--max-skipped" in arguments
+
+
+def test_the_part_that_is_advised_can_be_evaluated(work):
+    (work / "set" / "manifest.csv").unlink()
+    (options,) = re.findall(r"use (--part all)$", fails(*evaluate(work)))
+    result = CliRunner().invoke(app, [str(each) for each in [*evaluate(work), *options.split()]])
+    assert result.exit_code == 0, result.output
 
 
 def test_an_on_error_that_is_neither(work):

@@ -120,6 +120,13 @@ def test_a_second_call_reads_only_what_has_changed(manifest, tmp_path, probed):
     assert probed == ["frames"] and new.files["frames"]["sha256"] != audit.files["frames"]["sha256"]
 
 
+def test_verifying_reads_all_again(manifest, tmp_path, probed):
+    out = tmp_path / "audit.json"
+    first = audit_videos(manifest, out=out)
+    probed.clear()
+    assert audit_videos(manifest, out=out, verify=True) == first and len(probed) == 4
+
+
 def test_what_could_not_be_read_is_tried_again(tmp_path, probed):
     manifest = Manifest((Record(tmp_path / "late.mp4", "late.mp4", 0),), ("a", "b"), tmp_path)
     assert audit_videos(manifest, out=tmp_path / "audit.json").counts["unreadable"] == 1
@@ -243,3 +250,25 @@ def test_the_command_reads_all_of_a_set_whether_or_not_it_can_be_split(tmp_path,
     assert result.exit_code == 0, result.output
     assert f"{count} of {official} videos found; {count} files: {count} ok, 0 truncated" in result.stdout
     assert read_audit(tmp_path / "audit.json").found == count
+
+
+def test_the_command_counts_clips_a_class_and_names_what_it_passes_over(tmp_path):
+    for name in ("a/1.mp4", "a/2.mp4", "b/3.mp4"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        hostile.one_frame(tmp_path / "set" / name)
+    (tmp_path / "set" / "c").mkdir()
+    for name in ("c/4.rmvb", "c/5.rmvb"):
+        (tmp_path / "set" / name).write_bytes(b"no suffix that is taken")
+    out = tmp_path / "audit.json"
+
+    def audit():
+        return CliRunner().invoke(app, ["audit", "--data", str(tmp_path / "set"), "--json", str(out)])
+
+    result = audit()
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[:3] == ["2 files passed over: 2 .rmvb", "nothing to read in 'c'", "clips a class: a 2, b 1"]
+    assert read_audit(out).classes == {"a": 2, "b": 1}
+    hostile.zero_bytes(tmp_path / "set" / "b" / "3.mp4")
+    result = audit()
+    assert result.exit_code == 1 and "clips a class: a 2, b 0" in result.stdout

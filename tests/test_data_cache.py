@@ -15,6 +15,7 @@ from keras_actrec.data import (
     CachedVideo,
     ClipDataset,
     ClipTransform,
+    Manifest,
     Record,
     Sampling,
     VideoError,
@@ -230,6 +231,25 @@ def test_a_hash_is_remembered_until_size_or_time_of_change_differ(indexed, tmp_p
     os.utime(indexed[2][0].file, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
     assert cache_frames(indexed, PLAIN, tmp_path / "out") == first  # the content is the same
     assert paths[4:] == [indexed[2][0].file]
+
+
+@pytest.mark.parametrize("audited", [False, True])
+def test_a_video_in_the_place_of_another_with_its_size_and_time_is_found_by_verifying(
+    indexed, tmp_path, audited
+):
+    (record, info), *_ = indexed
+    about = record.file.stat()
+    audit = audit_videos(Manifest((record,), ("a",), tmp_path)) if audited else None
+
+    def cached(**options):
+        ((_, video),) = cache_frames([(record, info)], PLAIN, tmp_path / "out", audit=audit, **options)
+        return video.file
+
+    first = cached()
+    record.file.write_bytes(record.file.read_bytes()[:-1] + b"?")
+    os.utime(record.file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert cached() == first  # as README says
+    assert cached(verify=True) != first
 
 
 def test_the_hashes_of_an_audit_are_taken(indexed, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import hostile
 from keras_actrec.data import (
     Manifest,
     Record,
+    VideoError,
     audit_videos,
     index_videos,
     iter_frames,
@@ -165,6 +166,28 @@ def test_a_folder_of_classes_with_links_in_circles_and_folders_for_files(tmp_pat
     ]
     good, bad = index_videos(records, on_error="skip", max_skipped=0.6)
     assert [error.status for error in bad] == ["empty", "unreadable", "unreadable"] and len(good) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("Unable to allocate 1 TiB"), IndexError("x"), RecursionError()]
+)
+def test_an_error_that_nobody_has_thought_of_is_the_status_of_its_file(files, tmp_path, monkeypatch, error):
+    bad, good = (Record(files[name], name, 0) for name in ("one_pixel", "one_frame"))
+
+    def fails(path):
+        if path == bad.file:
+            raise error
+        return probe(path)
+
+    monkeypatch.setattr("keras_actrec.data.decode.probe", fails)
+    monkeypatch.setattr("keras_actrec.data.audit.probe", fails)
+    found, (skipped,) = index_videos([bad, good], on_error="skip", max_skipped=0.5)
+    assert [record.path for record, _ in found] == ["one_frame"]
+    assert skipped.status == "unreadable" and type(error).__name__ in str(skipped)
+    with pytest.raises(VideoError, match="it cannot be read .* or pass `--on-error skip`"):
+        index_videos([bad, good])
+    audit = audit_videos(Manifest((bad, good), ("a", "b"), tmp_path))
+    assert audit.counts["unreadable"] == 1 and audit.counts["ok"] == 1
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

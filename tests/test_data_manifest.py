@@ -1,6 +1,6 @@
 import pytest
 
-from keras_actrec.data import read_manifest
+from keras_actrec.data import read_manifest, split_manifest
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
@@ -110,7 +110,6 @@ def test_the_hash_is_that_of_the_set_and_not_of_its_order(tmp_path):
         ("path,label\n1.mp4,a\n2.mp4,\n", "line 3: `label` is blank"),
         ("path,label\n1.mp4,a\n2.mp4\n", "line 3: `label` is blank"),
         ("path,label\n,a\n2.mp4,b\n", "line 2: `path` is blank"),
-        ("path,label\n1.mp4,a\n2.mp4,a\n", "only one class, 'a'"),
         ("path,label\n1.mp4,a\n3.mp4,b\n4.mp4,b\n", "2 of 3 listed files are missing, the first is '3.mp4'"),
         ("path,label\n1.mp4,a\n./1.mp4,b\n", r"'\./1.mp4' is listed twice"),
         ("path,label,split\n1.mp4,a,train\n2.mp4,b,dev\n", "line 3: `split` must be .* Received: 'dev'"),
@@ -140,7 +139,6 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     [
         ((), r"no videos found \(looked for \.avi \.m4v"),
         (("a/1.txt",), "no videos found"),
-        (("a/1.mp4", "a/2.mp4"), "only one class, 'a'"),
         (("1.mp4", "a/2.mp4"), "1.mp4: the video is in no class folder"),
         (("train/1.mp4", "test/b/2.mp4"), "the video is in no class folder"),
     ],
@@ -156,3 +154,107 @@ def test_what_is_not_there_is_named_with_what_was_looked_for(tmp_path):
         read_manifest(tmp_path / "nowhere")
     with pytest.raises(UserError, match="index.csv: not found"):
         read_manifest(tmp_path, manifest="index.csv")
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("train", "valid", "test"),  # Roboflow, fastai
+        ("Train", "Val", "Test"),
+        ("TRAIN", "VALIDATION", "TEST"),
+        ("training", "validating", "testing"),
+        ("trainset", "validset", "testset"),
+        ("train_set", "valid-set", "test set"),
+        ("train_data", "val_data", "test_data"),
+        ("train_256", "val_256", "test_256"),  # Kinetics, resized
+        ("videos_train", "videos_val", "videos_test"),
+        ("1 train", "2 valid", "3 test"),
+    ],
+)
+def test_splits_may_be_spelled_as_people_spell_them(tmp_path, train, validation, test):
+    make(tmp_path, f"{train}/a/1.mp4", f"{train}/b/2.mp4", f"{validation}/a/3.mp4", f"{test}/b/4.mp4")
+    manifest = read_manifest(tmp_path)
+    assert manifest.class_names == ("a", "b")
+    splits = {record.path.partition("/")[0]: record.split for record in manifest.records}
+    assert splits == {train: "train", validation: "validation", test: "test"}
+    file = table(tmp_path, f"path,label,split\n{train}/a/1.mp4,a,{train}\n{test}/b/4.mp4,b,{test}\n")
+    assert [record.split for record in read_manifest(file).records] == ["train", "test"]
+
+
+@pytest.mark.parametrize("other", ["extra", "unlabeled", "dev", "holdout", "plane"])
+def test_a_folder_that_is_no_split_beside_splits_is_refused(tmp_path, other):
+    make(tmp_path, "Train/a/1.mp4", "Train/b/2.mp4", "valid/a/3.mp4", f"{other}/b/4.mp4")
+    with pytest.raises(UserError) as caught:
+        read_manifest(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: the folder 'Train' holds folders as a split does, and {other!r} is named as no split: "
+        "name all of them train, validation or test, or list the videos in manifest.csv"
+    )
+
+
+def test_splits_inside_class_folders_are_refused(tmp_path):
+    make(tmp_path, "a/train/1.mp4", "a/test/2.mp4", "b/Train/3.mp4", "b/valid/4.mp4")
+    with pytest.raises(UserError, match="splits are inside of other folders, such as 'a/test': put"):
+        read_manifest(tmp_path)
+
+
+def test_classes_named_as_splits_are_classes_where_they_hold_videos(tmp_path):
+    make(tmp_path, "valid/1.mp4", "invalid/2.mp4")
+    assert read_manifest(tmp_path).class_names == ("invalid", "valid")
+
+
+def test_what_is_passed_over_is_told(tmp_path):
+    make(tmp_path, "a/1.mp4", "a/2.xyz", "b/3.mp4", "b/4.xyz", "b/deep/5.XYZ", "b/.hidden", "a/notes")
+    make(tmp_path, "c/6.rmvb", "readme.md")
+    manifest = read_manifest(tmp_path)
+    assert manifest.class_names == ("a", "b")
+    assert manifest.passed_over == {".xyz": 3, ".rmvb": 1, "notes": 1} and manifest.empty == ("c",)
+    assert manifest.notes == ["5 files passed over: 1 .rmvb, 3 .xyz, 1 notes", "nothing to read in 'c'"]
+
+
+def test_empty_class_folders_are_told_below_splits_too(tmp_path):
+    make(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "test/a/3.mp4", "test/b/4.xyz")
+    assert read_manifest(tmp_path).notes == ["1 file passed over: 1 .xyz", "nothing to read in 'test/b'"]
+
+
+def test_a_set_of_which_nothing_is_left_out_has_no_notes(tmp_path):
+    make(tmp_path, "a/1.mp4", "b/2.gif", "b/v/0001.jpg", "b/v/0002.jpg", "b/v/notes.txt")
+    assert read_manifest(tmp_path).notes == []
+    assert read_manifest(table(tmp_path, "path,label\na/1.mp4,a\nb/2.gif,b\n")).notes == []
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".bmp", ".webp", ".tif"])
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_videos_in_class_folders_may_be_folders_of_frames(tmp_path, suffix, split):
+    frames = [f"img_{number:05d}{suffix}" for number in (1, 2)]
+    for video in ("run/v1", "run/v2", "walk/v3"):
+        make(tmp_path, *[f"{split}{video}/{frame}" for frame in frames])
+    manifest = read_manifest(tmp_path)
+    assert [record.path for record in manifest.records] == [
+        f"{split}{video}" for video in ("run/v1", "run/v2", "walk/v3")
+    ]
+    assert manifest.class_names == ("run", "walk")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["0", "1", "10", "11", "2"], ("0", "1", "2", "10", "11")),
+        (["10.0", "2.0", "0.0"], ("0.0", "2.0", "10.0")),
+        (["10", "-1", "9"], ("-1", "9", "10")),
+        (["10", "9", "none"], ("10", "9", "none")),  # names, of which some are numbers
+    ],
+)
+def test_labels_that_are_numbers_stand_in_the_order_of_numbers(tmp_path, labels, names):
+    make(tmp_path / "set", *[f"{label}/clip.mp4" for label in labels])
+    file = table(tmp_path, "path,label\n" + "".join(f"set/{each}/clip.mp4,{each}\n" for each in labels))
+    assert read_manifest(file).class_names == read_manifest(tmp_path / "set").class_names == names
+
+
+def test_a_set_of_one_class_can_be_read_but_not_split_for_training(tmp_path):
+    make(tmp_path, "set/test/a/1.mp4", "set/test/a/2.mp4", "1.mp4", "2.mp4")
+    for data in (tmp_path / "set", table(tmp_path, "path,label\n1.mp4,a\n2.mp4,a\n")):
+        manifest = read_manifest(data)
+        assert manifest.class_names == ("a",)
+        with pytest.raises(UserError, match="only one class, 'a'; at least two are needed to train"):
+            split_manifest(manifest)

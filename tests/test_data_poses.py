@@ -119,3 +119,67 @@ def test_a_table_of_poses_that_lists_another_file_is_refused(tmp_path):
     (tmp_path / "list.csv").write_text("path,label\n1.npz,a\n2.mp4,b\n")
     with pytest.raises(UserError, match="2.mp4: joints are read from .json and .npz files"):
         read_dataset("poses", tmp_path / "list.csv")
+
+
+def shaped(axes, persons, frames=60, joints=17, coordinates=2):
+    """Joints whose values tell where they are in our order, and the same in another order of axes."""
+    ours = np.arange(frames * persons * joints * coordinates, dtype="float32")
+    ours = ours.reshape(frames, persons, joints, coordinates)
+    return ours, ours.transpose(["TMVC".index(axis) for axis in axes])
+
+
+@pytest.mark.parametrize(
+    ("axes", "persons", "coordinates"),
+    [
+        ("TMVC", 2, 3),
+        ("TMVC", 1, 2),
+        ("TMVC", 12, 2),  # a crowd in many frames
+        ("CTVM", 1, 3),  # ST-GCN
+        ("CTVM", 1, 2),
+        ("CTVM", 4, 3),
+        ("MTVC", 1, 3),  # PYSKL
+        ("MTVC", 1, 2),
+    ],
+)
+def test_an_order_of_axes_that_can_be_no_other_is_taken(tmp_path, axes, persons, coordinates):
+    ours, given = shaped(axes, persons, coordinates=coordinates)
+    scores = given[..., 0] if axes != "CTVM" else given[0]
+    np.savez(tmp_path / "a.npz", joints=given, scores=scores)
+    pose = read_pose(tmp_path / "a.npz")
+    np.testing.assert_array_equal(pose.joints, ours)
+    np.testing.assert_array_equal(pose.scores, ours[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 60, 25, 2), "3 frames of 60 persons x 25 joints"),  # ST-GCN of two persons, or PYSKL of three
+        ((2, 60, 17, 3), "2 frames of 60 persons x 17 joints"),
+        ((2, 60, 17, 2), "2 frames of 60 persons x 17 joints"),
+        ((3, 300, 18, 2), "3 frames of 300 persons x 18 joints"),
+        ((60, 25, 2, 3), "60 frames of 25 persons x 2 joints"),
+        ((60, 25, 3, 2), "60 frames of 25 persons x 3 joints"),
+        ((8, 12, 17, 3), "8 frames of 12 persons x 17 joints"),
+    ],
+)
+def test_an_order_that_is_not_certain_is_refused_until_the_file_says_it(tmp_path, shape, words):
+    joints = np.random.default_rng(0).normal(size=shape).astype("float32")
+    np.savez(tmp_path / "a.npz", joints=joints)
+    with pytest.raises(VideoError) as caught:
+        read_pose(tmp_path / "a.npz")
+    assert f"`joints` are {shape}, which would be {words}: write `axes` into the file" in str(caught.value)
+    np.savez(tmp_path / "a.npz", joints=joints, axes="TMVC")
+    np.testing.assert_array_equal(read_pose(tmp_path / "a.npz").joints, joints)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+def test_a_crowd_that_was_written_is_read(tmp_path, suffix):
+    crowd = np.ones((3, 60, 17, 2), "float32")
+    write_pose(tmp_path / f"a{suffix}", crowd)
+    np.testing.assert_array_equal(read_pose(tmp_path / f"a{suffix}").joints, crowd)
+
+
+def test_axes_that_are_none_are_refused(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"joints": [[[[1, 2]]]], "axes": "TVC"}))
+    with pytest.raises(VideoError, match="`axes` must be the letters T, M, V and C.*Received: axes='TVC'"):
+        read_pose(tmp_path / "a.json")

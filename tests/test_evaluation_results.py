@@ -252,6 +252,36 @@ def test_the_command_shows_all_runs_and_writes_the_evaluated_ones(tmp_path):
     assert read_results(tmp_path / "results.csv") == [ROW]
 
 
+def test_a_run_that_cannot_be_read_is_said_and_the_others_are_shown(tmp_path):
+    runs = tmp_path / "runs"
+    write(runs / "evaluated")
+    begun(runs / "begun")
+    damaged = begun(runs / "damaged")
+    (damaged / "run.json").write_text("{", encoding="utf-8")
+    cut = begun(runs / "cut")
+    (cut / "history.csv").write_text("epoch,loss\n0,", encoding="utf-8")
+    lists = begun(runs / "lists")
+    (lists / "run.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "stopped before it began" / "cache").mkdir(parents=True)
+    command = ["results", runs, tmp_path / "stopped before it began", "--out", tmp_path / "results.csv"]
+    done = CliRunner().invoke(app, [str(each) for each in command])
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit), done.output
+    lines = done.stdout.splitlines()
+    said = [line.removeprefix("not shown: ").split(":")[0] for line in lines if line.startswith("not shown")]
+    assert said[0].startswith(f"{tmp_path / 'stopped before it began'} is no run directory")
+    assert set(said[1:]) == {f"{damaged / 'run.json'} is not JSON", str(cut), str(lists)}
+    assert sum(line.startswith(NAME) for line in lines) == 2
+    assert read_results(tmp_path / "results.csv") == [ROW]
+
+
+def test_scores_of_a_run_that_was_begun_again_are_not_its_result(tmp_path):
+    run = write(tmp_path / "run")
+    record = {name: value for name, value in RECORD.items() if name != "seconds"}
+    record["recipe"] = {**RECORD["recipe"], "train": {"seed": 3, "epochs": 9}}
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert describe_run(run).endswith("is unfinished: the same command goes on")
+
+
 def test_a_record_of_an_older_version_is_refused_with_what_it_lacks(tmp_path):
     run = begun(tmp_path / "run", recipe={"data": {}, "train": {"seed": 1}})
     with pytest.raises(UserError, match="older keras_actrec and lacks 'epochs': train and evaluate it again"):

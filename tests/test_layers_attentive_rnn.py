@@ -6,14 +6,17 @@ import pytest
 from keras import ops
 
 from checks import check_layer, close, gradients, numpy, randomize
+from keras_actrec import zoo
 from keras_actrec.errors import UserError
 from keras_actrec.layers import (
     HMRNN,
     AttentionCell,
     AttentiveRNN,
+    EleAttGRU,
     GumbelHardAttention,
     HMRNNCell,
     ReinforceAttention,
+    SlowRNN,
     SoftAttention,
 )
 
@@ -370,3 +373,38 @@ def test_a_saved_layer_opens_in_a_fresh_process_without_custom_objects(run_pytho
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "found.npz") as found:
         close(list(found.values()), keras.tree.flatten(model(CLIPS)), 1e-6)
+
+
+@pytest.mark.parametrize("steps", [5, 7])
+def test_a_mask_of_another_number_of_steps_is_refused_with_both_numbers(steps):
+    sequences, mask = np.ones((2, 6, 3), "float32"), np.ones((2, steps), bool)
+    layers = EleAttGRU(4), HMRNN(4), SlowRNN(keras.layers.GRUCell(4), step_every=2)
+    for layer in layers:
+        with pytest.raises(UserError, match=f"`mask` has {steps} steps and `sequences` have 6: give both as"):
+            layer(sequences, mask=mask)
+
+
+@pytest.mark.parametrize("name", ["hman", "stacked_rnn", "eleatt_rnn"])
+def test_a_model_refuses_a_mask_that_is_a_step_short(name):
+    size = {"units": 4, "num_layers": 1}
+    shape = (None, 2, 2, 3) if name == "hman" else (None, 3)
+    model = zoo.build(name, 2, input_shape=shape, masked=True, **size)
+    inputs = {"features": np.ones((2, 6, *shape[1:]), "float32"), "mask": np.ones((2, 5), bool)}
+    for answer in (model, model.predict_on_batch, lambda batch: model.predict(batch, verbose=0)):
+        with pytest.raises(UserError, match="`mask` has 5 steps and `sequences` have 6"):
+            answer(inputs)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends know every shape")
+def test_a_graph_that_does_not_know_the_numbers_compares_them_when_it_runs():
+    import tensorflow as tf
+
+    layer = EleAttGRU(4)
+    layer(np.ones((2, 6, 3), "float32"))
+    specs = tf.TensorSpec((None, None, 3), "float32"), tf.TensorSpec((None, None), "bool")
+    run = tf.function(lambda sequences, mask: layer(sequences, mask=mask), input_signature=specs)
+    assert run(np.ones((2, 6, 3), "float32"), np.ones((2, 6), bool)).shape == (2, 4)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="`mask` and `sequences` must have as many steps"
+    ):
+        run(np.ones((2, 6, 3), "float32"), np.ones((2, 5), bool))

@@ -1,11 +1,14 @@
 """One `.keras` file: what travels in it, on every backend, and what is refused."""
 
 import importlib.util
+import io
 import json
 import shutil
+import tracemalloc
 import zipfile
 from dataclasses import replace
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -178,6 +181,8 @@ def test_padding_changes_nothing_where_the_model_takes_a_mask(hman, videos):
 def test_without_a_mask_every_frame_counts(hman):
     batch = hman.batch(np.zeros((5, 32, 32, 3), "uint8"))
     assert batch["clip"].shape == (1, 5, 32, 32, 3) and batch["mask"].tolist() == [[True] * 5]
+    with pytest.raises(UserError, match=r"`mask` must be \(5,\), as there are steps. Received: shape \(4,\)"):
+        hman.batch(np.zeros((5, 32, 32, 3), "uint8"), np.ones(4, bool))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +231,136 @@ def test_a_file_with_flipped_bytes_is_refused(file, tmp_path):
     middle = len(data) // 2  # among the weights
     data[middle : middle + 100] = bytes(255 - byte for byte in data[middle : middle + 100])
     (tmp_path / "damaged.keras").write_bytes(data)
-    assert "damaged.keras is damaged (" in refusal(tmp_path / "damaged.keras")
+    assert "damaged.keras is damaged: " in refusal(tmp_path / "damaged.keras")
+
+
+def rewritten(file, path, **entries):
+    """A copy with other content of some entries, by their name without the suffix."""
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for info in old.infolist():
+            change = entries.get(info.filename.partition(".")[0])
+            data = old.read(info.filename)
+            if change is not None:
+                data = change(data)
+            if data is not None:
+                new.writestr(info.filename, data)
+    return path
+
+
+def of_json(change):
+    def changed(data):
+        values = json.loads(data)
+        found = change(values)
+        return json.dumps(values if found is None else found)
+
+    return changed
+
+
+def without(name):
+    return of_json(lambda values: values.pop(name) and None)
+
+
+def setting(*names, value):
+    def change(values):
+        for name in names[:-1]:
+            values = values[name]
+        values[names[-1]] = value
+
+    return of_json(change)
+
+
+def with_layer(**changes):
+    """The configuration with something else in its last layer."""
+    return of_json(lambda values: values["config"]["layers"][-1].update(changes))
+
+
+def with_units(number):
+    return of_json(lambda values: values["config"]["layers"][-1]["config"].update(units=number))
+
+
+def sparse(data):
+    """Weights of which one claims to have 10^9 numbers, which take no room in the file."""
+    held = io.BytesIO(data)
+    with h5py.File(held, "a") as file:
+        file["layers"].create_dataset("more", shape=(10**9,), dtype="f4")
+    return held.getvalue()
+
+
+def without_a_weight(data):
+    held = io.BytesIO(data)
+    with h5py.File(held, "a") as file:
+        del file["layers/dense/vars/0"]
+    return held.getvalue()
+
+
+LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
+DAMAGE = {
+    "a list": ({"keras_actrec": of_json(lambda values: [values])}, "TypeError"),
+    "no JSON": ({"keras_actrec": lambda data: b"{"}, "JSONDecodeError"),
+    "no UTF-8": ({"keras_actrec": lambda data: b"\xff\xfe\x80"}, "UnicodeDecodeError"),
+    "deep": ({"keras_actrec": lambda data: b"[" * 200_000}, "RecursionError"),
+    "without a format": ({"keras_actrec": without("format")}, "KeyError"),
+    "without names": ({"keras_actrec": without("class_names")}, "class_names"),
+    "without a spec": ({"keras_actrec": without("spec")}, "spec"),
+    "without a preprocessor": ({"keras_actrec": without("preprocessor")}, "preprocessor"),
+    "without a record": ({"keras_actrec": without("about")}, "about"),
+    "a format of text": ({"keras_actrec": setting("format", value="2")}, "TypeError"),
+    "names that are numbers": ({"keras_actrec": setting("class_names", value=[1, 2, 3])}, "class_names"),
+    "a spec with more": ({"keras_actrec": setting("spec", "more", value=1)}, "more"),
+    "a spec of another input": ({"keras_actrec": setting("spec", "input", value="sound")}, "input"),
+    "a transform with more": (
+        {"keras_actrec": setting("preprocessor", "transform", "more", value=1)},
+        "more",
+    ),
+    "a sampling of no frames": (
+        {"keras_actrec": setting("preprocessor", "sampling", "frames", value=0)},
+        "`frames`",
+    ),
+    "too few names": (
+        {"keras_actrec": setting("class_names", value=["a"])},
+        "names 1 classes, and its model has 3",
+    ),
+    "too many names": (
+        {"keras_actrec": setting("class_names", value=list("abcd"))},
+        "names 4 classes, and its model has 3",
+    ),
+    "a name twice": ({"keras_actrec": setting("class_names", value=list("aab"))}, "names a class twice"),
+    "a mask that is none": ({"keras_actrec": setting("spec", "masked", value=True)}, "its model takes clip"),
+    "no configuration": ({"config": lambda data: None}, "config.json"),
+    "a configuration that is a list": ({"config": of_json(lambda values: [values])}, "holds no object"),
+    "a deep configuration": ({"config": lambda data: b'{"a":' * 200_000}, "RecursionError"),
+    "a huge configuration": ({"config": lambda data: b" " * (1 << 25) + data}, "config.json claims 335"),
+    "an empty configuration": ({"config": lambda data: b"{}"}, ""),
+    "an unknown layer": ({"config": with_layer(class_name="Nothing", module="keras.layers")}, "Nothing"),
+    "a Lambda layer": ({"config": with_layer(**LAMBDA)}, ""),
+    "a layer of a foreign module": ({"config": with_layer(module="os", class_name="system")}, ""),
+    "many units": ({"config": with_units(10**9)}, "its layers have 1000000000 units, and the file"),
+    "no weights": ({"model": lambda data: None}, "model.weights.h5"),
+    "cut weights": ({"model": lambda data: data[: len(data) // 2]}, ""),
+    "a weight less": ({"model": without_a_weight}, ""),
+    "weights that claim more": ({"model": sparse}, "its weights claim 4000"),
+    "weights that grow": ({"model": lambda data: data + bytes(1 << 28)}, "model.weights.h5 claims"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_every_damage_is_one_line_and_takes_no_memory(small, kind, tmp_path):
+    small.save(tmp_path / "whole.keras")
+    entries, words = DAMAGE[kind]
+    path = rewritten(tmp_path / "whole.keras", tmp_path / "damaged.keras", **entries)
+    tracemalloc.start()
+    message = refusal(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert message.startswith(f"{path} is damaged: ") and words in message
+    assert message.endswith("; copy or train it again") and len(message) < 600 + len(str(path))
+    assert most < 300 * 2**20
+
+
+def test_a_file_that_was_packed_again_is_read(small, tmp_path):
+    small.save(tmp_path / "whole.keras")
+    path = rewritten(tmp_path / "whole.keras", tmp_path / "packed.keras")
+    assert keras_actrec.load(path).class_names == CLASSES
 
 
 @pytest.mark.parametrize(

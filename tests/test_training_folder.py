@@ -1,6 +1,8 @@
 """A run directory: the same command goes on or finds the run finished; another is refused with the reason."""
 
 import json
+import os
+import re
 import shutil
 
 import pytest
@@ -9,7 +11,7 @@ from typer.testing import CliRunner
 import trees
 from keras_actrec import training
 from keras_actrec.cli.main import app
-from keras_actrec.data import VideoError
+from keras_actrec.data import VideoError, audit_videos, read_dataset
 from keras_actrec.errors import UserError
 
 RECIPE = """
@@ -130,6 +132,75 @@ def test_other_data_are_refused(state, data, recipe, request, tmp_path):
     trees.northwestern_ucla(tmp_path / "other", subjects=2, episodes=1)
     with pytest.raises(UserError, match="holds a run whose data was another: choose another --out"):
         training.train(recipe(), tmp_path / "other", folder)
+
+
+def first_file(data):
+    return data / "all_sqe" / "a01_s01_e00_v01.json"
+
+
+def test_a_file_that_changed_since_a_run_began_is_refused_and_put_back_it_goes_on(
+    started, data, recipe, tmp_path
+):
+    spoiled = shutil.copytree(data, tmp_path / "set")  # with the times of change
+    file, before = first_file(spoiled), contents(started)
+    content, about = file.read_bytes(), file.stat()
+    for change in (lambda: file.write_bytes(content + b"\n"), lambda: os.utime(file)):
+        change()
+        with pytest.raises(UserError) as caught:
+            training.train(recipe(), spoiled, started)
+        assert str(caught.value).startswith(f"{file} is another file than when {started} was begun")
+        assert "put it back as it was" in str(caught.value) and "choose another --out" in str(caught.value)
+        assert contents(started) == before
+    file.write_bytes(content)
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert not training.train(recipe(), spoiled, started).was_finished
+
+
+def test_with_an_audit_the_content_counts_and_not_the_time(data, recipe, tmp_path):
+    spoiled, out, audit = shutil.copytree(data, tmp_path / "set"), tmp_path / "run", tmp_path / "audit.json"
+    manifest = read_dataset("northwestern_ucla", spoiled, split="view1_view2")
+    audit_videos(manifest, out=audit)
+    with pytest.raises(Stop):
+        training.train(recipe(), spoiled, out, audit=audit, progress=after_an_epoch)
+    os.utime(first_file(spoiled))
+    with pytest.raises(UserError, match="is another file than when"):
+        training.train(recipe(), spoiled, out)
+    audit_videos(manifest, out=audit)
+    assert not training.train(recipe(), spoiled, out, audit=audit).was_finished
+
+
+def test_a_run_whose_file_went_bad_goes_on_as_its_error_says(started, data, recipe, tmp_path):
+    """With the options of the command that the error names, and nothing else changed."""
+    spoiled = shutil.copytree(data, tmp_path / "set")
+    first_file(spoiled).write_text("{", encoding="utf-8")
+    command = ["train", recipe.file, "--data", spoiled, "--out", started]
+    failed = CliRunner().invoke(app, [str(each) for each in command])
+    assert failed.exit_code == 1 and "or pass `--on-error skip`" in failed.stderr
+    done = CliRunner().invoke(app, [str(each) for each in [*command, "--on-error", "skip"]])
+    assert done.exit_code == 0, done.output
+    assert f"skipped: {first_file(spoiled)}: " in done.stdout
+
+
+def test_more_bad_files_than_may_be_skipped_go_on_with_the_share_that_the_error_says(
+    started, data, recipe, tmp_path
+):
+    spoiled = shutil.copytree(data, tmp_path / "set")
+    for file in sorted((spoiled / "all_sqe").glob("*e00_v01.json"))[:5]:
+        file.write_text("{", encoding="utf-8")
+    command = ["train", recipe.file, "--data", spoiled, "--out", started, "--on-error", "skip"]
+    failed = CliRunner().invoke(app, [str(each) for each in command])
+    assert failed.exit_code == 1
+    (advice,) = re.findall(r"pass `(--max-skipped [0-9.]+)`", failed.stderr)
+    done = CliRunner().invoke(app, [str(each) for each in [*command, *advice.split()]])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("skipped: ") == 5
+
+
+def test_what_changes_no_number_may_change(started, data, recipe, tmp_path):
+    command = ["train", recipe.file, "--data", data, "--out", started, "--cache", tmp_path / "cache"]
+    command += ["--set", "train.workers=1", "--set", "train.processes=false", "--log", "tensorboard"]
+    done = CliRunner().invoke(app, [str(each) for each in [*command, "--verify"]])
+    assert done.exit_code == 0, done.output
 
 
 def test_another_backend_does_not_go_on_but_finds_a_run_finished(started, data, recipe, monkeypatch):

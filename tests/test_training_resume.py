@@ -1,6 +1,8 @@
 """A run that was stopped, at any point, ends with the same bits as one that was not."""
 
 import json
+import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -128,6 +130,75 @@ def test_a_run_does_not_go_on_with_other_data(started, data, tmp_path):
     trees.northwestern_ucla(tmp_path / "data", subjects=2, episodes=1)
     with pytest.raises(UserError, match="holds a run whose data was another: choose another --out"):
         training.train(training.parse_recipe(RECIPES["skeletons"]), tmp_path / "data", tmp_path)
+
+
+def unsupported(data):
+    """With a way of compression of the first member that Python does not know: a `NotImplementedError`."""
+    data = bytearray(data)
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        place = data.index(mark) + offset
+        data[place : place + 2] = (99).to_bytes(2, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        unsupported,
+        lambda data: b"PK\x03\x04" + bytes(99),
+    ],
+    ids=["empty", "cut", "unsupported", "zeros"],
+)
+def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(data, whole, tmp_path, damage):
+    with pytest.raises(Stop):
+        train("skeletons", data, tmp_path, stopping(3))
+    file = tmp_path / "checkpoint.npz"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.warns(
+        UserWarning, match="checkpoint.npz is damaged .*: the run goes on an epoch earlier, from"
+    ):
+        run = train("skeletons", data, tmp_path)
+    check_equal(run, whole["skeletons"])
+    assert not (tmp_path / "checkpoint.before.npz").exists()  # which nobody needs any more
+
+
+def test_a_run_that_was_stopped_between_two_names_goes_on(data, whole, tmp_path):
+    with pytest.raises(Stop):
+        train("skeletons", data, tmp_path, stopping(2))
+    (tmp_path / "checkpoint.npz").rename(tmp_path / "checkpoint.before.npz")
+    check_equal(train("skeletons", data, tmp_path), whole["skeletons"])
+
+
+def test_two_damaged_checkpoints_are_named(started, data, tmp_path):
+    for name in ("run.json", "files.json"):
+        (tmp_path / name).write_bytes((started / name).read_bytes())
+    for name in ("checkpoint.npz", "checkpoint.before.npz"):
+        (tmp_path / name).write_bytes(b"cut")
+    message = (
+        "checkpoint.npz and .*checkpoint.before.npz: not a checkpoint; remove them to start the run again"
+    )
+    with pytest.warns(UserWarning), pytest.raises(UserError, match=message):
+        train("skeletons", data, tmp_path)
+    for name in ("checkpoint.npz", "checkpoint.before.npz"):  # as it says
+        (tmp_path / name).unlink()
+    assert not train("skeletons", data, tmp_path).was_finished
+
+
+def test_a_checkpoint_and_its_name_are_on_the_disk_before_the_run_goes_on(data, tmp_path, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def seen(handle):
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")))
+        fsync(handle)
+
+    monkeypatch.setattr("os.fsync", seen)
+    with pytest.raises(Stop):
+        train("skeletons", data, tmp_path, stopping(1))
+    assert synced[0].name.startswith(".part-") and synced[0].name.endswith("checkpoint.npz")
+    assert synced[1] == tmp_path.resolve()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])

@@ -18,6 +18,7 @@ from keras_actrec.data import (
     read_skeleton,
     write_pose,
 )
+from keras_actrec.data.skeletons import SkeletonForm
 from keras_actrec.errors import UserError
 from keras_actrec.training import prepare
 
@@ -58,7 +59,7 @@ def test_a_network_learns_which_joint_moves(run, data, tmp_path):
 def test_the_file_reads_a_sequence_as_it_was_trained(run, data):
     loaded = keras_actrec.load(run.folder / "model.keras")
     assert loaded.preprocessor == SkeletonPreprocessor(
-        "northwestern_ucla", SkeletonTransform(16, velocity=True)
+        "northwestern_ucla", SkeletonTransform(16, velocity=True), SkeletonForm(1, JOINTS, True)
     )
     file = data / "all_sqe" / "a02_s03_e00_v01.json"
     steps, mask = loaded.read(file)
@@ -208,3 +209,90 @@ def test_another_file_is_not_taken_for_basic_motions(changes, message, tmp_path)
     basic_motions(tmp_path, **changes)
     with pytest.raises(UserError, match=message):
         read_dataset("basic_motions", tmp_path)
+
+
+def posed(root, name, bodies=1, joints=5, axes=3, frames=8):
+    write_pose(root / name, np.random.default_rng(0).normal(size=(frames, bodies, joints, axes)) + 1)
+    return root / name
+
+
+@pytest.fixture(scope="module")
+def poses(tmp_path_factory):
+    """Files with one person and with two, in splits."""
+    root = tmp_path_factory.mktemp("poses")
+    for part in ("train", "val", "test"):
+        for label in ("run", "wave"):
+            posed(root, f"{part}/{label}/one.npz")
+            posed(root, f"{part}/{label}/two.npz", bodies=2)
+    return root
+
+
+def own_recipe(**data):
+    values = {
+        "model": {"name": "stacked_rnn", "units": 4, "num_layers": 1},
+        "data": {"dataset": "poses", **data},
+        "skeleton": {"frames": 8, "center": 0},
+        "train": {"epochs": 1, "batch_size": 2, "workers": 0},
+    }
+    return training.parse_recipe(values)
+
+
+@pytest.fixture(scope="module")
+def posed_run(poses, tmp_path_factory):
+    return training.train(own_recipe(), poses, tmp_path_factory.mktemp("run"))
+
+
+def test_persons_that_are_absent_are_zeros_up_to_the_number_of_the_set(posed_run, poses):
+    recognizer = keras_actrec.load(posed_run.folder / "model.keras")
+    assert recognizer.preprocessor.form == SkeletonForm(2, 5, True)
+    steps, _ = recognizer.read(poses / "test" / "run" / "one.npz")
+    assert steps.shape == (8, 2 * 5 * 3) and steps[:, :15].all(axis=1).any() and not steps[:, 15:].any()
+    assert evaluation.evaluate(recognizer, poses).videos == 4
+    statuses = [prediction.status for prediction in recognizer.predict(poses / "test")]
+    assert statuses == ["ok"] * 4
+
+
+@pytest.mark.parametrize(
+    ("about", "reason"),
+    [
+        ({"bodies": 3}, "3 persons x 5 joints, the model takes 2 x 5; write it as the others or remove it"),
+        ({"joints": 17}, "1 persons x 17 joints, the model takes 2 x 5; write it as the others or remove it"),
+        ({"axes": 2}, "its joints are 2-D, the model takes 3-D joints; write it as the others or remove it"),
+    ],
+)
+def test_other_persons_joints_or_axes_are_one_line_in_each_command(posed_run, tmp_path, about, reason):
+    recognizer = posed_run.recognizer
+    file = posed(tmp_path, "test/run/other.npz", **about)
+    posed(tmp_path, "test/wave/good.npz")
+    bad, good = recognizer.predict(tmp_path / "test")
+    assert (bad.status, bad.error, good.status) == ("unreadable", reason, "ok")
+    with pytest.raises(UserError, match=f"^{file}: {reason}, or pass `--on-error skip`$"):
+        evaluation.evaluate(recognizer, tmp_path)
+    result = evaluation.evaluate(recognizer, tmp_path, on_error="skip", max_skipped=0.5)
+    assert (result.videos, list(result.skipped)) == (1, [f"{file}: {reason}"])
+
+
+@pytest.mark.parametrize("about", [{"joints": 17}, {"axes": 2}])
+def test_files_of_another_kind_among_those_for_training_are_named(tmp_path, about):
+    for label in ("run", "wave"):
+        for number in range(3):
+            posed(tmp_path / "set", f"{label}/{number}.npz")
+    file = posed(tmp_path / "set", "wave/9.npz", **about)
+    with pytest.raises(UserError) as caught:
+        training.train(own_recipe(test_fraction=0.1), tmp_path / "set", tmp_path / "run")
+    assert str(caught.value).startswith(f"{file}: ") and "run/0.npz has" in str(caught.value)
+    record = training.train(
+        own_recipe(test_fraction=0.1, on_error="skip", max_skipped=0.5), tmp_path / "set", tmp_path / "run"
+    ).record
+    assert [line.split(": ")[0] for line in record["data"]["skipped"]] == [str(file)]
+
+
+def test_flat_joints_are_learnt_from_and_deep_ones_then_refused(tmp_path):
+    for label in ("run", "wave"):
+        for number in range(3):
+            posed(tmp_path / "set", f"{label}/{number}.npz", axes=2)
+    run = training.train(own_recipe(), tmp_path / "set", tmp_path / "run")
+    assert not run.recognizer.preprocessor.form.depth
+    posed(tmp_path, "deep.npz")
+    (answer,) = run.recognizer.predict(tmp_path / "deep.npz")
+    assert answer.error.startswith("its joints are 3-D, the model takes 2-D joints")

@@ -19,6 +19,11 @@ def loop(
     before the loop: it tells the loop the structure, types and shapes of the outputs.
     """
     flat = tf.nest.flatten(sequences)
+    length = tf.shape(flat[0])[0]
+    if not tf.executing_eagerly():  # where shapes are known they were compared
+        message = "`mask` and `sequences` must have as many steps"
+        for other in flat[1:]:
+            tf.debugging.assert_equal(tf.shape(other)[0], length, message)
 
     def at(t: Any) -> Any:
         return tf.nest.pack_sequence_as(sequences, [sequence[t] for sequence in flat])
@@ -32,7 +37,6 @@ def loop(
         stacked = [tf.stack(steps) for steps in zip(*collected, strict=True)]
         return tf.nest.pack_sequence_as(outputs, stacked), states
 
-    length = tf.shape(flat[0])[0]
     arrays = [
         tf.TensorArray(output.dtype, size=length, element_shape=output.shape).write(0, output)
         for output in tf.nest.flatten(outputs)

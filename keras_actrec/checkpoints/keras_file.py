@@ -1,10 +1,11 @@
 """Weights that Keras wrote into models of the zoo, layer by layer by name; no code of the file runs."""
 
 import io
+import json
 import os
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import h5py
@@ -16,6 +17,9 @@ from keras_actrec.checkpoints.report import Loading, LoadReport
 from keras_actrec.errors import UserError
 
 _WEIGHTS = "model.weights.h5"  # of a .keras file
+_MOST_TEXT = 1 << 24  # bytes of its configuration, and of any other entry but the weights
+_MOST_TIMES = 10  # as many bytes as there are in the file may be claimed; Keras compresses nothing
+_SIZES = ("units", "filters")  # of a configuration: a layer has a weight for each, or more
 # The layer of the model, and the layer in it, maybe itself, that has the weights.
 _Owner: TypeAlias = tuple[str, str]
 
@@ -104,12 +108,14 @@ def _read(path: str) -> tuple[str, dict[_Owner, list[np.ndarray]]]:
     try:
         if path.endswith(".keras"):
             with zipfile.ZipFile(path) as archive:
+                _check_entries(archive)
                 content: io.BytesIO | str = io.BytesIO(archive.read(_WEIGHTS))
         else:
             content = path
         with h5py.File(content) as file:
+            _count(file)
             return file["vars"].attrs["name"], _weights(file)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file ends in whatever zip, zlib or HDF5 met first
         reason = " ".join(str(error).split())
         raise UserError(f"{path} holds no weights of Keras, or not all of them ({reason})") from error
 
@@ -124,3 +130,61 @@ def _weights(file: h5py.File) -> dict[_Owner, list[np.ndarray]]:
 
     file.visititems(visit)
     return found
+
+
+def check_keras_file(path: PathLike) -> None:
+    """Refuse a `.keras` file that would need much more memory than it has bytes, before it is read.
+
+    Raises:
+        ValueError: for such a file.
+        Exception: for one that is damaged, whatever zip, zlib, JSON or HDF5 meet first.
+    """
+    with zipfile.ZipFile(path) as archive:
+        _check_entries(archive)
+        config = json.loads(archive.read("config.json"))
+        with h5py.File(io.BytesIO(archive.read(_WEIGHTS))) as file:
+            weights = _count(file)
+    if not isinstance(config, dict):
+        raise ValueError("config.json holds no object")
+    asked = sum(_sizes(config))
+    if asked > weights:
+        raise ValueError(f"its layers have {asked} units, and the file {weights} weights")
+
+
+def _check_entries(archive: zipfile.ZipFile) -> None:
+    for entry in archive.infolist():
+        most = _MOST_TIMES * entry.compress_size + (1 << 20) if entry.filename == _WEIGHTS else _MOST_TEXT
+        if entry.file_size > most:
+            raise ValueError(f"{entry.filename[:100]} claims {entry.file_size} bytes")
+
+
+def _count(file: h5py.File) -> int:
+    """How many numbers a file of weights has; refuses one that claims more bytes than it can have."""
+    numbers, claimed = [0], [0]
+
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.external:
+                raise ValueError(f"{name[:100]} is in another file")
+            numbers.append(item.size or 0)
+            claimed.append(item.nbytes)
+
+    file.visititems(visit)
+    if sum(claimed) > _MOST_TIMES * file.id.get_filesize() + (1 << 20):
+        raise ValueError(f"its weights claim {sum(claimed)} bytes")
+    return sum(numbers)
+
+
+def _sizes(config: object) -> Iterator[int]:
+    """The numbers of units and filters in nested lists and dicts, however deep."""
+    waiting = [config]
+    while waiting:
+        values = waiting.pop()
+        if isinstance(values, dict):
+            for name in _SIZES:
+                several = values.get(name)
+                several = several if isinstance(several, list) else [several]
+                yield from (size for size in several if isinstance(size, int))
+            waiting += values.values()
+        elif isinstance(values, list):
+            waiting += values

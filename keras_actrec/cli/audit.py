@@ -13,9 +13,15 @@ def audit(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
     manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read files again that the audit knows by size and time.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
 ) -> None:
-    """Read every video of a set once: which are damaged, how many frames they have."""
+    """Read every video of a set once: which are damaged, how many frames they have, how many a class has.
+
+    The exit status is 1 where a file cannot be used.
+    """
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.data import audit_videos, read_whole
 
@@ -24,13 +30,20 @@ def audit(
         result = audit_videos(
             videos,
             out=json,
+            verify=verify,
             workers=workers,
             progress=lambda done, total: progress("videos", done, total),
         )
-    for error in result.problems(videos):
+    problems = result.problems(videos)
+    for error in problems:
         print(f"{error.status}: {error}")
+    for line in videos.notes:
+        print(line)
+    print(f"clips a class: {', '.join(f'{name} {count}' for name, count in result.classes.items())}")
     official = "" if result.official is None else f" of {result.official}"
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items())
     print(f"{result.found}{official} videos found; {len(result.files)} files: {counts}")
     if json is not None:
         print(f"wrote {json}")
+    if problems:
+        raise typer.Exit(1)

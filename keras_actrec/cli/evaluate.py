@@ -34,6 +34,9 @@ def evaluate(
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
+    ] = False,
     floors: Annotated[
         bool, typer.Option(help="What simple classifiers reach; at most 2000 videos a part are read again.")
     ] = True,
@@ -59,6 +62,7 @@ def evaluate(
             max_skipped=max_skipped,
             audit=audit,
             cache=cache,
+            verify=verify,
             floors=floors,
             progress=progress,
         )

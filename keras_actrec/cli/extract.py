@@ -44,6 +44,9 @@ def extract(
         float | None, typer.Option(show_default="0.1", help="Largest share of the videos to skip.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
+    ] = False,
 ) -> None:
     """Write a .npy of feature maps, or of decoded frames, for every video."""
     from keras_actrec import training
@@ -72,6 +75,7 @@ def extract(
             batch_size=batch_size,
             workers=workers,
             audit=audit,
+            verify=verify,
             progress=progress,
         )
     for error in skipped:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.errors import UserError
+
 
 def results(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some.")],
@@ -13,12 +15,29 @@ def results(
         typer.Option(help="CSV file for evaluated runs; rows of the same experiments in it are replaced."),
     ] = None,
 ) -> None:
-    """Say what runs have reached, a line a run, and gather those with test.json of `evaluate --json`."""
+    """Say what runs have reached, a line a run, and gather those with test.json of `evaluate --json`.
+
+    A run that cannot be read is a line, the others are shown, and the exit status is 1.
+    """
     from keras_actrec import evaluation
 
-    found = evaluation.find_runs(runs)
+    found, rows, failed = list[Path](), list[dict[str, str]](), False
+    for folder in runs:
+        try:
+            found += [run for run in evaluation.find_runs([folder]) if run not in found]
+        except UserError as error:
+            failed = True
+            print(f"not shown: {error}")
     for run in found:
-        print(evaluation.describe_run(run))
+        try:
+            print(evaluation.describe_run(run))
+            if out is not None and evaluation.is_evaluated(run):
+                rows.append(evaluation.result_row(run))
+        except UserError as error:
+            failed = True
+            print(f"not shown: {error}")
     if out is not None:
-        evaluation.write_results(out, map(evaluation.result_row, filter(evaluation.is_evaluated, found)))
+        evaluation.write_results(out, rows)
         print(f"wrote {out}")
+    if failed:
+        raise typer.Exit(1)

@@ -34,6 +34,9 @@ def train(
     ] = None,
     max_skipped: Annotated[float | None, typer.Option(help="Largest share of the videos to skip.")] = None,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
+    ] = False,
     log: Annotated[
         list[str] | None,
         typer.Option(help="tensorboard or wandb, in addition to history.csv; may be repeated."),
@@ -67,6 +70,7 @@ def train(
             start=from_,
             cache=cache,
             audit=audit,
+            verify=verify,
             log=log or (),
             tell=print,
             progress=progress,

@@ -1,5 +1,6 @@
 """What an mp4 header says about an edit list, which hides frames that its counts include."""
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -8,6 +9,7 @@ from keras_actrec._types import PathLike
 
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _MOST_BOXES = 1000  # before `moov`; a file of nothing but small ones must not hold us up
+_MOST_BYTES = 1 << 27  # of `moov`; that of a day's video has less
 _HEADER = struct.Struct(">I4s")
 
 
@@ -23,7 +25,7 @@ def shown_share(path: PathLike) -> float | None:
             return None
         try:
             return _share(_moov(file))
-        except (struct.error, KeyError, ZeroDivisionError):
+        except (struct.error, KeyError, ValueError, ZeroDivisionError):
             return 1.0
 
 
@@ -35,7 +37,8 @@ def _moov(file: BinaryIO) -> bytes:
         if size == 1:
             (size,) = struct.unpack(">Q", file.read(8))
         if kind == b"moov":
-            return file.read(size - 8)
+            rest = os.fstat(file.fileno()).st_size - file.tell()  # which a size of 64 bits may be far beyond
+            return file.read(min(rest, position + size - file.tell() if size else rest, _MOST_BYTES))
         if size < 8:  # 0: the last box, up to the end of the file
             break
         position += size

@@ -17,6 +17,7 @@ from keras_actrec.data._mp4 import shown_share
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._seq import SeqReader
 from keras_actrec.data._video_error import VideoError, printable
+from keras_actrec.data._whole import is_whole
 from keras_actrec.errors import UserError
 
 
@@ -50,7 +51,7 @@ class Reader(Protocol):
         ...
 
 
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def open_video(path: PathLike, decoder: str) -> Reader:
@@ -92,11 +93,18 @@ class _Video:
 
         An mp4 counts the frames that its edit list hides. Matroska, MPEG-TS and the like have no count, and
         AVI counts pauses: for these `claimed` is length times rate, and the time of the last frame decides.
+        Where sound or subtitles last longer than the picture, the picture's packets in a whole file decide.
         """
         share = shown_share(self.path)
-        if share is not None:
-            return 10 * frames >= 9 * self.claimed * share
-        return 10 * self.seconds * self.fps >= 9 * self.claimed
+        if share is None:
+            enough = 10 * self.seconds * self.fps >= 9 * self.claimed
+        else:
+            enough = 10 * frames >= 9 * self.claimed * share
+        return enough or (is_whole(self.path) and 10 * frames >= 9 * self._packets())
+
+    def _packets(self) -> int:
+        """How many pieces of compressed picture the file has, a frame each."""
+        raise NotImplementedError
 
     def _note(self, time: float) -> None:
         self.time, self.seconds = time, max(self.seconds, time)
@@ -113,13 +121,31 @@ class _OpenCV(_Video):
         self._capture = cv2.VideoCapture(_plain_name(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self._refuse("OpenCV")
+        self._ahead = self._capture.grab()  # the first frame, of which we ask whether it decodes
         # streams without a count give a negative number
         self.claimed = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.fps = _finite(self._capture.get(cv2.CAP_PROP_FPS))
 
+    def _packets(self) -> int:
+        cv2 = opencv()
+        packets = cv2.VideoCapture(_plain_name(self.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        return sum(1 for _ in iter(packets.grab, False))
+
+    @property
+    def decodes(self) -> bool:
+        """Whether there is a first frame; to be asked before it is grabbed."""
+        return self._ahead
+
+    @property
+    def codec(self) -> str:
+        """Four characters that name it."""
+        name = int(self._capture.get(opencv().CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
+        return printable(name.decode("latin-1").strip("\0 "))
+
     def grab(self) -> bool:
-        if not self._capture.grab():
+        if not (self._ahead or self._capture.grab()):
             return False
+        self._ahead = False
         self._note(self._capture.get(opencv().CAP_PROP_POS_MSEC) / 1000)
         return True
 
@@ -152,6 +178,15 @@ class _PyAV(_Video):
         self._error = av.error.FFmpegError
         self._frames = self._decode(container, stream, self._error)
 
+    def _packets(self) -> int:
+        import av
+
+        with av.open(_plain_name(self.path), metadata_errors="ignore") as container:
+            try:
+                return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+            except self._error:
+                return self.claimed
+
     @staticmethod
     def _decode(container: Any, stream: Any, error: type[Exception]) -> Iterator[Any]:
         try:
@@ -160,7 +195,7 @@ class _PyAV(_Video):
                     yield from packet.decode()
                 except error:  # of one damaged packet: what follows may be whole
                     continue
-        except error:
+        except (error, IndexError):  # IndexError: a stream that damage has made up
             return
 
     def grab(self) -> bool:
@@ -210,7 +245,31 @@ class _FrameFolder:
         return False
 
 
-_DECODERS: dict[str, Callable[[Path], Reader]] = {"opencv": _OpenCV, "pyav": _PyAV}
+def _opencv_or_pyav(path: Path) -> Reader:
+    """OpenCV's reader, and PyAV's for a codec that OpenCV has no decoder for, such as AV1 in OpenCV 5.0."""
+    try:
+        reader = _OpenCV(path)
+    except VideoError:
+        try:
+            return _PyAV(path)
+        except UserError:
+            pass
+        raise
+    if reader.decodes:
+        return reader
+    try:
+        return _PyAV(path)
+    except VideoError:
+        return reader
+    except UserError:  # it is not installed
+        reader.hint = (
+            f"OpenCV may have no decoder for {reader.codec or 'it'}, PyAV has more: "
+            "pip install 'keras_actrec[pyav]', re-encode it with ffmpeg, or remove it"
+        )
+        return reader
+
+
+_DECODERS: dict[str, Callable[[Path], Reader]] = {"opencv": _opencv_or_pyav, "pyav": _PyAV}
 
 
 def is_frame(name: str) -> bool:
@@ -220,10 +279,17 @@ def is_frame(name: str) -> bool:
 
 
 def frame_files(folder: PathLike) -> list[Path]:
-    """The numbered images of a folder in the order of their numbers; everything else in it is passed over."""
+    """The numbered images of a folder in the order of their numbers; everything else in it is passed over.
+
+    Raises:
+        VideoError: for two of one number, and for a pipe or a device, of which reading might never end.
+    """
     numbered: dict[int, Path] = {}
     for path in sorted(Path(folder).iterdir()):
         if is_frame(path.name):
+            if path.exists() and not path.is_file():
+                reason = f"{printable(path.name)} in it is no regular file; remove it"
+                raise VideoError(folder, "unreadable", reason)
             twin = numbered.setdefault(int(re.findall(r"\d+", path.stem)[-1]), path)
             if twin != path:
                 reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"

@@ -2,15 +2,17 @@
 
 import json
 import threading
+from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import write_json
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
-from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._video_error import VideoError, unforeseen
 from keras_actrec.data.datasets import files_of, read_skeleton
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.data.features import open_features
@@ -33,12 +35,14 @@ class Audit:
             counts); `sha256`, `None` where the file cannot be read.
         details: dict of path to a dict of `bytes` and `changed` (time in ns), by which a file is known again,
             `None` where it is not there, and `reason`, empty where the status is `ok`.
+        classes: dict of class name to the number of its records that can be used, also where it is 0.
     """
 
     found: int
     official: int | None
     files: dict[str, dict[str, Any]]
     details: dict[str, dict[str, Any]]
+    classes: dict[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -92,6 +96,7 @@ def audit_videos(
     manifest: Manifest,
     *,
     out: PathLike | None = None,
+    verify: bool = False,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Audit:
@@ -105,6 +110,7 @@ def audit_videos(
         manifest: a `Manifest`; `read_whole` gives that of all files of a set.
         out: JSON file to write, see `Audit`; until it is complete, `.journal-<name>` next to it holds a
             line a file.
+        verify: whether files that `out` knows by their size and time of change are read all the same.
         workers: number of threads.
         progress: called as `progress(done, total)` at the start, with what was known, and after every file.
 
@@ -117,7 +123,7 @@ def audit_videos(
     if workers < 1:
         raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
     records = {record.path: record for record in manifest.records}  # several may be sequences of one file
-    known = _known(out)
+    known = {} if verify else _known(out)
     rows = {
         path: known[path]
         for path, record in records.items()
@@ -148,6 +154,7 @@ def audit_videos(
         official=sum(manifest.official.values()) or None,
         files={path: {name: rows[path][name] for name in _ENTRY} for path in records},
         details={path: {n: v for n, v in rows[path].items() if n not in _ENTRY} for path in records},
+        classes=_count(manifest, {path for path, row in rows.items() if row["status"] == "ok"}),
     )
     if out is not None:
         audit.write(out)
@@ -168,11 +175,20 @@ def read_audit(path: PathLike) -> Audit:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         files = {entry["path"]: {name: entry[name] for name in _ENTRY} for entry in values["files"]}
         details = {path: values["details"][path] for path in files}
-        return Audit(values["found"], values["official"], files, details)
+        return Audit(values["found"], values["official"], files, details, values.get("classes", {}))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; write it with keras-actrec audit --json {path}") from error
+        command = f"keras-actrec audit --json {path} --data DATA"
+        raise UserError(f"{path}: not found; write it with {command}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not an audit; write it with keras-actrec audit --json {path}") from error
+        new = Path(path).with_suffix(".new.json")  # what is there, maybe somebody's own, stays
+        command = f"keras-actrec audit --json {new} --data DATA"
+        raise UserError(f"{path}: not an audit; write it with {command}, and name that file") from error
+
+
+def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:
+    """Good records of each class."""
+    counts = Counter(record.label for record in manifest.records if record.path in good)
+    return {name: counts[label] for label, name in enumerate(manifest.class_names)}
 
 
 class _Journal:
@@ -227,7 +243,10 @@ def _examine(record: Record, dataset: str) -> dict[str, Any]:
     try:
         row["sha256"] = _hash(record)
         row |= _contents(record, dataset)
-    except VideoError as error:
+    except Exception as raised:
+        if isinstance(raised, UserError) and not isinstance(raised, VideoError):
+            raise  # no fault of the file
+        error = raised if isinstance(raised, VideoError) else unforeseen(record.file, raised)
         row |= {"status": error.status, "reason": error.reason}
         if error.counts is not None:
             row["frames"], row["claimed_frames"] = error.counts

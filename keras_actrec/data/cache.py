@@ -109,6 +109,7 @@ def cache_frames(
     *,
     frame_step: int = 1,
     audit: "Audit | None" = None,
+    verify: bool = False,
     workers: int = 2,
     index: str | None = "index.csv",
     progress: Progress | None = None,
@@ -125,6 +126,7 @@ def cache_frames(
         out: folder to write into; made if missing.
         frame_step: every `frame_step`-th frame is stored, from the first on, see `Sampling`.
         audit: its hashes are taken for files that have not changed since.
+        verify: whether all files are hashed, also those whose size and time of change are as they were.
         workers: number of threads. Each holds the prepared frames of one video.
         index: name of the list, a CSV file next to the entries; `None` writes none.
         progress: called as `progress(done, total)` at the start, with what exists already, and after
@@ -155,6 +157,7 @@ def cache_frames(
         about=(transform.preparation, frame_step),
         prepared=transform.preparation,
         audit=audit,
+        verify=verify,
         workers=workers,
         index=index,
         progress=progress,
@@ -197,6 +200,7 @@ def fill(
     about: object,
     prepared: str = "",
     audit: "Audit | None",
+    verify: bool = False,
     workers: int,
     index: str | None,
     progress: Progress | None,
@@ -212,6 +216,7 @@ def fill(
         about: everything that an entry depends on in addition to the video; its `repr` says all.
         prepared: see `CachedVideo`.
         audit: see `cache_frames`.
+        verify: see `cache_frames`.
         workers: number of threads that hash, and that call `make` if that may be.
         index: see `cache_frames`.
         progress: see `cache_frames`.
@@ -227,7 +232,7 @@ def fill(
 
     def file_of(pair: tuple[Record, VideoInfo]) -> Path:
         record, _ = pair
-        key = _hash(record, Path(out), audit)
+        key = _hash(record, Path(out), audit, verify)
         if record.start is not None or record.stop is not None:  # one of several sequences of the file
             key += f".{record.start or 0}-{'' if record.stop is None else record.stop}"
         return folder / key[:2] / f"{key}.npy"
@@ -280,9 +285,9 @@ def decoded(record: Record, info: VideoInfo, frame_step: int) -> Iterator[tuple[
         yield seconds, sized(frame, (info.height, info.width))
 
 
-def _hash(record: Record, out: Path, audit: "Audit | None") -> str:
+def _hash(record: Record, out: Path, audit: "Audit | None", verify: bool) -> str:
     """The video's content hash, which is remembered while size and time of change stay what they were."""
-    known = audit and audit.hash_of(record)
+    known = audit and not verify and audit.hash_of(record)
     if known:
         return known
     key = hashlib.sha256(str(Path(record.file).absolute()).encode("utf-8", "surrogateescape")).hexdigest()
@@ -290,7 +295,7 @@ def _hash(record: Record, out: Path, audit: "Audit | None") -> str:
     try:
         size, changed = stamp(record.file)
         noted = _json(note, _SOURCE)
-        if noted and (noted["size"], noted["mtime_ns"]) == (size, changed):
+        if noted and not verify and (noted["size"], noted["mtime_ns"]) == (size, changed):
             return noted["sha256"]
         values = size, changed, content_hash(record.file)
     except OSError as error:

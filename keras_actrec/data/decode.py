@@ -11,7 +11,7 @@ import numpy as np
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._readers import Reader, open_video
-from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._video_error import VideoError, unforeseen
 from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
 
@@ -312,7 +312,7 @@ def index_records(
         futures = {}
         for record in records:
             if key(record) not in futures:
-                futures[key(record)] = pool.submit(examine, record)
+                futures[key(record)] = pool.submit(_guarded, examine, record)
         try:
             for done, record in enumerate(records, start=1):
                 try:
@@ -333,6 +333,16 @@ def index_records(
             f"{max_skipped:g}: mend them, or pass `--max-skipped {needed:g}`; the first is {bad[0]}"
         )
     return good, bad
+
+
+def _guarded(examine: Callable[[Record], Examined], record: Record) -> Examined:
+    """What is found in a file; an error of any kind is that file's status."""
+    try:
+        return examine(record)
+    except UserError:
+        raise
+    except Exception as error:
+        raise unforeseen(record.file, error) from error
 
 
 def _examine(record: Record, audit: Known | None) -> VideoInfo:

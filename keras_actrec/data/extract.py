@@ -28,6 +28,7 @@ def extract_features(
     stride: int = 1,
     batch_size: int = 32,
     audit: "Audit | None" = None,
+    verify: bool = False,
     workers: int = 2,
     index: str | None = "index.csv",
     progress: Progress | None = None,
@@ -56,6 +57,7 @@ def extract_features(
         batch_size: frames a batch. Of features that exist it changes nothing; those that are computed
             may differ by rounding.
         audit: its hashes are taken for files that have not changed since.
+        verify: whether all files are hashed, also those whose size and time of change are as they were.
         workers: number of threads that hash videos.
         index: name of the list; `None` writes none.
         progress: called as `progress(done, total)` at the start, with what exists already, and after every
@@ -94,6 +96,7 @@ def extract_features(
         name=backbone.name,
         about=(*_about(backbone), deterministic.size, deterministic.preparation, stride),
         audit=audit,
+        verify=verify,
         workers=workers,
         index=index,
         progress=progress,

@@ -4,18 +4,29 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import is_frame
 from keras_actrec.errors import UserError
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv")
+VIDEO_SUFFIXES = (
+    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv"),
+    *(".3g2", ".3gp", ".asf", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".mjpeg", ".mpe", ".mts", ".mxf"),
+    *(".nut", ".ogv", ".qt", ".vob", ".y4m"),
+)
 
-_SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+# What people call the parts, in lower case, without what is no letter and without what `_BESIDE` has.
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "validate", "validating"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+_BESIDE = {"set", "data", "dataset", "split", "part", "videos", "clips", "frames"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ class Manifest:
         official: number of records that the set should have, by split (an empty name for a set without
             splits); empty where that is not known. Compare with `found`.
         dataset: name of the reader that made it, see `list_datasets`, or empty.
+        passed_over: number of files by suffix that are in a folder of one's own and were not taken.
+        empty: folders beside those of classes in which nothing was taken.
     """
 
     records: tuple[Record, ...]
@@ -62,6 +75,20 @@ class Manifest:
     root: Path
     official: dict[str, int] = field(default_factory=dict)
     dataset: str = ""
+    passed_over: dict[str, int] = field(default_factory=dict)
+    empty: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What somebody should know who thinks that all files of a folder are in the set: lines, or none."""
+        lines = []
+        if self.passed_over:
+            count = sum(self.passed_over.values())
+            kinds = ", ".join(f"{number} {suffix}" for suffix, number in sorted(self.passed_over.items()))
+            lines.append(f"{count} file{'s' if count > 1 else ''} passed over: {kinds}")
+        if self.empty:
+            lines.append(f"nothing to read in {', '.join(map(repr, self.empty))}")
+        return lines
 
     @property
     def found(self) -> dict[str, int]:
@@ -90,14 +117,15 @@ def read_manifest(
     """Reads a set of videos from a CSV file or from a folder.
 
     A CSV file has the columns `path,label` and optionally `split,group,fold`; other columns are ignored,
-    paths are relative to the file's folder. `split` is `train`, `validation` (or `val`) or `test`. A folder
-    is read from the CSV file `manifest` inside it, else from `manifest.csv` where it has one, else from its
-    folders: one folder a class, or `train/`, `validation/` (or `val/`) and `test/` that hold the class
-    folders. Hidden files and files without a video suffix are passed over; a folder in a class folder that
-    holds numbered images, and no videos or folders, is a video of these frames.
+    paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or another usual
+    spelling of these in any case (`valid`, `Training`, `test_set`). A folder is read from the CSV file
+    `manifest` inside it, else from `manifest.csv` where it has one, else from its folders: one folder a
+    class, or folders named as splits that hold the class folders. Hidden files are passed over, others that
+    are not taken are counted in `Manifest.passed_over`; a folder in a class folder that holds numbered
+    images, and no videos or folders, is a video of these frames.
 
-    Class ids follow the **sorted class names**, so they depend neither on the order of the rows nor on the
-    platform.
+    Class ids follow the **sorted class names**, numbers by their value, so they depend neither on the order
+    of the rows nor on the platform.
 
     Args:
         data: a CSV file or a folder.
@@ -109,15 +137,18 @@ def read_manifest(
 
     Raises:
         UserError: no such file or folder, a row is incomplete, a listed file is missing, a path is listed
-            twice, only one class, or a group is in two splits.
+            twice, a group is in two splits, or folders that are partly named as splits.
     """
     data = Path(data)
     if data.is_dir():
         table = data / (manifest or "manifest.csv")
         if manifest is not None and not table.is_file():
             raise UserError(f"{table}: not found; `manifest` names a CSV file inside {data}")
-        rows = _rows_of_csv(table) if table.is_file() else _rows_of_folder(data, suffixes)
-        root = table.parent
+        if not table.is_file():
+            found = _Folder.read(data, suffixes)
+            made = _manifest(data, found.rows(), data)
+            return replace(made, passed_over=dict(found.passed_over), empty=found.empty())
+        rows, root = _rows_of_csv(table), table.parent
     elif data.is_file():
         if manifest is not None:
             raise UserError(f"{data}: `manifest` goes with a folder, and this is a file; leave it out")
@@ -128,9 +159,7 @@ def read_manifest(
 
 
 def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
-    class_names = tuple(sorted({row["label"] for row in rows}))
-    if len(class_names) < 2:
-        raise UserError(f"{data}: only one class, {class_names[0]!r}; at least two are needed")
+    class_names = _in_order({row["label"] for row in rows})
     labels = {name: label for label, name in enumerate(class_names)}
     records, seen, missing = [], set(), []
     for row in rows:
@@ -155,6 +184,23 @@ def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
             raise UserError(f"{data}: `{column}` is blank for {blank[0]!r}; fill it in everywhere or nowhere")
     _check_groups(data, records)
     return Manifest(tuple(records), class_names, root)
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names sorted, as numbers where all are."""
+    names = sorted(names)
+    if all(re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", name) for name in names):
+        names.sort(key=float)
+    return tuple(names)
+
+
+def _split_of(name: str) -> str:
+    """The split that a folder or a cell is named after, or nothing."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word not in {"", *_BESIDE}]
+    if len(words) != 1:
+        return ""
+    (word,) = words
+    return _SPLITS.get(word) or _SPLITS.get(word.removesuffix("set").removesuffix("data"), "")
 
 
 def _check_groups(data: Path, records: Iterable[Record]) -> None:
@@ -209,54 +255,116 @@ def rows_of_csv(
 def _rows_of_csv(file: Path) -> list[dict[str, str]]:
     rows = []
     for number, row in rows_of_csv(file, ("path", "label"), ("split", "group", "fold")):
-        if row["split"] and row["split"] not in _SPLITS:
+        if row["split"] and not _split_of(row["split"]):
             where = f"{file}, line {number}"
             raise UserError(f"{where}: `split` must be train, validation or test. Received: {row['split']!r}")
-        row["split"] = _SPLITS.get(row["split"], "")
+        row["split"] = _split_of(row["split"])
         rows.append(row)
     return rows
 
 
-def _rows_of_folder(root: Path, suffixes: tuple[str, ...]) -> list[dict[str, str]]:
-    files = sorted(_files_below(root, suffixes))
-    if not files:
-        what = "videos" if suffixes == VIDEO_SUFFIXES else "files"
-        raise UserError(f"{root}: no {what} found (looked for {' '.join(suffixes)} in its folders)")
-    split_level = all(parts[0] in _SPLITS for parts in files)
-    rows = []
-    for parts in files:
-        if len(parts) < 2 + split_level:
+@dataclass
+class _Folder:
+    """What is in a folder of one's own.
+
+    Attributes:
+        root: the folder.
+        suffixes: what the names of files end with that are taken.
+        taken: parts of the paths, from `root` on, of these files and of folders of frames.
+        folders: parts of the paths of all folders.
+        passed_over: how many other files there are, by suffix.
+    """
+
+    root: Path
+    suffixes: tuple[str, ...]
+    taken: list[tuple[str, ...]] = field(default_factory=list)
+    folders: list[tuple[str, ...]] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def read(cls, root: Path, suffixes: tuple[str, ...]) -> "_Folder":
+        """Walk through a folder."""
+        found = cls(root, suffixes)
+        found._walk()
+        found.taken.sort()
+        return found
+
+    def _walk(self) -> None:
+        above = {str(self.root): {os.path.realpath(self.root)}}
+        for folder, folders, names in os.walk(self.root, followlinks=True):
+            # a folder instead of a file is named when it is read
+            names += [name for name in folders if name.lower().endswith(self.suffixes)]
+            folders[:] = [name for name in folders if not name.startswith(".") and name not in names]
+            for name in tuple(folders):
+                inside = os.path.join(folder, name)
+                above[inside] = above[folder] | {os.path.realpath(inside)}
+                if len(above[inside]) == len(above[folder]):  # a link to a folder that contains it
+                    folders.remove(name)
+            here = Path(folder).relative_to(self.root).parts
+            self.folders.append(here)
+            names = [name for name in names if not name.startswith(".")]
+            found = [name for name in names if name.lower().endswith(self.suffixes)]
+            self.taken += [(*here, name) for name in found]
+            if here and not (found or folders) and self._of_videos and any(map(is_frame, names)):
+                self.taken.append(here)
+            elif here:  # beside the folders lie notes and lists
+                others = [os.path.splitext(name) for name in names if name not in found]
+                self.passed_over.update(suffix.lower() or stem for stem, suffix in others)
+
+    @property
+    def _of_videos(self) -> bool:
+        return self.suffixes == VIDEO_SUFFIXES
+
+    def empty(self) -> tuple[str, ...]:
+        """Folders where those of classes are, and of splits, in which there is nothing."""
+        depth = 1 + self._has_splits()
+        full = {parts[:length] for parts in self.taken for length in range(1, depth + 1)}
+        there = {parts for parts in self.folders if 1 <= len(parts) <= depth} - full
+        return tuple("/".join(parts) for parts in sorted(there) if parts[:-1] in {(), *full})
+
+    def rows(self) -> list[dict[str, str]]:
+        """What a CSV file of these files would have."""
+        if not self.taken:
+            what = "videos" if self._of_videos else "files"
             raise UserError(
-                f"{root / Path(*parts)}: the video is in no class folder; make one folder a class or list "
-                "the videos in manifest.csv"
+                f"{self.root}: no {what} found (looked for {' '.join(self.suffixes)} in its folders)"
             )
-        split = _SPLITS[parts[0]] if split_level else ""
-        rows.append(
+        split_level = self._has_splits()
+        for parts in self.taken:
+            if len(parts) < 2 + split_level:
+                raise UserError(
+                    f"{self.root / Path(*parts)}: the video is in no class folder; make one folder a class "
+                    "or list the videos in manifest.csv"
+                )
+        return [
             {
                 "path": "/".join(parts),
                 "label": parts[int(split_level)],
-                "split": split,
+                "split": _split_of(parts[0]) if split_level else "",
                 "group": "",
                 "fold": "",
             }
-        )
-    return rows
+            for parts in self.taken
+        ]
 
-
-def _files_below(root: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Parts of the paths, from `root` on, of files with these suffixes and of folders of frames."""
-    above = {str(root): {os.path.realpath(root)}}
-    for folder, folders, names in os.walk(root, followlinks=True):
-        # a folder instead of a file is named when it is read
-        names += [name for name in folders if name.lower().endswith(suffixes)]
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in names]
-        for name in tuple(folders):
-            inside = os.path.join(folder, name)
-            above[inside] = above[folder] | {os.path.realpath(inside)}
-            if len(above[inside]) == len(above[folder]):  # a link to a folder that contains it
-                folders.remove(name)
-        here = Path(folder).relative_to(root).parts
-        found = [name for name in names if not name.startswith(".") and name.lower().endswith(suffixes)]
-        yield from ((*here, name) for name in found)
-        if here and not (found or folders) and suffixes == VIDEO_SUFFIXES and any(map(is_frame, names)):
-            yield here
+    def _has_splits(self) -> bool:
+        """Whether the folders are splits that hold the class folders."""
+        named = {parts[0]: _split_of(parts[0]) for parts in self.taken}
+        if all(named.values()):
+            return True
+        fix = "name all of them train, validation or test, or list the videos in manifest.csv"
+        for name, split in named.items():
+            if split and all(len(parts) > 2 for parts in self.taken if parts[0] == name):
+                other = next(other for other, split in named.items() if not split)
+                raise UserError(
+                    f"{self.root}: the folder {name!r} holds folders as a split does, and {other!r} is "
+                    f"named as no split: {fix}"
+                )
+        inner = {_split_of(parts[1]) if len(parts) > 2 else "" for parts in self.taken}
+        if "" not in inner and len(inner) > 1:
+            first = "/".join(self.taken[0][:2])
+            raise UserError(
+                f"{self.root}: splits are inside of other folders, such as {first!r}: put the folders of "
+                "splits on top and those of classes inside, or list the videos in manifest.csv"
+            )
+        return False

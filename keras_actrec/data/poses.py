@@ -16,6 +16,11 @@ from keras_actrec.errors import UserError
 
 POSE_SUFFIXES = (".json", ".npz")
 
+# Orders of the axes time, person (M), joint (V) and coordinate: ours, that of ST-GCN, that of PYSKL.
+_ORDERS = ("TMVC", "CTVM", "MTVC")
+_FEW = 4  # persons that any sequence may have
+_SOME = 6  # persons that are believed in a sequence of few frames
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -24,6 +29,11 @@ class Pose:
     A `.npz` file holds these as arrays of the same names (no pickled objects), a `.json` file as one object
     with the same keys, arrays as nested lists; only `joints` is needed. A body or joint that was not seen
     is zeros (and its score 0): numbers that are not finite are refused.
+
+    A file may say in which order its axes are, as `axes`: "TMVC" for time, persons, joints (vertices) and
+    coordinates, "CTVM" as ST-GCN has them, "MTVC" as PYSKL, or any other; `scores` are in the same order
+    without C. Without it an order that can only be one of these is taken, and a shape that would be a crowd
+    is refused.
 
     Attributes:
         joints: float32 array `(T, bodies, joints, 2 or 3)`, in meters or pixels as the estimator has them.
@@ -41,6 +51,8 @@ class Pose:
 def holds_pose(path: PathLike) -> bool:
     """Whether a `.npz` file has joints by its list of contents; one that is damaged has."""
     try:
+        if not Path(path).is_file():  # of a pipe reading might never end
+            return True
         with zipfile.ZipFile(path) as archive:
             return "joints.npy" in archive.namelist()
     except (OSError, zipfile.BadZipFile):
@@ -63,7 +75,8 @@ def read_pose(path: PathLike) -> Pose:
     try:
         if path.suffix.lower() == ".npz":
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                content = {name: file[name] for name in ("joints", "scores", "fps", "names") if name in file}
+                names = ("joints", "scores", "fps", "names", "axes")
+                content = {name: file[name] for name in names if name in file}
         else:
             content = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(content, dict):
@@ -100,8 +113,9 @@ def write_pose(
     path = Path(path)
     if path.suffix.lower() not in POSE_SUFFIXES:
         raise UserError(f"{path}: the file must end with {' or '.join(POSE_SUFFIXES)}")
-    pose = _checked({"joints": joints, "scores": scores, "fps": fps, "names": names})
-    content = {name: value for name, value in vars(pose).items() if value is not None}
+    given = {"joints": joints, "scores": scores, "fps": fps, "names": names, "axes": _ORDERS[0]}
+    content = {name: value for name, value in vars(_checked(given)).items() if value is not None}
+    content["axes"] = _ORDERS[0]
     if path.suffix.lower() == ".npz":
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **content)
@@ -114,11 +128,15 @@ def _checked(content: Mapping[str, Any]) -> Pose:
     if content.get("joints") is None:
         raise UserError("`joints` is missing; it must be (T, bodies, joints, 2 or 3)")
     joints = np.asarray(content["joints"], "float32")
+    scores, fps, names, axes = (content.get(name) for name in ("scores", "fps", "names", "axes"))
+    axes = _axes_of(joints.shape) if axes is None else str(axes)
+    if joints.ndim == 4 and sorted(axes) != sorted(_ORDERS[0]):
+        raise UserError(f"`axes` must be the letters T, M, V and C in an order. Received: axes={axes!r}")
+    joints = _reordered(joints, axes, _ORDERS[0])
     if joints.ndim != 4 or joints.shape[3] not in (2, 3) or not joints.size:
         raise UserError(f"`joints` must be (T, bodies, joints, 2 or 3). Received: {joints.shape}")
-    scores, fps, names = (content.get(name) for name in ("scores", "fps", "names"))
     if scores is not None:
-        scores = np.asarray(scores, "float32")
+        scores = _reordered(np.asarray(scores, "float32"), axes.replace("C", ""), "TMV")
         if scores.shape != joints.shape[:3]:
             raise UserError(f"`scores` must be {joints.shape[:3]}, as `joints`. Received: {scores.shape}")
     for name, array in (("joints", joints), ("scores", scores)):
@@ -133,3 +151,35 @@ def _checked(content: Mapping[str, Any]) -> Pose:
         if len(names) != joints.shape[2]:
             raise UserError(f"`names` must name {joints.shape[2]} joints. Received: {len(names)} names")
     return Pose(joints, scores, fps, names)
+
+
+def _axes_of(shape: tuple[int, ...]) -> str:
+    """The order of axes that a shape is in: ours where that can be, another one where only that can be."""
+    if len(shape) != 4:
+        return _ORDERS[0]
+    ours, *others = (dict(zip(axes, shape, strict=True)) for axes in _ORDERS)
+    persons = ours["M"]
+    possible = persons <= _SOME or persons < ours["T"] and persons <= ours["V"]
+    fitting = [
+        axes
+        for axes, size in zip(_ORDERS[1:], others, strict=True)
+        if size["C"] in (2, 3) and size["M"] <= _FEW
+    ]
+    if ours["C"] in (2, 3) and possible:
+        return _ORDERS[0]
+    if len(fitting) == 1:
+        return fitting[0]
+    if ours["C"] not in (2, 3):
+        return _ORDERS[0]  # which is refused
+    raise UserError(
+        f"`joints` are {shape}, which would be {ours['T']} frames of {persons} persons x {ours['V']} joints: "
+        'write `axes` into the file, "TMVC" if they are, "CTVM" (ST-GCN), "MTVC" (PYSKL) or another order of '
+        "time, persons, joints, coordinates"
+    )
+
+
+def _reordered(array: np.ndarray, axes: str, order: str) -> np.ndarray:
+    """The array with its axes in an order; one of another number of axes as it is, which is refused."""
+    if array.ndim != len(axes):
+        return array
+    return np.ascontiguousarray(array.transpose([axes.index(axis) for axis in order]))

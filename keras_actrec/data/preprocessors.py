@@ -6,7 +6,6 @@ clips have comes after a question: `cached`, `extracted` and `feature_batches` w
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, Unpack
 
@@ -25,7 +24,7 @@ from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_feat
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
-from keras_actrec.data.skeletons import SkeletonTransform
+from keras_actrec.data.skeletons import SkeletonForm, SkeletonTransform
 from keras_actrec.data.sources import VIDEO_PATTERNS
 from keras_actrec.data.summaries import few, summary_of_features, summary_of_frames, summary_of_joints
 from keras_actrec.data.transforms import ClipTransform
@@ -209,6 +208,7 @@ class SkeletonPreprocessor:
     Attributes:
         dataset: name of the set in whose form files are, see `list_datasets`.
         transform: how joints are moved and sequences get one length.
+        form: what all sequences have; `None` where only the data will tell it, see `of`.
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; joints are in memory.
@@ -220,6 +220,7 @@ class SkeletonPreprocessor:
 
     dataset: str
     transform: SkeletonTransform
+    form: SkeletonForm | None = None
 
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "skeletons"
@@ -256,7 +257,11 @@ class SkeletonPreprocessor:
 
     def item(self, path: PathLike) -> tuple[Record, Any]:
         """A file that is not read yet, for `views`."""
-        return Record(Path(path), str(path), 0), partial(read_skeleton, self.dataset)
+        return Record(Path(path), str(path), 0), self._open
+
+    def _open(self, record: Record) -> np.ndarray:
+        joints = read_skeleton(self.dataset, record)
+        return joints if self.form is None else self.form.fitted(record.file, joints)
 
     def check(self, sequence: np.ndarray) -> None:
         """Refuse what is not one sequence.
@@ -281,17 +286,19 @@ class SkeletonPreprocessor:
         """Accept any number: nothing depends on the classes."""
 
     def of(self, indexed: Indexed) -> "SkeletonPreprocessor":
-        """The preprocessor itself: nothing of it is told by the data alone."""
-        return self
+        """The preprocessor for sequences of the form that `index` found."""
+        if self.form is not None or not indexed:
+            return self
+        return replace(self, form=SkeletonForm.of([joints for _, joints in indexed]))
 
     def index(
         self, records: Iterable[Record], *, audit: "Audit | None" = None, **options: Any
     ) -> tuple[Indexed, list[VideoError]]:
-        """The joints of files, and the errors of bad ones: see `index_skeletons`.
+        """The joints of files, all of one form, and the errors of bad ones: see `index_skeletons`.
 
         It reads every file anyway, so an audit does not shorten it.
         """
-        return index_skeletons(records, self.dataset, **options)
+        return index_skeletons(records, self.dataset, form=self.form, **options)
 
     def shape(self, indexed: Indexed) -> Shape:
         """Shape of a sample, `(T, D)`, without the batch: D follows from the joints that `index` found."""
@@ -313,7 +320,8 @@ class SkeletonPreprocessor:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""
-        return {"dataset": self.dataset, "transform": asdict(self.transform)}
+        form = None if self.form is None else asdict(self.form)
+        return {"dataset": self.dataset, "transform": asdict(self.transform), "form": form}
 
 
 @dataclass(frozen=True)
@@ -442,7 +450,10 @@ Preprocessor: TypeAlias = ClipPreprocessor | SkeletonPreprocessor | FeaturePrepr
 def preprocessor_of(values: Mapping[str, Any]) -> Preprocessor:
     """The preprocessor that `to_json` wrote."""
     if "dataset" in values:
-        return SkeletonPreprocessor(values["dataset"], SkeletonTransform(**values["transform"]))
+        form = values.get("form")  # which files of older versions do not say
+        return SkeletonPreprocessor(
+            values["dataset"], SkeletonTransform(**values["transform"]), form and SkeletonForm(**form)
+        )
     sampling = Sampling(**values["sampling"])
     if "step" in values:
         return FeaturePreprocessor(sampling, values["step"] and tuple(values["step"]))

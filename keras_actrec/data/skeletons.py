@@ -3,13 +3,61 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.errors import UserError
 
 _LENGTHS = ("pad", "resample")
+
+
+@dataclass(frozen=True)
+class SkeletonForm:
+    """What the sequences of a set have in common.
+
+    Attributes:
+        bodies: largest number of persons.
+        joints: number of joints.
+        depth: whether the third coordinate says something; of joints in two dimensions it is 0.
+    """
+
+    bodies: int
+    joints: int
+    depth: bool
+
+    @classmethod
+    def of(cls, sequences: Sequence[np.ndarray]) -> "SkeletonForm":
+        """That of sequences `(T, bodies, joints, 3)`."""
+        bodies = max(sequence.shape[1] for sequence in sequences)
+        return cls(bodies, sequences[0].shape[2], any(map(_has_depth, sequences)))
+
+    def fitted(self, path: Path, sequence: np.ndarray, whose: str = "the model takes") -> np.ndarray:
+        """A sequence with as many persons as all: those that are absent are zeros.
+
+        Args:
+            path: its file.
+            sequence: array `(T, bodies, joints, 3)`.
+            whose: who has this form, in words for the error.
+
+        Raises:
+            VideoError: for more persons, other joints, or 2-D joints among 3-D ones and the other way round.
+        """
+        bodies, joints = sequence.shape[1:3]
+        if joints != self.joints or bodies > self.bodies:
+            reason = f"{bodies} persons x {joints} joints, {whose} {self.bodies} x {self.joints}"
+            raise VideoError(path, "unreadable", f"{reason}; write it as the others or remove it")
+        if sequence.any() and _has_depth(sequence) != self.depth:
+            its, ours = ("2-D", "3-D") if self.depth else ("3-D", "2-D")
+            reason = f"its joints are {its}, {whose} {ours} joints"
+            raise VideoError(path, "unreadable", f"{reason}; write it as the others or remove it")
+        return np.pad(sequence, [(0, 0), (0, self.bodies - bodies), (0, 0), (0, 0)])
+
+
+def _has_depth(sequence: np.ndarray) -> bool:
+    return bool(sequence[..., 2].any())
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def split_manifest(
         The records of `train`, `validation` and `test`, in the manifest's order.
 
     Raises:
-        UserError: an unknown fold, a share out of range, a class that is missing from the train part, an
-            empty test part, or a group in two parts.
+        UserError: an unknown fold, a share out of range, only one class, a class that is missing from the
+            train part, an empty test part, or a group in two parts.
     """
     if not 0 < test_fraction < 1:
         raise UserError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={test_fraction}")
@@ -49,6 +49,9 @@ def split_manifest(
     if per_class is not None and per_class < 1:
         raise UserError(f"`per_class` must be at least 1. Received: per_class={per_class}")
     records = manifest.records
+    if len(manifest.class_names) < 2:
+        only = manifest.class_names[0]
+        raise UserError(f"{manifest.root}: only one class, {only!r}; at least two are needed to train")
     validation: tuple[Record, ...] = ()
     if any(record.split for record in records):
         if test_fold is not None:

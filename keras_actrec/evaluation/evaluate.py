@@ -179,6 +179,7 @@ def evaluate(
     max_skipped: float = 0.1,
     audit: PathLike | None = None,
     cache: PathLike | None = None,
+    verify: bool = False,
     floors: bool = False,
     batch_size: int | None = None,
     workers: int = 2,
@@ -202,6 +203,7 @@ def evaluate(
         max_skipped: largest share of the part's videos that may be left out.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         cache: folder of decoded frames that `train` and `evaluate` share; it changes no number.
+        verify: whether files are hashed again that the cache knows by their size and time of change.
         floors: whether to tell what simple classifiers reach that see the training part, see `floors`; for
             this at most 2000 videos of each part are read again.
         batch_size: clips, or sequences, of a batch; by default what suits the device.
@@ -228,7 +230,11 @@ def evaluate(
     seen = indexed
     if cache is not None and preprocessor.cacheable:
         seen = preprocessor.cached(
-            indexed, cache, index=None, progress=lambda done, total: progress("frames", done, total, part)
+            indexed,
+            cache,
+            index=None,
+            verify=verify,
+            progress=lambda done, total: progress("frames", done, total, part),
         )
     scores = []
     for file in score(

@@ -54,8 +54,14 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def is_evaluated(run: str | Path) -> bool:
-    """Whether a run directory has the scores of `evaluate --json`, which `result_row` needs."""
-    return (Path(run) / "test.json").exists()
+    """Whether a run has ended and has the scores of `evaluate --json`, which `result_row` needs.
+
+    Raises:
+        UserError: for a `run.json` that is none.
+    """
+    run = Path(run)
+    ended = (run / "test.json").exists() and read_json(run / "run.json", "is it a run directory?")
+    return isinstance(ended, dict) and "seconds" in ended
 
 
 def describe_run(run: str | Path) -> str:
@@ -75,9 +81,9 @@ def describe_run(run: str | Path) -> str:
     record = read_json(run / "run.json", "is it a run directory?")
     with _of_this_version(run):
         words, epochs = _words(_columns(record)), record["recipe"]["train"]["epochs"]
-    rows = _rows(run / "history.csv")
-    values = {name: value for name, value in rows[-1].items() if name in _SHOWN} if rows else {}
-    reached = "  ".join([f"{name} {float(value):.4f}" for name, value in values.items()])
+        rows = _rows(run / "history.csv")
+        values = {name: value for name, value in rows[-1].items() if name in _SHOWN} if rows else {}
+        reached = "  ".join([f"{name} {float(value):.4f}" for name, value in values.items()])
     if not (run / "model.keras").exists():
         after = f"{run} is unfinished: the same command goes on"
     else:
@@ -167,6 +173,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _of_this_version(run: Path) -> Iterator[None]:
     try:
         yield
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{run}: what it holds is damaged ({reason}): train and evaluate it again") from error
     except KeyError as error:
         raise UserError(
             f"{run}: run.json or test.json was written by an older keras_actrec and lacks {error}: "

@@ -38,7 +38,9 @@ class AttentiveRNN(keras.layers.RNN):
         training: whether to draw noise.
 
     Raises:
-        UserError: for a list of cells or `StackedRNNCells`: stack layers instead; for a cell with dropout.
+        UserError: for a list of cells or `StackedRNNCells`: stack layers instead; for a cell with dropout; in
+            a call, for a mask of another number of steps. On TensorFlow, in a graph that does not know the
+            numbers, it is TensorFlow's `InvalidArgumentError`.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class AttentiveRNN(keras.layers.RNN):
         mask: Tensor | None = None,
         training: bool = False,
     ) -> Any:
+        check_mask(sequences, mask)
         result = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         if not self.return_trace:
             return result
@@ -148,6 +151,19 @@ class AttentiveRNN(keras.layers.RNN):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "return_trace": self.return_trace, "seed": self.seed}
+
+
+def check_mask(sequences: Tensor, mask: Tensor | None) -> None:
+    """Refuse a mask of another number of steps, which TensorFlow would cut the sequences to.
+
+    Raises:
+        UserError: for such a mask, where both numbers are known.
+    """
+    if mask is None:
+        return
+    steps, masked = sequences.shape[1], mask.shape[1]
+    if None not in (steps, masked) and steps != masked:
+        raise UserError(f"`mask` has {masked} steps and `sequences` have {steps}: give both as many")
 
 
 class _Traces:

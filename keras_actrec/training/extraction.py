@@ -53,6 +53,7 @@ def extract(
     batch_size: int = 32,
     workers: int = 2,
     audit: PathLike | None = None,
+    verify: bool = False,
     progress: StageProgress | None = None,
 ) -> tuple[list[tuple[Record, CachedVideo]], list[VideoError]]:
     """Compute what training as a recipe says reads of its videos, for all parts of the set.
@@ -67,6 +68,7 @@ def extract(
         batch_size: frames that the backbone sees at a time.
         workers: number of threads that read videos.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
+        verify: whether files are hashed again that `out` knows by their size and time of change.
         progress: called as `progress(stage, done, total)`: stages `videos`, then `features` or `frames`.
 
     Returns:
@@ -82,7 +84,8 @@ def extract(
     found = read_set(
         data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options
     )
-    stage, compute = _computation(recipe, len(found.class_names), batch_size)
+    classes = max(2, len(found.class_names))  # of a test part alone there may be one; features have none
+    stage, compute = _computation(recipe, classes, batch_size)
     audited = None if audit is None else read_audit(audit)
     indexed, skipped = recipe.preprocessor.index(
         shard_of(found.records, shard),
@@ -97,6 +100,7 @@ def extract(
         out=out,
         audit=audited,
         workers=workers,
+        verify=verify,
         index="index.csv" if shard == "1/1" else f"index-{shard.replace('/', '-of-')}.csv",
         progress=lambda done, total: report(stage, done, total),
     )

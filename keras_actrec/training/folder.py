@@ -1,14 +1,18 @@
 """What a run directory holds, and whether a run may go on in it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import read_json
 from keras_actrec._types import PathLike
+from keras_actrec.data import Audit, Record, VideoError
+from keras_actrec.data._readers import stamp
 from keras_actrec.errors import UserError
+from keras_actrec.training.resume import CHECKPOINTS
+from keras_actrec.training.tables import Recipe
 
 # Keys that change no number, or only what happens to files that cannot be read: a run may go on with others.
 _FREE = {"data": ("on_error", "max_skipped"), "train": ("workers", "processes")}
@@ -35,7 +39,7 @@ class RunFolder:
             UserError: for a run without a record.
         """
         path = Path(path)
-        if not any((path / name).exists() for name in ("checkpoint.npz", "model.keras")):
+        if not any((path / name).exists() for name in (*CHECKPOINTS, "model.keras")):
             return cls(path, None)
         return cls(path, read_json(path / "run.json", f"{path} holds what is left of a run; {_ELSE}"))
 
@@ -83,6 +87,45 @@ class RunFolder:
         if self.held and self.held["data"]["sha256"] != sha256:
             raise UserError(f"{self.path} holds a run whose data was another: {_ELSE}")
 
+    @property
+    def files(self) -> Path:
+        """The file that says of each file of the data which one it was."""
+        return self.path / "files.json"
+
+    def check_files(
+        self, recipe: Recipe, parts: Mapping[str, Iterable[Record]], audit: Audit | None
+    ) -> dict[str, list[int | str | None]]:
+        """Refuse a file that is not the one that the run has seen: by its hash where two are known.
+
+        One that cannot be read any more is not refused here: the recipe says what happens to it.
+
+        Args:
+            recipe: of the run.
+            parts: of its data; that for testing is not looked at.
+            audit: which knows hashes.
+
+        Returns:
+            The size, the time of change and the hash of each file, None where they are not known, by path.
+
+        Raises:
+            UserError: for such a file.
+        """
+        seen = {record.path: record for part in ("train", "validation") for record in parts[part]}
+        now = {path: _mark(record, audit) for path, record in seen.items()}
+        if self.held is None or not self.files.exists():  # of an older version
+            return now
+        then = read_json(self.files, f"{self.path} holds what is left of a run; {_ELSE}")
+        changed = [seen[path] for path in now if not _is_same(now[path], then.get(path))]
+        good, _ = (
+            recipe.preprocessor.index(changed, on_error="skip", max_skipped=1.0) if changed else ((), ())
+        )
+        if good:
+            raise UserError(
+                f"{good[0][0].file} is another file than when {self.path} was begun, whose numbers would be "
+                f"of two data sets: put it back as it was, with its time of change, or {_ELSE}"
+            )
+        return then
+
     def check_backend(self, name: str) -> None:
         """Refuse another backend than that of the run, which has not ended.
 
@@ -93,3 +136,20 @@ class RunFolder:
             raise UserError(
                 f"{self.path} holds a run on {self.held['backend']}: set KERAS_BACKEND to it, or {_ELSE}"
             )
+
+
+def _mark(record: Record, audit: Audit | None) -> list[int | str | None]:
+    """Size, time of change and, where an audit knows it, hash of a file."""
+    try:
+        size, changed = stamp(record.file)
+    except (OSError, VideoError):  # who reads it says what is wrong with it
+        return [None, None, None]
+    return [size, changed, None if audit is None else audit.hash_of(record)]
+
+
+def _is_same(now: Sequence[int | str | None], then: Sequence[int | str | None] | None) -> bool:
+    if then is None:
+        return False
+    if now[2] and then[2]:
+        return now[2] == then[2]
+    return list(now[:2]) == list(then[:2])

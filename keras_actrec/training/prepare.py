@@ -91,6 +91,7 @@ def prepare(
     start: Start | None = None,
     cache: PathLike | None = None,
     audit: Audit | None = None,
+    verify: bool = False,
     progress: StageProgress,
 ) -> Prepared:
     """Read the files, build the model, and make the view of it that is trained.
@@ -103,6 +104,7 @@ def prepare(
         start: the trained model whose weights it starts from.
         cache: folder for what is computed once.
         audit: videos that it knows are not read through again.
+        verify: whether files that the cache knows are hashed again.
         progress: as of `train`.
 
     Raises:
@@ -144,6 +146,7 @@ def prepare(
                 out=folder,
                 index=None,
                 audit=audit,
+                verify=verify,
                 progress=lambda done, total, part=part, stage=stage: progress(stage, done, total, part),
             )
         datasets[part] = _batches(recipe, spec, items, training=part == "train")

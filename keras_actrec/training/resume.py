@@ -1,7 +1,7 @@
 """What a run has to remember, so that one that was stopped goes on as if it had not been."""
 
 import json
-import zipfile
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,8 @@ from keras_actrec import _backend
 from keras_actrec._files import replacing, write_csv
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+
+CHECKPOINTS = ("checkpoint.npz", "checkpoint.before.npz")  # of a run directory: the last one, the one before
 
 
 class Resumable(Protocol):
@@ -77,7 +79,8 @@ class Checkpoint(keras.callbacks.Callback):
     it was in. (`keras.callbacks.BackupAndRestore` does not keep generators.)
 
     Args:
-        folder: the run directory: `checkpoint.npz`, and `history.csv` with a row an epoch.
+        folder: the run directory: `checkpoint.npz`, `checkpoint.before.npz` of the epoch before, which is
+            taken up where the first is damaged, and `history.csv` with a row an epoch.
         seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
         remember: the callbacks of the run that remember something.
         best: the callback that keeps the best weights, if they are kept.
@@ -95,7 +98,7 @@ class Checkpoint(keras.callbacks.Callback):
         best: KeepBest | None = None,
     ) -> None:
         super().__init__()
-        self.file = Path(folder) / "checkpoint.npz"
+        self.file, self.before = (Path(folder) / name for name in CHECKPOINTS)
         self.table = Path(folder) / "history.csv"
         self.seed = seed
         self.remember = list(remember)
@@ -104,7 +107,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.stopped = False
 
     def restore(self, model: keras.Model) -> int:
-        """Take up the state of an earlier run, where the folder holds one.
+        """Take up the state of an earlier run, where the folder holds one; a warning says if it is damaged.
 
         Args:
             model: the compiled model.
@@ -113,20 +116,13 @@ class Checkpoint(keras.callbacks.Callback):
             The number of epochs that are done.
 
         Raises:
-            UserError: for a file that cannot be read or is of another model.
+            UserError: for files that cannot be read or are of another model.
         """
         model.optimizer.build(model.trainable_variables)
-        if not self.file.exists():
+        found = self._read()
+        if found is None:
             return 0
-        try:
-            # Opened here: of a damaged file NumPy would leave it open.
-            with open(self.file, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                state = json.loads(str(archive["state"]))
-                values, kept = (
-                    [archive[f"{kind}{index}"] for index in range(state[kind])] for kind in ("value", "kept")
-                )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{self.file}: not a checkpoint; remove it to start the run again") from error
+        state, values, kept = found
         variables = _variables(model)
         if [list(value.shape) for value in values] != [list(variable.shape) for variable in variables]:
             raise UserError(f"{self.file}: the model is another; choose another --out, or remove it")
@@ -139,6 +135,29 @@ class Checkpoint(keras.callbacks.Callback):
             self.best.weights = kept
         self.rows, self.stopped = state["history"], state["stopped"]
         return len(self.rows)
+
+    def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]] | None:
+        """State, values and kept weights of the newest file that is whole; None without a file."""
+        files = [file for file in (self.file, self.before) if file.exists()]
+        for file in files:
+            try:
+                found = _contents(file)
+            except (
+                Exception
+            ) as error:  # a damaged archive ends in whatever zip, zlib, JSON or NumPy met first
+                if file == files[-1]:
+                    several = "them" if len(files) > 1 else "it"
+                    names = " and ".join(map(str, files))
+                    reason = f"{names}: not a checkpoint; remove {several} to start the run again"
+                    raise UserError(reason) from error
+                warnings.warn(
+                    f"{file} is damaged ({type(error).__name__}): the run goes on an epoch earlier, from "
+                    f"{self.before}",
+                    stacklevel=2,
+                )
+            else:
+                return found
+        return None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Seeds what has no state that could be kept."""
@@ -162,9 +181,25 @@ class Checkpoint(keras.callbacks.Callback):
             "stopped": self.model.stop_training,
             "remembered": [callback.get_state() for callback in self.remember],
         }
-        with replacing(self.file) as part, open(part, "wb") as file:
+        with (
+            replacing(self.file, durable=True, keep=self.before) as part,
+            open(part, "wb") as file,
+        ):
             np.savez(file, state=json.dumps(state), **arrays)
         write_csv(self.table, self.rows)
+
+
+def _contents(path: Path) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
+    """The state, the values and the kept weights of a file."""
+    # Opened here: of a damaged file NumPy would leave it open.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        state = json.loads(str(archive["state"]))
+        values, kept = (
+            [archive[f"{kind}{index}"] for index in range(state[kind])] for kind in ("value", "kept")
+        )
+    if not state.keys() >= {"best", "history", "stopped", "remembered"}:
+        raise ValueError("it lacks a part")
+    return state, values, kept
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -29,6 +29,7 @@ from keras_actrec.training.prepare import (
 )
 from keras_actrec.training.recipe import read_recipe, recipe_name
 from keras_actrec.training.record import ending_of, record_of
+from keras_actrec.training.resume import CHECKPOINTS
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import Recipe
 
@@ -60,6 +61,7 @@ def train(
     start: PathLike | None = None,
     cache: PathLike | None = None,
     audit: PathLike | None = None,
+    verify: bool = False,
     log: Sequence[str] = (),
     tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
@@ -88,10 +90,12 @@ def train(
             and, for networks over clips, decoded frames, which are kept only where `cache` is given. Runs
             that share it share the work; it changes no number.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
+        verify: whether files are hashed again that the cache knows by their size and time of change.
         log: where the history goes in addition to `history.csv`: `"tensorboard"` (events in
             `out/tensorboard`), `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on
             may have others.
-        tell: called with a line for each kind of weights that was not taken from `start`.
+        tell: called with a line for files of `data` that were passed over, and for each kind of weights that
+            was not taken from `start`.
         progress: called as `progress(stage, done, total, text)` while it works: stages `videos`, `features`
             or `frames`, and `epochs`.
 
@@ -113,11 +117,16 @@ def train(
     _seed(recipe.train.seed)
     manifest, parts = _read_data(recipe, data)
     folder.check_data(manifest.sha256)
+    if tell is not None:
+        for line in manifest.notes:
+            tell(line)
     if folder.model.exists():
         recognizer = load(folder.model)
         return Run(out, recognizer, recognizer.about, was_finished=True)
     folder.check_backend(_backend.name)
     check(recipe, len(manifest.class_names))
+    known = None if audit is None else read_audit(audit)
+    files = folder.check_files(recipe, parts, known)
 
     prepared = prepare(
         recipe,
@@ -127,7 +136,8 @@ def train(
         # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
         start=origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None,
         cache=cache,
-        audit=None if audit is None else read_audit(audit),
+        audit=known,
+        verify=verify,
         progress=progress,
     )
     record = record_of(
@@ -135,6 +145,7 @@ def train(
     )
     write_text(out / "recipe.toml", recipe.to_toml())
     write_json(out / "run.json", record)
+    write_json(folder.files, files, indent=None)
     fitted = fit(prepared, out, loggers=loggers, progress=progress)
     prepared.put_back()
     record |= ending_of(fitted, seconds=time.perf_counter() - started)
@@ -142,6 +153,8 @@ def train(
     recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
     write_json(out / "run.json", record)
     recognizer.save(folder.model)
+    for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
+        needed_to_go_on.unlink(missing_ok=True)
     return Run(out, recognizer, record)
 
 

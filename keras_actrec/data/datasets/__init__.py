@@ -3,7 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
@@ -13,11 +13,12 @@ import numpy as np
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import FRAME_SUFFIXES
-from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._video_error import VideoError, printable
 from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
 from keras_actrec.data.poses import POSE_SUFFIXES, holds_pose
+from keras_actrec.data.skeletons import SkeletonForm
 from keras_actrec.errors import UserError
 
 Files: TypeAlias = Literal["videos", "skeletons", "features"]
@@ -220,6 +221,7 @@ def index_skeletons(
     records: Iterable[Record],
     dataset: str,
     *,
+    form: SkeletonForm | None = None,
     on_error: str = "raise",
     max_skipped: float = 0.1,
     workers: int = 1,
@@ -230,6 +232,8 @@ def index_skeletons(
     Args:
         records: `Record`s.
         dataset: name of the set, see `read_skeleton`.
+        form: what the sequences must have; by default the joints and the dimensions of the first good file,
+            and as many bodies as any file has.
         on_error: as in `index_videos`.
         max_skipped: as in `index_videos`.
         workers: number of threads; more than one helps where disks are slow.
@@ -237,22 +241,39 @@ def index_skeletons(
 
     Returns:
         Two lists: pairs of a `Record` and its joints, `(T, bodies, joints, 3)`, in the order of `records`,
-        and the `VideoError`s of the files that cannot be used. Together they are as many as `records`.
+        those of absent bodies zeros, and the `VideoError`s of the files that cannot be used. Together they
+        are as many as `records`.
 
     Raises:
         VideoError: with `on_error="raise"`, the first bad file.
         UserError: a set without joints, an argument out of range, or more than `max_skipped` left out.
     """
-    return index_records(
+    first: list[tuple[SkeletonForm, str]] = []  # of the first good file, with its name
+
+    def finish(record: Record, joints: np.ndarray) -> np.ndarray:
+        if form is not None:
+            return form.fitted(record.file, joints)
+        if not first and joints.any():
+            first.append((SkeletonForm.of([joints]), f"{printable(record.file)} has"))
+        if first:
+            known, whose = first[0]
+            replace(known, bodies=max(known.bodies, joints.shape[1])).fitted(record.file, joints, whose)
+        return joints
+
+    good, bad = index_records(
         records,
         lambda record: read_skeleton(dataset, record),
         key=lambda record: record.path,
-        finish=lambda record, joints: joints,
+        finish=finish,
         on_error=on_error,
         max_skipped=max_skipped,
         workers=workers,
         progress=progress,
     )
+    if form is None and good:
+        widest = SkeletonForm.of([joints for _, joints in good])
+        good = [(record, widest.fitted(record.file, joints)) for record, joints in good]
+    return good, bad
 
 
 def files_of(dataset: str | None) -> Files:

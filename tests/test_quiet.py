@@ -119,5 +119,5 @@ def test_commands_write_their_own_lines_only_on_good_and_on_damaged_files(run_py
     lines = done.stderr.splitlines()
     assert [line for line in lines if not re.fullmatch(OURS, line)] == []
     assert [line for line in lines if line.startswith("status")] == [
-        f"status {n}" for n in (0, 0, 0, 0, 1, 1)
+        f"status {n}" for n in (1, 0, 0, 0, 1, 1)
     ]

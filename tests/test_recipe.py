@@ -111,7 +111,7 @@ def test_what_to_toml_writes_is_read_back_as_the_same_recipe(tmp_path):
 def test_to_toml_spells_out_every_default():
     recipe = parse_recipe({"model": {"name": "hman"}})
     values = tomllib.loads(recipe.to_toml())
-    unset = {("data", key) for key in ("manifest", "test_fold", "dataset", "split")}
+    unset = {("data", key) for key in ("manifest", "test_fold", "dataset", "split", "per_class")}
     unset |= {("clip", key) for key in ("short_side", "short", "hop", "shrink", "speed", "magnitude")}
     # Off, or keys of other optimizers and schedules than Adam in two steps.
     unset |= {("train", name) for name in ("clipnorm", "global_clipnorm", "clipvalue", "ema", "early_stop")}

@@ -43,7 +43,7 @@ _VALIDATED = 150
 _UNEVEN = 2  # times as many clips in the largest class as in the smallest
 # Seconds on one core: of a frame that is decoded and run through the network once, and of a clip in an epoch.
 _FRAME_SECONDS = 0.010
-_CLIP_SECONDS = {"clip": 0.25, "features": 0.012, "sequence": 0.004}
+_CLIP_SECONDS = {"clip": 0.4, "features": 0.012, "sequence": 0.004}
 _GPU = 20  # times as fast as one core
 
 

@@ -196,6 +196,18 @@ EXPERIMENTS = {
         chance=".10",
         pages=("stacked_rnn",),
     ),
+    "fight_chosen": Experiment(
+        tables=(
+            Table(
+                "Fight clips, with the same choice",
+                lines=(Line(CHOSEN, SQUARES, "stacked_rnn/chosen"),),
+                folds=(0, 1, 2),
+            ),
+        ),
+        seeds=3,
+        chance=".50",
+        pages=("stacked_rnn",),
+    ),
     "utkinect": Experiment(
         tables=(
             Table(

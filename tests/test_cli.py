@@ -128,13 +128,18 @@ def test_train_writes_the_run_directory_and_says_how_it_ended(work, trained):
     assert following == f"next, on the test part: {command}"
 
 
-def test_train_shows_the_floor_of_the_validation_part(work, tmp_path):
-    options = ["--set", "train.epochs=1", "--set", "data.validation_fraction=0.5", "--cache", work / "cache"]
+@pytest.mark.parametrize(
+    "model, what", [("softmax_regression", "right steps"), ("frame_pool", "top-1")]
+)  # a floor is of whole clips
+def test_train_shows_the_floor_of_the_validation_part(model, what, work, tmp_path):
+    options = ["--set", f"model.name={model}"]
+    options += ["--set", "train.epochs=1", "--set", "data.validation_fraction=0.5", "--cache", work / "cache"]
     stdout = succeeds(
         "train", work / "recipe.toml", "--data", work / "set", "--out", tmp_path / "run", *options
     )
     reached = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["val_accuracy"]
-    assert f"validation, epoch 1, which is kept: top-1 {reached:.4f}\nfloor " in stdout
+    assert f"validation, epoch 1, which is kept: {what} {reached:.4f}\nfloor " in stdout
+    assert "the model is below it" not in stdout or what == "top-1"
 
 
 def test_what_is_set_on_the_command_line_wins_over_the_recipe(work, trained):

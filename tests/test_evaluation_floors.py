@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read_any_more_is_named(tmp_path):
 def test_the_line_has_the_highest_floor_first_and_says_who_is_below():
     found = {"majority class": 0.1, "frame differences": 0.9}
     line = "floor 0.9000 frame differences, 0.1000 majority class"
-    assert floor_line(found, 0.95) == line
+    assert floor_line(found, 0.95) == floor_line(found, None) == line
     assert floor_line(found, 0.5).startswith(line + "; the model is below it: ")
 
 

@@ -98,6 +98,16 @@ def test_without_a_fully_connected_layer_the_classifier_sees_the_recurrent_ones(
     assert small(hidden=7).get_layer("classifier").kernel.shape == (7, 3)
 
 
-def test_pixels_without_an_embedding_are_refused():
-    with pytest.raises(UserError, match="`pixels=True` needs `embedding`"):
-        small(pixels=True, embedding=None)
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"pixels": True, "embedding": None}, "`pixels` needs `embedding`, such as 64"),
+        ({"input_dropout": 0.5, "embedding": None}, "`input_dropout` needs `embedding`, such as 64"),
+        ({"input_dropout": 1.0}, "`input_dropout` must be at least 0 and below 1"),
+        ({"embedding": 0}, "`embedding` must be a positive integer. Received: embedding=0"),
+        ({"content_units": 4}, "`content_units` needs `content=True`"),
+    ],
+)
+def test_options_that_would_do_nothing_or_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        small(**arguments)

@@ -16,8 +16,6 @@ from keras_actrec.layers import _initializers
 
 # Number of the stage, channels of its bottlenecks, blocks, stride of the first block.
 _STAGES = ((2, 64, 3, 1), (3, 128, 4, 2), (4, 256, 6, 2), (5, 512, 3, 2))
-# The names of the residual blocks, in their order. The first of a stage changes the shape, the others do not.
-BLOCKS = [f"conv{stage}_block{n}" for stage, _, blocks, _ in _STAGES for n in range(1, blocks + 1)]
 
 
 def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:

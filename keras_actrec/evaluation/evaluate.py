@@ -332,9 +332,10 @@ class _Files:
         if self.part not in ("validation", "test") or not indexed:
             return None
         try:
-            learned = drawn(self.records("train"))
+            learned = drawn(_part(self.recognizer, self.manifest, self.table, "train"))
         except UserError:  # these data have none
             return None
+        learned = _with_labels_of(self.recognizer, self.manifest, learned)
         train, _ = self.index(learned, on_error="skip", max_skipped=1.0)
         return find_floors(
             self.recognizer.preprocessor,

@@ -77,11 +77,11 @@ def drawn(items: Sequence[_Item]) -> Sequence[_Item]:
     return [items[number] for number in sorted(numbers)]
 
 
-def floor_line(found: Mapping[str, float], top1: float) -> str:
-    """What `floors` found next to the accuracy of a model, in one line."""
+def floor_line(found: Mapping[str, float], top1: float | None) -> str:
+    """What `floors` found in one line, and whether a model is below it; None for one that is not known."""
     ordered = sorted(found.items(), key=lambda pair: -pair[1])
     line = "floor " + ", ".join(f"{value:.4f} {name}" for name, value in ordered)
-    if top1 < ordered[0][1]:
+    if top1 is not None and top1 < ordered[0][1]:
         line += "; the model is below it: train longer, from a trained model (--from), or another one"
     return line
 

@@ -42,7 +42,8 @@ class HMRNNCell(keras.layers.Layer):
         top_boundary: whether the top layer detects boundaries too and can flush itself. Chung et al. set
             z^L = 0; published code lets it flush.
         boundary_bias: of the detectors at the start. At 0 half of them fire, so that the first layer forgets
-            at every second step what it has seen; at -2 one in eight does.
+            at every second step what it has seen; at -2, with the noise, one in eight does, and without it
+            hardly any.
         forget_bias: of the gate f at the start; 1 is what Keras' LSTM has.
         boundary_noise: whether u is drawn in training. Without it the detectors do in training what they do
             at test.

@@ -108,6 +108,14 @@ def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
 
 
+def check_embedding(dropout: float, width: int | None) -> None:
+    """Refuse an `input_dropout` and an `embedding` that `embedded` cannot have."""
+    if width is not None and (width < 1 or width != int(width)):
+        raise UserError(f"`embedding` must be a positive integer. Received: embedding={width}")
+    if not 0 <= dropout < 1:
+        raise UserError(f"`input_dropout` must be at least 0 and below 1. Received: input_dropout={dropout}")
+
+
 def embedded(x: Tensor, dropout: float, width: int | None, name: str) -> Tensor:
     """Channels left out in training, at all steps and locations of a clip, then brought to a width."""
     if dropout:

@@ -140,13 +140,13 @@ def recurrent_classifier(
     num_classes = _parts.check_num_classes(num_classes)
     if cell not in CELLS:
         raise UserError(f"`cell` must be one of {', '.join(CELLS)}. Received: cell={cell!r}")
-    for argument, value in (("units", units), ("num_layers", num_layers), ("embedding", embedding)):
-        if value is not None and (value < 1 or value != int(value)):
+    _parts.check_embedding(input_dropout, embedding)
+    for argument, value in (("units", units), ("num_layers", num_layers)):
+        if value < 1 or value != int(value):
             raise UserError(f"`{argument}` must be a positive integer. Received: {argument}={value}")
     attention_layers = _parts.checked_layers(attention_layers, int(num_layers))
-    for argument, rate in (("dropout", dropout), ("input_dropout", input_dropout)):
-        if not 0 <= rate < 1:
-            raise UserError(f"`{argument}` must be at least 0 and below 1. Received: {argument}={rate}")
+    if not 0 <= dropout < 1:
+        raise UserError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
     inputs, features, mask = _parts.inputs_of(
         input_shape, backbone, masked, features_shape=(None, 150), pixels=pixels
     )

@@ -75,8 +75,10 @@ def hman(
         motion: whether to look at what changed since the frame before, how much, scaled by the training
             set's statistics, and in which row and column, instead of the features themselves. Not in the
             paper; it takes the background away and tells where the attention looked.
-        pixels: whether the recurrent layers also see where small gray frames change, as in `stacked_rnn`.
-        input_dropout: rate of channels left out, at all steps and locations of a clip, before `embedding`.
+        pixels: whether the recurrent layers also see where small gray frames change, as in `stacked_rnn`; it
+            needs `embedding`.
+        input_dropout: rate of channels left out, at all steps and locations of a clip, before `embedding`,
+            which it needs.
         embedding: width of a linear layer that the features go through at each location. With it the
             recurrent layers see in addition to the location that was chosen the mean over all of them, and
             the pixels, each through such a layer. None for neither. Not in the paper.
@@ -86,9 +88,9 @@ def hman(
         units: width of each recurrent layer, or a list of one for each.
         num_layers: recurrent layers.
         boundary: `"units"`, one detector for each unit (table 1), or `"scalar"`, one a layer.
-        steady: whether the boundaries are learned without noise, begin with one in eight, and the forget gate
-            begins open: `HMRNNCell` with `boundary_noise=False`, `boundary_bias=-2`, `forget_bias=1`. Not in
-            the paper, whose cell does not learn a few hundred clips.
+        steady: whether the boundaries are learned without noise and are rare at the start, when the forget
+            gate is open: `HMRNNCell` with `boundary_noise=False`, `boundary_bias=-2`, `forget_bias=1`. Not
+            in the paper, whose cell does not learn a few hundred clips.
         hidden: width of the fully connected layer, 0 for none.
         dropout: rate before and after the fully connected layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
@@ -114,8 +116,10 @@ def hman(
         raise UserError(
             '`attention="reinforce"` rewards probabilities: it needs `classifier_activation="softmax"`'
         )
-    if pixels and embedding is None:
-        raise UserError("`pixels=True` needs `embedding`: a grid of pixels is no location to choose")
+    _parts.check_embedding(input_dropout, embedding)
+    for argument, value in (("pixels", pixels), ("input_dropout", input_dropout)):
+        if value and embedding is None:
+            raise UserError(f"`{argument}` needs `embedding`, such as 64. Received: {argument}={value}")
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked, pixels=pixels)
     maps, grays = _parts.split_pixels(features) if pixels else (features, None)
     if motion:

@@ -37,6 +37,7 @@ test coverage bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Most programs of the tests run once: JAX is to compile them quickly and not well.
 test coverage: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
+test coverage: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
 test coverage: export OMP_NUM_THREADS ?= 1
 test coverage: export TF_NUM_INTRAOP_THREADS ?= 1
 test coverage: export TF_NUM_INTEROP_THREADS ?= 1

@@ -19,6 +19,11 @@ PRECISIONS = {
 LARGE_STEP = 1e4  # so large that the smallest gradient moves its weight
 
 
+def without_numbers():
+    """What is built inside has shapes and no numbers, which take seconds to draw for a whole network."""
+    return keras.StatelessScope(initialize_variables=False)
+
+
 def numpy(structure):
     """Tensors as float32 NumPy arrays, in the same structure."""
     return keras.tree.map_structure(lambda x: ops.convert_to_numpy(ops.cast(x, "float32")), structure)

@@ -1,5 +1,4 @@
 import contextlib
-import functools
 import inspect
 import os
 import random
@@ -59,6 +58,18 @@ def pytest_runtest_protocol(item):
         return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """TensorFlow runs step by step: to make a graph takes ten times as long as the few steps of a test.
+
+    Tests marked `graphs` make them: each layer, each model, and what a user runs from beginning to end.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(item.get_closest_marker("graphs") is None)
+
+
 def pytest_report_header():
     return f"keras {keras.__version__} on {keras.backend.backend()}"
 
@@ -79,14 +90,6 @@ def _forget_what_is_compiled():
         import jax
 
         jax.clear_caches()
-
-
-@pytest.fixture
-def without_graphs(monkeypatch):
-    """On TensorFlow, to make a graph of a whole network takes longer than its few steps without one."""
-    if keras.backend.backend() == "tensorflow":
-        eager = functools.partialmethod(keras.Model.compile, run_eagerly=True)
-        monkeypatch.setattr(keras.Model, "compile", eager)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ CONTENT_WEIGHTS = {
 TEMPERATURE_WEIGHTS = {"temperature_kernel": (QUERY, 1), "temperature_bias": (1,)}
 
 
+@pytest.mark.graphs
 @pytest.mark.parametrize("content", [False, True])
 def test_soft_attention_does_what_every_layer_must(content, tmp_path):
     arguments = {"content": True, "content_units": 6} if content else {}
@@ -59,6 +60,7 @@ def test_soft_attention_does_what_every_layer_must(content, tmp_path):
     )
 
 
+@pytest.mark.graphs
 @pytest.mark.parametrize("temperature", ["adaptive", 0.5])
 def test_gumbel_hard_attention_does_what_every_layer_must(temperature, tmp_path):
     own = TEMPERATURE_WEIGHTS if temperature == "adaptive" else {"temperature": ()}
@@ -71,6 +73,7 @@ def test_gumbel_hard_attention_does_what_every_layer_must(temperature, tmp_path)
     )
 
 
+@pytest.mark.graphs
 def test_reinforce_attention_does_what_every_layer_must(tmp_path):
     check_layer(
         ReinforceAttention,

@@ -67,6 +67,7 @@ def looked_at(layer, training=True):
     return numpy(layer(NOISE_CLIPS, training=training)["attention"]).argmax(-1)  # (B, T)
 
 
+@pytest.mark.graphs
 def test_the_layer_around_attention_does_what_every_layer_must(tmp_path):
     def make(**kwargs):
         attention, cell = GumbelHardAttention(0.5, name="look"), HMRNNCell(UNITS, num_layers=1, name="hm")
@@ -384,6 +385,7 @@ def test_a_mask_of_another_number_of_steps_is_refused_with_both_numbers(steps):
             layer(sequences, mask=mask)
 
 
+@pytest.mark.graphs
 @pytest.mark.parametrize("name", ["hman", "stacked_rnn", "eleatt_rnn"])
 def test_a_model_refuses_a_mask_that_is_a_step_short(name):
     size = {"units": 4, "num_layers": 1}
@@ -395,6 +397,7 @@ def test_a_model_refuses_a_mask_that_is_a_step_short(name):
             answer(inputs)
 
 
+@pytest.mark.graphs
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends know every shape")
 def test_a_graph_that_does_not_know_the_numbers_compares_them_when_it_runs():
     import tensorflow as tf

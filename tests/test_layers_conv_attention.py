@@ -71,6 +71,7 @@ def built(cell_class):
     return cell, dict(zip(names, cell.get_weights(), strict=True))
 
 
+@pytest.mark.graphs
 @pytest.mark.parametrize("cell_class", CELLS)
 def test_a_cell_does_what_every_layer_must(cell_class, tmp_path):
     check_layer(

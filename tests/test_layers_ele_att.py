@@ -90,6 +90,7 @@ def weights_of(layer):
     return {weight.name: ops.convert_to_numpy(weight).astype("float64") for weight in layer.weights}
 
 
+@pytest.mark.graphs
 def test_the_gate_around_a_cell_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda dtype=None: EleAttCell(
@@ -105,6 +106,7 @@ def test_the_gate_around_a_cell_does_what_every_layer_must(tmp_path):
     )
 
 
+@pytest.mark.graphs
 def test_a_named_cell_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda **kwargs: EleAttLSTMCell(UNITS, use_bias=False, **kwargs),
@@ -115,6 +117,7 @@ def test_a_named_cell_does_what_every_layer_must(tmp_path):
     )
 
 
+@pytest.mark.graphs
 def test_a_named_layer_does_what_every_layer_must(tmp_path):
     shapes = GATE | {
         "cell/kernel": (CHANNELS, 6),

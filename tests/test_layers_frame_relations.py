@@ -39,6 +39,7 @@ def built(**kwargs):
     return randomize(layer)
 
 
+@pytest.mark.graphs
 def test_it_does_what_every_layer_must(tmp_path):
     shapes = {}
     for size in (2, 3, 4):

@@ -24,6 +24,7 @@ def network():
     )
 
 
+@pytest.mark.graphs
 def test_frame_wise_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda dtype=None: FrameWise(keras.layers.Conv2D(2, 3, name="conv", dtype=dtype), dtype=dtype),
@@ -109,6 +110,7 @@ def test_folding_time_keeps_pixels_as_they_are_in_mixed_precision(dtype):
     assert symbols[2].shape == (BATCH * TIME, SIZE, SIZE, 3) and symbols[3].shape == pixels.shape
 
 
+@pytest.mark.graphs
 @pytest.mark.parametrize("magnitude", [False, True])
 def test_frame_difference_does_what_every_layer_must(magnitude, tmp_path):
     check_layer(
@@ -139,6 +141,7 @@ def test_frame_difference_takes_none_across_padding():
     close(FrameDifference()(CLIPS, mask=mask), expected, 1e-6)
 
 
+@pytest.mark.graphs
 def test_coordinates_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda **kwargs: Coordinates(scale=2.0, **kwargs),

@@ -60,6 +60,7 @@ def reference(x, weights, training=False, shuffle=True):
     return shuffled
 
 
+@pytest.mark.graphs
 def test_gate_shift_does_what_every_layer_must(tmp_path):
     def make(**kwargs):
         layer = GateShift(**kwargs)

@@ -137,6 +137,7 @@ class NoisyRNN(keras.layers.Layer):
         return ops.transpose(outputs, (1, 0, 2))
 
 
+@pytest.mark.graphs
 def test_the_cell_does_what_every_layer_must(tmp_path):
     states = [RNG.normal(size=(BATCH, 6)), RNG.normal(size=(BATCH, 6)), RNG.integers(0, 2, size=(BATCH, 3))]
     columns = 4 * UNITS + 1
@@ -162,6 +163,7 @@ def test_the_cell_does_what_every_layer_must(tmp_path):
     )
 
 
+@pytest.mark.graphs
 def test_the_layer_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda **kwargs: HMRNN([2, 3], num_layers=2, top_boundary=False, return_trace=True, **kwargs),

@@ -39,6 +39,7 @@ def reference(x, weights):
     return y
 
 
+@pytest.mark.graphs
 @pytest.mark.parametrize("time", [False, True])
 def test_self_attention_does_what_every_layer_must(time, tmp_path):
     check_layer(

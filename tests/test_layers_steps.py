@@ -12,6 +12,7 @@ STEPS = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
 MASK = np.array([[True, True, False, False], [True, True, True, True]])
 
 
+@pytest.mark.graphs
 def test_last_step_does_what_every_layer_must(tmp_path):
     check_layer(lambda dtype=None: LastStep(dtype=dtype), (STEPS,), tmp_path, weights={}, time=True)
 
@@ -23,6 +24,7 @@ def test_the_last_step_is_the_last_one_that_the_mask_leaves():
     close(LastStep()(STEPS, mask=gap), np.stack([STEPS[0, 2], STEPS[1, 1]]), 0)
 
 
+@pytest.mark.graphs
 def test_step_centering_does_what_every_layer_must(tmp_path):
     check_layer(lambda dtype=None: StepCentering(dtype=dtype), (STEPS,), tmp_path, weights={}, time=True)
 
@@ -42,6 +44,7 @@ def test_the_mean_over_the_steps_that_count_is_taken_from_them():
 MAPS = np.random.default_rng(1).normal(size=(2, 4, 2, 3, 5)).astype("float32")
 
 
+@pytest.mark.graphs
 def test_a_motion_grid_does_what_every_layer_must(tmp_path):
     check_layer(lambda dtype=None: MotionGrid(dtype=dtype), (MAPS,), tmp_path, weights={}, time=True)
 
@@ -58,6 +61,7 @@ def test_a_motion_grid_by_hand():
     assert np.isfinite(still).all() and still.max() < 0.01
 
 
+@pytest.mark.graphs
 def test_a_pixel_grid_does_what_every_layer_must(tmp_path):
     frames = np.random.default_rng(2).uniform(0, 255, (2, 8, 12, 3)).astype("float32")
     check_layer(lambda dtype=None: PixelGrid((2, 3), dtype=dtype), (frames,), tmp_path, weights={})
@@ -76,6 +80,7 @@ def test_a_pixel_grid_has_four_squares_of_each_cell():
         PixelGrid((2, 3))(frames[:, :7])
 
 
+@pytest.mark.graphs
 def test_step_normalization_does_what_every_layer_must(tmp_path):
     names = ("gamma", "beta", "moving_mean", "moving_variance")
     check_layer(
@@ -97,6 +102,7 @@ def test_padding_has_no_part_in_the_statistics_of_a_step_normalization():
     close(layer.moving_variance, variance, 1e-5)
 
 
+@pytest.mark.graphs
 def test_slow_rnn_does_what_every_layer_must(tmp_path):
     def make(dtype=None):
         cell = keras.layers.SimpleRNNCell(2, name="cell")

@@ -11,6 +11,7 @@ from keras_actrec.layers import TemporalShift
 CLIPS = np.random.default_rng(0).normal(size=(2, 3, 2, 2, 10)).astype("float32")
 
 
+@pytest.mark.graphs
 def test_temporal_shift_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda **kwargs: TemporalShift(fold=4, **kwargs),

@@ -24,6 +24,7 @@ def reference(x, kernel, connection, delay, strides):
     return np.maximum(y, 0) if connection == "nonlinear" else y
 
 
+@pytest.mark.graphs
 def test_it_does_what_every_layer_must(tmp_path):
     check_layer(
         lambda **kwargs: TemporalSkip("linear", filters=2, strides=2, **kwargs),

@@ -109,7 +109,6 @@ def spied(monkeypatch, module, name, look=lambda made: None):
     return made
 
 
-@pytest.mark.usefixtures("without_graphs")
 @every_recipe
 def test_a_recipe_trains_for_two_updates_and_its_model_is_scored(
     file, tree, cache, tmp_path, monkeypatch, request

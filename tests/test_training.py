@@ -261,6 +261,7 @@ def test_the_statistics_of_the_motion_are_trained_too(run):
     assert np.any(mean != 0) and np.any(variance != 1)
 
 
+@pytest.mark.graphs
 def test_the_same_seed_gives_the_same_weights_whoever_decodes(run, data, tmp_path):
     values = {**HMAN, "train": {**HMAN["train"], "workers": 2}}
     again = training.train(recipe(**values), data, tmp_path / "again")
@@ -470,6 +471,7 @@ def test_no_half_written_file_is_left_anywhere(run, still, features):
 TSN = {"name": "tsn", "backbone": "bn_inception:inception_3a_output", "width": 0.125}
 
 
+@pytest.mark.graphs
 def test_a_network_over_clips_is_trained_on_the_clips(data, tmp_path):
     values = recipe(
         model=TSN, clip={"frames": 2, "method": "segments"}, train={"batch_size": 9, "learning_rate": 1e-2}

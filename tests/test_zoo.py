@@ -162,7 +162,8 @@ def test_the_parameters_are_as_many_as_by_hand_and_all_learn(name, arguments, pa
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_a_model_learns_in_mixed_precision(name, policy):
-    quickly_built = {"backbone": MOBILE["backbone"]} if zoo.spec(name).input == "clip" else {}
+    clips = zoo.spec(name).input == "clip" and name != "strn"  # which skips between blocks that Lite0 has not
+    quickly_built = {"backbone": MOBILE["backbone"]} if clips else {}
     check_mixed_precision(name, sized(name, **quickly_built), policy)
 
 

@@ -106,10 +106,23 @@ def write_csv(
         columns: the header, by default the columns of the first row. A row with another one is an error.
     """
     rows = list(rows)
-    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    columns = columns or list(rows[0])
+    with replacing(path) as part, _open_text(part) as file:
+        write = _row_writer(file, columns)
+        for row in [dict(zip(columns, columns, strict=True)), *rows]:
+            write(row)
+
+
+def _row_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Mapping[str, Any]], object]:
+    """A function that writes a row, a dict by column. What a row lacks is an empty cell.
+
+    Python leaves a carriage return without quotes, in which readers see the end of a row.
+    """
+    plain, quoted = (
+        csv.DictWriter(file, columns, restval="", lineterminator="\n", quoting=quoting)
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
+    return lambda row: (quoted if "\r" in "".join(map(str, row.values())) else plain).writerow(row)
 
 
 @contextmanager
@@ -122,14 +135,13 @@ def growing_csv(
     lacks is an empty cell. What UTF-8 does not have, in names of files, is written as an escape.
     """
     with _growing(path) as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        file.flush()
+        write_row = _row_writer(file, columns)
 
         def write(row: Mapping[str, Any]) -> None:
-            writer.writerow(row)
+            write_row(row)
             file.flush()
 
+        write(dict(zip(columns, columns, strict=True)))
         yield write
 
 
@@ -161,8 +173,12 @@ def growing_json(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]
 @contextmanager
 def _growing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with _open_text(path) as file:
         yield file
+
+
+def _open_text(path: str | os.PathLike[str]) -> TextIO:
+    return open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")
 
 
 def _check_place(path: Path) -> None:

@@ -1,12 +1,18 @@
 """The error for what the person at the keyboard can mend."""
 
+from keras_actrec._text import printable
+
 
 class UserError(ValueError):
     """A wrong argument, file, recipe or installation that the person can put right.
 
     The message is one line that names the thing and the fix. The command line prints it as `error: <message>`
-    and exits with status 1; in Python it is an ordinary `ValueError`.
+    and exits with status 1; in Python it is an ordinary `ValueError`. It names what comes from outside, and
+    has no character that could steer a terminal.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class MisfitError(UserError):

@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike
 
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
 from keras_actrec._files import file_sha256, replacing
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.checkpoints.keras_file import check_keras_file
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
-from keras_actrec.data._video_error import printable
 from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.prediction import Prediction

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
@@ -65,7 +66,7 @@ def extract(
             option = name.replace("_", "-")
             raise UserError(f"--{option} does not go with --recipe: change the recipe with --set")
         overrides = [f"data.{name}={value}" for name, value in skip.items()]
-        values = training.read_recipe(recipe, [*(set_ or []), *overrides], tell=print)
+        values = training.read_recipe(recipe, [*(set_ or []), *overrides], tell=say)
     with progress_bars() as progress:
         pairs, skipped = training.extract(
             values,
@@ -79,10 +80,10 @@ def extract(
             progress=progress,
         )
     for error in skipped:
-        print(f"skipped: {error}")
+        say(f"skipped: {error}")
     steps, shapes = sum(video.frames for _, video in pairs), {video.shape[1:] for _, video in pairs}
     shape = f" of {shapes.pop()}" if len(shapes) == 1 else ""
-    print(f"{len(pairs)} videos, {steps} frames{shape} below {out}; {len(skipped)} skipped")
+    say(f"{len(pairs)} videos, {steps} frames{shape} below {out}; {len(skipped)} skipped")
 
 
 def _given(**options: Any) -> dict[str, Any]:

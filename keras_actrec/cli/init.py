@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
@@ -29,4 +30,4 @@ def init(
     print_choice(choice)
     write_text(out, choice.to_toml())
     known = f" --audit {audit}" if audit else ""
-    print(f"wrote {out}; next: keras-actrec train {out} --data {data} --out runs/{out.stem}{known}")
+    say(f"wrote {out}; next: keras-actrec train {out} --data {data} --out runs/{out.stem}{known}")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import say
+
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A model.keras file.")],
@@ -58,7 +60,7 @@ def predict(
         with recording(named, json=json, csv=csv, sources=sources) as keep:
             for prediction in predictions:
                 keep(prediction)
-                print(prediction, file=out, flush=True)
+                say(prediction, file=out)
                 total += 1
                 if prediction.error is not None:
                     bad.append(prediction)

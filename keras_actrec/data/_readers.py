@@ -12,11 +12,12 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from keras_actrec._files import file_sha256
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.data._mp4 import shown_share
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._seq import SeqReader
-from keras_actrec.data._video_error import VideoError, printable
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data._whole import is_whole
 from keras_actrec.errors import UserError
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from keras_actrec import zoo
 from keras_actrec._files import read_toml, to_toml, write_text
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import kind_of
 from keras_actrec.errors import UserError
@@ -63,12 +64,12 @@ class Choice:
 
     def to_toml(self) -> str:
         """The recipe as TOML with the reasons as comments."""
-        lines = [f"# {self.summary}"]
+        lines = [f"# {printable(self.summary)}"]
         for table, values in self.values.items():
             lines += ["", f"[{table}]"]
             for key, value in values.items():
                 reason = self.reasons.get(f"{table}.{key}")
-                lines.append(to_toml({key: value}).strip() + (f"  # {reason}" if reason else ""))
+                lines.append(to_toml({key: value}).strip() + (f"  # {printable(reason)}" if reason else ""))
         return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,17 @@
+"""Names of files, classes and tensors as text: what comes from outside steers no terminal and no page."""
+
+# Not printable by Unicode's word, but harmless, and parts of names in many scripts and of emoji: two wide
+# spaces and the two joiners.
+_HARMLESS = frozenset("\u00a0\u3000\u200c\u200d")
+
+
+def printable(name: object) -> str:
+    r"""A name on one line, in characters that only show themselves.
+
+    Escape sequences, line breaks, marks that turn the direction of writing and what UTF-8 does not have are
+    written as in a Python string, such as `\x1b`.
+    """
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)

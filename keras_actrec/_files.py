@@ -190,16 +190,54 @@ def _check_place(path: Path) -> None:
         pass
 
 
+_MOST_TOML = 1_000_000  # bytes
+_MOST_LEVELS = 16
+_NESTED = f"tables or lists are in each other more than {_MOST_LEVELS} times: take them apart"
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Nested dicts from a TOML file.
 
     Raises:
         UserError: for a file that is not TOML in UTF-8.
     """
+    if path.stat().st_size > _MOST_TOML:
+        raise UserError(f"{path} is no recipe or study: it has more than {_MOST_TOML} bytes")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Nested dicts from TOML.
+
+    Raises:
+        UserError: for tables or lists in each other beyond any use, or a number of thousands of digits.
+        tomllib.TOMLDecodeError: for other text that is not TOML.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python reads no decimal number of more than 4300 digits
+        raise UserError("a whole number has thousands of digits: shorten it") from error
+    except RecursionError as error:
+        raise UserError(_NESTED) from error
+    level: list[Any] = [values]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for each in level for inner in _inner(each)]
+    if level:
+        raise UserError(_NESTED)
+    return values
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

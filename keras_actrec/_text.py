@@ -15,3 +15,12 @@ def printable(name: object) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value that was received, as Python writes it, or so much of it."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more than 4300 digits, or many levels of lists
+        return f"a huge {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -2,17 +2,20 @@
 
 from keras_actrec._text import printable
 
+_MOST = 2000  # characters of a message
+
 
 class UserError(ValueError):
     """A wrong argument, file, recipe or installation that the person can put right.
 
     The message is one line that names the thing and the fix. The command line prints it as `error: <message>`
     and exits with status 1; in Python it is an ordinary `ValueError`. It names what comes from outside, and
-    has no character that could steer a terminal.
+    has no character that could steer a terminal, and of a name of many thousand characters not all.
     """
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        text = printable(super().__str__())
+        return text if len(text) <= _MOST else f"{text[: _MOST - 500]}…{text[-499:]}"
 
 
 class MisfitError(UserError):

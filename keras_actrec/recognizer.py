@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
 from keras_actrec._files import file_sha256, replacing
+from keras_actrec._numbers import MOST_PIXELS, whole
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
@@ -137,8 +138,8 @@ class Recognizer:
         Raises:
             UserError: for an argument out of range, or a source in which there is no file.
         """
-        if top is not None and top < 1:
-            raise UserError(f"`top` must be at least 1. Received: top={top}")
+        if top is not None:
+            top = whole("top", top)
         files = expand_sources(sources, self.preprocessor.patterns)
         scored = self._score(files, batch_size, workers)
         return self._predictions(scored, len(files), top, progress or (lambda *step: None))
@@ -358,7 +359,9 @@ def from_torch(
         UserError: for a file that cannot be read, is of another network or lacks a weight of its model, and
             for another number of names than classes.
     """
-    path = Path(path)
+    path, frames = Path(path), whole("frames", frames)
+    if size is not None:
+        size = whole("size", size, high=MOST_PIXELS)
     found = identify_checkpoint(path)
     if size is None:
         size = 229 if found.backbone == "inception_v3" else 224

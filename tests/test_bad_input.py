@@ -415,6 +415,78 @@ def test_an_unknown_key_in_a_recipe(work):
     )
 
 
+def test_what_a_builder_refuses_is_said_before_the_data_is_read(work, monkeypatch):
+    monkeypatch.setattr("keras_actrec.data.decode.probe", None)  # to read a video would be an error
+    wrong = ["--set", "model.name=lstm_attention", "--set", "model.dropout=1.5"]
+    message = fails(*train(work, *wrong))
+    assert message.startswith("lstm_attention cannot be built as [model] says: ") and "1.5" in message
+    message = fails("extract", "--recipe", work / "recipe.toml", *wrong, *DATA_COMMANDS["extract"](work)[1:])
+    assert message.startswith("lstm_attention cannot be built as [model] says: ") and "1.5" in message
+
+
+def test_what_a_builder_refuses_is_said_after_the_first_file_of_features(work):
+    for label, value in zip(CLASSES, (0, 1), strict=True):
+        (work / "features" / label).mkdir(parents=True)
+        for number in range(3):
+            np.save(work / "features" / label / f"{number}.npy", np.full((4, 8), value, "float32"))
+    np.save(work / "features" / "dark" / "1.npy", np.zeros((4, 9), "float32"))  # which cannot be used
+    (work / "own.toml").write_text(
+        '[model]\nname = "stacked_rnn"\n[data]\ndataset = "features"\ntest_fraction = 0.5\n[features]\n',
+        encoding="utf-8",
+    )
+    wrong = ["--set", "model.dropout=1.5"]
+    message = fails(*train(work, *wrong, data="features", recipe="own.toml"))
+    assert message.endswith(": `dropout` must be at least 0 and below 1. Received: dropout=1.5")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "--batch-size", 10**20],
+        ["predict", "--workers", 10**20],
+        ["predict", "--top", 10**20],
+        ["predict", "--batch-size", "nan"],
+        ["extract", "--size", 10**20],
+        ["extract", "--batch-size", -1],
+        ["extract", "--workers", 10**5],
+        ["audit", "--workers", 10**20],
+        ["tune", "--workers", 10**20],
+        ["synth", "--frames", 10**12],
+        ["synth", "--seed", 10**20],
+        ["synth", "--test-fraction", "nan"],
+        ["bench", "--samples", 10**20],
+        ["init", "--minutes", "nan"],
+        ["init", "--minutes", "inf"],
+        ["train", "--minutes", -1],
+        ["train", "--minutes", 1e300],
+        ["train", "--max-skipped", "nan"],
+        ["evaluate", "--max-skipped", "inf"],
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments))[:30],
+)
+def test_an_option_out_of_range_is_named_with_its_range(work, arguments):
+    name, option, value = arguments
+    data = {
+        "predict": [work / "model.keras", work / "set"],
+        "extract": ["--data", work / "set", "--out", work / "features"],
+        "audit": ["--data", work / "set"],
+        "tune": ["hman_frames", "--data", work / "set", "--out", work / "study"],
+        "synth": [work / "made"],
+        "bench": ["data"],
+        "init": ["--data", work / "set", "--out", work / "own.toml"],
+        "train": ["--data", work / "set", "--out", work / "run"],
+        "evaluate": evaluate(work)[1:],
+    }[name]
+    if (name, option) == ("train", "--max-skipped"):
+        data = train(work)[1:]
+    result = CliRunner().invoke(app, [str(each) for each in (name, *data, option, value)])
+    assert result.exit_code in (1, 2) and isinstance(result.exception, SystemExit)
+    said = " ".join(result.stderr.replace("│", " ").split())
+    word = option.removeprefix("--")
+    assert word in said or word.replace("-", "_") in said
+    assert re.search(r"\b(must be|should be|not in the range|is not a valid|finite)", said)
+
+
 @pytest.mark.parametrize(
     "override, message",
     [

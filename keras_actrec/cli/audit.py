@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._numbers import MOST_WORKERS
 from keras_actrec.cli._terminal import say
 
 
@@ -18,7 +19,7 @@ def audit(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read files again that the audit knows by size and time.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=MOST_WORKERS, help="Threads that read videos.")] = 2,
 ) -> None:
     """Read every video of a set once: which are damaged, how many frames they have, how many a class has.
 

@@ -24,6 +24,7 @@ def init(
 
     if out.exists():
         raise UserError(f"{out} exists: choose another --out, or remove it")
+    training.check_minutes(minutes)
     with progress_bars() as progress:
         facts = training.look(data, audit=audit, progress=progress)
     choice = training.choose(facts, model=model, minutes=minutes)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from keras_actrec._numbers import MOST_WORKERS
 from keras_actrec.cli._terminal import say
 
 
@@ -16,7 +17,9 @@ def tune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how large the study is, and about how long.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Trials at a time, on this machine.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_WORKERS, help="Trials at a time, on this machine.")
+    ] = 1,
     role: Annotated[
         Literal["chief", "worker"] | None, typer.Option(help="What this machine is among many.")
     ] = None,

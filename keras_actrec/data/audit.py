@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import write_json
+from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError, unforeseen
@@ -120,8 +121,7 @@ def audit_videos(
     Raises:
         UserError: an argument out of range, or a file `out` that is not an audit.
     """
-    if workers < 1:
-        raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
+    workers = whole("workers", workers, high=MOST_WORKERS)
     records = {record.path: record for record in manifest.records}  # several may be sequences of one file
     known = {} if verify else _known(out)
     rows = {

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Tensor
-from keras_actrec.errors import UserError
 from keras_actrec.layers.attentive_rnn import AttentiveRNN, check_mask
 
 
@@ -32,10 +32,7 @@ class SlowRNN(AttentiveRNN):
 
     def __init__(self, cell: keras.layers.Layer, step_every: int = 1, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
-        if step_every < 1 or step_every != int(step_every):
-            raise UserError(
-                f"`step_every` must be a whole number of at least 1. Received: step_every={step_every}"
-            )
+        step_every = whole("step_every", step_every)
         self.step_every = int(step_every)
 
     def call(

@@ -30,6 +30,7 @@ _RECIPES: dict[Kind, tuple[str, str]] = {
     ),
     "features": ("stacked_rnn/features", "recurrent layers over what changes in a clip"),
 }
+_MOST_MINUTES = 100_000
 _STEPS = 24  # frames of a clip, fewer where clips are shorter
 _FEWEST = 4  # frames of a clip, however little time there is
 _RATE = 12  # frames a second that are looked at
@@ -87,8 +88,7 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
     Raises:
         UserError: for a model that does not take such files, or no time.
     """
-    if minutes <= 0:
-        raise UserError(f"`minutes` must be above 0. Received: minutes={minutes:g}")
+    check_minutes(minutes)
     recipe, why = _RECIPES[facts.kind]
     if model is not None and not recipe.startswith(f"{model}/"):
         recipe, why = _own_recipe(model, facts.kind), "as asked for"
@@ -104,6 +104,12 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
             else:
                 values[table][key], reasons[name] = value, reason
     return Choice(values, reasons, _summary(facts, values))
+
+
+def check_minutes(minutes: float) -> None:
+    """Refuse a time in which nothing can be trained, before the data is read for it."""
+    if not 0 < minutes <= _MOST_MINUTES:
+        raise UserError(f"`minutes` must be above 0, at most {_MOST_MINUTES}. Received: minutes={minutes:g}")
 
 
 def _own_recipe(model: str, kind: Kind) -> str:
@@ -174,6 +180,7 @@ def choose_for_run(
         raise UserError(
             f"{out} holds a run of a recipe that was named: name it again, or choose another --out"
         )
+    check_minutes(minutes)
     choice = choose(look(data, audit=audit, progress=progress), model=model, minutes=minutes)
     write_text(chosen, choice.to_toml())
     return chosen, audit, choice

@@ -13,6 +13,9 @@ class UserError(ValueError):
     has no character that could steer a terminal, and of a name of many thousand characters not all.
     """
 
+    # Keras writes the arguments of a layer's call below an error of it, unless the error has this.
+    _keras_call_info_injected = True
+
     def __str__(self) -> str:
         text = printable(super().__str__())
         return text if len(text) <= _MOST else f"{text[: _MOST - 500]}…{text[-499:]}"

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_actrec._numbers import whole
 from keras_actrec._types import Tensor
-from keras_actrec.layers.attentive_rnn import AttentiveRNN, check_mask
+from keras_actrec.layers.attentive_rnn import AttentiveRNN, check_steps
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -42,7 +42,7 @@ class SlowRNN(AttentiveRNN):
         mask: Tensor | None = None,
         training: bool = False,
     ) -> Any:
-        check_mask(sequences, mask)
+        sequences = check_steps(sequences, mask)
         batch, time = ops.shape(sequences)[:2]
         steps = ops.broadcast_to(ops.arange(time) % self.step_every == 0, (batch, time))
         if mask is not None:

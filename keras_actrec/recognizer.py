@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -114,6 +114,7 @@ class Recognizer:
         top: int | None = 5,
         batch_size: int | None = None,
         workers: int = 2,
+        tell: Callable[[str], Any] | None = None,
         progress: StageProgress | None = None,
     ) -> Iterator[Prediction]:
         """Name what many files show, each as `predict_video` does, and pass over none.
@@ -129,6 +130,7 @@ class Recognizer:
             top: how many classes to name; `None` is all.
             batch_size: clips, or sequences, of a batch; by default what suits the device.
             workers: threads that read; 0 reads when asked.
+            tell: called with a line where folders have files that do not count as videos, or what it takes.
             progress: called as `progress("predicting", done, total, path)` at the start and after every file.
 
         Returns:
@@ -140,7 +142,7 @@ class Recognizer:
         """
         if top is not None:
             top = whole("top", top)
-        files = expand_sources(sources, self.preprocessor.patterns)
+        files = expand_sources(sources, self.preprocessor.patterns, tell=tell)
         scored = self._score(files, batch_size, workers)
         return self._predictions(scored, len(files), top, progress or (lambda *step: None))
 

@@ -3,8 +3,10 @@
 import csv
 import importlib
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import wave
 from pathlib import Path
@@ -15,8 +17,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from keras_actrec import evaluation
 from keras_actrec.cli.main import app
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling
+from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
 PROGRAM = Path(sys.executable).with_name("keras-actrec")
@@ -310,17 +314,55 @@ def test_an_audit_that_is_none(work, command):
     assert message.startswith(f"{work / 'recipe.toml'}: not an audit; write it with keras-actrec audit ")
 
 
-def advised(message, data):
-    """The arguments of the command that a message names."""
-    (command,) = re.findall(r"keras-actrec (.+? DATA|.+? --data \S+)", message)
-    return command.replace("DATA", str(data)).split()
+def advised(message, data="DATA"):
+    """The arguments of the command that a message names, as a shell gives them."""
+    (text,) = re.findall(r"keras-actrec .+?(?=`| names the files|, and name|$)", message)
+    program = f'keras-actrec() {{ printf "%s\\0" "$@"; }}; {text}'
+    given = subprocess.run(["bash", "-c", program], capture_output=True, check=True).stdout
+    words = [os.fsdecode(word) for word in given.split(b"\0")[:-1]]
+    return [str(data) if word == "DATA" else word for word in words]
+
+
+def answer_of(*arguments):
+    """What a command prints, which works."""
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+AWKWARD = "it's a $HOME; [red]&\x1b[31m 走る\u202e\n"
+
+
+def test_what_comes_next_works_when_it_is_pasted(work, tmp_path, monkeypatch):
+    data, cwd = tmp_path / f"{AWKWARD}set", tmp_path / f"{AWKWARD}here"
+    (work / "set").rename(data)
+    cwd.mkdir()
+    monkeypatch.chdir(cwd)
+    (data / "manifest.csv").unlink()  # of the parts that `train` makes itself, one is for testing
+    mine = tmp_path / f"{AWKWARD}mine.toml"
+    audit = tmp_path / "a u.json"
+    choice = ["--model", "softmax_regression", "--minutes", 0.01]
+    told = answer_of("init", "--data", data, "--out", mine, "--audit", audit, *choice)
+    command = advised(told.splitlines()[-1])
+    assert command[:2] == ["train", str(mine)] and command[-1] == str(audit)
+    small = ["train.epochs=1", "model.backbone=efficientnet_lite0:block1_output", "clip.size=32"]
+    told = answer_of(*command, *(each for override in small for each in ("--set", override)))
+    command = advised(told.splitlines()[-1])
+    assert command[0] == "evaluate" and command[-1] == str(data)
+    assert "top-1" in answer_of(*command)
+    run = cwd / "runs" / mine.stem
+    result = CliRunner().invoke(app, ["results", str(run), "--out", str(tmp_path / "rows.csv")])
+    assert result.exit_code == 0 and "wrote" in result.stdout  # a run without a test is said, and has no row
+    with pytest.raises(UserError) as caught:
+        evaluation.result_row(run)
+    answer_of(*advised(str(caught.value), data))
+    assert evaluation.result_row(run)["videos"] == "2"
 
 
 @pytest.mark.parametrize("name", ["no.json", "recipe.toml"])
 def test_the_command_that_is_advised_where_an_audit_is_none_writes_one(work, name):
     advice = advised(fails(*evaluate(work), "--audit", work / name), work / "set")
-    result = CliRunner().invoke(app, advice)
-    assert result.exit_code == 0, result.output
+    answer_of(*advice)
     written = advice[advice.index("--json") + 1]
     result = CliRunner().invoke(app, [str(each) for each in [*evaluate(work), "--audit", written]])
     assert result.exit_code == 0, result.output

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._text import command
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
@@ -30,5 +31,6 @@ def init(
     choice = training.choose(facts, model=model, minutes=minutes)
     print_choice(choice)
     write_text(out, choice.to_toml())
-    known = f" --audit {audit}" if audit else ""
-    say(f"wrote {out}; next: keras-actrec train {out} --data {data} --out runs/{out.stem}{known}")
+    known = ["--audit", audit] if audit else []
+    then = command("train", out, "--data", data, "--out", Path("runs", out.stem), *known)
+    say(f"wrote {out}; next: {then}")

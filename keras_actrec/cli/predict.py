@@ -57,7 +57,12 @@ def predict(
     bad, total = [], 0
     with progress_bars() as progress:
         predictions = recognizer.predict(
-            sources, top=top, batch_size=batch_size, workers=workers, progress=progress
+            sources,
+            top=top,
+            batch_size=batch_size,
+            workers=workers,
+            tell=lambda line: say(line, file=sys.stderr),
+            progress=progress,
         )
         named = min(top, len(recognizer.class_names))
         with recording(named, json=json, csv=csv, sources=sources) as keep:

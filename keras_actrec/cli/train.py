@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._text import command
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
@@ -100,4 +101,4 @@ def train(
         say("no picture of its history: pip install 'keras_actrec[viz]'")
     say(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
     if run.record["data"]["parts"]["test"]:
-        say(f"next, on the test part: keras-actrec evaluate {out / 'model.keras'} --data {data}")
+        say(f"next, on the test part: {command('evaluate', out / 'model.keras', '--data', data)}")

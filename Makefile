@@ -1,4 +1,4 @@
-# install, demo, test, coverage, lint, bench: each first makes .venv and installs what it needs; the second call starts at once.
+# install, demo, test, coverage, lint, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
 
 PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 PYTEST := $(BIN)/python -m pytest
 RULES := pyproject.toml constraints.txt
 
-.PHONY: install demo test coverage lint bench
+.PHONY: install demo test coverage lint bench advisories licenses
 
 install: $(VENV)/.user
 	@echo "next: $(BIN)/keras-actrec train --data VIDEOS --out runs/mine"
@@ -54,6 +54,16 @@ bench: $(VENV)/.all
 		$(BIN)/python $$program; \
 	done
 
+# Which packages have a known hole, in the versions of constraints.txt.
+advisories: $(VENV)/.audit
+	@$(CHECK_ADVISORIES)
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+
+# Under which license each installed package is. One whose license would be that of all that uses it is an error.
+licenses: $(VENV)/.all $(VENV)/.audit
+	$(BIN)/pip-licenses --from mixed --order license --format markdown \
+		--partial-match --fail-on "GNU General Public License;GNU Affero;AGPL"
+
 # One stamp a set of packages. pyproject.toml and constraints.txt are the only reasons to install again.
 $(VENV)/.user: $(RULES) | $(BIN)/pip
 	$(INSTALL) --editable ".[jax,pretrained,viz]"
@@ -69,10 +79,19 @@ $(VENV)/.lint: constraints.txt | $(BIN)/pip
 	$(INSTALL) ruff mypy numpy pydantic rich tomli-w typer
 	@touch $@
 
+# The newest: they know most.
+$(VENV)/.audit: | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit pip-licenses
+	@touch $@
+
 $(BIN)/pip:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# What pip-audit asks of each package; without an answer it would find nothing.
+ADVISORIES := https://pypi.org/pypi/pip/24.0/json
+CHECK_ADVISORIES = $(BIN)/python -c "from urllib.request import urlopen; urlopen('$(ADVISORIES)', timeout=30)" 2>/dev/null || \
+	{ echo "error: no network: the advisories at $(ADVISORIES) cannot be reached" >&2; exit 1; }
 CHECK_OPENCV = $(BIN)/python -c "import cv2" 2>/dev/null || \
 	{ echo "error: OpenCV cannot be imported: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }

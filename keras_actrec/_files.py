@@ -106,10 +106,23 @@ def write_csv(
         columns: the header, by default the columns of the first row. A row with another one is an error.
     """
     rows = list(rows)
-    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    columns = columns or list(rows[0])
+    with replacing(path) as part, _open_text(part) as file:
+        write = _row_writer(file, columns)
+        for row in [dict(zip(columns, columns, strict=True)), *rows]:
+            write(row)
+
+
+def _row_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Mapping[str, Any]], object]:
+    """A function that writes a row, a dict by column. What a row lacks is an empty cell.
+
+    Python leaves a carriage return without quotes, in which readers see the end of a row.
+    """
+    plain, quoted = (
+        csv.DictWriter(file, columns, restval="", lineterminator="\n", quoting=quoting)
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
+    return lambda row: (quoted if "\r" in "".join(map(str, row.values())) else plain).writerow(row)
 
 
 @contextmanager
@@ -122,14 +135,13 @@ def growing_csv(
     lacks is an empty cell. What UTF-8 does not have, in names of files, is written as an escape.
     """
     with _growing(path) as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        file.flush()
+        write_row = _row_writer(file, columns)
 
         def write(row: Mapping[str, Any]) -> None:
-            writer.writerow(row)
+            write_row(row)
             file.flush()
 
+        write(dict(zip(columns, columns, strict=True)))
         yield write
 
 
@@ -161,8 +173,12 @@ def growing_json(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]
 @contextmanager
 def _growing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with _open_text(path) as file:
         yield file
+
+
+def _open_text(path: str | os.PathLike[str]) -> TextIO:
+    return open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")
 
 
 def _check_place(path: Path) -> None:
@@ -174,16 +190,54 @@ def _check_place(path: Path) -> None:
         pass
 
 
+_MOST_TOML = 1_000_000  # bytes
+_MOST_LEVELS = 16
+_NESTED = f"tables or lists are in each other more than {_MOST_LEVELS} times: take them apart"
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Nested dicts from a TOML file.
 
     Raises:
         UserError: for a file that is not TOML in UTF-8.
     """
+    if path.stat().st_size > _MOST_TOML:
+        raise UserError(f"{path} is no recipe or study: it has more than {_MOST_TOML} bytes")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Nested dicts from TOML.
+
+    Raises:
+        UserError: for tables or lists in each other beyond any use, or a number of thousands of digits.
+        tomllib.TOMLDecodeError: for other text that is not TOML.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python reads no decimal number of more than 4300 digits
+        raise UserError("a whole number has thousands of digits: shorten it") from error
+    except RecursionError as error:
+        raise UserError(_NESTED) from error
+    level: list[Any] = [values]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for each in level for inner in _inner(each)]
+    if level:
+        raise UserError(_NESTED)
+    return values
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import growing_csv, growing_json
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.data import VideoError
-from keras_actrec.data._video_error import printable
 from keras_actrec.errors import UserError
 
 
@@ -46,7 +46,7 @@ class Prediction:
         if self.error is not None:
             return f"{printable(self.path)}  {self.status}: {self.error}"
         found = zip(self.scores, self.labels, strict=True)
-        return "  ".join([printable(self.path), *(f"{score:.3f} {label}" for score, label in found)])
+        return "  ".join(map(printable, [self.path, *(f"{score:.3f} {label}" for score, label in found)]))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike
 
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
 from keras_actrec._files import file_sha256, replacing
+from keras_actrec._numbers import MOST_PIXELS, whole
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.checkpoints.keras_file import check_keras_file
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
-from keras_actrec.data._video_error import printable
 from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.prediction import Prediction
@@ -113,6 +114,7 @@ class Recognizer:
         top: int | None = 5,
         batch_size: int | None = None,
         workers: int = 2,
+        tell: Callable[[str], Any] | None = None,
         progress: StageProgress | None = None,
     ) -> Iterator[Prediction]:
         """Name what many files show, each as `predict_video` does, and pass over none.
@@ -128,6 +130,7 @@ class Recognizer:
             top: how many classes to name; `None` is all.
             batch_size: clips, or sequences, of a batch; by default what suits the device.
             workers: threads that read; 0 reads when asked.
+            tell: called with a line where folders have files that do not count as videos, or what it takes.
             progress: called as `progress("predicting", done, total, path)` at the start and after every file.
 
         Returns:
@@ -137,9 +140,9 @@ class Recognizer:
         Raises:
             UserError: for an argument out of range, or a source in which there is no file.
         """
-        if top is not None and top < 1:
-            raise UserError(f"`top` must be at least 1. Received: top={top}")
-        files = expand_sources(sources, self.preprocessor.patterns)
+        if top is not None:
+            top = whole("top", top)
+        files = expand_sources(sources, self.preprocessor.patterns, tell=tell)
         scored = self._score(files, batch_size, workers)
         return self._predictions(scored, len(files), top, progress or (lambda *step: None))
 
@@ -358,7 +361,9 @@ def from_torch(
         UserError: for a file that cannot be read, is of another network or lacks a weight of its model, and
             for another number of names than classes.
     """
-    path = Path(path)
+    path, frames = Path(path), whole("frames", frames)
+    if size is not None:
+        size = whole("size", size, high=MOST_PIXELS)
     found = identify_checkpoint(path)
     if size is None:
         size = 229 if found.backbone == "inception_v3" else 224

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_actrec import _backend
+from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec.data import Record, VideoError
 from keras_actrec.data._ahead import Part
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
@@ -124,9 +125,8 @@ def score(
     """
     if batch_size is None:
         batch_size = 1 if preprocessor.name == "clip" and _backend.on_cpu() else 8
-    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
-        if value < least:
-            raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
+    batch_size = whole("batch_size", batch_size)
+    workers = whole("workers", workers, 0, MOST_WORKERS)
     if not items:
         return iter(())
     each = preprocessor.num_views

@@ -285,7 +285,9 @@ def check_model(name, arguments, tmp_path):
     close(keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(inputs), answer, 1e-6)
 
     for count in (1, 0, -3, 2.5, True):
-        with pytest.raises(UserError, match="^`num_classes` must be a whole number of at least 2. Received"):
+        with pytest.raises(
+            UserError, match="^`num_classes` must be a whole number from 2 to 65536. Received"
+        ):
             zoo.build(name, count, **arguments)
     wrong = f"^{name} has no argument 'input_shapes'; did you mean 'input_shape'\\?$"
     with pytest.raises(UserError, match=wrong):

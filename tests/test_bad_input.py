@@ -3,8 +3,10 @@
 import csv
 import importlib
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import wave
 from pathlib import Path
@@ -15,8 +17,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from keras_actrec import evaluation
 from keras_actrec.cli.main import app
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling
+from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
 PROGRAM = Path(sys.executable).with_name("keras-actrec")
@@ -310,17 +314,55 @@ def test_an_audit_that_is_none(work, command):
     assert message.startswith(f"{work / 'recipe.toml'}: not an audit; write it with keras-actrec audit ")
 
 
-def advised(message, data):
-    """The arguments of the command that a message names."""
-    (command,) = re.findall(r"keras-actrec (.+? DATA|.+? --data \S+)", message)
-    return command.replace("DATA", str(data)).split()
+def advised(message, data="DATA"):
+    """The arguments of the command that a message names, as a shell gives them."""
+    (text,) = re.findall(r"keras-actrec .+?(?=`| names the files|, and name|$)", message)
+    program = f'keras-actrec() {{ printf "%s\\0" "$@"; }}; {text}'
+    given = subprocess.run(["bash", "-c", program], capture_output=True, check=True).stdout
+    words = [os.fsdecode(word) for word in given.split(b"\0")[:-1]]
+    return [str(data) if word == "DATA" else word for word in words]
+
+
+def answer_of(*arguments):
+    """What a command prints, which works."""
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+AWKWARD = "it's a $HOME; [red]&\x1b[31m 走る\u202e\n"
+
+
+def test_what_comes_next_works_when_it_is_pasted(work, tmp_path, monkeypatch):
+    data, cwd = tmp_path / f"{AWKWARD}set", tmp_path / f"{AWKWARD}here"
+    (work / "set").rename(data)
+    cwd.mkdir()
+    monkeypatch.chdir(cwd)
+    (data / "manifest.csv").unlink()  # of the parts that `train` makes itself, one is for testing
+    mine = tmp_path / f"{AWKWARD}mine.toml"
+    audit = tmp_path / "a u.json"
+    choice = ["--model", "softmax_regression", "--minutes", 0.01]
+    told = answer_of("init", "--data", data, "--out", mine, "--audit", audit, *choice)
+    command = advised(told.splitlines()[-1])
+    assert command[:2] == ["train", str(mine)] and command[-1] == str(audit)
+    small = ["train.epochs=1", "model.backbone=efficientnet_lite0:block1_output", "clip.size=32"]
+    told = answer_of(*command, *(each for override in small for each in ("--set", override)))
+    command = advised(told.splitlines()[-1])
+    assert command[0] == "evaluate" and command[-1] == str(data)
+    assert "top-1" in answer_of(*command)
+    run = cwd / "runs" / mine.stem
+    result = CliRunner().invoke(app, ["results", str(run), "--out", str(tmp_path / "rows.csv")])
+    assert result.exit_code == 0 and "wrote" in result.stdout  # a run without a test is said, and has no row
+    with pytest.raises(UserError) as caught:
+        evaluation.result_row(run)
+    answer_of(*advised(str(caught.value), data))
+    assert evaluation.result_row(run)["videos"] == "2"
 
 
 @pytest.mark.parametrize("name", ["no.json", "recipe.toml"])
 def test_the_command_that_is_advised_where_an_audit_is_none_writes_one(work, name):
     advice = advised(fails(*evaluate(work), "--audit", work / name), work / "set")
-    result = CliRunner().invoke(app, advice)
-    assert result.exit_code == 0, result.output
+    answer_of(*advice)
     written = advice[advice.index("--json") + 1]
     result = CliRunner().invoke(app, [str(each) for each in [*evaluate(work), "--audit", written]])
     assert result.exit_code == 0, result.output
@@ -413,6 +455,78 @@ def test_an_unknown_key_in_a_recipe(work):
     assert message == (
         f"{work / 'recipe.toml'}: unknown key 'train.learning_rat'; did you mean 'train.learning_rate'?"
     )
+
+
+def test_what_a_builder_refuses_is_said_before_the_data_is_read(work, monkeypatch):
+    monkeypatch.setattr("keras_actrec.data.decode.probe", None)  # to read a video would be an error
+    wrong = ["--set", "model.name=lstm_attention", "--set", "model.dropout=1.5"]
+    message = fails(*train(work, *wrong))
+    assert message.startswith("lstm_attention cannot be built as [model] says: ") and "1.5" in message
+    message = fails("extract", "--recipe", work / "recipe.toml", *wrong, *DATA_COMMANDS["extract"](work)[1:])
+    assert message.startswith("lstm_attention cannot be built as [model] says: ") and "1.5" in message
+
+
+def test_what_a_builder_refuses_is_said_after_the_first_file_of_features(work):
+    for label, value in zip(CLASSES, (0, 1), strict=True):
+        (work / "features" / label).mkdir(parents=True)
+        for number in range(3):
+            np.save(work / "features" / label / f"{number}.npy", np.full((4, 8), value, "float32"))
+    np.save(work / "features" / "dark" / "1.npy", np.zeros((4, 9), "float32"))  # which cannot be used
+    (work / "own.toml").write_text(
+        '[model]\nname = "stacked_rnn"\n[data]\ndataset = "features"\ntest_fraction = 0.5\n[features]\n',
+        encoding="utf-8",
+    )
+    wrong = ["--set", "model.dropout=1.5"]
+    message = fails(*train(work, *wrong, data="features", recipe="own.toml"))
+    assert message.endswith(": `dropout` must be at least 0 and below 1. Received: dropout=1.5")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "--batch-size", 10**20],
+        ["predict", "--workers", 10**20],
+        ["predict", "--top", 10**20],
+        ["predict", "--batch-size", "nan"],
+        ["extract", "--size", 10**20],
+        ["extract", "--batch-size", -1],
+        ["extract", "--workers", 10**5],
+        ["audit", "--workers", 10**20],
+        ["tune", "--workers", 10**20],
+        ["synth", "--frames", 10**12],
+        ["synth", "--seed", 10**20],
+        ["synth", "--test-fraction", "nan"],
+        ["bench", "--samples", 10**20],
+        ["init", "--minutes", "nan"],
+        ["init", "--minutes", "inf"],
+        ["train", "--minutes", -1],
+        ["train", "--minutes", 1e300],
+        ["train", "--max-skipped", "nan"],
+        ["evaluate", "--max-skipped", "inf"],
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments))[:30],
+)
+def test_an_option_out_of_range_is_named_with_its_range(work, arguments):
+    name, option, value = arguments
+    data = {
+        "predict": [work / "model.keras", work / "set"],
+        "extract": ["--data", work / "set", "--out", work / "features"],
+        "audit": ["--data", work / "set"],
+        "tune": ["hman_frames", "--data", work / "set", "--out", work / "study"],
+        "synth": [work / "made"],
+        "bench": ["data"],
+        "init": ["--data", work / "set", "--out", work / "own.toml"],
+        "train": ["--data", work / "set", "--out", work / "run"],
+        "evaluate": evaluate(work)[1:],
+    }[name]
+    if (name, option) == ("train", "--max-skipped"):
+        data = train(work)[1:]
+    result = CliRunner().invoke(app, [str(each) for each in (name, *data, option, value)])
+    assert result.exit_code in (1, 2) and isinstance(result.exception, SystemExit)
+    said = " ".join(result.stderr.replace("│", " ").split())
+    word = option.removeprefix("--")
+    assert word in said or word.replace("-", "_") in said
+    assert re.search(r"\b(must be|should be|not in the range|is not a valid|finite)", said)
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,9 @@ def test_a_file_that_is_no_audit_is_refused_and_kept(manifest, tmp_path, text):
 def test_bad_arguments_are_named(manifest, tmp_path):
     with pytest.raises(UserError, match="no.json: not found; write it with keras-actrec audit --json"):
         read_audit(tmp_path / "no.json")
-    with pytest.raises(UserError, match="`workers` must be at least 1. Received: workers=0"):
+    with pytest.raises(
+        UserError, match="`workers` must be a whole number from 1 to 1024. Received: workers=0"
+    ):
         audit_videos(manifest, workers=0)
 
 

@@ -92,6 +92,18 @@ def test_a_cut_or_overwritten_file_with_long_sound_is_truncated(tmp_path, suffix
             assert suffix == "fragments.mp4"  # whose length is that of the fragments that are there
 
 
+@pytest.mark.parametrize("decoder", ["opencv", "pyav"])
+@pytest.mark.parametrize("suffix", ["wmv", "asf"])
+def test_a_cut_asf_file_is_truncated_though_its_index_was_at_its_end(tmp_path, suffix, decoder):
+    path = write(tmp_path / f"clip.{suffix}", "wmv2")
+    data = path.read_bytes()
+    assert probe(path, decoder=decoder).frames == FRAMES
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(VideoError, match=f" of {FRAMES} claimed frames decode") as caught:
+        probe(path, decoder=decoder)
+    assert caught.value.status == "truncated"
+
+
 def test_pictures_that_do_not_decode_in_a_whole_file_are_no_long_sound(tmp_path):
     """Every frame behind the twentieth is zeros, the container is as it was."""
     path = write(tmp_path / "clip.mkv", *SOUND["mkv"])

@@ -171,5 +171,7 @@ def test_the_first_bad_file_stops_the_index_unless_told_to_skip(records):
 def test_bad_arguments_of_the_index_are_named(records):
     with pytest.raises(UserError, match="`on_error` must be .* Received: on_error='ignore'"):
         index_videos(records, on_error="ignore")
-    with pytest.raises(UserError, match="`workers` must be at least 1. Received: workers=0"):
+    with pytest.raises(
+        UserError, match="`workers` must be a whole number from 1 to 1024. Received: workers=0"
+    ):
         index_videos(records, workers=0)

@@ -82,5 +82,7 @@ def test_without_grain_the_extra_is_named(features, monkeypatch):
 
 
 def test_a_bad_number_of_epochs_is_named(features):
-    with pytest.raises(UserError, match="`epochs` must be at least 1. Received: epochs=0"):
+    with pytest.raises(
+        UserError, match="`epochs` must be a whole number from 1 to 1000000. Received: epochs=0"
+    ):
         dataset_of(features).to_grain(0)

@@ -346,9 +346,9 @@ def test_a_batch_that_is_not_there_is_an_index_error(features):
     ("arguments", "message"),
     [
         ({"items": []}, "`items` must hold at least one video"),
-        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
-        ({"seed": -1}, "`seed` must be at least 0. Received: seed=-1"),
-        ({"workers": -1}, "`workers` must be at least 0. Received: workers=-1"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number from 1 to 65536. Received: batch_size=0"),
+        ({"seed": -1}, "`seed` must be a whole number from 0 to 4294967295. Received: seed=-1"),
+        ({"workers": -1}, "`workers` must be a whole number from 0 to 1024. Received: workers=-1"),
     ],
 )
 def test_a_bad_argument_is_named(features, arguments, message):

@@ -127,7 +127,7 @@ def test_a_clip_is_a_function_of_seed_epoch_and_index(method):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"frames": 0}, "`frames` must be at least 1. Received: frames=0"),
+        ({"frames": 0}, "`frames` must be a whole number from 1 to 65536. Received: frames=0"),
         (
             {"method": "middle"},
             "`method` must be one of segments, tsn, contiguous, dense, stride, sequences. "
@@ -137,13 +137,16 @@ def test_a_clip_is_a_function_of_seed_epoch_and_index(method):
             {"short": "pad"},
             "`short` must be one of stretch, first, repeat, loop, mask. Received: short='pad'",
         ),
-        ({"method": "stride", "stride": 0}, "`stride` must be at least 1. Received: stride=0"),
+        (
+            {"method": "stride", "stride": 0},
+            "`stride` must be a whole number from 1 to 65536. Received: stride=0",
+        ),
         ({"stride": 2}, '`stride` must be 1 with method="segments"'),
         ({"method": "tsn", "stride": 2}, '`stride` must be 1 with method="tsn"'),
-        ({"num_clips": 0}, "`num_clips` must be at least 1. Received: num_clips=0"),
+        ({"num_clips": 0}, "`num_clips` must be a whole number from 1 to 65536. Received: num_clips=0"),
         ({"method": "stride", "num_clips": 2}, '`num_clips` must be 1 with method="stride"'),
         ({"method": "sequences", "num_clips": 2}, '`num_clips` must be 1 with method="sequences"'),
-        ({"method": "sequences", "hop": 0}, "`hop` must be at least 1. Received: hop=0"),
+        ({"method": "sequences", "hop": 0}, "`hop` must be a whole number from 1 to 65536. Received: hop=0"),
         ({"hop": 2}, '`hop` goes with method="sequences". Received: hop=2'),
     ],
 )
@@ -413,5 +416,5 @@ def test_a_speed_is_the_same_after_json_and_for_features_of_kept_frames():
 
 @pytest.mark.parametrize("speed", [[0.8], [1.25, 0.8], [0, 1], [-1, 1]])
 def test_speeds_that_are_none_are_refused(speed):
-    with pytest.raises(UserError, match="`speed` must be two rates above 0, the slower one first"):
+    with pytest.raises(UserError, match="`speed` must be two rates from 0.01 to 100, the slower one first"):
         Sampling(speed=speed)

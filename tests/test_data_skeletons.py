@@ -337,7 +337,7 @@ def test_a_transform_is_the_same_after_json():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"frames": 0}, "`frames` must be at least 1. Received: frames=0"),
+        ({"frames": 0}, "`frames` must be a whole number from 1 to 65536. Received: frames=0"),
         ({"length": "cut"}, "`length` must be one of pad, resample. Received: length='cut'"),
         ({"center": -1}, "`center` must be a joint, 0 or more. Received: center=-1"),
         ({"align": (1,)}, "`align` must be two joints."),

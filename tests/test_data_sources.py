@@ -58,6 +58,16 @@ def test_a_folder_is_searched_with_its_folders_for_videos():
     assert names(".") == names("v")
 
 
+def test_what_a_folder_has_beside_is_told_once_by_suffix():
+    touch("clips/a.mp4", "clips/b.GIFV", "clips/c/d.gifv", "clips/c/notes", "clips/c/e.avi", "clips/.hidden")
+    told = []
+    assert names("clips", tell=told.append) == ["clips/a.mp4", "clips/c/e.avi"]
+    assert told == ["3 files passed over: 2 .gifv, 1 notes"]
+    told.clear()
+    names(["clips/a.mp4", "clips/c/*.avi"], tell=told.append)
+    assert told == []
+
+
 def test_a_folder_whose_links_lead_back_to_it_ends():
     touch("v/a.mp4")
     os.symlink("..", "v/up")

@@ -131,7 +131,11 @@ def number(record):
             "`test_fraction` must be between 0 and 1. Received: test_fraction=0",
         ),
         ([(0,), (1,)], {"validation_fraction": 1}, "`validation_fraction` must be in"),
-        ([(0,), (1,)], {"per_class": 0}, "`per_class` must be at least 1. Received: per_class=0"),
+        (
+            [(0,), (1,)],
+            {"per_class": 0},
+            "`per_class` must be a whole number from 1 to 65536. Received: per_class=0",
+        ),
         ([(0, "", "", "x"), (1, "", "", "y")], {"test_fold": 3}, "the folds are x, y. Received: test_fold=3"),
         ([(0,), (1,)], {"test_fold": 3}, "the manifest has no `fold` column"),
         ([(0, "train"), (1, "test")], {"test_fold": 3}, "`test_fold` goes with folds"),

@@ -148,11 +148,14 @@ def test_an_interrupted_call_leaves_no_manifest_and_no_half_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"clips_per_class": 0}, "`clips_per_class` must be at least 1. Received: clips_per_class=0"),
+        (
+            {"clips_per_class": 0},
+            "`clips_per_class` must be a whole number from 1 to 65536. Received: clips_per_class=0",
+        ),
         ({"test_fraction": 1}, r"`test_fraction` must be in \[0, 1\). Received: test_fraction=1"),
         ({"fps": 0}, "`fps` must be above 0. Received: fps=0"),
-        ({"size": 33}, "`size` must be even and at least 32. Received: size=33"),
-        ({"frames": 7}, "`frames` must be at least 8. Received: frames=7"),
+        ({"size": 33}, "`size` must be even. Received: size=33"),
+        ({"frames": 7}, "`frames` must be a whole number from 8 to 65536. Received: frames=7"),
     ],
 )
 def test_a_bad_argument_is_named(tmp_path, arguments, message):

@@ -291,7 +291,7 @@ def test_one_crop_is_what_a_call_gives(crop):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 0}, "`size` must be at least 1. Received: size=0"),
+        ({"size": 0}, "`size` must be a whole number from 1 to 8192. Received: size=0"),
         (
             {"crop": "five"},
             "`crop` must be one of center, random, multiscale, resized, none. Received: crop='five'",
@@ -301,7 +301,10 @@ def test_one_crop_is_what_a_call_gives(crop):
         ({"brightness": -0.1}, "`brightness` must be from 0 to 1. Received: brightness=-0.1"),
         ({"saturation": 1.5}, "`saturation` must be from 0 to 1. Received: saturation=1.5"),
         ({"erasing": 1.5}, "`erasing` must be from 0 to 1. Received: erasing=1.5"),
-        ({"rand_augment": -1}, "`rand_augment` must be a number of operations, 0 for none"),
+        (
+            {"rand_augment": -1},
+            "`rand_augment` must be a whole number from 0 to 100. Received: rand_augment=-1",
+        ),
         ({"rand_augment": 1, "magnitude": 2}, "`magnitude` must be from 0 to 1. Received: magnitude=2"),
         ({"magnitude": 0.5}, "`magnitude` goes with `rand_augment`. Received: magnitude=0.5"),
         ({"swap": [[1, 2, 3]]}, "`swap` must be pairs of class ids, each id once."),

@@ -18,8 +18,9 @@ CHECKOUT = Path(__file__).parents[1]
 
 # From the ground up. A module imports from the floors below its own and from its own package.
 FLOORS = (
+    {"_text"},
     {"errors"},
-    {"_children", "_files", "_quiet", "_suggest", "_types"},
+    {"_children", "_files", "_fonts", "_numbers", "_quiet", "_suggest", "_types"},
     {"_backend_choice"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works
@@ -158,6 +159,16 @@ def test_a_broken_rule_is_found(module, source):
 )
 def test_what_is_allowed_is_not_found(module, source):
     assert offences(source, module) == []
+
+
+def test_names_reach_the_terminal_in_one_place():
+    # `cli/_terminal.py` makes text of them. A trial prints into its log, progress has a console of its own.
+    allowed = {"cli/_terminal.py", "cli/_progress.py", "tuning/trial.py"}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called in ("print", "Console", "typer.echo") or called.endswith((".add_row", "stdout.write")):
+                assert path.relative_to(PACKAGE).as_posix() in allowed, f"{path}:{node.lineno} {called}"
 
 
 @pytest.mark.parametrize("folder", ["tests", "benchmarks"])

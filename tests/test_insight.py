@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -236,7 +237,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.open[-1:] != ["style"]:
-            self.text += " ".join(data.split()) + " "
+            text = self.text[:-1] if data.startswith(",") else self.text  # which goes with the name before it
+            self.text = text + " ".join(data.split()) + " "
 
     def of(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
@@ -381,6 +383,17 @@ def test_top_5_is_shown_where_there_are_more_than_5_classes(page):
 )
 def test_the_title_of_a_clip_says_in_words_whether_it_was_right(page, label, words):
     assert words in " ".join(page(explanations=[example(label=label)]).text.split())
+
+
+def test_a_class_that_no_font_has_is_a_number_in_pictures_that_its_row_explains(page, monkeypatch):
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
+    seen = []
+    monkeypatch.setattr(_pictures, "_png_size", lambda uri: (1, 1))
+    confusion = _pictures._confusion
+    monkeypatch.setattr(_pictures, "_confusion", lambda *given: seen.append(confusion(*given)) or seen[-1])
+    found = page(evaluations=[evaluation(names=("run", "走る"))], drawn=True)  # a warning would be an error
+    assert [label.get_text() for label in seen[0].axes[0].get_xticklabels()] == ["run", "#1"]
+    assert " #1 走る " in " ".join(found.text.split()) and "#0" not in found.text
 
 
 def test_a_clip_of_unknown_class_is_neither_right_nor_wrong(page):

@@ -81,7 +81,10 @@ def test_reinforce_attention_does_what_every_layer_must(tmp_path):
         tmp_path,
         weights=QUERY_WEIGHTS,
         unmoved=["kernel"],  # the choice has no gradient
-        bad=(lambda: ReinforceAttention(content=True, content_units=0), "`content_units` must be at least 1"),
+        bad=(
+            lambda: ReinforceAttention(content=True, content_units=0),
+            "`content_units` must be a whole number from 1 to 65536",
+        ),
     )
 
 

@@ -13,9 +13,12 @@ from keras_actrec.layers import (
     AttentionCell,
     AttentiveRNN,
     EleAttGRU,
+    EleAttGRUCell,
+    EleAttLSTM,
     GumbelHardAttention,
     HMRNNCell,
     ReinforceAttention,
+    SelfAttention2D,
     SlowRNN,
     SoftAttention,
 )
@@ -407,7 +410,81 @@ def test_a_graph_that_does_not_know_the_numbers_compares_them_when_it_runs():
     specs = tf.TensorSpec((None, None, 3), "float32"), tf.TensorSpec((None, None), "bool")
     run = tf.function(lambda sequences, mask: layer(sequences, mask=mask), input_signature=specs)
     assert run(np.ones((2, 6, 3), "float32"), np.ones((2, 6), bool)).shape == (2, 4)
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="`mask` and `sequences` must have as many steps"
+    for steps in (5, 7):
+        words = f"`mask` and `sequences` must have as many steps.*{steps}.*6"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+            run(np.ones((2, 6, 3), "float32"), np.ones((2, steps), bool))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`sequences` have no steps: give one at least"):
+        run(np.ones((2, 0, 3), "float32"), np.ones((2, 0), bool))
+
+
+# Layers with a trace, and what a step of their sequences is.
+TRACED = {
+    "HMRNN": (lambda **how: HMRNN(3, **how), (4,)),
+    "EleAttGRU": (lambda **how: EleAttGRU(3, **how), (4,)),
+    "EleAttLSTM": (lambda **how: EleAttLSTM(3, **how), (4,)),
+    "AttentiveRNN": (lambda **how: AttentiveRNN(attention_cell(), **how), (5, 4)),
+    "SlowRNN": (lambda **how: SlowRNN(EleAttGRUCell(3), step_every=2, **how), (4,)),
+}
+
+
+def attention_cell():
+    return AttentionCell(SoftAttention(), keras.layers.GRUCell(3))
+
+
+@pytest.mark.parametrize("name", TRACED)
+@pytest.mark.parametrize("return_sequences", [False, True])
+def test_bidirectional_takes_a_layer_without_its_trace_and_says_so(name, return_sequences):
+    make, step = TRACED[name]
+    sequences = np.ones((2, 6, *step), "float32")
+    both = keras.layers.Bidirectional(make(return_sequences=return_sequences))
+    width = both.forward_layer.compute_output_shape(sequences.shape)[-1]
+    assert both(sequences).shape == ((2, 6, 2 * width) if return_sequences else (2, 2 * width))
+    traced = {"return_sequences": return_sequences, "return_trace": True}
+    for wrap in (
+        lambda: keras.layers.Bidirectional(make(**traced)),
+        lambda: keras.layers.Bidirectional(
+            make(return_sequences=return_sequences), backward_layer=make(go_backwards=True, **traced)
+        ),
     ):
-        run(np.ones((2, 6, 3), "float32"), np.ones((2, 5), bool))
+        with pytest.raises(UserError, match="^`Bidirectional` has no place for a trace: set return_trace=Fa"):
+            wrap()
+    assert make(zero_output_for_mask=True, **traced).zero_output_for_mask
+
+
+@pytest.mark.parametrize("name", TRACED)
+@pytest.mark.parametrize("traced", [False, True])
+def test_no_steps_are_one_line_and_no_valid_ones_leave_the_first_state(name, traced):
+    make, step = TRACED[name]
+    layer = make(return_sequences=True, return_trace=traced)
+    for mask in (None, np.ones((2, 0), bool)):
+        with pytest.raises(UserError) as caught:
+            layer(np.ones((2, 0, *step), "float32"), mask=mask)
+        assert str(caught.value) == "`sequences` have no steps: give one at least"
+    answer = layer(np.ones((2, 6, *step), "float32"), mask=np.zeros((2, 6), bool))
+    for values in keras.tree.flatten(answer):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(values), 0)
+
+
+@pytest.mark.parametrize("units", ["4", True, np.True_, 0, -1, 2.5, float("nan"), float("inf"), 10**20, None])
+def test_a_width_that_is_none_is_one_line(units):
+    for make in (HMRNN, HMRNNCell, EleAttGRU, EleAttLSTM, EleAttGRUCell):
+        with pytest.raises(UserError) as caught:
+            make(units)
+        received = f"Received: units={units!r}"
+        assert str(caught.value) == f"`units` must be a whole number from 1 to 65536. {received}"
+    with pytest.raises(
+        UserError, match=r"^`key_channels` must be a whole number from 1 to 65536\. Received: "
+    ):
+        SelfAttention2D(0 if units is None else units)
+    with pytest.raises(
+        UserError, match=r"^`units` must be a whole number from 1 to 65536\. Received: units="
+    ):
+        zoo.build("frame_gru", 2, input_shape=(None, 3), units=units)
+
+
+@pytest.mark.parametrize("units", [4.0, np.int64(4), np.uint8(4), np.float32(4)])
+def test_a_width_of_another_type_is_a_number_of_python(units):
+    for make in (HMRNN, HMRNNCell, EleAttGRU, EleAttLSTM, EleAttGRUCell):
+        assert type(make(units).get_config()["units"]) is int
+    assert HMRNN(units)(np.ones((2, 3, 5), "float32")).shape == (2, 12)

@@ -81,7 +81,7 @@ def test_a_cell_does_what_every_layer_must(cell_class, tmp_path):
         weights=CELLS[cell_class],
         bad=(
             lambda: cell_class(0, (HEIGHT, WIDTH)),
-            "`filters` must be of whole numbers of at least 1. Received: filters=0",
+            "`filters` must be a whole number from 1 to 65536. Received: filters=0",
         ),
     )
 
@@ -156,10 +156,10 @@ def test_a_recurrent_layer_of_keras_gives_the_same():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"size": (0, 3)}, "`size` must be of whole numbers of at least 1. Received: size=(0, 3)"),
+        ({"size": (0, 3)}, "`size` must be a whole number from 1 to 65536. Received: size=0"),
         ({"size": (2, 3, 1)}, "`size` must be (height, width). Received: size=(2, 3, 1)"),
         ({"size": (3, 3)}, "`inputs` must be (B, 3, 3, D). Received: shape=(2, 2, 3, 3)"),
-        ({"kernel_size": 0}, "`kernel_size` must be of whole numbers of at least 1. Received: kernel_size=0"),
+        ({"kernel_size": 0}, "`kernel_size` must be a whole number from 1 to 65536. Received: kernel_size=0"),
     ],
 )
 def test_a_bad_argument_is_named_in_one_line(cell_class, arguments, message):

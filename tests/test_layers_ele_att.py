@@ -113,7 +113,10 @@ def test_a_named_cell_does_what_every_layer_must(tmp_path):
         (CLIPS[:, 0], list(RNG.normal(size=(2, BATCH, UNITS)))),
         tmp_path,
         weights=GATE | {"cell/kernel": (CHANNELS, 8), "cell/recurrent_kernel": (UNITS, 8)},
-        bad=(lambda: EleAttLSTMCell(2.5), "`units` must be a positive integer. Received: units=2.5"),
+        bad=(
+            lambda: EleAttLSTMCell(2.5),
+            "`units` must be a whole number from 1 to 65536. Received: units=2.5",
+        ),
     )
 
 
@@ -220,7 +223,7 @@ def test_the_arguments_of_the_keras_namesake_reach_the_inner_cell_and_the_others
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: EleAttGRUCell(0), "`units` must be a positive integer. Received: units=0"),
+        (lambda: EleAttGRUCell(0), "`units` must be a whole number from 1 to 65536. Received: units=0"),
         (lambda: EleAttGRUCell(2, "relu"), "The gate's activation must be one of sigmoid, softmax."),
         (lambda: EleAttLSTM(2, dropout=0.5), "`cell` must not have `dropout`"),
         (lambda: EleAttCell(keras.layers.GRUCell(2, recurrent_dropout=0.5)), "`cell` must not have `recur"),

@@ -50,7 +50,10 @@ def test_it_does_what_every_layer_must(tmp_path):
         (FEATURES,),
         tmp_path,
         weights=shapes,
-        bad=(lambda: FrameRelations(5, units=0), "`units` must be at least 1. Received: units=0"),
+        bad=(
+            lambda: FrameRelations(5, units=0),
+            "`units` must be a whole number from 1 to 65536. Received: units=0",
+        ),
     )
 
 

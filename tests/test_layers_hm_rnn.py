@@ -159,7 +159,7 @@ def test_the_cell_does_what_every_layer_must(tmp_path):
             "bias_3": (columns,),
             "temperature": (),
         },
-        bad=(lambda: HMRNNCell(2.5), "`units` must be a positive integer or one for each of 3 layers."),
+        bad=(lambda: HMRNNCell(2.5), "`units` must be a whole number from 1 to 65536."),
     )
 
 
@@ -179,7 +179,10 @@ def test_the_layer_does_what_every_layer_must(tmp_path):
             "cell/bias_2": (12,),
             "cell/temperature": (),
         },
-        bad=(lambda: HMRNN(3, num_layers=0), "`num_layers` must be at least 1. Received: num_layers=0"),
+        bad=(
+            lambda: HMRNN(3, num_layers=0),
+            "`num_layers` must be a whole number from 1 to 65536. Received: num_layers=0",
+        ),
         time=True,
         pick=lambda trace: trace["output"],
     )
@@ -188,8 +191,8 @@ def test_the_layer_does_what_every_layer_must(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"units": 0}, "`units` must be a positive integer or one for each of 3 layers. Received: units=0"),
-        ({"units": [2, 3]}, "`units` must be a positive integer or one for each of 3 layers."),
+        ({"units": 0}, "`units` must be a whole number from 1 to 65536. Received: units=0"),
+        ({"units": [2, 3]}, "`units` must be one number, or 3. Received: units=[2, 3]"),
         ({"units": 2, "boundary": "vector"}, '`boundary` must be "scalar" or "units". Received: boundary='),
         ({"units": [2, 3, 4], "boundary": "units"}, '`boundary="units"` needs layers of equal width.'),
         ({"units": 2, "temperature": 0.0}, "`temperature` must be positive. Received: temperature=0.0"),

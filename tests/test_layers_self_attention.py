@@ -53,7 +53,10 @@ def test_self_attention_does_what_every_layer_must(time, tmp_path):
             "value_bias": (4,),
             "gamma": (),
         },
-        bad=(lambda: SelfAttention2D(0), "`key_channels` must be at least 1. Received: key_channels=0"),
+        bad=(
+            lambda: SelfAttention2D(0),
+            "`key_channels` must be a whole number from 1 to 65536. Received: key_channels=0",
+        ),
         time=time,
     )
 

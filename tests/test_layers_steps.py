@@ -116,7 +116,7 @@ def test_slow_rnn_does_what_every_layer_must(tmp_path):
         time=True,
         bad=(
             lambda: SlowRNN(keras.layers.SimpleRNNCell(2), 0),
-            "`step_every` must be a whole number of at least 1. Received: step_every=0",
+            "`step_every` must be a whole number from 1 to 65536. Received: step_every=0",
         ),
     )
 

@@ -18,7 +18,10 @@ def test_temporal_shift_does_what_every_layer_must(tmp_path):
         (CLIPS,),
         tmp_path,
         weights={},
-        bad=(lambda: TemporalShift(fold=1), "`fold` must be at least 2. Received: fold=1"),
+        bad=(
+            lambda: TemporalShift(fold=1),
+            "`fold` must be a whole number from 2 to 65536. Received: fold=1",
+        ),
         time=True,
     )
 

@@ -74,9 +74,9 @@ def test_the_gradients_are_those_of_the_formula():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"delay": 0}, "`delay` must be a whole number of at least 1. Received: delay=0"),
-        ({"connection": "linear", "filters": 0}, "`filters` must be a whole number of at least 1."),
-        ({"connection": "linear", "strides": 1.5}, "`strides` must be a whole number of at least 1."),
+        ({"delay": 0}, "`delay` must be a whole number from 1 to 65536. Received: delay=0"),
+        ({"connection": "linear", "filters": 0}, "`filters` must be a whole number from 1 to 65536."),
+        ({"connection": "linear", "strides": 1.5}, "`strides` must be a whole number from 1 to 65536."),
         ({"strides": 2}, '`strides` needs `connection="linear"`. Received: strides=2'),
         ({"filters": 4}, "An identity keeps the 3 channels of its input. Received: filters=4"),
     ],

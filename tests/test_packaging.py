@@ -118,3 +118,18 @@ def test_every_extra_that_a_text_names_exists():
         for extras in re.findall(r"keras[_-]actrec\[([a-z,]+)\]", path.read_text(encoding="utf-8")):
             named |= set(extras.split(","))
     assert {"jax"} <= named <= set(EXTRAS)
+
+
+def test_without_network_the_advisories_are_one_line(tmp_path):
+    # In an environment where all is installed; nothing listens on port 9.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    for name in ("bin/pip", ".audit"):
+        (tmp_path / name).touch()
+    address = "http://127.0.0.1:9/"
+    command = ["make", "--silent", "advisories", f"VENV={tmp_path}", f"ADVISORIES={address}"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode != 0 and done.stdout == ""
+    first, *others = done.stderr.splitlines()
+    assert first == f"error: no network: the advisories at {address} cannot be reached"
+    assert all(line.startswith("make: ") for line in others)

@@ -236,9 +236,9 @@ def test_progress_is_told_from_the_start_and_after_every_file(videos):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"top": 0}, "`top` must be at least 1. Received: top=0"),
-        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
-        ({"workers": -1}, "`workers` must be at least 0. Received: workers=-1"),
+        ({"top": 0}, "`top` must be a whole number from 1 to 65536. Received: top=0"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number from 1 to 65536. Received: batch_size=0"),
+        ({"workers": -1}, "`workers` must be a whole number from 0 to 1024. Received: workers=-1"),
     ],
 )
 def test_numbers_out_of_range_are_refused_at_once(videos, options, message):

@@ -63,7 +63,7 @@ def test_the_time_left_is_right_within_a_third_after_a_tenth_of_the_work(kind):
     reports = list(reports)
     end, stage, checked = reports[-1][1], Stage("epochs", total, 0.0), 0
     for done, now in reports[:-1]:
-        stage.report(done, "", now)
+        stage.report(done, now)
         if 0.1 * total <= done <= 0.9 * total:
             assert abs(stage.left(now) - (end - now)) <= (end - now) / 3, done
             checked += 1
@@ -73,30 +73,30 @@ def test_the_time_left_is_right_within_a_third_after_a_tenth_of_the_work(kind):
 def test_a_run_that_goes_on_is_judged_by_what_it_does_itself():
     stage = Stage("epochs", 60, 0.0)
     for done, now in ((30, 5.0), (31, 65.0), (32, 75.0), (33, 85.0), (34, 95.0)):
-        stage.report(done, "", now)
+        stage.report(done, now)
     assert stage.left(95.0) == pytest.approx(260)
 
 
 def test_nothing_is_said_of_the_rest_before_the_second_step_has_ended():
     stage = Stage("videos", 10, 0.0)
     for done in (1, 2):
-        stage.report(done, "", 5.0 * done)
+        stage.report(done, 5.0 * done)
         assert stage.times(10.0) == "0:10"
-    stage.report(3, "", 15.0)
+    stage.report(3, 15.0)
     assert stage.times(15.0) == "0:15, 0:35 left"
 
 
 def test_the_time_left_passes_while_a_step_is_under_way_but_not_that_of_the_steps_behind_it():
     stage = Stage("videos", 10, 0.0)
     for done in (1, 2, 3):
-        stage.report(done, "", 5.0 * done)
+        stage.report(done, 5.0 * done)
     assert [stage.left(now) for now in (15.0, 18.0, 20.0, 1000.0)] == [35, 32, 30, 30]
 
 
 def test_a_stage_that_has_ended_says_how_long_it_took():
     stage = Stage("videos", 3, 0.0)
     for done in (1, 2, 3):
-        stage.report(done, "", 2000.0 * done)
+        stage.report(done, 2000.0 * done)
     assert stage.times(99_999.0) == "1:40:00" and stage.left(99_999.0) is None
 
 

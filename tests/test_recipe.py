@@ -597,15 +597,15 @@ def test_keys_that_do_not_go_together_are_refused_in_one_line(train, message):
 @pytest.mark.parametrize(
     "clip, message",
     [
-        ({"frames": 0}, "`frames` must be at least 1. Received: frames=0"),
+        ({"frames": 0}, "`frames` must be a whole number from 1 to 65536. Received: frames=0"),
         ({"stride": 2}, '`stride` must be 1 with method="segments"'),
-        ({"frame_step": 0}, "`frame_step` must be at least 1. Received: frame_step=0"),
+        ({"frame_step": 0}, "`frame_step` must be a whole number from 1 to 65536. Received: frame_step=0"),
         ({"num_clips": 2, "method": "stride"}, '`num_clips` must be 1 with method="stride"'),
         ({"hop": 3}, '`hop` goes with method="sequences"'),
         ({"contrast": 2}, "`contrast` must be from 0 to 1. Received: contrast=2.0"),
         ({"swap": [[1, 1]]}, "`swap` must be pairs of class ids, each id once."),
         ({"num_crops": 4}, "`num_crops` must be 1, 2, 3, 6 or 10. Received: num_crops=4"),
-        ({"size": 0}, "`size` must be at least 1. Received: size=0"),
+        ({"size": 0}, "`size` must be a whole number from 1 to 8192. Received: size=0"),
         ({"short_side": 100}, "`short_side` must be at least `size`, 224. Received: short_side=100"),
         (
             {"short_side": 300, "crop": "none"},
@@ -623,11 +623,6 @@ def test_clips_that_cannot_be_are_refused_when_the_recipe_is_read(clip, message)
     [
         ("content", "no", "true or false"),
         ("content", 1, "true or false"),
-        ("units", "many", "a whole number or a list"),
-        ("units", 3.5, "a whole number or a list"),
-        ("units", True, "a whole number or a list"),
-        ("dropout", "0.5", "a number"),
-        ("dropout", False, "a number"),
         ("attention", 3, "a string"),
         ("backbone", 3, "a string"),
         ("weights", ["a", "b"], "a string"),
@@ -636,6 +631,74 @@ def test_clips_that_cannot_be_are_refused_when_the_recipe_is_read(clip, message)
 def test_a_model_argument_of_the_wrong_type_is_refused_by_name(argument, value, expected):
     message = refusal({"model": {"name": "hman", argument: value}})
     assert message == f"small.toml: [model] {argument}: input should be {expected}. Received: {value!r}"
+
+
+@pytest.mark.parametrize(
+    "argument, value, range_",
+    [
+        *(("units", value, "a whole number from 1 to 65536") for value in ("many", 3.5, True, 0, -1, 10**20)),
+        ("units", [1, 10**20, 1], "a whole number from 1 to 65536"),
+        ("embedding", 10**20, "a whole number from 1 to 65536"),
+        ("hidden", -1, "a whole number from 0 to 65536"),
+        *(("dropout", value, "a number") for value in ("0.5", False, float("nan"), float("inf"))),
+    ],
+)
+def test_a_number_of_a_model_that_is_none_is_refused_with_its_range(argument, value, range_):
+    message = refusal({"model": {"name": "hman", argument: value}})
+    received = 10**20 if isinstance(value, list) else value
+    assert message == (
+        f"small.toml: [model] `{argument}` must be {range_}. Received: {argument}={received!r}"
+    )
+
+
+LONG = 10**20
+NESTED = f"[train]\nbuckets = {'[' * 3000}{']' * 3000}", f"[train]\nx = {'{a=' * 3000}1{'}' * 3000}"
+TOO_MUCH = [
+    (
+        f"[train]\nseed = {LONG}",
+        "train.seed: input should be at least 0 and at most 4294967295. Received: 1000",
+    ),
+    ("[train]\nseed = -1", "train.seed: input should be at least 0 and at most 4294967295. Received: -1"),
+    (f"[train]\nbatch_size = {LONG}", "train.batch_size: input should be at least 1 and at most 65536. Rec"),
+    (f"[train]\nepochs = {LONG}", "train.epochs: input should be at least 1 and at most 1000000. Received"),
+    (f"[train]\nworkers = {LONG}", "train.workers: input should be at least 0 and at most 1024. Received"),
+    (f"[train]\ndrop_after = {LONG}", "train.drop_after: input should be above 0 and at most 1000000000. Re"),
+    (f"[train]\nbuckets = [{LONG}]", "train.buckets: input should be at least 1 and at most 65536. Received"),
+    ("[train]\nlearning_rate = 1e300", "train.learning_rate: input should be above 0 and at most 1000. Rec"),
+    ("[train]\nlearning_rate = inf", "train.learning_rate: input should be a finite number. Received: inf"),
+    ("[train]\nnoise = nan", "train.noise: input should be a finite number. Received: nan"),
+    (f"[data]\nsplit_seed = {LONG}", "data.split_seed: input should be at least 0 and at most 4294967295. R"),
+    (
+        "[clip]\nframes = 1_000_000_000_000",
+        "[clip] `frames` must be a whole number from 1 to 65536. Received",
+    ),
+    (f"[clip]\nsize = {LONG}", "[clip] `size` must be a whole number from 1 to 8192. Received: size=1000"),
+    ("[clip]\nspeed = [1e-300, 1]", "[clip] `speed` must be two rates from 0.01 to 100"),
+    *((text, "tables or lists are in each other more than 16 times") for text in NESTED),
+    (f"[train]\n{'.'.join(['a'] * 3000)} = 1", "tables or lists are in each other more than 16 times"),
+    (f"[train]\nseed = {'9' * 5000}", "a whole number has thousands of digits: shorten it"),
+    (f"[train]\nseed = 0x{'f' * 5000}", "at most 4294967295. Received: a huge int"),
+    (f'[train]\noptimizer = "{"x" * 100_000}"', "Received: 'xxx"),
+    (f"[train]\n{'x' * 100_000} = 1", "unknown key 'train.xxx"),
+    (f"# {'x' * 1_000_000}", "it has more than 1000000 bytes"),
+]
+
+
+@pytest.mark.parametrize("text, words", TOO_MUCH, ids=range(len(TOO_MUCH)))
+def test_a_value_beyond_use_is_one_short_line_with_its_range(tmp_path, text, words):
+    model = '[model]\nname = "softmax_regression"\nbackbone = "efficientnet_lite0"\n'
+    (tmp_path / "recipe.toml").write_text(f"{model}{text}\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_recipe(tmp_path / "recipe.toml")
+    assert words in str(caught.value) and len(str(caught.value)) <= 2000
+    if "=" in text and len(text) < 20_000:  # the same as an override
+        (tmp_path / "recipe.toml").write_text(model, encoding="utf-8")
+        table, _, rest = text.removeprefix("[").partition("]\n")
+        name, _, value = rest.partition(" = ")
+        if "." not in name:  # `--set` has one dot
+            with pytest.raises(UserError) as caught:
+                read_recipe(tmp_path / "recipe.toml", [f"{table}.{name}={value}"])
+            assert words in str(caught.value) and len(str(caught.value)) <= 2000
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_what_cannot_be_chosen_for_is_refused():
         choose(SHAPES["features"], model="gsm")
     with pytest.raises(UserError, match="hmann.*did you mean 'hman'"):
         choose(SHAPES["60 clips"], model="hmann")
-    with pytest.raises(UserError, match="`minutes` must be above 0. Received: minutes=0"):
+    with pytest.raises(UserError, match="`minutes` must be above 0, at most 100000. Received: minutes=0"):
         choose(SHAPES["60 clips"], minutes=0)
 
 

@@ -178,7 +178,7 @@ def test_a_model_of_clips_is_refused(data, tmp_path):
         ),
         ({"features": {"frame": 3}}, "unknown key 'features.frame'; did you mean 'features.frames'?"),
         ({"features": {"size": 3}}, "unknown key 'features.size'"),
-        ({"features": {"frames": 0}}, r"\[features\] `frames` must be at least 1"),
+        ({"features": {"frames": 0}}, r"\[features\] `frames` must be a whole number from 1 to 65536"),
         ({"features": {"stride": 2}}, r'\[features\] `stride` must be 1 with method="segments"'),
         (
             {"features": {}, "model": {"name": "stacked_rnn", "masked": True}},

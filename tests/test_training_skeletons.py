@@ -140,7 +140,7 @@ def test_joints_are_read_in_the_order_of_the_records(data):
             {"data": {"dataset": "ucf101", "split": 1}},
             r"ucf101 holds videos: write \[clip\] instead of \[skeleton\]",
         ),
-        ({"skeleton": {"frames": 0}}, r"\[skeleton\] `frames` must be at least 1"),
+        ({"skeleton": {"frames": 0}}, r"\[skeleton\] `frames` must be a whole number from 1 to 65536"),
         ({"skeleton": {"velocty": True}}, "unknown key 'skeleton.velocty'; did you mean 'skeleton.velocity'"),
         (
             {"model": {"name": "stacked_rnn", "input_shape": [3]}},

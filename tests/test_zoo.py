@@ -221,7 +221,7 @@ def test_the_defaults_of_hman_are_those_of_the_paper():
             "`attention` must be one of gumbel_adaptive, gumbel_constant, soft, re",
         ),
         ({"attention": "reinforce", "classifier_activation": None}, '`attention="reinforce"` rewards'),
-        ({"units": 0}, "`units` must be a positive integer"),
+        ({"units": 0}, "`units` must be a whole number from 1 to 65536"),
         ({"num_layers": 0}, "`num_layers` must be at least 1."),
         ({"boundary": "vector"}, '`boundary` must be "scalar" or "units".'),
         ({"temperature": -1.0}, "`temperature` must be positive."),

@@ -94,8 +94,8 @@ def test_padding_does_not_step_the_second_layer():
             {"input_shape": (None, None, None, 3)},
             "Attention needs feature maps (T, K, K, D) of known",
         ),
-        ("conv_attention", {"filters": 0}, "`filters` must be of whole numbers of at least 1. Received: "),
-        ("cham", {"step_every": 0}, "`step_every` must be a whole number of at least 1. Received: step_e"),
+        ("conv_attention", {"filters": 0}, "`filters` must be a whole number from 1 to 65536. Received: "),
+        ("cham", {"step_every": 0}, "`step_every` must be a whole number from 1 to 65536. Received: step_e"),
     ],
 )
 def test_a_bad_argument_is_named_in_one_line(name, arguments, message):

@@ -118,10 +118,13 @@ def test_a_backbone_in_front_gives_what_its_features_give():
     "arguments, message",
     [
         ({"cell": "gru2"}, "`cell` must be one of rnn, gru, lstm. Received: cell='gru2'"),
-        ({"units": 0}, "`units` must be a positive integer. Received: units=0"),
-        ({"units": 2.5}, "`units` must be a positive integer. Received: units=2.5"),
-        ({"num_layers": 0}, "`num_layers` must be a positive integer. Received: num_layers=0"),
-        ({"num_layers": 2.5}, "`num_layers` must be a positive integer. Received: num_layers=2.5"),
+        ({"units": 0}, "`units` must be a whole number from 1 to 65536. Received: units=0"),
+        ({"units": 2.5}, "`units` must be a whole number from 1 to 65536. Received: units=2.5"),
+        ({"num_layers": 0}, "`num_layers` must be a whole number from 1 to 65536. Received: num_layers=0"),
+        (
+            {"num_layers": 2.5},
+            "`num_layers` must be a whole number from 1 to 65536. Received: num_layers=2.5",
+        ),
         ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1. Received: dropout=1.0"),
         ({"input_shape": (None, 2, 3)}, "Features are maps (T, K, K, D) or vectors (T, D). Received"),
     ],
@@ -197,7 +200,7 @@ def test_an_embedding_narrows_what_the_first_layer_sees():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"embedding": 0}, "`embedding` must be a positive integer. Received: embedding=0"),
+        ({"embedding": 0}, "`embedding` must be a whole number from 1 to 65536. Received: embedding=0"),
         (
             {"input_dropout": 1.0},
             "`input_dropout` must be at least 0 and below 1. Received: input_dropout=1.0",

@@ -104,7 +104,7 @@ def test_without_a_fully_connected_layer_the_classifier_sees_the_recurrent_ones(
         ({"pixels": True, "embedding": None}, "`pixels` needs `embedding`, such as 64"),
         ({"input_dropout": 0.5, "embedding": None}, "`input_dropout` needs `embedding`, such as 64"),
         ({"input_dropout": 1.0}, "`input_dropout` must be at least 0 and below 1"),
-        ({"embedding": 0}, "`embedding` must be a positive integer. Received: embedding=0"),
+        ({"embedding": 0}, "`embedding` must be a whole number from 1 to 65536. Received: embedding=0"),
         ({"content_units": 4}, "`content_units` needs `content=True`"),
     ],
 )

@@ -102,7 +102,7 @@ def test_the_answer_is_the_softmax_of_the_mean_of_the_frames_logits():
         ("tsn", {"backbone": "bn_inception:3a"}, "bn_inception has no layer '3a': "),
         ("tsn", {"backbone": "resnet50"}, "`width` of resnet50 is fixed; it goes with bn_inception, "),
         ("tsn", {"input_shape": (224, 224, 3)}, "`input_shape` of clips is (T, H, W, 3). Received: "),
-        ("tsm", {"fold": 1}, "`fold` must be at least 2. Received: fold=1"),
+        ("tsm", {"fold": 1}, "`fold` must be a whole number from 2 to 65536. Received: fold=1"),
         ("trn", {"input_shape": (None, 32, 32, 3)}, "`input_shape` of trn needs a number of frames."),
         ("trn", {"input_shape": (17, 32, 32, 3)}, "`features` must have 2 to 16 frames."),
         ("gsm", {"weights": "no_such.pth.tar"}, "`weights`: file no_such.pth.tar does not exist"),

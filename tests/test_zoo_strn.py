@@ -210,7 +210,10 @@ def test_with_a_mask_the_last_valid_step_answers():
             "`placement` must be one of block2b, block3b, block4b, ",
         ),
         ({"connection": "none"}, "`connection` must be one of identity, linear, nonlinear."),
-        ({"temporal_context": 0}, "`temporal_context` must be a whole number of at least 1. Received: temp"),
+        (
+            {"temporal_context": 0},
+            "`temporal_context` must be a whole number from 1 to 65536. Received: temp",
+        ),
         (
             {"temporal_context": 14},
             "Up to conv5_block3 a connection fits 12 blocks: `temporal_context` is at",

@@ -4,6 +4,7 @@ Every backend has one module here with the same functions:
 
 - `loop(step, states, sequences, unroll=False)`: the recurrent loop.
 - `depthwise_conv2d(x, kernel, stride)`: a depthwise convolution with `same` padding.
+- `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
 - `seed(number)`: seeds what the backend draws without Keras.
@@ -27,15 +28,32 @@ import numpy as np  # noqa: E402
 name = keras.backend.backend()
 
 if name == "jax":
-    from keras_actrec._backend.jax import depthwise_conv2d, devices, loop, predictor, seed
+    from keras_actrec._backend.jax import depthwise_conv2d, devices, loop, predictor, seed, with_steps_of
 elif name == "torch":
-    from keras_actrec._backend.torch import depthwise_conv2d, devices, loop, predictor, seed
+    from keras_actrec._backend.torch import depthwise_conv2d, devices, loop, predictor, seed, with_steps_of
 elif name == "tensorflow":
-    from keras_actrec._backend.tensorflow import depthwise_conv2d, devices, loop, predictor, seed
+    from keras_actrec._backend.tensorflow import (
+        depthwise_conv2d,
+        devices,
+        loop,
+        predictor,
+        seed,
+        with_steps_of,
+    )
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
 
-__all__ = ["concurrency", "depthwise_conv2d", "devices", "loop", "name", "on_cpu", "predict", "seed"]
+__all__ = [
+    "concurrency",
+    "depthwise_conv2d",
+    "devices",
+    "loop",
+    "name",
+    "on_cpu",
+    "predict",
+    "seed",
+    "with_steps_of",
+]
 
 # Of each model the shapes of the batches that it has answered.
 _SEEN: WeakKeyDictionary[keras.Model, set[str]] = WeakKeyDictionary()

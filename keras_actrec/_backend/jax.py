@@ -53,6 +53,11 @@ def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
 _COMPILED: WeakKeyDictionary[keras.Model, Callable[..., Any]] = WeakKeyDictionary()
 
 
+def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:
+    """The sequences; the numbers of steps are known before anything runs."""
+    return sequences
+
+
 def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     """A function of a batch, as `model.predict_on_batch`, that several threads may call.
 

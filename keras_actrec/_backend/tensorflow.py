@@ -20,10 +20,6 @@ def loop(
     """
     flat = tf.nest.flatten(sequences)
     length = tf.shape(flat[0])[0]
-    if not tf.executing_eagerly():  # where shapes are known they were compared
-        message = "`mask` and `sequences` must have as many steps"
-        for other in flat[1:]:
-            tf.debugging.assert_equal(tf.shape(other)[0], length, message)
 
     def at(t: Any) -> Any:
         return tf.nest.pack_sequence_as(sequences, [sequence[t] for sequence in flat])
@@ -61,6 +57,17 @@ def loop(
 def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
     return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
+
+
+def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:
+    """The sequences, which are an error where they come without steps, or with others than their mask has."""
+    steps = tf.shape(sequences)[1]
+    wrong = [tf.debugging.assert_positive(steps, "`sequences` have no steps: give one at least")]
+    if mask is not None:
+        words = "`mask` and `sequences` must have as many steps"
+        wrong.append(tf.debugging.assert_equal(tf.shape(mask)[1], steps, words))
+    with tf.control_dependencies(wrong):
+        return tf.identity(sequences)
 
 
 def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:

@@ -32,6 +32,11 @@ def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
 
 
+def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:
+    """The sequences; the numbers of steps are known before anything runs."""
+    return sequences
+
+
 def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     """A function of a batch, as `model.predict_on_batch`, that several threads may call."""
     return model.predict_on_batch

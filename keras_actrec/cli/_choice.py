@@ -1,8 +1,8 @@
 """A choice on the terminal."""
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from keras_actrec.cli._terminal import add_row, say, show
 from keras_actrec.training import Choice
 
 
@@ -11,7 +11,6 @@ def print_choice(choice: Choice) -> None:
     table = Table(Column("chosen", no_wrap=True), "value", "why", box=None, padding=(0, 2, 0, 0))
     for name, reason in choice.reasons.items():
         key, _, value = name.partition(".")
-        table.add_row(name, str(choice.values[key][value]), reason)
-    console = Console(highlight=False)
-    console.print(choice.summary)
-    console.print(table)
+        add_row(table, name, choice.values[key][value], reason)
+    say(choice.summary)
+    show(table)

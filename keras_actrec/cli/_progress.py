@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
+from keras_actrec._text import printable
 from keras_actrec._types import StageProgress
 
 Clock: TypeAlias = Callable[[], float]
@@ -48,14 +49,13 @@ class Stage:
         self.began = began
         self.ended: float | None = None
         self.done = 0.0
-        self.text = ""
         self._points: list[tuple[float, float]] = []
 
     @property
     def label(self) -> str:
         """In words; `hman: epochs` reads `hman: training`."""
         model, colon, name = self.name.rpartition(": ")
-        return model + colon + _WORDS.get(name, name)
+        return printable(model + colon + _WORDS.get(name, name))
 
     @property
     def is_of_a_part(self) -> bool:
@@ -67,9 +67,9 @@ class Stage:
         """What is done of what there is to do, in whole ones."""
         return f"{int(self.done)}/{self.total}"
 
-    def report(self, done: float, text: str, now: float) -> None:
+    def report(self, done: float, now: float) -> None:
         """Take what is done by now."""
-        self.done, self.text = done, text
+        self.done = done
         if done >= self.total:
             self.ended = now
         if not self._points or done - self._points[-1][0] >= self.total / _POINTS:
@@ -121,12 +121,12 @@ class _Stages:
         self._found: dict[tuple[str, float], Stage] = {}
         self._before = clock()
 
-    def report(self, name: str, done: float, total: float, text: str) -> Stage:
+    def report(self, name: str, done: float, total: float) -> Stage:
         """The stage, which has come so far now."""
         now, stage = self._clock(), self._found.get((name, total))
         if stage is None or done < stage.done:
             stage = self._found[name, total] = Stage(name, total, self._before)
-        stage.report(done, text, now)
+        stage.report(done, now)
         self._before = now
         return stage
 
@@ -149,7 +149,7 @@ def progress_bars(console: Console | None = None, clock: Clock = time.monotonic)
     tasks: dict[Stage, TaskID] = {}
 
     def progress(name: str, done: float, total: float, text: str = "") -> None:
-        stage = stages.report(name, done, total, text)
+        stage, text = stages.report(name, done, total), printable(text)
         if stage not in tasks:
             part = f", {text}" if stage.is_of_a_part and text else ""
             tasks[stage] = bars.add_task(stage.label + part, total=total, stage=stage)
@@ -172,7 +172,7 @@ class _Bars(Progress):
         widest = max(console.width - 40, 10)  # of a label
         label = Column(no_wrap=True, overflow="ellipsis", max_width=widest)
         super().__init__(
-            TextColumn("{task.description}", table_column=label),
+            TextColumn("{task.description}", markup=False, table_column=label),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
             TextColumn("{task.fields[stage].count}", justify="right", table_column=Column(no_wrap=True)),
             _Times(clock),
@@ -199,7 +199,7 @@ def _lines(console: Console, clock: Clock, stages: _Stages) -> StageProgress:
     quarters: dict[Stage, int] = {}
 
     def progress(name: str, done: float, total: float, text: str = "") -> None:
-        stage = stages.report(name, done, total, text)
+        stage, text = stages.report(name, done, total), printable(text)
         quarter = int(4 * done / max(total, 1))
         if quarters.get(stage) != quarter:
             quarters[stage] = quarter

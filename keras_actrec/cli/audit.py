@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._numbers import MOST_WORKERS
+from keras_actrec.cli._terminal import say
+
 
 def audit(
     data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
@@ -16,7 +19,7 @@ def audit(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read files again that the audit knows by size and time.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Threads that read videos.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=MOST_WORKERS, help="Threads that read videos.")] = 2,
 ) -> None:
     """Read every video of a set once: which are damaged, how many frames they have, how many a class has.
 
@@ -36,14 +39,14 @@ def audit(
         )
     problems = result.problems(videos)
     for error in problems:
-        print(f"{error.status}: {error}")
+        say(f"{error.status}: {error}")
     for line in videos.notes:
-        print(line)
-    print(f"clips a class: {', '.join(f'{name} {count}' for name, count in result.classes.items())}")
+        say(line)
+    say(f"clips a class: {', '.join(f'{name} {count}' for name, count in result.classes.items())}")
     official = "" if result.official is None else f" of {result.official}"
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items())
-    print(f"{result.found}{official} videos found; {len(result.files)} files: {counts}")
+    say(f"{result.found}{official} videos found; {len(result.files)} files: {counts}")
     if json is not None:
-        print(f"wrote {json}")
+        say(f"wrote {json}")
     if problems:
         raise typer.Exit(1)

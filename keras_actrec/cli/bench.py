@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import add_row, say, show
+
 
 def bench(
     what: Annotated[str, typer.Argument(help="data: decoders, caches, memory of the loaders.")],
@@ -20,7 +22,6 @@ def bench(
     import contextlib
     import tempfile
 
-    from rich.console import Console
     from rich.table import Table
 
     from keras_actrec._files import write_json
@@ -38,12 +39,12 @@ def bench(
         found = bench_data(folder, videos=videos, rounds=rounds, samples=samples, progress=progress)
     table = Table("program", "clips a CPU second", title=f"16 of all frames, {found['videos']} videos")
     for name, speed in found["clips_per_cpu_second"].items():
-        table.add_row(name, f"{speed:.1f}")
-    Console().print(table)
+        add_row(table, name, f"{speed:.1f}")
+    show(table)
     for name, ratio in found["ratios"].items():
-        print(f"{name}: {ratio:.2f}")
+        say(f"{name}: {ratio:.2f}")
     for name, growth in found["memory"].items():
-        print(f"memory, {name}: {growth:+.2f} MiB for 1,000 clips")
+        say(f"memory, {name}: {growth:+.2f} MiB for 1,000 clips")
     if json is not None:
         write_json(json, found)
-        print(f"wrote {json}")
+        say(f"wrote {json}")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import say
+
 
 def convert(
     file: Annotated[Path, typer.Argument(help="A torch checkpoint of GSM, SA-GSM, TSM or TSN.")],
@@ -21,5 +23,5 @@ def convert(
     names = None if classes is None else classes.read_text(encoding="utf-8").splitlines()
     recognizer, report = from_torch(file, frames=frames, size=size, class_names=names)
     recognizer.save(to)
-    print(report)
-    print(f"wrote {to}: {recognizer.model.name}, {len(recognizer.class_names)} classes")
+    say(report)
+    say(f"wrote {to}: {recognizer.model.name}, {len(recognizer.class_names)} classes")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import say
+
 
 def demo(
     out: Annotated[
@@ -19,5 +21,5 @@ def demo(
         page, evaluations = insight.demo(out, progress=progress)
     for evaluation in evaluations:
         pairs = "  ".join(f"{name} {value}" for name, value in evaluation.extra.items())
-        print(f"{evaluation.name:<12} top-1 {evaluation.top1:.3f}  {pairs}")
-    print(f"wrote {page}")
+        say(f"{evaluation.name:<12} top-1 {evaluation.top1:.3f}  {pairs}")
+    say(f"wrote {page}")

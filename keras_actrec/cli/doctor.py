@@ -1,17 +1,15 @@
 """`keras-actrec doctor`: what is installed, what works, and what to do about the rest."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
-from rich.text import Text
 
 from keras_actrec._files import write_json
 from keras_actrec._installation import CODECS, examine
+from keras_actrec.cli._terminal import add_row, say_error, show
 
 
 def doctor(
@@ -19,11 +17,11 @@ def doctor(
 ) -> None:
     """Show what is installed, what works, and how to install the rest."""
     findings = examine()
-    Console().print(_table(findings))
+    show(_table(findings))
     if json is not None:
         write_json(json, findings)
     for problem in findings["problems"]:
-        print(f"error: {problem}", file=sys.stderr)
+        say_error(problem)
     if findings["problems"]:
         raise typer.Exit(1)
 
@@ -32,7 +30,7 @@ def _table(findings: dict[str, Any]) -> Table:
     table = Table("what", "found", Column("to install", no_wrap=True), box=box.SIMPLE)
 
     def row(what: str, found: str, install: str = "") -> None:
-        table.add_row(*(Text(cell) for cell in (what, found, install)))  # Text: "[jax]" is no markup
+        add_row(table, what, found, install)
 
     for name in ("python", "keras_actrec", "keras"):
         row(name, findings[name])

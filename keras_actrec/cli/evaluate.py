@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from keras_actrec.cli._terminal import add_row, say, show
 
 if TYPE_CHECKING:  # importing it loads Keras
     from keras_actrec.evaluation import Evaluation
@@ -82,18 +83,18 @@ def evaluate(
         insight.write_report(page, title=f"{result.name}, part {result.part}", evaluations=[result])
 
     for line in result.skipped:
-        print(f"skipped: {line}")
-    print(f"{result.name}, part {result.part}: {result.videos} videos, {len(result.skipped)} skipped")
-    print(f"protocol: {result.protocol}")
-    print(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
+        say(f"skipped: {line}")
+    say(f"{result.name}, part {result.part}: {result.videos} videos, {len(result.skipped)} skipped")
+    say(f"protocol: {result.protocol}")
+    say(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
     if result.floors:
-        print(evaluation.floor_line(result.floors, result.top1))
+        say(evaluation.floor_line(result.floors, result.top1))
     values = result.to_json()
     interval = values["top1_interval"]
     bounds = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "none, all are of one group"
-    print(f"top-1, 95 % of draws over {values['interval_over']}: {bounds}")
-    print(f"calibration error {values['ece']:.4f}  mAP {values['map']:.4f}")
-    Console().print(_confusion(result))
+    say(f"top-1, 95 % of draws over {values['interval_over']}: {bounds}")
+    say(f"calibration error {values['ece']:.4f}  mAP {values['map']:.4f}")
+    show(_confusion(result))
 
 
 def _confusion(result: "Evaluation") -> Table:
@@ -101,5 +102,5 @@ def _confusion(result: "Evaluation") -> Table:
         "true \\ predicted", *[str(number) for number in range(len(result.class_names))], title="Confusion"
     )
     for number, (name, row) in enumerate(zip(result.class_names, result.confusion, strict=True)):
-        table.add_row(f"{number} {name}", *[str(count) if count else "·" for count in row])
+        add_row(table, f"{number} {name}", *[str(count) if count else "·" for count in row])
     return table

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import say
+
 
 def explain(
     model: Annotated[Path, typer.Argument(help="A model.keras file.")],
@@ -21,4 +23,4 @@ def explain(
     insight.write_report(
         out, title=f"What {recognizer.model.name} saw", evaluations=[], explanations=explanations
     )
-    print(f"wrote {out}")
+    say(f"wrote {out}")

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_actrec._numbers import MOST, MOST_PIXELS, MOST_WORKERS
+from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
@@ -20,14 +22,19 @@ def extract(
     ] = None,
     frames: Annotated[bool | None, typer.Option("--frames", help="Decoded frames, no features.")] = None,
     size: Annotated[
-        int | None, typer.Option(show_default="224", help="Height and width of the frames in pixels.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_PIXELS, show_default="224", help="Height and width of the frames in pixels."
+        ),
     ] = None,
-    short_side: Annotated[int | None, typer.Option(help="Short side before the crop.")] = None,
+    short_side: Annotated[
+        int | None, typer.Option(min=1, max=MOST_PIXELS, help="Short side before the crop.")
+    ] = None,
     crop: Annotated[
         str | None, typer.Option(show_default="center", help="As in a recipe; none is the whole frame.")
     ] = None,
     frame_step: Annotated[
-        int | None, typer.Option(min=1, show_default="1", help="Use every n-th frame.")
+        int | None, typer.Option(min=1, max=MOST, show_default="1", help="Use every n-th frame.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
     split: Annotated[str | None, typer.Option(help="Which of the set's official splits.")] = None,
@@ -35,8 +42,12 @@ def extract(
     shard: Annotated[
         str, typer.Option(help="2/8 is the second of eight parts, for as many machines.")
     ] = "1/1",
-    batch_size: Annotated[int, typer.Option(min=1, help="Frames that the backbone sees at a time.")] = 32,
-    workers: Annotated[int, typer.Option(min=1, help="Number of threads that read videos.")] = 2,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Frames that the backbone sees at a time.")
+    ] = 32,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_WORKERS, help="Number of threads that read videos.")
+    ] = 2,
     on_error: Annotated[
         str | None, typer.Option(show_default="raise", help="raise or skip, for videos that cannot be read.")
     ] = None,
@@ -65,7 +76,7 @@ def extract(
             option = name.replace("_", "-")
             raise UserError(f"--{option} does not go with --recipe: change the recipe with --set")
         overrides = [f"data.{name}={value}" for name, value in skip.items()]
-        values = training.read_recipe(recipe, [*(set_ or []), *overrides], tell=print)
+        values = training.read_recipe(recipe, [*(set_ or []), *overrides], tell=say)
     with progress_bars() as progress:
         pairs, skipped = training.extract(
             values,
@@ -79,10 +90,10 @@ def extract(
             progress=progress,
         )
     for error in skipped:
-        print(f"skipped: {error}")
+        say(f"skipped: {error}")
     steps, shapes = sum(video.frames for _, video in pairs), {video.shape[1:] for _, video in pairs}
     shape = f" of {shapes.pop()}" if len(shapes) == 1 else ""
-    print(f"{len(pairs)} videos, {steps} frames{shape} below {out}; {len(skipped)} skipped")
+    say(f"{len(pairs)} videos, {steps} frames{shape} below {out}; {len(skipped)} skipped")
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._text import command
+from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
@@ -23,10 +25,12 @@ def init(
 
     if out.exists():
         raise UserError(f"{out} exists: choose another --out, or remove it")
+    training.check_minutes(minutes)
     with progress_bars() as progress:
         facts = training.look(data, audit=audit, progress=progress)
     choice = training.choose(facts, model=model, minutes=minutes)
     print_choice(choice)
     write_text(out, choice.to_toml())
-    known = f" --audit {audit}" if audit else ""
-    print(f"wrote {out}; next: keras-actrec train {out} --data {data} --out runs/{out.stem}{known}")
+    known = ["--audit", audit] if audit else []
+    then = command("train", out, "--data", data, "--out", Path("runs", out.stem), *known)
+    say(f"wrote {out}; next: {then}")

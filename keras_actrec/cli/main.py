@@ -1,6 +1,7 @@
 """The command `keras-actrec`: registers the commands and turns what went wrong into one line."""
 
 import functools
+import io
 import logging
 import os
 import sys
@@ -13,6 +14,8 @@ import typer
 import keras_actrec
 from keras_actrec._backend_choice import choose_backend
 from keras_actrec._quiet import keep_stderr_for_python
+from keras_actrec._text import printable
+from keras_actrec.cli._terminal import say, say_error
 from keras_actrec.cli.audit import audit
 from keras_actrec.cli.bench import bench
 from keras_actrec.cli.convert import convert
@@ -64,7 +67,7 @@ def _print_version(wanted: bool) -> None:
             backend = f"backend {choose_backend()}"
         except UserError as error:
             backend = f"no backend: {error}"
-        print(f"keras_actrec {keras_actrec.__version__}, {backend}")
+        say(f"keras_actrec {keras_actrec.__version__}, {backend}")
         raise typer.Exit
 
 
@@ -90,10 +93,10 @@ def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]
                 keras_actrec._load_keras()
             command(*args, **kwargs)
         except (UserError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            say_error(error)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            print("Interrupted.", file=sys.stderr)
+            say("Interrupted.", file=sys.stderr)
             raise typer.Exit(130) from error
 
     return wrapped
@@ -111,6 +114,8 @@ def main() -> None:
     """
     keep_stderr_for_python()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the processes of `tune`, which write to files
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(message)}\n"
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.getLogger("keras_actrec").addHandler(logging.NullHandler())  # errors are printed below, once
     app()

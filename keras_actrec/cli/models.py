@@ -1,7 +1,9 @@
 """`keras-actrec models`: what can be built and trained."""
 
-from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
+
+from keras_actrec.cli._terminal import add_row, say, show
 
 
 def models() -> None:
@@ -14,7 +16,8 @@ def models() -> None:
     recipes = training.list_recipes()
     for name in zoo.list_models():
         about = (inspect.getdoc(zoo.spec(name).builder) or "").partition("\n")[0].removeprefix("Build ")
-        table.add_row(name, about, "\n".join(recipe for recipe in recipes if recipe.startswith(f"{name}/")))
-    Console().print(table)
-    print(f"backbones: {', '.join(backbones.list_backbones())}")
-    print(f"studies: {', '.join(tuning.list_studies())}")
+        own = "\n".join(recipe for recipe in recipes if recipe.startswith(f"{name}/"))
+        add_row(table, name, about, Text(own))
+    show(table)
+    say(f"backbones: {', '.join(backbones.list_backbones())}")
+    say(f"studies: {', '.join(tuning.list_studies())}")

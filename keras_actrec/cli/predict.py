@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._numbers import MOST, MOST_WORKERS
+from keras_actrec.cli._terminal import say
+
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A model.keras file.")],
@@ -18,7 +21,7 @@ def predict(
             "standard input, one a line.",
         ),
     ],
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
+    top: Annotated[int, typer.Option(min=1, max=MOST, help="How many classes to name.")] = 5,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -33,9 +36,11 @@ def predict(
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Clips of a batch; by default what suits the device.")
+        int | None, typer.Option(min=1, max=MOST, help="Clips of a batch; by default what suits the device.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Number of threads that read files.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=0, max=MOST_WORKERS, help="Number of threads that read files.")
+    ] = 2,
 ) -> None:
     """Print the most probable classes of each file, as it is done.
 
@@ -52,13 +57,18 @@ def predict(
     bad, total = [], 0
     with progress_bars() as progress:
         predictions = recognizer.predict(
-            sources, top=top, batch_size=batch_size, workers=workers, progress=progress
+            sources,
+            top=top,
+            batch_size=batch_size,
+            workers=workers,
+            tell=lambda line: say(line, file=sys.stderr),
+            progress=progress,
         )
         named = min(top, len(recognizer.class_names))
         with recording(named, json=json, csv=csv, sources=sources) as keep:
             for prediction in predictions:
                 keep(prediction)
-                print(prediction, file=out, flush=True)
+                say(prediction, file=out)
                 total += 1
                 if prediction.error is not None:
                     bad.append(prediction)

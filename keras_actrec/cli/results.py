@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
@@ -27,17 +28,17 @@ def results(
             found += [run for run in evaluation.find_runs([folder]) if run not in found]
         except UserError as error:
             failed = True
-            print(f"not shown: {error}")
+            say(f"not shown: {error}")
     for run in found:
         try:
-            print(evaluation.describe_run(run))
+            say(evaluation.describe_run(run))
             if out is not None and evaluation.is_evaluated(run):
                 rows.append(evaluation.result_row(run))
         except UserError as error:
             failed = True
-            print(f"not shown: {error}")
+            say(f"not shown: {error}")
     if out is not None:
         evaluation.write_results(out, rows)
-        print(f"wrote {out}")
+        say(f"wrote {out}")
     if failed:
         raise typer.Exit(1)

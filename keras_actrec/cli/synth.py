@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec.cli._terminal import say
+
 
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder to write the videos and manifest.csv into.")],
@@ -28,4 +30,4 @@ def synth(
             seed=seed,
             progress=lambda done, total: progress("writing videos", done, total),
         )
-    print(f"wrote {manifest}")
+    say(f"wrote {manifest}")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._text import command
+from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
@@ -60,7 +62,7 @@ def train(
             recipe, audit = str(chosen), audit or known
             if choice is not None:
                 print_choice(choice)
-        values = training.read_recipe(recipe, overrides, tell=print)
+        values = training.read_recipe(recipe, overrides, tell=say)
         run = training.train(
             values,
             data,
@@ -72,11 +74,11 @@ def train(
             audit=audit,
             verify=verify,
             log=log or (),
-            tell=print,
+            tell=say,
             progress=progress,
         )
     if run.was_finished:
-        print(f"this run is finished: its model is {out / 'model.keras'}")
+        say(f"this run is finished: its model is {out / 'model.keras'}")
         return
     reached, floors = run.record["val_accuracy"], None
     if reached is not None:
@@ -86,17 +88,17 @@ def train(
             )
     picture = insight.draw_history(out)
     for line in run.record["data"]["skipped"]:
-        print(f"skipped: {line}")
+        say(f"skipped: {line}")
     last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())
-    print(f"last epoch: {last}")
+    say(f"last epoch: {last}")
     if reached is not None:
         # A floor is of whole clips: answers of single steps are no match for it.
         what = "right steps" if run.recognizer.spec.per_step else "top-1"
-        print(f"validation, epoch {run.record['kept_epoch'] + 1}, which is kept: {what} {reached:.4f}")
+        say(f"validation, epoch {run.record['kept_epoch'] + 1}, which is kept: {what} {reached:.4f}")
     if floors:
-        print(evaluation.floor_line(floors, None if run.recognizer.spec.per_step else reached))
+        say(evaluation.floor_line(floors, None if run.recognizer.spec.per_step else reached))
     if picture is None:
-        print("no picture of its history: pip install 'keras_actrec[viz]'")
-    print(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
+        say("no picture of its history: pip install 'keras_actrec[viz]'")
+    say(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
     if run.record["data"]["parts"]["test"]:
-        print(f"next, on the test part: keras-actrec evaluate {out / 'model.keras'} --data {data}")
+        say(f"next, on the test part: {command('evaluate', out / 'model.keras', '--data', data)}")

@@ -5,6 +5,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from keras_actrec._numbers import MOST_WORKERS
+from keras_actrec.cli._terminal import say
+
 
 def tune(
     study: Annotated[str, typer.Argument(help="A TOML file, or a study's name such as hman_frames.")],
@@ -14,7 +17,9 @@ def tune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how large the study is, and about how long.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Trials at a time, on this machine.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_WORKERS, help="Trials at a time, on this machine.")
+    ] = 1,
     role: Annotated[
         Literal["chief", "worker"] | None, typer.Option(help="What this machine is among many.")
     ] = None,
@@ -31,7 +36,7 @@ def tune(
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
 
-    values = tuning.read_study(study, set_ or [], tell=print)
+    values = tuning.read_study(study, set_ or [], tell=say)
     if dry_run:
         with progress_bars() as progress:
             _print(tuning.estimate_study(values, data, progress=progress))
@@ -50,16 +55,16 @@ def tune(
 
             run_role(values, data, out, role, address, worker_id=id_, resume=resume, progress=progress)
     if role != "worker":
-        print(f"wrote {out / 'README.md'}")
+        say(f"wrote {out / 'README.md'}")
 
 
 def _print(found: dict[str, Any]) -> None:
     """Print what `estimate_study` found."""
     size = "no end of" if found["combinations"] is None else found["combinations"]
-    print(f"combinations: {size}")
-    print(f"trials: {found['trials']}, {found['epochs']} epochs each")
+    say(f"combinations: {size}")
+    say(f"trials: {found['trials']}, {found['epochs']} epochs each")
     if found["smallest"] is not None:
-        print(f"trainable parameters: {found['smallest']:,} to {found['largest']:,}")
+        say(f"trainable parameters: {found['smallest']:,} to {found['largest']:,}")
     for line in found["refused"]:
-        print(f"cannot be built: {line}")
-    print(f"estimated time: {found['seconds'] / 60:.1f} minutes one after the other, winner's runs included")
+        say(f"cannot be built: {line}")
+    say(f"estimated time: {found['seconds'] / 60:.1f} minutes one after the other, winner's runs included")

@@ -12,12 +12,13 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from keras_actrec._files import file_sha256
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.data._mp4 import shown_share
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._seq import SeqReader
-from keras_actrec.data._video_error import VideoError, printable
-from keras_actrec.data._whole import is_whole
+from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._whole import asf_seconds, is_whole
 from keras_actrec.errors import UserError
 
 
@@ -123,8 +124,9 @@ class _OpenCV(_Video):
             self._refuse("OpenCV")
         self._ahead = self._capture.grab()  # the first frame, of which we ask whether it decodes
         # streams without a count give a negative number
-        self.claimed = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.fps = _finite(self._capture.get(cv2.CAP_PROP_FPS))
+        count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.claimed = count or round(asf_seconds(path) * self.fps)
 
     def _packets(self) -> int:
         cv2 = opencv()
@@ -174,6 +176,7 @@ class _PyAV(_Video):
         self.claimed = max(0, stream.frames)
         if not self.claimed and container.duration:  # as OpenCV does it
             self.claimed = max(0, math.floor(container.duration / av.time_base * self.fps + 0.5))
+        self.claimed = self.claimed or round(asf_seconds(path) * self.fps)
         self._begin = (stream.start_time or 0) * stream.time_base
         self._error = av.error.FFmpegError
         self._frames = self._decode(container, stream, self._error)

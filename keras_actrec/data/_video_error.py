@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
@@ -31,11 +32,6 @@ def unforeseen(path: PathLike, error: Exception) -> VideoError:
     """The error for a file that ends in what nobody has thought of: it is that file's, and stops no run."""
     reason = printable(" ".join(f"{type(error).__name__}: {error}".split())[:200])
     return VideoError(path, "unreadable", f"it cannot be read ({reason}); get it again or remove it")
-
-
-def printable(name: object) -> str:
-    """A name on one line and in characters that every terminal and file takes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def readable(path: PathLike) -> Path:

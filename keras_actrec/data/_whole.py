@@ -10,6 +10,8 @@ from keras_actrec._types import PathLike
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+_ASF_PROPERTIES = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65"
+_MOST_ASF_HEADER = 100_000
 _SEGMENT = 0x18538067
 _MOST_PARTS = 1_000_000  # a file of nothing but small ones must not hold us up
 _TS_PACKET = 188
@@ -25,7 +27,8 @@ def is_whole(path: PathLike) -> bool:
     Returns:
         False for a file that is cut or overwritten between its parts, and for one that counts its frames
         (AVI, mp4 and mov without fragments), where the count decides. True where parts have no sizes: there
-        the length is not claimed, but found at the end of what is there.
+        the length is not claimed, but found at the end of what is there. So a cut MPEG-TS or MPEG-PS file
+        (.ts, .mpg, .vob) is a shorter one, and nobody can tell.
     """
     with open(path, "rb") as file:
         size = file.seek(0, 2)
@@ -111,6 +114,22 @@ def _asf(file: BinaryIO, end: int) -> bool:
             return False
         position += size
     return False
+
+
+def asf_seconds(path: PathLike) -> float:
+    """How long the header of a file such as .wmv says it is; 0 where it says nothing, or it is no such file.
+
+    FFmpeg takes the length from the last packet instead, and has none where that was cut off.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_MOST_ASF_HEADER)
+    place = head.find(_ASF_PROPERTIES) if head.startswith(_ASF) else -1
+    try:
+        play, preroll, flags = struct.unpack_from("<64xQ8xQI", head, place)
+    except struct.error:
+        return 0.0
+    broadcast = flags & 1  # then the length is not known
+    return 0.0 if place < 0 or broadcast else max(0.0, play / 1e7 - preroll / 1e3)
 
 
 def _flv(file: BinaryIO, end: int) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import write_json
+from keras_actrec._numbers import MOST_WORKERS, whole
+from keras_actrec._text import command
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError, unforeseen
@@ -120,8 +122,7 @@ def audit_videos(
     Raises:
         UserError: an argument out of range, or a file `out` that is not an audit.
     """
-    if workers < 1:
-        raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
+    workers = whole("workers", workers, high=MOST_WORKERS)
     records = {record.path: record for record in manifest.records}  # several may be sequences of one file
     known = {} if verify else _known(out)
     rows = {
@@ -177,12 +178,12 @@ def read_audit(path: PathLike) -> Audit:
         details = {path: values["details"][path] for path in files}
         return Audit(values["found"], values["official"], files, details, values.get("classes", {}))
     except FileNotFoundError as error:
-        command = f"keras-actrec audit --json {path} --data DATA"
-        raise UserError(f"{path}: not found; write it with {command}") from error
+        then = command("audit", "--json", path, "--data", "DATA")
+        raise UserError(f"{path}: not found; write it with {then}") from error
     except (ValueError, KeyError, TypeError) as error:
         new = Path(path).with_suffix(".new.json")  # what is there, maybe somebody's own, stays
-        command = f"keras-actrec audit --json {new} --data DATA"
-        raise UserError(f"{path}: not an audit; write it with {command}, and name that file") from error
+        then = command("audit", "--json", new, "--data", "DATA")
+        raise UserError(f"{path}: not an audit; write it with {then}, and name that file") from error
 
 
 def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_actrec._numbers import MOST, whole
 from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data.cache import cache_frames
@@ -20,7 +21,6 @@ from keras_actrec.data.loader import ClipDataset, FeatureDataset
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.transforms import ClipTransform
-from keras_actrec.errors import UserError
 
 CLIP = Sampling(16)  # one frame from each of 16 segments
 SIZE = 224
@@ -66,8 +66,7 @@ def bench_data(
         VideoError: a video that cannot be used.
     """
     for name, value, least in (("num_videos", num_videos, 1), ("rounds", rounds, 1), ("samples", samples, 0)):
-        if value < least:
-            raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
+        whole(name, value, least, 10 * MOST)
     progress = progress or (lambda stage, done, total: None)
     folder = Path(folder)
     paths = [Path(path) for path in videos] if videos else _write_videos(folder / "videos", num_videos)

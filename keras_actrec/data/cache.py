@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_actrec._files import replacing, write_csv, write_json
+from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._steps import CutOffError, checked_indices, read_steps
@@ -139,8 +140,7 @@ def cache_frames(
         UserError: an argument out of range.
         VideoError: a video that does not decode (any more).
     """
-    if frame_step < 1:
-        raise UserError(f"`frame_step` must be at least 1. Received: frame_step={frame_step}")
+    frame_step = whole("frame_step", frame_step)
 
     def make(record: Record, info: VideoInfo) -> tuple[np.ndarray, list[float | None]]:
         frames, seconds = [], []
@@ -225,8 +225,7 @@ def fill(
     Returns:
         The records and their entries, in the order of `indexed`.
     """
-    if workers < 1:
-        raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
+    workers = whole("workers", workers, high=MOST_WORKERS)
     indexed = list(indexed)
     folder = Path(out) / f"{name}-{hashlib.sha256(repr((_FORMAT, about)).encode()).hexdigest()[:16]}"
 

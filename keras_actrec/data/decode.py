@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._readers import Reader, open_video
@@ -302,8 +303,7 @@ def index_records(
     """
     if on_error not in ("raise", "skip"):
         raise UserError(f'`on_error` must be "raise" or "skip". Received: on_error={on_error!r}')
-    if workers < 1:
-        raise UserError(f"`workers` must be at least 1. Received: workers={workers}")
+    workers = whole("workers", workers, high=MOST_WORKERS)
     if not 0 <= max_skipped <= 1:
         raise UserError(f"`max_skipped` must be between 0 and 1. Received: max_skipped={max_skipped}")
     records = list(records)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data.cache import CachedVideo, decoded, fill
 from keras_actrec.data.decode import VideoInfo
@@ -70,9 +71,7 @@ def extract_features(
         UserError: an argument out of range, or features that do not fit into float16.
         VideoError: a video that does not decode (any more).
     """
-    for name, value in (("stride", stride), ("batch_size", batch_size)):
-        if value < 1:
-            raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
+    stride, batch_size = whole("stride", stride), whole("batch_size", batch_size)
     deterministic = transform.deterministic
 
     def make(record: Record, info: VideoInfo) -> tuple[np.ndarray, list[float | None]]:

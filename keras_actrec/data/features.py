@@ -11,10 +11,11 @@ from typing import IO, Any
 
 import numpy as np
 
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import stamp
 from keras_actrec.data._steps import CutOffError, checked_indices, read_steps
-from keras_actrec.data._video_error import VideoError, printable, readable
+from keras_actrec.data._video_error import VideoError, readable
 from keras_actrec.data.decode import Known, index_records
 from keras_actrec.data.manifest import Record
 

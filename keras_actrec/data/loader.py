@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import keras
 import numpy as np
 
+from keras_actrec._numbers import MOST_EPOCHS, MOST_SEED, MOST_WORKERS, whole
 from keras_actrec.data._batches import (
     Batch,
     Batches,
@@ -67,9 +68,8 @@ class _Dataset(keras.utils.PyDataset):
         items = list(items)
         if not items:
             raise UserError("`items` must hold at least one video. Received: none")
-        for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0), ("workers", workers, 0)):
-            if value < least:
-                raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
+        batch_size, seed = whole("batch_size", batch_size), whole("seed", seed, 0, MOST_SEED)
+        workers = whole("workers", workers, 0, MOST_WORKERS)
         if processes and not workers:
             raise UserError("`processes` needs `workers` of at least 1, their number. Received: workers=0")
         self.epoch = 0
@@ -144,8 +144,7 @@ class _Dataset(keras.utils.PyDataset):
         Raises:
             UserError: Grain is not installed, or `epochs` is below 1.
         """
-        if epochs < 1:
-            raise UserError(f"`epochs` must be at least 1. Received: epochs={epochs}")
+        epochs = whole("epochs", epochs, high=MOST_EPOCHS)
         try:
             import grain
         except ImportError as error:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -83,9 +83,7 @@ class Manifest:
         """What somebody should know who thinks that all files of a folder are in the set: lines, or none."""
         lines = []
         if self.passed_over:
-            count = sum(self.passed_over.values())
-            kinds = ", ".join(f"{number} {suffix}" for suffix, number in sorted(self.passed_over.items()))
-            lines.append(f"{count} file{'s' if count > 1 else ''} passed over: {kinds}")
+            lines.append(passed_over_line(self.passed_over))
         if self.empty:
             lines.append(f"nothing to read in {', '.join(map(repr, self.empty))}")
         return lines
@@ -105,6 +103,19 @@ class Manifest:
             (r.path, self.class_names[r.label], r.split, r.group, r.fold, *_part(r)) for r in self.records
         )
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def kind_of_file(name: str) -> str:
+    """The suffix of a file in lower case, or its name."""
+    stem, suffix = os.path.splitext(name)
+    return suffix.lower() or stem
+
+
+def passed_over_line(counts: Mapping[str, int]) -> str:
+    """What is said of files that were not taken, by suffix."""
+    count = sum(counts.values())
+    kinds = ", ".join(f"{number} {suffix}" for suffix, number in sorted(counts.items()))
+    return f"{count} file{'s' if count > 1 else ''} passed over: {kinds}"
 
 
 def _part(record: Record) -> tuple[int | None, ...]:
@@ -308,8 +319,7 @@ class _Folder:
             if here and not (found or folders) and self._of_videos and any(map(is_frame, names)):
                 self.taken.append(here)
             elif here:  # beside the folders lie notes and lists
-                others = [os.path.splitext(name) for name in names if name not in found]
-                self.passed_over.update(suffix.lower() or stem for stem, suffix in others)
+                self.passed_over.update(kind_of_file(name) for name in names if name not in found)
 
     @property
     def _of_videos(self) -> bool:

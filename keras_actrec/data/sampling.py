@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keras_actrec._numbers import whole
 from keras_actrec.errors import MisfitError, UserError
 
 # Each method and what it does with a video that is too short unless `short` says otherwise.
@@ -89,16 +90,13 @@ class Sampling:
     speed: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise UserError(f"`frames` must be at least 1. Received: frames={self.frames}")
         for name, known in (("method", _METHODS), ("short", (*_SHORT, None))):
             if getattr(self, name) not in known:
                 names = ", ".join(filter(None, known))
                 raise UserError(f"`{name}` must be one of {names}. Received: {name}={getattr(self, name)!r}")
-        for name in ("stride", "frame_step", "num_clips", "hop"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
+        for name in ("frames", "stride", "frame_step", "num_clips", "hop"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, whole(name, getattr(self, name)))
         if self.method in ("segments", "tsn") and self.stride != 1:
             raise MisfitError(
                 f'`stride` must be 1 with method="{self.method}", which spans the whole video. '
@@ -117,9 +115,9 @@ class Sampling:
             )
         if self.speed is not None:
             object.__setattr__(self, "speed", tuple(self.speed))  # JSON and TOML have lists
-            if len(self.speed) != 2 or not 0 < self.speed[0] <= self.speed[1]:
+            if len(self.speed) != 2 or not 0.01 <= self.speed[0] <= self.speed[1] <= 100:
                 raise UserError(
-                    "`speed` must be two rates above 0, the slower one first, such as [0.8, 1.25]. "
+                    "`speed` must be two rates from 0.01 to 100, the slower one first, such as [0.8, 1.25]. "
                     f"Received: speed={list(self.speed)}"
                 )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_actrec._numbers import whole
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.errors import UserError
@@ -115,8 +116,7 @@ class SkeletonTransform:
     unit_size: bool = False
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise UserError(f"`frames` must be at least 1. Received: frames={self.frames}")
+        object.__setattr__(self, "frames", whole("frames", self.frames))
         if self.length not in _LENGTHS:
             raise UserError(
                 f"`length` must be one of {', '.join(_LENGTHS)}. Received: length={self.length!r}"

@@ -4,20 +4,25 @@ import fnmatch
 import glob
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import is_frame
 from keras_actrec.data.datasets._common import walk
-from keras_actrec.data.manifest import VIDEO_SUFFIXES, rows_of_csv
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, kind_of_file, passed_over_line, rows_of_csv
 from keras_actrec.errors import UserError
 
 VIDEO_PATTERNS = tuple(f"*{suffix}" for suffix in VIDEO_SUFFIXES)
 
 
 def expand_sources(
-    sources: PathLike | Iterable[PathLike], patterns: Sequence[str] = VIDEO_PATTERNS
+    sources: PathLike | Iterable[PathLike],
+    patterns: Sequence[str] = VIDEO_PATTERNS,
+    *,
+    tell: Callable[[str], Any] | None = None,
 ) -> list[Path]:
     """Lists the files that sources stand for, in their order; what is named twice is there twice.
 
@@ -34,6 +39,7 @@ def expand_sources(
     Args:
         sources: one or several.
         patterns: what the names of files in a folder are like, in upper or lower case.
+        tell: called with a line where files in folders do not fit them.
 
     Returns:
         A list of paths.
@@ -44,17 +50,21 @@ def expand_sources(
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
-    return [path for source in sources for path in _expand(os.fspath(source), patterns)]
+    passed_over = Counter[str]()
+    paths = [path for source in sources for path in _expand(os.fspath(source), patterns, passed_over)]
+    if passed_over and tell is not None:
+        tell(passed_over_line(passed_over))
+    return paths
 
 
-def _expand(source: str, patterns: Sequence[str]) -> Iterable[Path]:
-    return _piped() if source == "-" else _on_disk(source, patterns)
+def _expand(source: str, patterns: Sequence[str], passed_over: Counter[str]) -> Iterable[Path]:
+    return _piped() if source == "-" else _on_disk(source, patterns, passed_over)
 
 
-def _on_disk(source: str, patterns: Sequence[str]) -> list[Path]:
+def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) -> list[Path]:
     path = Path(source)
     if path.is_dir():
-        return _below(path, patterns)
+        return _below(path, patterns, passed_over)
     if path.suffix.lower() == ".csv" and path.is_file():
         return [path.parent / row["path"] for _, row in rows_of_csv(path, needed=("path",))]
     if not glob.has_magic(source) or os.path.lexists(path):
@@ -64,20 +74,21 @@ def _on_disk(source: str, patterns: Sequence[str]) -> list[Path]:
         raise UserError(
             f"{source}: no file or folder fits this pattern; * stands for any name, ** for any folders"
         )
-    return [path for match in found for path in _on_disk(match, patterns)]
+    return [path for match in found for path in _on_disk(match, patterns, passed_over)]
 
 
-def _below(root: Path, patterns: Sequence[str]) -> list[Path]:
-    """Files, and folders of frames, in a folder and its folders."""
+def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> list[Path]:
+    """Files, and folders of frames, in a folder and its folders; the others are counted."""
     lowered = [pattern.lower() for pattern in patterns]
     folders = []
     for folder, names in walk(root):
         fitting = [name for name in names if any(fnmatch.fnmatchcase(name.lower(), p) for p in lowered)]
         has_frames = patterns == VIDEO_PATTERNS and any(map(is_frame, names))
-        folders.append((folder, fitting, has_frames))
-    above = {parent for folder, fitting, _ in folders if fitting for parent in (folder, *folder.parents)}
+        others = Counter(kind_of_file(name) for name in names if name not in fitting)
+        folders.append((folder, fitting, has_frames, others))
+    above = {parent for folder, fitting, *_ in folders if fitting for parent in (folder, *folder.parents)}
     paths, videos = [], set()  # a set of folders of frames, and of those in them
-    for folder, fitting, has_frames in folders:
+    for folder, fitting, has_frames, others in folders:
         if folder.parent in videos:
             videos.add(folder)
         elif has_frames and folder not in above:
@@ -85,6 +96,7 @@ def _below(root: Path, patterns: Sequence[str]) -> list[Path]:
             paths.append(folder)
         else:
             paths += [folder / name for name in fitting]
+            passed_over += others
     if not paths:
         what = "videos" if patterns == VIDEO_PATTERNS else "files"
         frames = " and numbered images" if patterns == VIDEO_PATTERNS else ""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_actrec._numbers import whole
 from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
@@ -46,8 +47,8 @@ def split_manifest(
         raise UserError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={test_fraction}")
     if not 0 <= validation_fraction < 1:
         raise UserError(f"`validation_fraction` must be in [0, 1). Received: {validation_fraction}")
-    if per_class is not None and per_class < 1:
-        raise UserError(f"`per_class` must be at least 1. Received: per_class={per_class}")
+    if per_class is not None:
+        per_class = whole("per_class", per_class)
     records = manifest.records
     if len(manifest.class_names) < 2:
         only = manifest.class_names[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._files import replacing, write_csv
+from keras_actrec._numbers import MOST_PIXELS, MOST_SEED, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import UserError
@@ -71,10 +72,9 @@ def synthetic_clip(
     kinds = [name for names in SYNTHETIC_PAIRS for name in names]
     if kind not in kinds:
         raise UserError(f"`kind` must be one of {', '.join(kinds)}. Received: kind={kind!r}")
-    if size < 32 or size % 2:
-        raise UserError(f"`size` must be even and at least 32. Received: size={size}")
-    if frames < 8:
-        raise UserError(f"`frames` must be at least 8. Received: frames={frames}")
+    size, frames = whole("size", size, 32, MOST_PIXELS), whole("frames", frames, 8)
+    if size % 2:
+        raise UserError(f"`size` must be even. Received: size={size}")
     pair, backward = divmod(kinds.index(kind), 2)
     rng = np.random.default_rng([seed, pair, twin])
     sprite, background = _look(_OUTLINES[pair], size, rng)
@@ -127,8 +127,7 @@ def write_synthetic(
     Raises:
         UserError: an argument out of range, or this OpenCV cannot write mp4 files.
     """
-    if clips_per_class < 1:
-        raise UserError(f"`clips_per_class` must be at least 1. Received: clips_per_class={clips_per_class}")
+    clips_per_class, seed = whole("clips_per_class", clips_per_class), whole("seed", seed, 0, MOST_SEED)
     if not 0 <= test_fraction < 1:
         raise UserError(f"`test_fraction` must be in [0, 1). Received: test_fraction={test_fraction}")
     if fps <= 0:

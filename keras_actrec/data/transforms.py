@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_actrec._numbers import MOST_PIXELS, whole
 from keras_actrec.data._augment import MAGNITUDE, erase, rand_augment, recolor
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import MisfitError, UserError
@@ -17,6 +18,8 @@ _JITTERS = ("brightness", "contrast", "saturation")
 _SCALES = (1000, 875, 750, 660)
 _CORNERS_AND_CENTER = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
 _POSITIONS = (*_CORNERS_AND_CENTER, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+
+_MOST_OPERATIONS = 100  # of RandAugment, for a clip
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ class ClipTransform:
     shrink: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UserError(f"`size` must be at least 1. Received: size={self.size}")
+        for name in ("size", "short_side", "shrink"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, whole(name, getattr(self, name), high=MOST_PIXELS))
         if self.crop not in _CROPS:
             raise UserError(f"`crop` must be one of {', '.join(_CROPS)}. Received: crop={self.crop!r}")
         if self.short_side is not None and self.crop == "none":
@@ -118,11 +122,7 @@ class ClipTransform:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise UserError(f"`{name}` must be from 0 to 1. Received: {name}={value}")
-        if self.rand_augment < 0:
-            raise UserError(
-                f"`rand_augment` must be a number of operations, 0 for none. "
-                f"Received: rand_augment={self.rand_augment}"
-            )
+        whole("rand_augment", self.rand_augment, 0, _MOST_OPERATIONS)
         if self.magnitude is not None and not self.rand_augment:
             raise MisfitError(
                 f"`magnitude` goes with `rand_augment`. Received: magnitude={self.magnitude}",

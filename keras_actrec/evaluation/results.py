@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from keras_actrec._files import read_json, write_csv
+from keras_actrec._text import command
 from keras_actrec.errors import UserError
 
 RESULT_COLUMNS = (
@@ -158,7 +159,7 @@ def _words(row: Mapping[str, str]) -> str:
 
 def _evaluation_of(run: Path) -> str:
     """The command that evaluates a run."""
-    return f"keras-actrec evaluate {run / 'model.keras'} --data DATA --json {run / 'test.json'}"
+    return command("evaluate", run / "model.keras", "--data", "DATA", "--json", run / "test.json")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

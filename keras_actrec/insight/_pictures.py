@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from keras_actrec._fonts import lettering
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -285,8 +287,8 @@ def _confusion(evaluation: "Evaluation", page: str) -> "Figure":
         ink = "black" if colors[row, column, :3] @ (0.299, 0.587, 0.114) > 0.5 else "white"
         size = _points(11 if counts[row, column] < 1000 else 8)
         axes.text(column, row, f"{counts[row, column]}", color=ink, fontsize=size, ha="center", va="center")
-    names = [short(name) for name in evaluation.class_names]
-    look = {"color": theme["ink"], "fontsize": _points(11), "parse_math": False}
+    names, families = lettering(evaluation.class_names, number_of)
+    look = {"color": theme["ink"], "fontsize": _points(11), "fontfamily": families, "parse_math": False}
     axes.set_xticks(range(classes), names, rotation=55, ha="right", rotation_mode="anchor", **look)
     axes.set_yticks(range(classes), names, **look)
     for axis, label in ((axes.xaxis, "predicted class"), (axes.yaxis, "true class")):
@@ -343,9 +345,15 @@ def _reliability(evaluation: "Evaluation", page: str) -> "Figure":
     return figure
 
 
-def short(name: str, most: int = 32) -> str:
-    """The name, or so much of it."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+def number_of(label: int) -> str:
+    """What stands in pictures for a class whose name no font has."""
+    return f"#{label}"
+
+
+def not_drawn(class_names: Iterable[str]) -> list[str]:
+    """For each class the number that stands in pictures for it; empty where its name does."""
+    texts, _ = lettering(class_names, number_of)
+    return [text if text == number_of(label) else "" for label, text in enumerate(texts)]
 
 
 def _points(pixels: float) -> float:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_actrec._files import read_json, replacing
+from keras_actrec._fonts import lettering
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
-from keras_actrec.insight._pictures import THEMES, short
+from keras_actrec.insight._pictures import THEMES
 
 if TYPE_CHECKING:  # the extra viz
     from matplotlib.axes import Axes
@@ -49,9 +50,9 @@ def draw_history(run: PathLike) -> Path | None:
         for axes in (accuracy, loss):
             axes.axvline(record["kept_epoch"] + 1, color=_COLORS["muted"], linewidth=1, linestyle=":")
         _mark(accuracy, history, record["kept_epoch"])
-    title = {"fontsize": 11, "color": _COLORS["ink"], "parse_math": False}
-    name = "/".join(Path(record["recipe_name"]).parts[-2:])
-    figure.suptitle(short(name), x=0.02, ha="left", **title)
+    names, families = lettering(["/".join(Path(record["recipe_name"]).parts[-2:])], lambda _: "")
+    title = {"fontsize": 11, "color": _COLORS["ink"], "fontfamily": families, "parse_math": False}
+    figure.suptitle(names[0], x=0.02, ha="left", **title)
     legend = {"loc": "upper right", "ncols": 2, "frameon": False, "labelcolor": _COLORS["ink"]}
     figure.legend(*accuracy.get_legend_handles_labels(), **legend)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.97))  # room for the legend

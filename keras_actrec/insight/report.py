@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
@@ -63,7 +64,7 @@ def write_report(
                 "part": each.part,
                 "confusion": pictures.confusion(each),
                 "reliability": pictures.reliability(each),
-                "classes": _classes(each),
+                "classes": _classes(each, pictures.not_drawn(each.class_names)),
             }
             for each in evaluations
         ],
@@ -73,8 +74,7 @@ def write_report(
         has_temperature=any(each.temperature is not None for each in explanations),
     )
     with replacing(path) as temporary:
-        # A file name that is no UTF-8 reaches Python with lone surrogates, which cannot be encoded.
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(page, encoding="utf-8")
     return Path(path)
 
 
@@ -88,7 +88,11 @@ def need_viz() -> "tuple[jinja2.Template, ModuleType]":
     from keras_actrec.insight import _pictures
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}%"
     return environment.from_string(
@@ -117,22 +121,28 @@ def _table(evaluations: list["Evaluation"]) -> dict[str, Any] | None:
     }
 
 
-def _classes(evaluation: "Evaluation") -> list[dict[str, Any]]:
-    """A row for each class: name, clips, how many were right, and what the others were taken for."""
+def _classes(evaluation: "Evaluation", numbers: list[str]) -> list[dict[str, Any]]:
+    """A row for each class: name, clips, how many were right, and what the others were taken for.
+
+    `numbers` stand in the pictures for names that cannot be drawn there.
+    """
     rows = []
     precisions = evaluation.average_precision.tolist()
-    for name, counts, precision in zip(evaluation.class_names, evaluation.confusion, precisions, strict=True):
+    for name, number, counts, precision in zip(
+        evaluation.class_names, numbers, evaluation.confusion, precisions, strict=True
+    ):
         counts = {other: int(count) for other, count in zip(evaluation.class_names, counts, strict=True)}
         clips, right = sum(counts.values()), counts.pop(name)
-        mistakes = [f"{other} ({count})" for other, count in Counter(counts).most_common(3) if count]
+        mistakes = [pair for pair in Counter(counts).most_common(3) if pair[1]]
         rows.append(
             {
                 "name": name,
+                "number": number,
                 "clips": clips,
                 "right": right,
                 "share": right / clips if clips else None,
                 "precision": precision if clips else None,
-                "mistakes": ", ".join(mistakes),
+                "mistakes": mistakes,
             }
         )
     return rows

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 
@@ -26,8 +27,8 @@ class LocationAttention(keras.layers.Layer):
                 f"`content_units` needs `content=True`. "
                 f"Received: content={content}, content_units={content_units}"
             )
-        if content_units is not None and content_units < 1:
-            raise UserError(f"`content_units` must be at least 1. Received: content_units={content_units}")
+        if content_units is not None:
+            content_units = whole("content_units", content_units)
         self.content = content
         self.content_units = content_units
         self.num_locations: Any = None  # an integer once it is built

@@ -39,8 +39,9 @@ class AttentiveRNN(keras.layers.RNN):
 
     Raises:
         UserError: for a list of cells or `StackedRNNCells`: stack layers instead; for a cell with dropout; in
-            a call, for a mask of another number of steps. On TensorFlow, in a graph that does not know the
-            numbers, it is TensorFlow's `InvalidArgumentError`.
+            `keras.layers.Bidirectional` with a trace, for which it has no place; in a call, for no steps, or
+            a mask of another number of steps. On TensorFlow, in a graph that does not know the numbers, it is
+            TensorFlow's `InvalidArgumentError` that says so.
     """
 
     def __init__(
@@ -63,6 +64,15 @@ class AttentiveRNN(keras.layers.RNN):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._traces = _Traces()
         self._share_policy(self.cell)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `Bidirectional` sets this of a layer that it takes; nothing else tells that it has.
+        if name == "zero_output_for_mask" and getattr(self, "return_trace", False):
+            raise UserError(
+                "`Bidirectional` has no place for a trace: set return_trace=False in it, or take a second "
+                "layer with go_backwards=True instead of it"
+            )
+        super().__setattr__(name, value)
 
     def _share_policy(self, part: Any) -> None:
         # `dtype=` reaches this layer only; its cell, and all in it, must compute in the same type.
@@ -122,7 +132,7 @@ class AttentiveRNN(keras.layers.RNN):
         mask: Tensor | None = None,
         training: bool = False,
     ) -> Any:
-        check_mask(sequences, mask)
+        sequences = check_steps(sequences, mask)
         result = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         if not self.return_trace:
             return result
@@ -153,17 +163,24 @@ class AttentiveRNN(keras.layers.RNN):
         return {**super().get_config(), "return_trace": self.return_trace, "seed": self.seed}
 
 
-def check_mask(sequences: Tensor, mask: Tensor | None) -> None:
-    """Refuse a mask of another number of steps, which TensorFlow would cut the sequences to.
+def check_steps(sequences: Tensor, mask: Tensor | None) -> Tensor:
+    """Refuse no steps, and a mask of another number of them, which TensorFlow would cut the sequences to.
+
+    Returns:
+        The sequences, which a graph that does not know the numbers refuses when they come.
 
     Raises:
-        UserError: for such a mask, where both numbers are known.
+        UserError: for such sequences, where the numbers are known.
     """
-    if mask is None:
-        return
-    steps, masked = sequences.shape[1], mask.shape[1]
-    if None not in (steps, masked) and steps != masked:
+    steps = sequences.shape[1]
+    masked = steps if mask is None else mask.shape[1]
+    if steps == 0:
+        raise UserError("`sequences` have no steps: give one at least")
+    if None in (steps, masked):
+        return _backend.with_steps_of(sequences, mask)
+    if steps != masked:
         raise UserError(f"`mask` has {masked} steps and `sequences` have {steps}: give both as many")
+    return sequences
 
 
 class _Traces:

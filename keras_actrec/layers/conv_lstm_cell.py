@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
@@ -49,19 +50,11 @@ class ConvLSTMCell(keras.layers.Layer):
 
     def __init__(self, filters: int, size: Sequence[int], kernel_size: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        size = tuple(size)
-        numbers = (("filters", (filters,)), ("size", size), ("kernel_size", (kernel_size,)))
-        for name, values in numbers:
-            if any(value is None or value < 1 or value != int(value) for value in values):
-                raise UserError(
-                    f"`{name}` must be of whole numbers of at least 1. "
-                    f"Received: {name}={values if name == 'size' else values[0]}"
-                )
-        if len(size) != 2:
+        self.filters = whole("filters", filters)
+        self.size = tuple(whole("size", side) for side in size)
+        self.kernel_size = whole("kernel_size", kernel_size)
+        if len(self.size) != 2:
             raise UserError(f"`size` must be (height, width). Received: size={size}")
-        self.filters = int(filters)
-        self.size = tuple(int(side) for side in size)
-        self.kernel_size = int(kernel_size)
 
     def build(self, input_shape: Shape) -> None:
         height, width = self.size

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import keras
 
+from keras_actrec._numbers import whole
 from keras_actrec.errors import UserError
 from keras_actrec.layers.ele_att_cell import EleAttCell
 
@@ -14,10 +15,9 @@ class NamedCell(EleAttCell):
     inner: type[keras.layers.Layer]  # Keras's cell
 
     def __init__(self, units: int, attention_activation: str = "sigmoid", **kwargs: Any) -> None:
-        if units < 1 or units != int(units):
-            raise UserError(f"`units` must be a positive integer. Received: units={units}")
+        units = whole("units", units)
         own = {key: kwargs.pop(key) for key in ("name", "trainable") if key in kwargs}
-        cell = self.inner(int(units), name="cell", **kwargs)  # NumPy's integers too
+        cell = self.inner(units, name="cell", **kwargs)
         super().__init__(cell, activation=attention_activation, dtype=kwargs.get("dtype"), **own)
 
     def get_config(self) -> dict[str, Any]:

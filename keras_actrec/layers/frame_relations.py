@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
@@ -50,12 +51,9 @@ class FrameRelations(keras.layers.Layer):
         self, num_classes: int, units: int = 256, num_subsets: int = 3, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("num_classes", num_classes), ("units", units), ("num_subsets", num_subsets)):
-            if value < 1:
-                raise UserError(f"`{name}` must be at least 1. Received: {name}={value}")
-        self.num_classes = int(num_classes)
-        self.units = int(units)
-        self.num_subsets = int(num_subsets)
+        self.num_classes = whole("num_classes", num_classes)
+        self.units = whole("units", units)
+        self.num_subsets = whole("num_subsets", num_subsets)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

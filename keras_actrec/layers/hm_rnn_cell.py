@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_actrec._numbers import whole
+from keras_actrec._text import shown
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
@@ -83,15 +85,11 @@ class HMRNNCell(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_layers < 1:
-            raise UserError(f"`num_layers` must be at least 1. Received: num_layers={num_layers}")
-        widths = list(units) if isinstance(units, (list, tuple)) else [units] * num_layers
-        if len(widths) != num_layers or any(width < 1 or width != int(width) for width in widths):
-            raise UserError(
-                f"`units` must be a positive integer or one for each of {num_layers} layers. "
-                f"Received: units={units}"
-            )
-        widths = [int(width) for width in widths]  # NumPy's integers too
+        num_layers = whole("num_layers", num_layers)
+        given = units if isinstance(units, (list, tuple)) else [units] * num_layers
+        if len(given) != num_layers:
+            raise UserError(f"`units` must be one number, or {num_layers}. Received: units={shown(units)}")
+        widths = [whole("units", width) for width in given]
         if boundary not in ("scalar", "units"):
             raise UserError(f'`boundary` must be "scalar" or "units". Received: boundary={boundary!r}')
         if boundary == "units" and len(set(widths)) > 1:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
@@ -41,8 +42,8 @@ class SelfAttention2D(keras.layers.Layer):
 
     def __init__(self, key_channels: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if key_channels is not None and key_channels < 1:
-            raise UserError(f"`key_channels` must be at least 1. Received: key_channels={key_channels}")
+        if key_channels is not None:
+            key_channels = whole("key_channels", key_channels)
         self.key_channels = key_channels
         self.supports_masking = True
 

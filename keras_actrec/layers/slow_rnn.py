@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Tensor
-from keras_actrec.errors import UserError
-from keras_actrec.layers.attentive_rnn import AttentiveRNN, check_mask
+from keras_actrec.layers.attentive_rnn import AttentiveRNN, check_steps
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -32,10 +32,7 @@ class SlowRNN(AttentiveRNN):
 
     def __init__(self, cell: keras.layers.Layer, step_every: int = 1, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
-        if step_every < 1 or step_every != int(step_every):
-            raise UserError(
-                f"`step_every` must be a whole number of at least 1. Received: step_every={step_every}"
-            )
+        step_every = whole("step_every", step_every)
         self.step_every = int(step_every)
 
     def call(
@@ -45,7 +42,7 @@ class SlowRNN(AttentiveRNN):
         mask: Tensor | None = None,
         training: bool = False,
     ) -> Any:
-        check_mask(sequences, mask)
+        sequences = check_steps(sequences, mask)
         batch, time = ops.shape(sequences)[:2]
         steps = ops.broadcast_to(ops.arange(time) % self.step_every == 0, (batch, time))
         if mask is not None:

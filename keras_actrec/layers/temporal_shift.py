@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 
@@ -34,8 +35,7 @@ class TemporalShift(keras.layers.Layer):
 
     def __init__(self, fold: int = 8, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if fold < 2:
-            raise UserError(f"`fold` must be at least 2. Received: fold={fold}")
+        fold = whole("fold", fold, 2)
         self.fold = fold
         self.supports_masking = True
 

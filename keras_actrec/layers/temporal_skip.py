@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
@@ -60,15 +61,12 @@ class TemporalSkip(keras.layers.Layer):
             raise UserError(
                 f"`connection` must be one of {', '.join(CONNECTIONS)}. Received: connection={connection!r}"
             )
-        for name, value in (("delay", delay), ("filters", filters), ("strides", strides)):
-            if value is not None and (value < 1 or value != int(value)):
-                raise UserError(f"`{name}` must be a whole number of at least 1. Received: {name}={value}")
         if connection == "identity" and strides != 1:
             raise UserError(f'`strides` needs `connection="linear"`. Received: strides={strides}')
         self.connection = connection
-        self.delay = int(delay)
-        self.filters = None if filters is None else int(filters)
-        self.strides = int(strides)
+        self.delay = whole("delay", delay)
+        self.filters = None if filters is None else whole("filters", filters)
+        self.strides = whole("strides", strides)
         self.supports_masking = True
 
     def build(self, inputs_shape: Shape) -> None:

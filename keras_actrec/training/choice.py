@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from keras_actrec import zoo
 from keras_actrec._files import read_toml, to_toml, write_text
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import kind_of
 from keras_actrec.errors import UserError
@@ -29,6 +30,7 @@ _RECIPES: dict[Kind, tuple[str, str]] = {
     ),
     "features": ("stacked_rnn/features", "recurrent layers over what changes in a clip"),
 }
+_MOST_MINUTES = 100_000
 _STEPS = 24  # frames of a clip, fewer where clips are shorter
 _FEWEST = 4  # frames of a clip, however little time there is
 _RATE = 12  # frames a second that are looked at
@@ -63,12 +65,12 @@ class Choice:
 
     def to_toml(self) -> str:
         """The recipe as TOML with the reasons as comments."""
-        lines = [f"# {self.summary}"]
+        lines = [f"# {printable(self.summary)}"]
         for table, values in self.values.items():
             lines += ["", f"[{table}]"]
             for key, value in values.items():
                 reason = self.reasons.get(f"{table}.{key}")
-                lines.append(to_toml({key: value}).strip() + (f"  # {reason}" if reason else ""))
+                lines.append(to_toml({key: value}).strip() + (f"  # {printable(reason)}" if reason else ""))
         return "\n".join(lines) + "\n"
 
 
@@ -86,8 +88,7 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
     Raises:
         UserError: for a model that does not take such files, or no time.
     """
-    if minutes <= 0:
-        raise UserError(f"`minutes` must be above 0. Received: minutes={minutes:g}")
+    check_minutes(minutes)
     recipe, why = _RECIPES[facts.kind]
     if model is not None and not recipe.startswith(f"{model}/"):
         recipe, why = _own_recipe(model, facts.kind), "as asked for"
@@ -103,6 +104,12 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
             else:
                 values[table][key], reasons[name] = value, reason
     return Choice(values, reasons, _summary(facts, values))
+
+
+def check_minutes(minutes: float) -> None:
+    """Refuse a time in which nothing can be trained, before the data is read for it."""
+    if not 0 < minutes <= _MOST_MINUTES:
+        raise UserError(f"`minutes` must be above 0, at most {_MOST_MINUTES}. Received: minutes={minutes:g}")
 
 
 def _own_recipe(model: str, kind: Kind) -> str:
@@ -173,6 +180,7 @@ def choose_for_run(
         raise UserError(
             f"{out} holds a run of a recipe that was named: name it again, or choose another --out"
         )
+    check_minutes(minutes)
     choice = choose(look(data, audit=audit, progress=progress), model=model, minutes=minutes)
     write_text(chosen, choice.to_toml())
     return chosen, audit, choice

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from keras_actrec import _backend
+from keras_actrec._text import command
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import (
     Manifest,
@@ -97,7 +98,7 @@ def look(
     if missing:
         raise UserError(
             f"{data}: no file of class {missing[0]!r} that is for training can be read: "
-            f"keras-actrec audit --data {data} names the files"
+            f"{command('audit', '--data', data)} names the files"
         )
     return Facts(
         kind=kind,

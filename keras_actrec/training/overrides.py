@@ -4,6 +4,8 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from keras_actrec._files import parse_toml
+from keras_actrec._text import shown
 from keras_actrec.errors import UserError
 
 REMOVED = object()
@@ -59,11 +61,13 @@ def _read(text: str, example: str) -> Override:
     if not (equals and table) or (not key if dot else value):
         raise UserError(
             f"--set takes table.key=value, such as {example}, or table.key= to take the key out. "
-            f"Received: {text!r}"
+            f"Received: {shown(text)}"
         )
     if not value:
         return Override(table, key, REMOVED)
     try:
-        return Override(table, key, tomllib.loads(f"value = {value}")["value"])
+        return Override(table, key, parse_toml(f"value = {value}")["value"])
     except tomllib.TOMLDecodeError:
         return Override(table, key, value)
+    except UserError as error:
+        raise UserError(f"--set {name}: {error}") from error

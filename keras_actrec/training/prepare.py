@@ -1,6 +1,7 @@
 """What a recipe trains, and on what: the data, the model that is kept, and the view of it that is trained."""
 
 import functools
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,10 @@ def prepare(
     """
     names = manifest.class_names
     check_sides(recipe, names)
+    if recipe.preprocessor.cacheable:
+        model, spec = build_model(recipe, len(names))
+    else:  # the first file tells the size of a step, and all together how many persons there are
+        _try_building(recipe, len(names), parts["train"])
     indexed: dict[str, Indexed] = {}
     skipped: list[VideoError] = []
     preprocessor = recipe.preprocessor
@@ -127,7 +132,8 @@ def prepare(
         preprocessor = preprocessor.of(indexed[part])
     _check_classes(indexed["train"], names)
 
-    model, spec = build_model(recipe, len(names), indexed["train"])
+    if not recipe.preprocessor.cacheable:
+        model, spec = build_model(recipe, len(names), indexed["train"])
     report = start.load(model, names) if start else None
     learner = _learner(recipe, model, spec, indexed["train"])
     on_features = trains_on_features(recipe, spec)
@@ -243,6 +249,20 @@ def first_shown(recipe: Recipe, records: Sequence[Record]) -> Indexed:
     raise UserError("no file of the training part can be read")
 
 
+def _try_building(recipe: Recipe, num_classes: int, records: Sequence[Record]) -> None:
+    """Refuse what the builder refuses, without drawing anything from what the weights are drawn from."""
+    try:
+        shown = first_shown(recipe, records)
+    except UserError:  # that no file can be read is said when they are, one by one
+        return
+    states = random.getstate(), np.random.get_state()
+    try:
+        build_model(recipe, num_classes, shown)
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
 def caching(
     recipe: Recipe, num_classes: int, *, model: keras.Model | None = None, batch_size: int = 32
 ) -> Callable[..., list[tuple[Record, CachedVideo]]]:
@@ -297,8 +317,8 @@ def _build(recipe: Recipe, num_classes: int, shape: Shape, **changes: Any) -> ke
     arguments = {key: value for key, value in arguments.items() if value is not None}
     try:
         return zoo.build(spec.name, num_classes, **arguments)
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # a builder's own refusal, Keras's, or a backend's that memory is short
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{spec.name} cannot be built as [model] says: {reason}") from error
 
 

@@ -1,14 +1,16 @@
 """Recipes: what is trained, on what, and how, as typed TOML."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 from keras_actrec import zoo
 from keras_actrec._files import read_toml
 from keras_actrec._suggest import did_you_mean
+from keras_actrec._text import shown
 from keras_actrec.data import files_of
 from keras_actrec.errors import MisfitError, UserError
 from keras_actrec.training.overrides import Override, read_overrides
@@ -33,10 +35,9 @@ _DECIDED = {
 }
 _KINDS = {
     bool: ("true or false", (bool,)),
-    int: ("a whole number or a list", (int, list)),
-    float: ("a number", (int, float)),
     str: ("a string", (str,)),
 }
+_OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 _TABLES: dict[str, type[pydantic.BaseModel]] = {
     "model": ModelTable,
@@ -201,7 +202,7 @@ def _check_values(model: ModelTable) -> None:
         default = "" if name in ("backbone", "weights") else defaults[name]
         expected, kinds = _KINDS.get(type(default), ("", ()))
         if kinds and type(value) not in kinds:
-            raise UserError(f"{name}: input should be {expected}. Received: {value!r}")
+            raise UserError(f"{name}: input should be {expected}. Received: {shown(value)}")
 
 
 def _unknown(tables: list[str], key: str) -> str:
@@ -221,4 +222,22 @@ def _first_problem(error: pydantic.ValidationError) -> str:
         return _unknown(tables, key)
     if problem["type"] == "missing":
         return f"{name!r} is missing"
-    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}. Received: {problem['input']!r}"
+    field = _TABLES[tables[0]].model_fields.get(key) if tables else None
+    return f"{name}: {said_of(problem, field)}. Received: {shown(problem['input'])}"
+
+
+def said_of(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
+    """What pydantic says of a value; of a number out of range, the whole range."""
+    if field is None or problem["type"] not in _OUT_OF_RANGE:
+        return problem["msg"][0].lower() + problem["msg"][1:]
+    limits, parts = list(field.metadata), [field.annotation]
+    for part in parts:  # which grows: `Annotated` may be a member of a union
+        limits += [limit for each in get_args(part) for limit in getattr(each, "metadata", ())]
+        parts += [each for each in get_args(part) if get_args(each)]
+    words = {
+        word: f"{word} {getattr(limit, name)}"
+        for limit in limits
+        for name, word in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+        if hasattr(limit, name)
+    }
+    return f"input should be {' and '.join(words.values())}"

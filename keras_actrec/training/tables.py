@@ -8,6 +8,7 @@ import pydantic
 from pydantic_core import PydanticCustomError
 
 from keras_actrec._files import to_toml
+from keras_actrec._numbers import MOST, MOST_EPOCHS, MOST_SEED, MOST_WORKERS
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
@@ -51,8 +52,8 @@ class DataTable(_Table):
     test_fold: int | str | None = None
     test_fraction: float = pydantic.Field(0.25, gt=0, lt=1)
     validation_fraction: float = pydantic.Field(0.0, ge=0, lt=1)
-    per_class: int | None = pydantic.Field(None, ge=1)
-    split_seed: int = pydantic.Field(0, ge=0)
+    per_class: int | None = pydantic.Field(None, ge=1, le=MOST)
+    split_seed: int = pydantic.Field(0, ge=0, le=MOST_SEED)
     on_error: Literal["raise", "skip"] = "raise"
     max_skipped: float = pydantic.Field(0.1, ge=0, le=1)
 
@@ -148,9 +149,11 @@ def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel) -> _Kind:
     return kind(**{name: getattr(table, name) for name in inspect.signature(kind).parameters})
 
 
+_MOST_BATCHES = 10**9
+_MOST_FACTOR = 1000  # of rates and noise: more is a slip
 # A number from 0 on, or below 1 a share; see `counted`.
-_Number: TypeAlias = Annotated[int | float, pydantic.Field(ge=0)]
-_Positive: TypeAlias = Annotated[int | float, pydantic.Field(gt=0)]
+_Number: TypeAlias = Annotated[int | float, pydantic.Field(ge=0, le=_MOST_BATCHES)]
+_Positive: TypeAlias = Annotated[int | float, pydantic.Field(gt=0, le=_MOST_BATCHES)]
 _NUMBERS = {
     "accumulate": "batches or a share of the data",
     "drop_after": "batches or a share of the run",
@@ -237,45 +240,45 @@ class TrainTable(_Table):
         workers: threads that read ahead, or, with `processes`, processes.
     """
 
-    epochs: int = pydantic.Field(60, ge=1)
-    batch_size: int = pydantic.Field(64, ge=1)
+    epochs: int = pydantic.Field(60, ge=1, le=MOST_EPOCHS)
+    batch_size: int = pydantic.Field(64, ge=1, le=MOST)
     optimizer: Literal["adam", "sgd", "rprop", "rmsprop", "adamw"] = "adam"
     momentum: float | None = pydantic.Field(None, ge=0, lt=1)
     nesterov: bool | None = None
-    learning_rate: float = pydantic.Field(1e-4, gt=0)
+    learning_rate: float = pydantic.Field(1e-4, gt=0, le=_MOST_FACTOR)
     schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"] = "step"
-    final_learning_rate: float | None = pydantic.Field(None, gt=0)
+    final_learning_rate: float | None = pydantic.Field(None, gt=0, le=_MOST_FACTOR)
     drop_after: _Positive | None = None
     warmup_epochs: _Number | None = None
     restart_after: _Positive | None = None
-    restart_factor: float | None = pydantic.Field(None, ge=1)
+    restart_factor: float | None = pydantic.Field(None, ge=1, le=MOST_EPOCHS)
     milestones: list[int | float] | None = None
     factor: float | None = pydantic.Field(None, gt=0, lt=1)
-    patience: int | None = pydantic.Field(None, ge=1)
-    cooldown: int | None = pydantic.Field(None, ge=0)
+    patience: int | None = pydantic.Field(None, ge=1, le=MOST_EPOCHS)
+    cooldown: int | None = pydantic.Field(None, ge=0, le=MOST_EPOCHS)
     monitor: Literal["accuracy", "loss", "val_accuracy", "val_loss"] | None = None
-    early_stop: int | None = pydantic.Field(None, ge=1)
+    early_stop: int | None = pydantic.Field(None, ge=1, le=MOST_EPOCHS)
     keep: Literal["last", "best"] = "last"
     accumulate: _Positive = 1
     clipnorm: float | None = pydantic.Field(None, gt=0)
     global_clipnorm: float | None = pydantic.Field(None, gt=0)
     clipvalue: float | None = pydantic.Field(None, gt=0)
-    weight_decay: float | None = pydantic.Field(None, gt=0)
+    weight_decay: float | None = pydantic.Field(None, gt=0, le=_MOST_FACTOR)
     decay: Literal["all", "kernels"] | None = None
     partial_bn: bool = False
     ema: float | None = pydantic.Field(None, gt=0, lt=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     train_backbone: bool = False
-    backbone_rate: float | None = pydantic.Field(None, gt=0)
+    backbone_rate: float | None = pydantic.Field(None, gt=0, le=_MOST_FACTOR)
     unfreeze_after: _Positive | None = None
     class_weights: Literal["balanced"] | None = None
-    mixup: float = pydantic.Field(0.0, ge=0)
-    cutmix: float = pydantic.Field(0.0, ge=0)
-    noise: float = pydantic.Field(0.0, ge=0)
+    mixup: float = pydantic.Field(0.0, ge=0, le=_MOST_FACTOR)
+    cutmix: float = pydantic.Field(0.0, ge=0, le=_MOST_FACTOR)
+    noise: float = pydantic.Field(0.0, ge=0, le=_MOST_FACTOR)
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
-    seed: int = pydantic.Field(0, ge=0)
-    buckets: list[int] | None = None
-    workers: int = pydantic.Field(2, ge=0)
+    seed: int = pydantic.Field(0, ge=0, le=MOST_SEED)
+    buckets: list[Annotated[int, pydantic.Field(ge=1, le=MOST)]] | None = None
+    workers: int = pydantic.Field(2, ge=0, le=MOST_WORKERS)
     processes: bool = False
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._fonts import lettering
 from keras_actrec.tuning.results import Trial
 from keras_actrec.tuning.space import SEED, text_of
 from keras_actrec.tuning.study import Study
@@ -77,10 +78,10 @@ def _draw_parallel(
         labels = {}
         for trial, code in zip(trials, codes[:, column], strict=True):
             labels[code] = "not active" if code < 0 else text_of(trial.values[name])
-        for code, label in labels.items():
-            plot.text(
-                column, code, label, fontsize=8, ha="center", va="center", bbox=behind, parse_math=False
-            )
+        texts, families = lettering(labels.values(), lambda number: f"#{number}")
+        look = {"fontsize": 8, "fontfamily": families, "bbox": behind, "parse_math": False}
+        for code, text in zip(labels, texts, strict=True):
+            plot.text(column, code, text, ha="center", va="center", **look)
     for height in np.linspace(0, 1, 5):
         plot.text(end + 0.04, height, f"{low + height * (high - low):.3f}", fontsize=8, va="center")
     plot.vlines(range(end + 1), [*codes.min(axis=0, initial=0), 0], 1, color="lightgray", zorder=0)

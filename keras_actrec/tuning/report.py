@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from keras_actrec._files import write_block, write_csv, write_text
+from keras_actrec._text import printable
 from keras_actrec.evaluation import student_interval
 from keras_actrec.tuning import pictures
 from keras_actrec.tuning.results import (
@@ -53,9 +54,9 @@ def write_report(study: Study, out: str | Path) -> None:
     if best is None:
         return
     text = (best.shown.folder / "recipe.toml").read_text(encoding="utf-8")
-    write_text(out / "best.toml", f"# {study.name}: {_objective(study, best)}\n{text}")
+    write_text(out / "best.toml", f"# {printable(study.name)}: {_objective(study, best)}\n{text}")
     block = _results(study, out, trials, best)
-    write_block(out / "README.md", "results", block, heading=f"# {study.title}")
+    write_block(out / "README.md", "results", block, heading=f"# {printable(study.title)}")
 
 
 def _results(study: Study, out: Path, trials: list[Trial], best: Configuration) -> str:
@@ -120,7 +121,7 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
 
 
 def _cells(texts: Iterable[str]) -> str:
-    return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"
+    return f"| {' | '.join(printable(text).replace('|', '/') for text in texts)} |"
 
 
 def _rows(study: Study, paper_table: PaperTable, found: Iterable[Configuration]) -> dict[str, Configuration]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keras_actrec.errors import UserError
+from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec.tuning.space import import_keras_tuner
 from keras_actrec.tuning.study import Study
 from keras_actrec.tuning.study_run import StudyRun
@@ -48,8 +48,7 @@ def run_study(
             missing; no trial came to a result, with the first one's reason.
     """
     import_keras_tuner()
-    if workers < 1:
-        raise UserError(f"workers must be at least 1. Received: workers={workers}")
+    workers = whole("workers", workers, high=MOST_WORKERS)
     names = ["tuner0"] if workers == 1 else [f"worker-{number}" for number in range(workers)]
     run = StudyRun(study, Path(data).absolute(), Path(out).absolute(), progress=progress, workers=names)
     run.open(resume)

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from keras_actrec._files import to_toml
+from keras_actrec._text import shown
 from keras_actrec.errors import UserError
 
+_LARGEST = 1e15  # a float of such a size still tells whole numbers apart
+_MOST_VALUES = 1_000_000
 SEED = "train.seed"  # the axis along which a configuration is repeated
 
 
@@ -66,12 +69,17 @@ class Axis(pydantic.BaseModel):
             if len(set(texts)) < len(texts):
                 raise ValueError(f"a value occurs twice in values={self.values}")
             return self
-        if self.low >= self.high:
-            raise ValueError(f"low must be below high. Received: low={self.low}, high={self.high}")
+        if self.low >= self.high or max(abs(self.low), abs(self.high)) > _LARGEST:
+            raise ValueError(
+                "low must be below high, both from -1e15 to 1e15. "
+                f"Received: low={shown(self.low)}, high={shown(self.high)}"
+            )
         if self.sampling == "log" and (self.low <= 0 or self.step is not None):
             raise ValueError("sampling='log' needs a low above 0, and no step")
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step must be above 0. Received: step={self.step}")
+        if (self.step or self._whole) and (self.high - self.low) / (self.step or 1) > _MOST_VALUES:
+            raise ValueError(f"it has more than {_MOST_VALUES} values: give a larger step, or another range")
         return self
 
     @property

@@ -4,18 +4,22 @@ import functools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
 from keras_actrec._files import read_toml, to_toml
+from keras_actrec._numbers import MOST, MOST_SEED
 from keras_actrec._suggest import did_you_mean
+from keras_actrec._text import shown
 from keras_actrec.errors import UserError
 from keras_actrec.training import Recipe, find_recipe, read_recipe
 from keras_actrec.training.overrides import REMOVED, Override, read_overrides
+from keras_actrec.training.recipe import said_of
 from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.space import SEED, Axis, Space, overrides_of, text_of
 
+_MOST_COMBINATIONS = 10_000  # of a grid
 _RECIPE_TABLES = ("model", "data", "clip", "skeleton", "features", "train")
 
 
@@ -79,9 +83,9 @@ class StudyTable(_Table):
     objective: Literal["val_accuracy", "val_loss", "accuracy", "loss"] = "val_accuracy"
     direction: Literal["max", "min"] = "max"
     oracle: Literal["grid", "random", "bayesian", "hyperband"] = "grid"
-    max_trials: int = pydantic.Field(ge=1)
-    seed: int = pydantic.Field(0, ge=0)
-    winner_seeds: list[int] = [0, 1, 2]
+    max_trials: int = pydantic.Field(ge=1, le=MOST)
+    seed: int = pydantic.Field(0, ge=0, le=MOST_SEED)
+    winner_seeds: list[Annotated[int, pydantic.Field(ge=0, le=MOST_SEED)]] = [0, 1, 2]
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -228,7 +232,13 @@ def _check(study: Study) -> None:
         _check_seeds(study)
     if study.oracle == "hyperband" and "train.epochs" in study.axes:
         raise UserError("study.oracle='hyperband' sets train.epochs itself: take the axis out")
-    for values in study.space.combinations() if study.oracle == "grid" else study.space.samples():
+    grid = study.oracle == "grid"
+    if grid and any(number == _MOST_COMBINATIONS for number, _ in enumerate(study.space.combinations())):
+        raise UserError(
+            f"study.oracle='grid' tries all combinations, which are more than {_MOST_COMBINATIONS}: "
+            "give fewer values, or take another oracle"
+        )
+    for values in study.space.combinations() if grid else study.space.samples():
         overrides = overrides_of(values)
         try:
             study.recipe_of(overrides)
@@ -338,9 +348,11 @@ def _first_problem(error: pydantic.ValidationError) -> str:
         return f"unknown key {name!r}; {_hint(rest[0], _keys(_TABLES[table]))}"
     if problem["type"] == "missing":
         return f"{name!r} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    line = f"{name}: {message[0].lower()}{message[1:]}"
-    return line if problem["type"] == "value_error" else f"{line}. Received: {problem['input']!r}"
+    if problem["type"] == "value_error":
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{name}: {message[0].lower()}{message[1:]}"
+    field = next((field for key, field in _TABLES[table].model_fields.items() if key in rest[:1]), None)
+    return f"{name}: {said_of(problem, field)}. Received: {shown(problem['input'])}"
 
 
 def _keys(table: type[pydantic.BaseModel]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_actrec import backbones, checkpoints
+from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import Coordinates, FrameDifference, FrameWise, StepNormalization
@@ -17,10 +18,7 @@ Inputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
 
 def check_num_classes(num_classes: int) -> int:
     """Return `num_classes` as an int; at least 2."""
-    if isinstance(num_classes, bool) or int(num_classes) != num_classes or num_classes < 2:
-        raise UserError(
-            f"`num_classes` must be a whole number of at least 2. Received: num_classes={num_classes}"
-        )
+    return whole("num_classes", num_classes, 2)
     return int(num_classes)
 
 
@@ -110,8 +108,8 @@ def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
 
 def check_embedding(dropout: float, width: int | None) -> None:
     """Refuse an `input_dropout` and an `embedding` that `embedded` cannot have."""
-    if width is not None and (width < 1 or width != int(width)):
-        raise UserError(f"`embedding` must be a positive integer. Received: embedding={width}")
+    if width is not None:
+        whole("embedding", width)
     if not 0 <= dropout < 1:
         raise UserError(f"`input_dropout` must be at least 0 and below 1. Received: input_dropout={dropout}")
 

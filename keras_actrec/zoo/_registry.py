@@ -2,14 +2,18 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec
 from weakref import WeakKeyDictionary
 
 import keras
 
+from keras_actrec._numbers import whole
 from keras_actrec._suggest import did_you_mean
+from keras_actrec._text import shown
 from keras_actrec.errors import UserError
 
 _Arguments = ParamSpec("_Arguments")
@@ -89,6 +93,7 @@ class ModelSpec:
         return cls(**{**values, "trace": tuple(values["trace"])})
 
 
+_OPTIONAL = ("hidden",)  # layers that 0 leaves out
 _SPECS: dict[str, ModelSpec] = {}
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
 # The specifications of the models that were built in this process.
@@ -117,7 +122,7 @@ def register(
 
         @functools.wraps(builder)
         def build(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> keras.Model:
-            model = builder(*args, **kwargs)
+            model = builder(*args, **_checked(builder, kwargs))
             _BUILT[model] = _SPECS[name].built(kwargs)
             return model
 
@@ -134,6 +139,25 @@ def register(
         return build
 
     return decorate
+
+
+def _checked(builder: Callable[..., keras.Model], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, those whose defaults are numbers as such numbers.
+
+    Raises:
+        UserError: for one that is none.
+    """
+    parameters, checked = inspect.signature(builder).parameters, dict(arguments)
+    for name, value in arguments.items():
+        kind = type(parameters[name].default) if name in parameters else None
+        if kind is int and isinstance(value, (list, tuple)):  # one a layer
+            checked[name] = [whole(name, each) for each in value]
+        elif kind is int or (isinstance(value, Integral) and not isinstance(value, bool)):
+            checked[name] = value if kind is float else whole(name, value, 0 if name in _OPTIONAL else 1)
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        if kind is float and not (real and math.isfinite(value)):
+            raise UserError(f"`{name}` must be a number. Received: {name}={shown(value)}")
+    return checked
 
 
 def list_models() -> list[str]:
@@ -184,17 +208,19 @@ def build(name: str, num_classes: int, **arguments: Any) -> keras.Model:
     return spec(name).builder(num_classes, **arguments)
 
 
-def check_arguments(name: str, arguments: Iterable[str]) -> None:
-    """Check a model's name and the names of its arguments without building it.
+def check_arguments(name: str, arguments: Iterable[str] | Mapping[str, Any]) -> None:
+    """Check a model's name and the names of its arguments, and their numbers, without building it.
 
     Args:
         name: of the model.
-        arguments: names of arguments of its builder.
+        arguments: names of arguments of its builder, or a dict with their values.
 
     Raises:
-        UserError: for an unknown name or argument, with the nearest one.
+        UserError: for an unknown name or argument, with the nearest one, or a number out of range.
     """
     known = spec(name).arguments
     for argument in arguments:
         if argument not in known:
             raise UserError(f"{name} has no argument {argument!r}; {did_you_mean(argument, known)}")
+    if isinstance(arguments, Mapping):
+        _checked(_BUILDERS[name], arguments)

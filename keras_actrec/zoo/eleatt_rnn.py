@@ -141,10 +141,7 @@ def recurrent_classifier(
     if cell not in CELLS:
         raise UserError(f"`cell` must be one of {', '.join(CELLS)}. Received: cell={cell!r}")
     _parts.check_embedding(input_dropout, embedding)
-    for argument, value in (("units", units), ("num_layers", num_layers)):
-        if value < 1 or value != int(value):
-            raise UserError(f"`{argument}` must be a positive integer. Received: {argument}={value}")
-    attention_layers = _parts.checked_layers(attention_layers, int(num_layers))
+    attention_layers = _parts.checked_layers(attention_layers, num_layers)
     if not 0 <= dropout < 1:
         raise UserError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
     inputs, features, mask = _parts.inputs_of(

@@ -3,7 +3,6 @@
 import keras
 
 from keras_actrec._types import PathLike, Shape
-from keras_actrec.errors import UserError
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -51,8 +50,6 @@ def frame_gru(
     which resets the state behind its matrix product.
     """
     num_classes = _parts.check_num_classes(num_classes)
-    if units < 1:
-        raise UserError(f"`units` must be at least 1. Received: units={units}")
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     x = _parts.pooled(_parts.motion_of(features, mask) if motion else features)  # (B, T, D)
     if normalize:

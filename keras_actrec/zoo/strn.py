@@ -156,11 +156,6 @@ def _blocks(
 
     `keeping` says of every block whether it keeps the shape, `numbered` has the other names of some.
     """
-    if temporal_context != int(temporal_context) or temporal_context < 1:
-        raise UserError(
-            "`temporal_context` must be a whole number of at least 1. "
-            f"Received: temporal_context={temporal_context}"
-        )
     blocks = list(keeping)
     last = blocks[-1] if placement is None else numbered.get(placement, placement)
     if last not in blocks:

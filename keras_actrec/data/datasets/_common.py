@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_actrec._text import command
 from keras_actrec.data._video_error import VideoError, readable
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, _check_groups, read_manifest
 from keras_actrec.errors import UserError
@@ -141,8 +142,9 @@ def checked_joints(path: str | Path, joints: Any, shape: tuple[int, ...]) -> np.
 
 def holds_several(path: str | Path, what: str, root: str | Path) -> VideoError:
     """The error for a file that is to be answered as one sequence and holds several, in words `what`."""
-    reason = f"it holds {what}, and an answer is for one; score each with `keras-actrec evaluate MODEL"
-    return VideoError(path, "unreadable", f"{reason} --data {root} --part all`")
+    then = command("evaluate", "MODEL", "--data", root, "--part", "all")
+    reason = f"it holds {what}, and an answer is for one; score each with `{then}`"
+    return VideoError(path, "unreadable", reason)
 
 
 def relative(file: str | Path, root: str | Path) -> str:

@@ -291,7 +291,7 @@ def squared(data):
 def with_many_layers(data):
     values = json.loads(data)
     layer = {"module": "keras.layers", "class_name": "Flatten", "config": {}, "inbound_nodes": []}
-    values["config"]["layers"] += [layer] * 4001
+    values["config"]["layers"] += [layer] * 2501
     return json.dumps(values)
 
 
@@ -370,7 +370,7 @@ DAMAGE = {
     "a layer of a foreign module": ({"config": with_layer(module="os", class_name="system")}, ""),
     "many units": ({"config": with_units(10**9)}, "its layers need more weights than it has"),
     "large layers of few units": ({"config": squared}, "its layers need more weights than it has"),
-    "many layers": ({"config": with_many_layers}, "its model has more than 4000 layers"),
+    "many layers": ({"config": with_many_layers}, "its model has more than 2500 layers"),
     "weights that are elsewhere": ({"model": linked}, "'layers/other' is in another file"),
     "weights in large pieces": ({"model": in_pieces}, "its weights claim 4000"),
     "no weights": ({"model": lambda data: None}, "model.weights.h5"),

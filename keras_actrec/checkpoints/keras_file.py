@@ -23,7 +23,7 @@ from keras_actrec.errors import UserError
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # of a .keras file
 _MOST_TEXT = 1 << 24  # bytes of its configuration, and of any other part but the weights
 _MOST_TIMES = 10  # as many bytes as there are in the file may be claimed; Keras compresses nothing
-_MOST_LAYERS = 4000
+_MOST_LAYERS = 2500
 _PARTS = ("keras", "keras.initializers", "keras.regularizers", "keras.constraints", "builtins")
 # What a model may make beside the weights of its file, such as the states of random generators.
 _MORE_NUMBERS, _MORE_VARIABLES = 1 << 20, 1000
@@ -234,7 +234,9 @@ def _layers(config: object) -> Iterator[dict[str, Any]]:
     while waiting:
         values = waiting.pop()
         if isinstance(values, dict):
-            if "class_name" in values and not (_PARTS & {values["class_name"], values.get("module")}):
+            if values.get("class_name", "__keras_tensor__") != "__keras_tensor__" and (
+                values.get("module") not in _PARTS
+            ):
                 yield values
             waiting += values.values()
         elif isinstance(values, list):

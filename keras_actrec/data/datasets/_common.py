@@ -1,7 +1,10 @@
 """What the readers share: find files, check options, check the finished list."""
 
+import io
 import json
 import os
+import struct
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -93,22 +96,51 @@ def read_json(path: str | Path, kind: type) -> Any:
     return content
 
 
+_NUMBERS = ("double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_COMPRESSED = 15  # the type of an element of a MATLAB file
+_MOST_UNPACKED = 1 << 26  # bytes, or ten times as many as the file has
+
+
 def read_mat(path: str | Path, name: str) -> np.ndarray:
-    """The array `name` of a MATLAB file."""
+    """The array of numbers `name` of a MATLAB file."""
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat, whosmat
     except ImportError as error:
         raise UserError("MATLAB files are read with SciPy: pip install 'keras_actrec[skeletons]'") from error
     path = readable(path)
     try:
-        content = loadmat(path, variable_names=[name])
+        content = _unpacked(path.read_bytes())
+        kinds = [kind for found, _, kind in whosmat(io.BytesIO(content)) if found == name]
+        # What holds no numbers is not loaded: it could claim any number of cells.
+        loaded = loadmat(io.BytesIO(content), variable_names=[name]) if set(kinds) <= {*_NUMBERS} else {}
     except Exception as error:  # a damaged file ends in whatever SciPy met first
         raise VideoError(
             path, "unreadable", f"not a MATLAB file up to version 7 ({_short(error)})"
         ) from error
-    if name not in content:
-        raise VideoError(path, "unreadable", f"the MATLAB file has no variable `{name}`; get it again")
-    return content[name]
+    if name not in loaded:
+        reason = f"the MATLAB file has no variable `{name}` of numbers; get it again"
+        raise VideoError(path, "unreadable", reason)
+    return loaded[name]
+
+
+def _unpacked(content: bytes) -> bytes:
+    """A MATLAB file whose elements are not compressed, so that SciPy reads no more than there is."""
+    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
+    if order is None:  # of version 4, which compresses nothing
+        return content
+    parts, place, left = [content[:128]], 128, max(_MOST_UNPACKED, 10 * len(content))
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, place)
+        part = content[place : place + 8 + size]
+        if kind == _COMPRESSED:
+            unpacking = zlib.decompressobj()
+            part = unpacking.decompress(part[8:], left)
+            left -= len(part)
+            if left < 1:
+                raise ValueError("it unpacks to much more than it has")
+        parts.append(part)
+        place += 8 + size
+    return b"".join(parts)
 
 
 def read_numbers(path: str | Path) -> list[list[str]]:

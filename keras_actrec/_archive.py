@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 import threading
 import zipfile
 from collections.abc import Collection
@@ -112,10 +113,15 @@ def _array(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(part) as file:
         shape, fortran, dtype = read_header(file)
         offset = file.tell()
-    if dtype.hasobject:
-        raise ValueError("pickled objects are never loaded")
+    if dtype.hasobject or dtype.fields:
+        raise ValueError("pickled objects and records are never loaded")
     claimed = math.prod(shape) * dtype.itemsize
     if claimed > part.file_size - offset:
         raise ValueError(f"an array claims {claimed} bytes, {part.file_size - offset} are there")
-    flat = np.frombuffer(read_part(archive, part), dtype, math.prod(shape), offset)
+    content = read_part(archive, part)
+    flat = np.frombuffer(content, dtype, math.prod(shape), offset)
+    if dtype.kind == "U":  # what Python has no letter for is no text, and NumPy's error not ours
+        letters = np.frombuffer(content, f"{dtype.byteorder}u4", claimed // 4, offset)
+        if letters.size and letters.max() > sys.maxunicode:
+            raise ValueError("a text has letters that there are not")
     return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")

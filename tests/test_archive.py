@@ -113,11 +113,22 @@ def objects(path, name):
     np.savez(path, **{name: np.array([{"a": 1}, None], object)})
 
 
+def no_letters(path, name):
+    npz(path, **{name: np.full(3, 2**31, "u4").view("<U1")})
+
+
+def fields(path, name):
+    npz(path, **{name: np.zeros(3, [("a", "f4"), ("b", "<U3")])})
+
+
 def unusual(path, name):
     repacked(path, name, claiming({"descr": "<f4", "fortran_order": False, "shape": (0,)}), zipfile.ZIP_LZMA)
 
 
-ATTACKS = (*(bomb, header, wide_type, overflow, negative, deep, lie, claim, twice, shared, objects, unusual),)
+ATTACKS = (
+    *(bomb, header, wide_type, overflow, negative, deep),
+    *(lie, claim, twice, shared, objects, unusual, no_letters, fields),
+)
 READERS = {
     "joints": read_pose,
     "features": lambda path: open_features(path).check(),

@@ -178,6 +178,8 @@ class _PyAV(_Video):
         if not container.streams.video:
             self._refuse("PyAV")
         stream = container.streams.video[0]
+        if stream.codec_context is None:  # of a codec that PyAV does not know
+            self._refuse("PyAV")
         self._check_size(stream.width, stream.height)
         self.fps = _finite(stream.average_rate or stream.guessed_rate or 0)
         self.claimed = max(0, stream.frames)

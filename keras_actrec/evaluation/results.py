@@ -172,7 +172,7 @@ def _of_this_version(run: Path) -> Iterator[None]:
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(f"{run}: what it holds is damaged ({reason}): train and evaluate it again") from error
     except KeyError as error:
         raise UserError(

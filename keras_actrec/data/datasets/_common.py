@@ -97,7 +97,7 @@ def read_json(path: str | Path, kind: type) -> Any:
 
 
 _NUMBERS = ("double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
-_COMPRESSED = 15  # the type of an element of a MATLAB file
+_MATRIX, _COMPRESSED = 14, 15  # types of elements of a MATLAB file
 _MOST_UNPACKED = 1 << 26  # bytes, or ten times as many as the file has
 
 
@@ -124,23 +124,40 @@ def read_mat(path: str | Path, name: str) -> np.ndarray:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """A MATLAB file whose elements are not compressed, so that SciPy reads no more than there is."""
+    """A MATLAB file with nothing compressed in it, and whose parts are as long as they say.
+
+    SciPy would take what a part claims before it reads it.
+    """
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if order is None:  # of version 4, which compresses nothing
         return content
-    parts, place, left = [content[:128]], 128, max(_MOST_UNPACKED, 10 * len(content))
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, place)
-        part = content[place : place + 8 + size]
+    parts, left = [content[:128]], max(_MOST_UNPACKED, 10 * len(content))
+    for kind, part in _elements(content, 128, order):
         if kind == _COMPRESSED:
             unpacking = zlib.decompressobj()
             part = unpacking.decompress(part[8:], left)
             left -= len(part)
             if left < 1:
                 raise ValueError("it unpacks to much more than it has")
+        for inner, matrix in _elements(part, 0, order):
+            if inner == _MATRIX:
+                list(_elements(matrix, 8, order))
         parts.append(part)
-        place += 8 + size
     return b"".join(parts)
+
+
+def _elements(content: bytes, place: int, order: str) -> Iterator[tuple[int, bytes]]:
+    """The kind and the bytes of each element, whose first eight say both."""
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, place)
+        if kind >> 16:  # a small one, in the eight bytes
+            size = 0
+        elif kind != _COMPRESSED:
+            size += -size % 8
+        if place + 8 + size > len(content):
+            raise ValueError("it ends inside of an element")
+        yield kind, content[place : place + 8 + size]
+        place += 8 + size
 
 
 def read_numbers(path: str | Path) -> list[list[str]]:

@@ -1,4 +1,4 @@
-# install, demo, test, coverage, lint, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
+# install, demo, test, coverage, fuzz, lint, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
 
 PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 PYTEST := $(BIN)/python -m pytest
 RULES := pyproject.toml constraints.txt
 
-.PHONY: install demo test coverage lint bench advisories licenses
+.PHONY: install demo test coverage fuzz lint bench advisories licenses
 
 install: $(VENV)/.user
 	@echo "next: $(BIN)/keras-actrec train --data VIDEOS --out runs/mine"
@@ -32,15 +32,20 @@ test: $(VENV)/.all
 coverage: $(VENV)/.all
 	KERAS_BACKEND=$(firstword $(BACKEND)) $(PYTEST) -n 2 --dist worksteal --cov
 
+# Changed files for every parser, or for some: make fuzz PARSERS="torch npz" MINUTES=1
+MINUTES ?= 10
+fuzz: $(VENV)/.all
+	KERAS_BACKEND=$(firstword $(BACKEND)) $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(PARSERS)
+
 # Keras-actrec itself is quiet unless this is set.
-test coverage bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
+test coverage fuzz bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Most programs of the tests run once: JAX is to compile them quickly and not well.
-test coverage: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
-test coverage: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
-test coverage: export OMP_NUM_THREADS ?= 1
-test coverage: export TF_NUM_INTRAOP_THREADS ?= 1
-test coverage: export TF_NUM_INTEROP_THREADS ?= 1
+test coverage fuzz: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
+test coverage fuzz: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
+test coverage fuzz: export OMP_NUM_THREADS ?= 1
+test coverage fuzz: export TF_NUM_INTRAOP_THREADS ?= 1
+test coverage fuzz: export TF_NUM_INTEROP_THREADS ?= 1
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -85,7 +85,7 @@ def read_json(path: str | os.PathLike[str], hint: str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: {hint}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {hint}") from error
 
 
@@ -188,6 +188,19 @@ def _check_place(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=path.parent):
         pass
+
+
+def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """The lines of a CSV file with a header, dicts by column.
+
+    Raises:
+        UserError: for a file that is not CSV in UTF-8.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        try:
+            return list(csv.DictReader(file))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not CSV in UTF-8 ({error})") from error
 
 
 _MOST_TOML = 1_000_000  # bytes

@@ -19,7 +19,7 @@ from keras_actrec._numbers import MOST_PIXELS, whole
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
-from keras_actrec.checkpoints.keras_file import check_keras_file
+from keras_actrec.checkpoints.keras_file import load_model, read_parts
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
 from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
@@ -29,7 +29,6 @@ from keras_actrec.zoo import ModelSpec
 
 _ENTRY = "keras_actrec.json"  # next to Keras's own entries in the archive; Keras ignores it
 _FORMAT = 2
-_MOST_BYTES = 1 << 24  # of the entry
 
 
 @dataclass(frozen=True)
@@ -245,18 +244,12 @@ def read_about(path: PathLike) -> dict[str, Any]:
         raise UserError(f"model file {path} does not exist")
     with _whole(path):
         try:
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-                if archive.getinfo(_ENTRY).file_size > _MOST_BYTES:
-                    raise ValueError(f"{_ENTRY} claims to have more than {_MOST_BYTES} bytes")
-                about = json.loads(archive.read(_ENTRY))
+            about = json.loads(*read_parts(path, _ENTRY))
         except zipfile.BadZipFile as error:
             raise _Refused(
                 f"{path} is not a .keras file, or not a whole one ({error}): copy or train it again"
             ) from error
         except KeyError as error:
-            if _ENTRY in names:
-                raise
             raise _Refused(
                 f"{path} is a Keras model without class names and sampling: "
                 "save it with keras_actrec's Recognizer.save"
@@ -320,8 +313,7 @@ def load(path: PathLike) -> Recognizer:
     with _whole(path):
         names, spec = tuple(about["class_names"]), ModelSpec.from_json(about["spec"])
         preprocessor = preprocessor_of(about["preprocessor"])
-        check_keras_file(path)
-        model = keras.saving.load_model(path, compile=False)
+        model = load_model(path)
         _check_ends(model, names, spec)
     return Recognizer(model, names, preprocessor, about["about"], spec)
 

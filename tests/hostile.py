@@ -4,14 +4,37 @@
 status is `ok`, the frames it has and their (height, width).
 """
 
+import contextlib
 import os
 import struct
+import sys
+import time
 import wave
 
 import cv2
 import numpy as np
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 60
+
+
+@contextlib.contextmanager
+def limits(size=2**30, seconds=5):
+    """What a file from outside may take: memory, where a process can be limited, and time of a core."""
+    started = time.process_time()
+    if sys.platform == "linux":
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (used + size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    else:
+        yield
+    assert time.process_time() - started < seconds
 
 
 def barcode(number):
@@ -241,6 +264,47 @@ def playlist(path):
     path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{other}\n#EXT-X-ENDLIST\n")
 
 
+def neighbor(path):
+    """A video beside a file that must not be opened through it."""
+    return write(path.with_name(f"beside-{path.stem}.mp4")).name
+
+
+def list_of_files(path):
+    path.write_text(f"ffconcat version 1.0\nfile {neighbor(path)}\n")
+
+
+def list_of_segments(path):
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{neighbor(path)}\n#EXT-X-ENDLIST\n")
+
+
+def presentation(path):
+    path.write_text(
+        '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'profiles="urn:mpeg:dash:profile:isoff-on-demand:2011" mediaPresentationDuration="PT6S">'
+        '<Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="9">'
+        f"<BaseURL>{neighbor(path)}</BaseURL></Representation></AdaptationSet></Period></MPD>\n"
+    )
+
+
+def subtitles_as_pictures(path):
+    """The pictures lie in a file `.sub`."""
+    os.replace(path.with_name(neighbor(path)), path.with_suffix(".sub"))
+    path.write_text("# VobSub index file, v7\nid: en, index: 0\ntimestamp: 00:00:01:000, filepos: 000000\n")
+
+
+def pattern(path):
+    """Its name is that of several images."""
+    for number in range(3):
+        path.with_name(path.name.replace("%d", str(number))).write_bytes(
+            cv2.imencode(".gif", barcode(number))[1].tobytes()
+        )
+    path.write_bytes(cv2.imencode(".gif", barcode(9))[1].tobytes())
+
+
+def huge_frames(path):
+    path.write_bytes(b"YUV4MPEG2 W20000 H20000 F25:1\n" + (b"FRAME\n" + bytes(1000)) * 3)
+
+
 def session(path):  # asks to listen on the network
     path.write_text(
         "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 26\n"
@@ -323,6 +387,16 @@ KINDS = {
     "pipe": (pipe, ".mp4", "unreadable"),
     "playlist": (playlist, ".mp4", "unreadable"),
     "session": (session, ".mp4", "unreadable"),
+    "list_of_files": (list_of_files, ".mp4", "unreadable"),
+    "list_of_files_called_avi": (list_of_files, ".avi", "unreadable"),
+    "list_of_segments": (list_of_segments, ".mp4", "unreadable"),
+    "list_of_segments_by_name": (list_of_segments, ".m3u8", "unreadable"),
+    "presentation": (presentation, ".mpd", "unreadable"),
+    "subtitles_as_pictures": (subtitles_as_pictures, ".mp4", "unreadable"),
+    "img%d": (pattern, ".gif", "ok", 1, SIZE),
+    "file:clip": (write, ".mp4", "ok", FRAMES, SIZE),
+    "http:clip": (write, ".mp4", "ok", FRAMES, SIZE),
+    "huge_frames": (huge_frames, ".y4m", "unreadable"),
     "empty_image_folder": (folder, "", "empty"),
     "image_folder_with_others": (image_folder_with_others, "", "ok", 12, SIZE),
     "image_folder_with_text": (image_folder_with_text, "", "truncated"),

@@ -208,8 +208,9 @@ def test_saved_models_open_in_a_fresh_process(lite0, mobilenet, tmp_path, run_py
 def test_lite0_s_weights_come_from_a_torch_file_or_a_keras_file(lite0, torch_state, tmp_path):
     body = {name: value for name, value in torch_state.items() if not name.startswith("_fc.")}
     torch.save(body, tmp_path / "a.pth")
+    torch.save({"model": {f"_orig_mod.{name}": value for name, value in body.items()}}, tmp_path / "b.pth")
     lite0.save_weights(tmp_path / "a.weights.h5")
-    for file in ("a.pth", "a.weights.h5"):
+    for file in ("a.pth", "b.pth", "a.weights.h5"):
         model = backbones.build("efficientnet_lite0", weights=tmp_path / file)
         for weight, expected in zip(model.weights, lite0.weights, strict=True):
             np.testing.assert_array_equal(weight.numpy(), expected.numpy())

@@ -244,6 +244,54 @@ def save(state, path, legacy=False):
     return path
 
 
+def tiny():
+    """A network of one convolution, and a checkpoint of it."""
+    backbone = "bn_inception:conv1_7x7_s2_bn"
+    model = zoo.build("tsn", 3, backbone=backbone, width=0.125, input_shape=(2, 32, 32, 3))
+    state = {
+        "conv1_7x7_s2.weight": torch.full((8, 3, 7, 7), 0.5),
+        "conv1_7x7_s2.bias": torch.full((8,), 2.0),
+        "new_fc.weight": torch.ones(3, 8),
+        "new_fc.bias": torch.ones(3),
+    }
+    return model, state
+
+
+WRAPPERS = ["", "module.", "_orig_mod.", "model.", "backbone.", "network.", "encoder.net.", "anything."]
+
+
+@pytest.mark.parametrize("prefix", [*WRAPPERS, "module._orig_mod.", "_orig_mod.module.", "model.module.a.b."])
+def test_what_programs_put_in_front_of_all_names_is_passed_over(prefix, tmp_path):
+    model, state = tiny()
+    state = {prefix + name: value for name, value in state.items()}
+    report = load_torch(model, save({"epoch": 3, "model_state": state}, tmp_path / "a.pth"))
+    assert report.loaded == tuple(state) and report.unused == ()
+    np.testing.assert_array_equal(model.get_layer("conv1_7x7_s2").get_weights()[0], 0.5)
+
+
+def test_what_stands_in_front_of_some_names_counts(tmp_path):
+    model, state = tiny()
+    mixed = {f"model.{name}" if "conv" in name else f"other.{name}": value for name, value in state.items()}
+    assert "no layer of the model takes any" in refusal(load_torch, model, save(mixed, tmp_path / "a.pth"))
+    some = {name if "conv" in name else f"model.{name}": value for name, value in state.items()}
+    report = load_torch(model, save(some, tmp_path / "a.pth"))
+    assert report.unused == ("model.new_fc.weight", "model.new_fc.bias")
+
+
+def test_a_name_that_fits_is_not_cut(tmp_path):
+    """All names begin with that of a layer."""
+    model, state = tiny()
+    state = {name: value for name, value in state.items() if "conv" in name}
+    assert load_torch(model, save(state, tmp_path / "a.pth")).loaded == tuple(state)
+
+
+@pytest.mark.parametrize("prefix", WRAPPERS)
+def test_a_wrapped_checkpoint_is_identified(prefix, tmp_path):
+    state = {prefix + name: value for name, value in {**BN_INCEPTION, **HEAD}.items()}
+    found = identify_checkpoint(save({"model": state}, tmp_path / "a.pth"))
+    assert (found.model, found.backbone) == ("tsn", "bn_inception")
+
+
 def succeeds(*arguments):
     """What a command writes to stdout."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import hostile
 from keras_actrec.checkpoints import read_torch
 from keras_actrec.errors import UserError
 
@@ -232,13 +233,13 @@ TRICKS = {  # opcodes that make one value, and what the refusal says
     "BUILD with slots": (REBUILD + b"N}X\x04\x00\x00\x00makeNs\x86b", "changes torch._utils._rebuild"),
     "BUILD on a dtype": (b"ctorch\nfloat32\n}b", "changes torch.float32"),
     "BUILD on a tensor": (dumps(tensor(0, (2,), (1,)))[2:-1] + b"}b", "changes a tensor"),
-    "BUILD on a dict": (b"}}X\x01\x00\x00\x00aNsb", "damaged"),
+    "BUILD on a dict": (b"}}X\x01\x00\x00\x00aNsb", "changes a dict"),
     "a call of a dtype": (b"ctorch\nfloat32\n)R", "calls torch.float32"),
-    "a call of a string": (b"X\x01\x00\x00\x00a)R", "not callable"),
-    "NEWOBJ of a permitted name": (REBUILD + b")\x81", "must be a type"),
-    "an extension": (b"\x82\x01", "extension"),
+    "a call of a string": (b"X\x01\x00\x00\x00a)R", "calls a str"),
+    "NEWOBJ of a permitted name": (REBUILD + b")\x81", "the step NEWOBJ"),
+    "an extension": (b"\x82\x01", "the step EXT1"),
     "text as a storage": (b"P0\n", "a storage is described wrongly"),
-    "a name that is no string": (b"K\x01K\x02\x93", "requires str"),
+    "a name that is no string": (b"K\x01K\x02\x93", "takes a int for a str"),
 }
 
 
@@ -264,7 +265,7 @@ BAD = {
     "too few strides": (tensor(0, (2, 2), (1,)), "a tensor is described wrongly"),
     "an offset that is no number": (tensor("0", (2,), (1,)), "a tensor is described wrongly"),
     "no storage": (Call(torch._utils._rebuild_tensor_v2, 0, 0, (2,), (1,)), "a tensor is described wrongly"),
-    "a bomb": (tensor(0, (2**20, 2**20), (0, 0)), "repeats a storage of 4 elements"),
+    "a bomb": (tensor(0, (2**20, 2**20), (0, 0)), "repeat their storages to more than"),
     "a large storage": (tensor(0, (5,), (1,), (*FLOATS[:4], 5)), "16 of 20 bytes|has 4 elements"),
     "a wider dtype": (tensor(0, (4,), (1,), ("storage", torch.DoubleStorage, *FLOATS[2:])), "16 of 32 bytes"),
     "no storage class": (
@@ -350,3 +351,99 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 @pytest.mark.parametrize("value", [torch.ones(2), [1], {"n": 1}, {"state_dict": 1}, {1: torch.ones(2)}])
 def test_a_file_without_a_state_dict_is_refused(value, form, tmp_path):
     assert "state_dict" in refusal(save(value, tmp_path / "a.pth", form))
+
+
+def test_the_state_dict_is_found_under_any_usual_key_or_any_one(form, tmp_path):
+    state, other = {"fc.weight": torch.ones(2, 3)}, {"fc.weight": torch.zeros(2, 3)}
+    for key in "state_dict model_state_dict model_state model net network module ema weights".split():
+        checkpoint = {"epoch": 7, key: state, "optimizer": {"state": {0: {"momentum": torch.zeros(2)}}}}
+        assert_same(read_torch(save(checkpoint, tmp_path / "a.pth", form)), state)
+    for nested in ({"model": {"state_dict": state}}, {"model": state, "ema": other}, {"a": {"b": state}}):
+        assert_same(read_torch(save(nested, tmp_path / "a.pth", form)), state)
+    named = {"model": {"name": "tsn", "depth": 50}, "weights": state}  # what `model` has is no state dict
+    assert_same(read_torch(save(named, tmp_path / "a.pth", form)), state)
+    with_numbers = {"model": {"fc.weight": torch.ones(2), "epoch": 3}}
+    assert "no tensor" in refusal(save(with_numbers, tmp_path / "a.pth", form))
+    several = {"generator": state, "critic": other}
+    assert "several state dicts, 'generator', 'critic'" in refusal(save(several, tmp_path / "a.pth", form))
+
+
+def opcodes(*steps):
+    """A pickle of these steps that ends in an empty state dict."""
+    return b"\x80\x02" + b"".join(steps) + b"0}."
+
+
+TEXT = b"X\x01\x00\x00\x00a"
+SIZE_OF_LIST = b"h\x01h\x00\x85R0"  # of torch.Size in memo 1 and a list in memo 0
+BOMBS = {  # what a small pickle could ask for, and what the refusal says, or nothing for what takes none
+    "a memo index": (opcodes(b"Nr\xff\xff\xff\x7f"), ""),
+    "bytes that are not there": (opcodes(b"\x8e" + (2**40).to_bytes(8, "little")), "expected"),
+    "a bytearray": (opcodes(b"\x96" + (2**40).to_bytes(8, "little")), "expected"),
+    "a text that is not there": (opcodes(b"X\xff\xff\xff\x7f"), "expected"),
+    "nested lists": (opcodes(b"]" * 100_000, b"a" * 99_999), ""),
+    "nested tuples": (opcodes(b")", b"\x85" * 100_000), ""),
+    "a tuple doubled as a key": (
+        opcodes(b"})q\x000", b"h\x00h\x00\x86q\x000" * 100, b"h\x00Ns"),
+        "a tuple is the key of a dict",
+    ),
+    "one that holds itself": (b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.", "'model' is no tensor"),
+    "copies of a list": (
+        opcodes(b"](", b"N" * 99_999, b"eq\x00ctorch\nSize\nq\x01", SIZE_OF_LIST * 9),
+        "a size is described wrongly",
+    ),
+    "a dict made again": (
+        opcodes(
+            b"](" + b"".join(b"M%bN\x86" % n.to_bytes(2, "little") for n in range(50_000)),
+            b"eq\x00ccollections\nOrderedDict\nq\x01",
+            SIZE_OF_LIST * 30,
+        ),
+        "more than 1000000 steps",
+    ),
+    "many steps": (opcodes(b"N0" * 500_001), "more than 1000000 steps"),
+    "a long name": (opcodes(b"cos\n" + b"x" * 10_000 + b"\n"), "xxx..."),
+    "a long key": (b"\x80\x02}X\x10\x27\x00\x00" + b"x" * 10_000 + b"Ns.", "xxx..."),
+    "a long number": (opcodes(b"L" + b"9" * 100_000 + b"L\n"), "digits"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_pickle_takes_neither_memory_nor_time_and_its_line_is_short(name, form, tmp_path):
+    content, reason = BOMBS[name]
+    path = wrap(content, tmp_path / "a.pth", form)
+    with hostile.limits():
+        if not reason:
+            assert read_torch(path) == {}
+            return
+        message = refusal(path)
+    assert reason in message and len(message) < len(str(path)) + 300
+
+
+def test_many_tensors_of_one_storage_are_refused_together(form, tmp_path):
+    """Each is small enough."""
+    many = {f"x{number}": tensor(0, (2**22,), (0,)) for number in range(9)}
+    assert "repeat their storages" in refusal(wrap(dumps(many), tmp_path / "a.pth", form))
+    several = {f"x{number}": tensor(0, (2**20,), (0,)) for number in range(9)}
+    assert len(read_torch(wrap(dumps(several), tmp_path / "a.pth", form))) == 9
+
+
+def test_a_zip_whose_records_share_bytes_or_lie_is_refused(tmp_path):
+    source = save({"x": torch.ones(64, 64), "y": torch.ones(64, 64)}, tmp_path / "a.pth", "zip")
+    content, size = source.read_bytes(), (64 * 64 * 4).to_bytes(4, "little")
+    longer = content.replace(size * 2, (len(content)).to_bytes(4, "little") * 2)
+    assert longer != content
+    source.write_bytes(longer)
+    assert "claim the same bytes" in refusal(source) or "claims" in refusal(source)
+    with zipfile.ZipFile(source, "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("archive/data.pkl", dumps({}))
+        archive.writestr("archive/data.pkl", dumps({"x": tensor(0, (4,), (1,))}))
+    assert "'archive/data.pkl' twice" in refusal(source)
+
+
+def test_what_else_a_checkpoint_holds_is_not_read(tmp_path):
+    """Storages of its optimizer, such as one that is missing."""
+    path = save({"model": {"x": torch.ones(3)}, "best": torch.zeros(5)}, tmp_path / "a.pth", "zip")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "b.pth", "w") as new:
+        for name in old.namelist():
+            if not name.endswith("data/1"):
+                new.writestr(name, old.read(name))
+    np.testing.assert_array_equal(read_torch(tmp_path / "b.pth")["x"], np.ones(3))

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hostile
 from keras_actrec.data import Record, VideoError, read_dataset, read_skeleton
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
 
 scipy_io = pytest.importorskip("scipy.io", reason="SciPy is in the extras `skeletons` and `tune`")
+scipy_sparse = pytest.importorskip("scipy.sparse")
 
 
 def write(root, path, *lines):
@@ -450,6 +452,23 @@ def test_an_msr_action3d_file_that_ends_inside_a_frame_is_truncated(msr):
 def save_mat(root, path, **arrays):
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     scipy_io.savemat(root / path, arrays)
+
+
+@pytest.mark.parametrize(
+    "value, how",
+    [
+        (np.zeros((20, 3, 200_000)), {"do_compression": True}),  # 96 MB, of which zip makes 100 kB
+        (scipy_sparse.coo_matrix(np.eye(20)), {}),
+        (np.array([[1, "a"]], object), {}),
+        ({"a": 1}, {}),
+        ("text", {}),
+    ],
+)
+def test_a_mat_file_that_holds_something_else_or_a_bomb_is_refused(value, how, tmp_path):
+    path = tmp_path / "a.mat"
+    scipy_io.savemat(path, {"SW": value}, **how)
+    with hostile.limits(2**28), pytest.raises(VideoError):
+        read_skeleton("sysu_3d_hoi", Record(path, "a", 0))
 
 
 def test_jhmdb_joints_are_in_pixels_with_zero_depth(tmp_path):

@@ -5,7 +5,17 @@ import tomllib
 
 import pytest
 
-from keras_actrec._files import to_toml, write_block, write_csv, write_json, write_text
+import hostile
+from keras_actrec._files import (
+    read_csv,
+    read_json,
+    read_toml,
+    to_toml,
+    write_block,
+    write_csv,
+    write_json,
+    write_text,
+)
 from keras_actrec.errors import UserError
 
 
@@ -108,3 +118,20 @@ def test_without_a_heading_a_page_without_marks_is_refused_and_stays(tmp_path):
     with pytest.raises(UserError, match="page.md has no marks for c: add the lines <!-- c:begin --> and"):
         write_block(page, "c", "text")
     assert page.read_text() == PAGE
+
+
+@pytest.mark.parametrize("read", [lambda path: read_json(path, "write it"), read_toml])
+@pytest.mark.parametrize("text", ["[" * 200_000, 'a = {"b" = ' * 200_000, "1" * 10_000 + "=", "\0", "\ud800"])
+def test_what_is_no_json_or_toml_is_one_short_line(read, text, tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with hostile.limits(), pytest.raises(UserError, match="is not (JSON|TOML): ") as caught:
+        read(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < len(str(path)) + 300
+
+
+@pytest.mark.parametrize("content", [b"a,b\n\xff,1\n", b"a,b\n" + b"x" * 200_000 + b",1\n"])
+def test_what_is_no_csv_is_one_line(content, tmp_path):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match="a.csv is not CSV in UTF-8"):
+        read_csv(tmp_path / "a.csv")

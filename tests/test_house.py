@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).parents[1]
 FLOORS = (
     {"_text"},
     {"errors"},
-    {"_children", "_files", "_fonts", "_numbers", "_quiet", "_suggest", "_types"},
+    {"_archive", "_children", "_files", "_fonts", "_numbers", "_quiet", "_suggest", "_types"},
     {"_backend_choice"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works

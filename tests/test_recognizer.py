@@ -278,6 +278,40 @@ def with_units(number):
     return of_json(lambda values: values["config"]["layers"][-1]["config"].update(units=number))
 
 
+def squared(data):
+    """The configuration with a layer of many weights, none of whose sizes says so."""
+    values = json.loads(data)
+    first, *_, last = values["config"]["layers"]
+    first["config"]["batch_shape"][-1] = last["config"]["units"] = 20_000
+    for layer in values["config"]["layers"]:
+        layer.pop("build_config", None)
+    return json.dumps(values)
+
+
+def with_many_layers(data):
+    values = json.loads(data)
+    layer = {"module": "keras.layers", "class_name": "Flatten", "config": {}, "inbound_nodes": []}
+    values["config"]["layers"] += [layer] * 2501
+    return json.dumps(values)
+
+
+def linked(data):
+    """Weights that are a link into another file."""
+    held = io.BytesIO(data)
+    with h5py.File(held, "a") as file:
+        file["layers/other"] = h5py.ExternalLink("/etc/other.h5", "/vars")
+    return held.getvalue()
+
+
+def in_pieces(data):
+    """Weights of which a single one must be unpacked with 10^9 others."""
+    held = io.BytesIO(data)
+    with h5py.File(held, "a") as file:
+        options = {"maxshape": (None,), "chunks": (10**9,), "compression": "gzip", "dtype": "f4"}
+        file["layers"].create_dataset("more", shape=(1,), **options)
+    return held.getvalue()
+
+
 def sparse(data):
     """Weights of which one claims to have 10^9 numbers, which take no room in the file."""
     held = io.BytesIO(data)
@@ -334,7 +368,11 @@ DAMAGE = {
     "an unknown layer": ({"config": with_layer(class_name="Nothing", module="keras.layers")}, "Nothing"),
     "a Lambda layer": ({"config": with_layer(**LAMBDA)}, ""),
     "a layer of a foreign module": ({"config": with_layer(module="os", class_name="system")}, ""),
-    "many units": ({"config": with_units(10**9)}, "its layers have 1000000000 units, and the file"),
+    "many units": ({"config": with_units(10**9)}, "its layers need more weights than it has"),
+    "large layers of few units": ({"config": squared}, "its layers need more weights than it has"),
+    "many layers": ({"config": with_many_layers}, "its model has more than 2500 layers"),
+    "weights that are elsewhere": ({"model": linked}, "'layers/other' is in another file"),
+    "weights in large pieces": ({"model": in_pieces}, "its weights claim 4000"),
     "no weights": ({"model": lambda data: None}, "model.weights.h5"),
     "cut weights": ({"model": lambda data: data[: len(data) // 2]}, ""),
     "a weight less": ({"model": without_a_weight}, ""),

@@ -14,6 +14,7 @@ from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones._weights import load_keras
 from keras_actrec.backbones._width import scaled
 from keras_actrec.checkpoints import read_torch
+from keras_actrec.checkpoints.torch_file import without_wrappers
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -182,7 +183,9 @@ def _torch_layers() -> Iterator[tuple[str, str]]:
 
 def _load_torch(model: keras.Model, path: PathLike) -> None:
     """Set every weight of the model from a torch file and leave none of its tensors over."""
-    state = {k: v for k, v in read_torch(path).items() if not k.endswith(".num_batches_tracked")}
+    layers_there = {theirs for _, theirs in _torch_layers()}
+    state = without_wrappers(read_torch(path), lambda name: name.rpartition(".")[0] in layers_there)
+    state = {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
 
     def take(name: str) -> np.ndarray:
         if name not in state:

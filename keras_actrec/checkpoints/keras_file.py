@@ -2,24 +2,32 @@
 
 import io
 import json
+import math
 import os
+import threading
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import h5py
 import keras
 import numpy as np
 
+from keras_actrec._archive import parts_of, read_part
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints.report import Loading, LoadReport
 from keras_actrec.errors import UserError
 
-_WEIGHTS = "model.weights.h5"  # of a .keras file
-_MOST_TEXT = 1 << 24  # bytes of its configuration, and of any other entry but the weights
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # of a .keras file
+_MOST_TEXT = 1 << 24  # bytes of its configuration, and of any other part but the weights
 _MOST_TIMES = 10  # as many bytes as there are in the file may be claimed; Keras compresses nothing
-_SIZES = ("units", "filters")  # of a configuration: a layer has a weight for each, or more
+_MOST_LAYERS = 2500
+_PARTS = ("keras", "keras.initializers", "keras.regularizers", "keras.constraints", "builtins")
+# What a model may make beside the weights of its file, such as the states of random generators.
+_MORE_NUMBERS, _MORE_VARIABLES = 1 << 20, 1000
+_BUILDING = threading.Lock()
 # The layer of the model, and the layer in it, maybe itself, that has the weights.
 _Owner: TypeAlias = tuple[str, str]
 
@@ -107,13 +115,11 @@ def _read(path: str) -> tuple[str, dict[_Owner, list[np.ndarray]]]:
     """The name of a file's model, and the weights of its layers."""
     try:
         if path.endswith(".keras"):
-            with zipfile.ZipFile(path) as archive:
-                _check_entries(archive)
-                content: io.BytesIO | str = io.BytesIO(archive.read(_WEIGHTS))
+            content: io.BytesIO | str = io.BytesIO(read_parts(path, _WEIGHTS)[0])
         else:
             content = path
         with h5py.File(content) as file:
-            _count(file)
+            _measure(file)
             return file["vars"].attrs["name"], _weights(file)
     except Exception as error:  # a damaged file ends in whatever zip, zlib or HDF5 met first
         reason = " ".join(str(error).split())
@@ -132,59 +138,106 @@ def _weights(file: h5py.File) -> dict[_Owner, list[np.ndarray]]:
     return found
 
 
-def check_keras_file(path: PathLike) -> None:
-    """Refuse a `.keras` file that would need much more memory than it has bytes, before it is read.
+def read_parts(path: PathLike, *names: str) -> list[bytes]:
+    """Parts of a `.keras` file, one that would need much more memory than it has bytes refused.
 
     Raises:
         ValueError: for such a file.
-        Exception: for one that is damaged, whatever zip, zlib, JSON or HDF5 meet first.
+        KeyError: where there is no such part.
+        Exception: for one that is damaged, whatever zip and zlib meet first.
     """
     with zipfile.ZipFile(path) as archive:
-        _check_entries(archive)
-        config = json.loads(archive.read("config.json"))
-        with h5py.File(io.BytesIO(archive.read(_WEIGHTS))) as file:
-            weights = _count(file)
+        parts = parts_of(archive, os.path.getsize(path))
+        for name, part in parts.items():
+            if name != _WEIGHTS and part.file_size > _MOST_TEXT:
+                raise ValueError(f"{name[:100]} claims {part.file_size} bytes")
+        return [read_part(archive, parts[name]) for name in names]
+
+
+def load_model(path: PathLike) -> keras.Model:
+    """The model of a `.keras` file, built as its configuration says, if its weights are there for it.
+
+    The file's weights, by what they claim, are counted first; a configuration that makes more is stopped
+    before memory is taken for them. Layers that would run code (`Lambda`) are refused by Keras.
+
+    Raises:
+        ValueError: for a file that would need much more memory or time than it has bytes.
+        Exception: for one that is damaged, whatever zip, zlib, JSON, HDF5 or Keras meet first.
+    """
+    text, content = read_parts(path, _CONFIG, _WEIGHTS)
+    config = json.loads(text)
     if not isinstance(config, dict):
-        raise ValueError("config.json holds no object")
-    asked = sum(_sizes(config))
-    if asked > weights:
-        raise ValueError(f"its layers have {asked} units, and the file {weights} weights")
+        raise ValueError(f"{_CONFIG} holds no object")
+    if sum(1 for _ in _layers(config)) > _MOST_LAYERS:
+        raise ValueError(f"its model has more than {_MOST_LAYERS} layers")
+    with h5py.File(io.BytesIO(content)) as file:
+        variables, numbers = _measure(file)
+    with _making_at_most(2 * variables + _MORE_VARIABLES, numbers + _MORE_NUMBERS):
+        return keras.saving.load_model(path, compile=False)
 
 
-def _check_entries(archive: zipfile.ZipFile) -> None:
-    for entry in archive.infolist():
-        most = _MOST_TIMES * entry.compress_size + (1 << 20) if entry.filename == _WEIGHTS else _MOST_TEXT
-        if entry.file_size > most:
-            raise ValueError(f"{entry.filename[:100]} claims {entry.file_size} bytes")
+@contextmanager
+def _making_at_most(variables: int, numbers: int) -> Iterator[None]:
+    """Stops a thread that makes more variables, or larger ones.
+
+    How large the weights of a layer become follows from numbers all over a configuration, so that nothing but
+    their making can tell. Keras has no place to ask: the class is changed while this lasts.
+    """
+    made, thread, left = keras.Variable.__init__, threading.get_ident(), [variables, numbers]
+
+    def make(self: keras.Variable, initializer: Any, shape: Any = None, *more: Any, **named: Any) -> None:
+        if threading.get_ident() == thread:
+            left[0] -= 1
+            left[1] -= math.prod(shape or ())
+            if min(left) < 0:
+                raise ValueError("its layers need more weights than it has")
+        made(self, initializer, shape, *more, **named)
+
+    with _BUILDING:
+        keras.Variable.__init__ = make
+        try:
+            yield
+        finally:
+            keras.Variable.__init__ = made
 
 
-def _count(file: h5py.File) -> int:
-    """How many numbers a file of weights has; refuses one that claims more bytes than it can have."""
-    numbers, claimed = [0], [0]
+def _measure(file: h5py.File) -> tuple[int, int]:
+    """How many variables a file of weights has, and how many numbers in them by its own account.
 
-    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+    Refuses one that claims more bytes than it can have, or has some of them elsewhere.
+    """
+    sizes: list[int] = []
+    claimed = 0
+
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> str | None:
+        nonlocal claimed
         if isinstance(item, h5py.Dataset):
-            if item.external:
-                raise ValueError(f"{name[:100]} is in another file")
-            numbers.append(item.size or 0)
-            claimed.append(item.nbytes)
+            if item.external or item.is_virtual or item.dtype.hasobject:
+                return name
+            sizes.append(item.size or 0)
+            claimed += max(item.nbytes, math.prod(item.chunks or (0,)) * item.dtype.itemsize)
+        return None
 
-    file.visititems(visit)
-    if sum(claimed) > _MOST_TIMES * file.id.get_filesize() + (1 << 20):
-        raise ValueError(f"its weights claim {sum(claimed)} bytes")
-    return sum(numbers)
+    # What is returned ends a visit; an error in it would be lost in HDF5.
+    odd = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
+    odd = odd or file.visititems(visit)
+    if odd:
+        raise ValueError(f"{odd[:100]!r} is in another file, or holds no numbers")
+    if claimed > _MOST_TIMES * file.id.get_filesize() + (1 << 20):
+        raise ValueError(f"its weights claim {claimed} bytes")
+    return len(sizes), sum(sizes)
 
 
-def _sizes(config: object) -> Iterator[int]:
-    """The numbers of units and filters in nested lists and dicts, however deep."""
+def _layers(config: object) -> Iterator[dict[str, Any]]:
+    """The layers and other objects in nested lists and dicts, however deep, without what belongs to each."""
     waiting = [config]
     while waiting:
         values = waiting.pop()
         if isinstance(values, dict):
-            for name in _SIZES:
-                several = values.get(name)
-                several = several if isinstance(several, list) else [several]
-                yield from (size for size in several if isinstance(size, int))
+            if values.get("class_name", "__keras_tensor__") != "__keras_tensor__" and (
+                values.get("module") not in _PARTS
+            ):
+                yield values
             waiting += values.values()
         elif isinstance(values, list):
             waiting += values

@@ -12,12 +12,12 @@ import numpy as np
 
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints.report import CLASSIFIER, Loading, LoadReport
-from keras_actrec.checkpoints.torch_file import read_torch
+from keras_actrec.checkpoints.torch_file import read_torch, without_wrappers
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, SelfAttention2D
 
-# What the codes put in front of their networks' names: DataParallel and the model of clips.
-_WRAPPERS = re.compile(r"^(module\.)?(base_model\.)?")
+# What the codes put in front of their networks' names, and not of their classifiers'.
+_NETWORK = "base_model."
 # Which of our layers a tensor belongs to, by its name in the file. The last group is what the tensor is to
 # the layer; the first rule that fits counts. TSM puts `.net` between a convolution's name and its tensors.
 _LAYERS = (
@@ -85,8 +85,9 @@ def load_torch(
 
     The gate of the convolution `x` is the layer `x_gsm`, its attention `x_attention`; ResNet-50's layers are
     called as in `keras.applications`; the head is the layer `classifier`, which is left as it was if the
-    file's has another number of classes. Counters of batches are passed over. Kernels are transposed, and
-    leading axes of length one dropped, as the oldest files need it.
+    file's has another number of classes. What programs put in front of all names (`module.`, `_orig_mod.`,
+    `model.`, also one in another) is passed over where the names fit without it; so are counters of batches.
+    Kernels are transposed, and leading axes of length one dropped, as the oldest files need it.
 
     Args:
         model: its own layers are filled; layers inside other models are not looked for.
@@ -109,9 +110,14 @@ def load_torch(
         for kind, weights in _WEIGHTS:
             if isinstance(layer, kind):
                 targets[layer.name] = weights, {weight.name: weight for weight in layer.weights}
-    loading = Loading(path, model, partial=partial, head=head)
-    for name, value in state.items():
+
+    def fits(name: str) -> bool:
         layer, part = _target(name)
+        return part in targets.get(layer, ({}, {}))[0]
+
+    loading = Loading(path, model, partial=partial, head=head)
+    for (name, value), own in zip(state.items(), without_wrappers(state, fits), strict=True):
+        layer, part = _target(own)
         weights, variables = targets.get(layer, ({}, {}))
         weight, axes = weights.get(part, (None, ()))
         if weight not in variables or loading.takes(variables[weight].path):
@@ -131,7 +137,7 @@ def _without_counters(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _target(name: str) -> tuple[str | None, str | None]:
     """The layer that a tensor belongs to, and what it is in that layer."""
-    name = _WRAPPERS.sub("", name)
+    name = name.removeprefix(_NETWORK)
     for pattern, layer in _LAYERS:
         match = re.fullmatch(pattern, name)
         if match:
@@ -169,7 +175,8 @@ def identify_checkpoint(path: PathLike) -> CheckpointIdentity:
         UserError: for a file that cannot be read, is of another network, or has no classifier.
     """
     path = os.fspath(path)
-    state = {_WRAPPERS.sub("", name): value for name, value in read_torch(path).items()}
+    state = without_wrappers(read_torch(path), lambda name: _target(name) != (None, None))
+    state = {name.removeprefix(_NETWORK): value for name, value in state.items()}
     head = [value for name, value in state.items() if _target(name) == (CLASSIFIER, "weight")]
     backbone = _backbone(state)
     if backbone is None:

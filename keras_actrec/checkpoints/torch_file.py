@@ -1,30 +1,33 @@
 """Torch weight files as NumPy arrays, without torch and without running what a file asks for.
 
-A torch file is a pickle plus raw storages. A pickle is a program: it names Python objects and calls them. The
-reader here knows the few names that tensors need, and each is an object of this module that builds a
-tensor or a container and cannot be changed. A file that names anything else is refused, and what it names is
-not even looked up.
+A torch file is a pickle plus raw storages. A pickle is a program: it names Python objects and calls them.
+Python does not run it here: it is followed step by step, and the only steps that there are make tensors,
+containers and plain values. A file that names anything else is refused, and that is not even looked up.
 """
 
 import io
 import math
 import os
-import pickle
+import pickletools
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, Literal, TypeAlias, cast
 
 import numpy as np
 
+from keras_actrec._archive import parts_of, read_part
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
 _ZIP_START = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-# A view may repeat elements of its storage (`Tensor.expand`). Beyond this many it is no weight but a small
-# file made to fill the memory.
-_MAX_REPEATED = 2**24
+_MOST_PICKLE = 1 << 26  # bytes of a pickle
+_MOST_STEPS = 1_000_000  # of a pickle; a tensor takes about twenty
+_MOST_AXES = 64  # as NumPy
+# Bytes of all arrays together: names may share a storage, and views repeat its elements (`Tensor.expand`).
+_MOST_TIMES = 8  # as many as the file has
+_FREE = 1 << 27
 
 # Storage class -> NumPy code of the bytes in the file.
 _STORAGES = {
@@ -43,6 +46,13 @@ _DTYPES = (
     *("float32", "float64", "float16", "bfloat16"),
     *("int64", "int32", "int16", "int8", "uint8", "bool"),
 )
+# Where checkpoints have their state dict; where several of these are there, the first one is taken.
+_KEYS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module"),
+    *("model_ema", "state_dict_ema", "ema_state_dict", "ema"),
+)
+_DEEP = 2  # dicts around it at most
+_MOST_WRAPPERS = 8  # in names; more dots are there to take time
 
 
 def read_torch(path: PathLike) -> dict[str, np.ndarray]:
@@ -50,11 +60,14 @@ def read_torch(path: PathLike) -> dict[str, np.ndarray]:
 
     Both of torch's forms are read: the zip file it writes since 1.6 and the older stream of pickles. torch
     need not be installed, and a file cannot run anything: its pickle may build tensors, dicts, lists, tuples,
-    numbers and strings; a file that names anything else is refused.
+    numbers and strings; a file that names anything else is refused. Nor can a small file take much memory or
+    time: pickles have at most 64 MiB and a million steps, and all arrays together 128 MiB, or eight times as
+    many bytes as the file where that is more.
 
     Args:
         path: the file. It holds a dict from names to tensors, or a checkpoint: a dict with such a dict under
-            `state_dict` (what else the checkpoint holds is left out).
+            `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `ema` or the like, or under any
+            one key (what else the checkpoint holds is left out).
 
     Returns:
         A dict from the names as the file has them to arrays, in the file's order. Every array owns its
@@ -63,25 +76,44 @@ def read_torch(path: PathLike) -> dict[str, np.ndarray]:
 
     Raises:
         UserError: if the file is missing, not a torch file, truncated or damaged, names a Python object that
-            tensors do not need, or holds no state dict.
+            tensors do not need, asks for more than it may, or holds no state dict.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UserError(f"no such torch file: {path}")
-    with open(path, "rb") as file:
-        content = file.read()
-    if not content:
+    size = os.path.getsize(path)
+    if not size:
         raise UserError(f"{path} is empty: download or copy it again")
-    read = _read_zip if content.startswith(_ZIP_START) else _read_legacy
     try:
-        root, storages = read(content)
-        state = _state_dict(root)
-        return {name: _array(tensor, storages) for name, tensor in state.items()}
+        with open(path, "rb") as file:
+            read = _read_zip if file.read(len(_ZIP_START)) == _ZIP_START else _read_legacy
+            file.seek(0)
+            root, storages = read(file, size)
+            state = _state_dict(root)
+            _check_sizes(state, size)
+            return _arrays(state, storages)
     except _Refused as error:
         raise UserError(f"{path} refused: {error}") from None
-    except Exception as error:  # a damaged pickle can fail in any way; the cause stays attached
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # a damaged file can fail in any way; the cause stays attached
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} is not a torch weight file, or is truncated or damaged: {reason}") from error
+
+
+def without_wrappers(state: Mapping[str, np.ndarray], fits: Callable[[str], bool]) -> dict[str, np.ndarray]:
+    """A state dict without what programs put in front of all names, such as `module.` or `model._orig_mod.`.
+
+    Args:
+        state: from `read_torch`.
+        fits: whether a name is one that a network takes.
+
+    Returns:
+        It with the shortest beginning that all names share, up to a dot, left out with which most names fit;
+        mostly that is none.
+    """
+    shared = os.path.commonprefix(list(state))
+    ends = [0, *(place for place, letter in enumerate(shared, 1) if letter == ".")]
+    best = max(ends[:_MOST_WRAPPERS], key=lambda end: sum(fits(name[end:]) for name in state))
+    return {name[best:]: value for name, value in state.items()}
 
 
 class _Refused(Exception):
@@ -92,18 +124,8 @@ class _Damaged(Exception):
     """The file's parts contradict each other."""
 
 
-class _Sealed:
-    """Base of all objects that a pickle gets to hold: it may not set their state (opcode BUILD)."""
-
-    __slots__ = ()
-    name = "a tensor"
-
-    def __setstate__(self, state: object) -> None:
-        raise _Refused(f"its pickle changes {self.name}")
-
-
-class _Global(_Sealed):
-    """What a permitted name is resolved to: callable if `make` is given, else a mark."""
+class _Global:
+    """What a permitted name stands for: something to call if `make` is given, else a mark."""
 
     __slots__ = ("name", "make")
 
@@ -111,13 +133,8 @@ class _Global(_Sealed):
         self.name = name
         self.make = make
 
-    def __call__(self, *args: Any) -> Any:
-        if self.make is None:
-            raise _Refused(f"its pickle calls {self.name}")
-        return self.make(*args)
 
-
-class _Storage(_Sealed):
+class _Storage:
     """A run of `count` elements of storage class `kind`; the bytes come from elsewhere in the file."""
 
     __slots__ = ("kind", "key", "count")
@@ -132,7 +149,7 @@ class _Storage(_Sealed):
         return self.count * np.dtype(_STORAGES[self.kind]).itemsize
 
 
-class _Tensor(_Sealed):
+class _Tensor:
     """A strided view of a storage; offset and strides count elements."""
 
     __slots__ = ("storage", "offset", "shape", "strides")
@@ -140,36 +157,56 @@ class _Tensor(_Sealed):
     def __init__(
         self, storage: Any, offset: Any, shape: Any, strides: Any, *unused: Any
     ) -> None:  # then: requires_grad, hooks, metadata
-        counts = (offset, *shape, *strides)
-        if not isinstance(storage, _Storage) or not all(map(_is_count, counts)) or len(shape) != len(strides):
+        if (
+            not isinstance(storage, _Storage)
+            or not len(shape) == len(strides) <= _MOST_AXES
+            or not all(map(_is_count, (offset, *shape, *strides)))
+        ):
             raise _Damaged("a tensor is described wrongly")
         self.storage = storage
         self.offset = offset
         self.shape = tuple(shape)
         self.strides = tuple(strides)
 
+    @property
+    def num_bytes(self) -> int:
+        item = (
+            4 if self.storage.kind == "BFloat16Storage" else np.dtype(_STORAGES[self.storage.kind]).itemsize
+        )
+        return math.prod(self.shape) * item
+
 
 class _OrderedDict(dict[Any, Any]):
-    """What `collections.OrderedDict` is resolved to: torch hangs `_metadata` on it, which is dropped."""
+    """What `collections.OrderedDict` stands for: torch hangs `_metadata` on it, which is dropped."""
 
     __slots__ = ()
 
-    def __setstate__(self, state: object) -> None:
-        pass
+
+# What the reader reads: the root object, and a function that reads the bytes of a storage.
+_Read: TypeAlias = tuple[Any, Callable[[_Storage], np.ndarray]]
+
+
+def _ordered_dict(pairs: Any = ()) -> _OrderedDict:
+    made = _OrderedDict()
+    for key, value in pairs:
+        _set(made, key, value)
+    return made
+
+
+def _size(values: Any = ()) -> tuple[int, ...]:
+    if not isinstance(values, tuple):  # a copy for each call could fill the memory
+        raise _Damaged("a size is described wrongly")
+    return values
 
 
 def _parameter(data: Any, *unused: Any) -> Any:  # then: requires_grad, hooks
     return data
 
 
-def _size(values: Iterable[int] = ()) -> tuple[int, ...]:
-    return tuple(values)
-
-
 _GLOBALS = {
     name: _Global(name, make)
     for name, make in {
-        "collections.OrderedDict": _OrderedDict,
+        "collections.OrderedDict": _ordered_dict,
         "torch.Size": _size,
         "torch._utils._rebuild_tensor": _Tensor,
         "torch._utils._rebuild_tensor_v2": _Tensor,
@@ -177,29 +214,123 @@ _GLOBALS = {
         **{f"torch.{kind}": None for kind in (*_STORAGES, *_DTYPES)},
     }.items()
 }
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+_TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+_BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
+_OLD_TEXTS = {"STRING", "BINSTRING", "SHORT_BINSTRING"}  # of Python 2, here as Latin-1
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_PLAIN = (str, bytes, int, float, type(None))  # and bool
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds tensors, containers and plain values and nothing else.
+class _Steps:
+    """Follows pickles, and builds tensors, containers and plain values and nothing else.
 
-    What it resolves are sealed objects, never a class, a function or a module: a pickle can call them with
-    values of its own making and has no other way to reach Python.
+    Attributes:
+        storages: what was described so far, by key.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="utf-8")  # strings of files that Python 2 wrote
+    def __init__(self) -> None:
         self.storages: dict[str, _Storage] = {}
+        self._left = _MOST_STEPS
 
-    def find_class(self, module: str, name: str) -> _Global:
+    def load(self, stream: io.BytesIO) -> Any:
+        """The object of the pickle at which the stream is, which is then behind it."""
+        stack: list[Any] = []
+        marks: list[int] = []
+        memo: dict[int, Any] = {}
+
+        def since_mark() -> list[Any]:
+            place = marks.pop()
+            taken = stack[place:]
+            del stack[place:]
+            return taken
+
+        for step, argument, _ in pickletools.genops(stream):
+            name, value = step.name, cast(Any, argument)
+            self._spend(1)
+            if name in ("PROTO", "FRAME"):
+                continue
+            if name in ("BINPUT", "LONG_BINPUT", "PUT"):
+                memo[value] = stack[-1]
+            elif name == "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            elif name in ("BINGET", "LONG_BINGET", "GET"):
+                stack.append(memo[value])
+            elif name in _NUMBERS or name in _TEXTS or name in _BYTES:
+                stack.append(value)
+            elif name in _CONSTANTS:
+                stack.append(_CONSTANTS[name])
+            elif name in _OLD_TEXTS:
+                stack.append(value.encode("latin-1").decode("utf-8"))
+            elif name in _EMPTY:
+                stack.append(_EMPTY[name]())
+            elif name == "MARK":
+                marks.append(len(stack))
+            elif name == "POP_MARK":
+                since_mark()
+            elif name == "POP":
+                stack.pop()
+            elif name in ("TUPLE", "LIST"):
+                values = since_mark()
+                stack.append(tuple(values) if name == "TUPLE" else values)
+            elif name in _TUPLES:
+                values = [stack.pop() for _ in range(_TUPLES[name])]
+                stack.append(tuple(reversed(values)))
+            elif name in ("APPEND", "APPENDS"):
+                values = [stack.pop()] if name == "APPEND" else since_mark()
+                _of(stack[-1], list).extend(values)
+            elif name in ("SETITEM", "SETITEMS", "DICT"):
+                values = [stack.pop(-2), stack.pop()] if name == "SETITEM" else since_mark()
+                if name == "DICT":
+                    stack.append({})
+                for key, each in zip(values[::2], values[1::2], strict=True):
+                    _set(_of(stack[-1], dict), key, each)
+            elif name == "GLOBAL":
+                stack.append(self._global(*value.split(" ", 1)))
+            elif name == "STACK_GLOBAL":
+                stack.append(self._global(_of(stack.pop(-2), str), _of(stack.pop(), str)))
+            elif name == "INST":
+                self._global(*value.split(" ", 1))
+                raise _Refused("its pickle makes an object in a way that tensors do not need")
+            elif name == "REDUCE":
+                arguments = _of(stack.pop(), tuple)
+                stack.append(self._call(stack.pop(), arguments))
+            elif name == "BUILD":
+                stack.pop()
+                if not isinstance(stack[-1], _OrderedDict):
+                    raise _Refused(f"its pickle changes {_named(stack[-1])}")
+            elif name in ("BINPERSID", "PERSID"):
+                stack.append(self._storage(stack.pop() if name == "BINPERSID" else value))
+            elif name == "STOP":
+                return stack.pop()
+            else:
+                raise _Refused(f"its pickle has the step {name}, which tensors do not need")
+        raise _Damaged("its pickle has no end")
+
+    def _spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise _Refused(f"its pickle has more than {_MOST_STEPS} steps; save model.state_dict() alone")
+
+    @staticmethod
+    def _global(module: str, name: str) -> _Global:
         try:
             return _GLOBALS[f"{module}.{name}"]
         except KeyError:
             raise _Refused(
-                f"it names {f'{module}.{name}'!r}, which tensors do not need and which could run code; "
+                f"it names {_short(f'{module}.{name}')}, which tensors do not need and which could run code; "
                 "save model.state_dict() alone"
             ) from None
 
-    def persistent_load(self, pid: object) -> _Storage:
+    def _call(self, called: Any, arguments: tuple[Any, ...]) -> Any:
+        if not isinstance(called, _Global) or called.make is None:
+            raise _Refused(f"its pickle calls {_named(called)}")
+        self._spend(sum(len(each) for each in arguments if isinstance(each, (list, tuple, dict))))
+        return called.make(*arguments)
+
+    def _storage(self, pid: object) -> _Storage:
         # ("storage", class, key, location, count) and, in the legacy form, a view that torch writes as None.
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[5:] not in ((), (None,)):
             raise _Damaged("a storage is described wrongly")
@@ -209,70 +340,107 @@ class _Unpickler(pickle.Unpickler):
             raise _Damaged("a storage is described wrongly")
         storage = self.storages.setdefault(key, _Storage(kind, key, count))
         if (storage.kind, storage.count) != (kind, count):
-            raise _Damaged(f"storage {key!r} is described twice, differently")
+            raise _Damaged(f"storage {_short(key)} is described twice, differently")
         return storage
 
 
+def _of(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise _Damaged(f"its pickle takes {_named(value)} for a {kind.__name__}")
+    return value
+
+
+def _set(made: dict[Any, Any], key: Any, value: Any) -> None:
+    """Sets an item. Tuples in tuples are no keys: their hash may take for ever."""
+    if not isinstance(key, _PLAIN) and not (
+        isinstance(key, tuple) and all(isinstance(k, _PLAIN) for k in key)
+    ):
+        raise _Damaged(f"{_named(key)} is the key of a dict")
+    made[key] = value
+
+
+def _named(value: object) -> str:
+    """What a message calls something that a pickle has made."""
+    if isinstance(value, _Global):
+        return value.name
+    return "a tensor" if isinstance(value, _Tensor) else f"a {type(value).__name__.lower().lstrip('_')}"
+
+
+def _short(name: object) -> str:
+    text = repr(name)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 2**63
 
 
-def _read_zip(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
-    """The root object and the storages `{key: 1-D array}` of torch's zip form."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        records = {info.filename: info for info in archive.infolist()}
-        roots = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
-        if len(roots) != 1:
-            raise _Damaged("the zip file holds no data.pkl")
-        folder = roots[0].removesuffix("data.pkl")
+def _read_zip(file: BinaryIO, size: int) -> _Read:
+    """Reads torch's zip form."""
+    archive = zipfile.ZipFile(file)
+    records = parts_of(archive, size)
+    roots = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(roots) != 1:
+        raise _Damaged("the zip file holds no data.pkl")
+    folder = roots[0].removesuffix("data.pkl")
 
-        def record(name: str) -> bytes:
-            info = records.get(folder + name)
-            if info is None:
-                raise _Damaged(f"record {name!r} is missing")
-            if info.compress_type != zipfile.ZIP_STORED:
-                raise _Damaged(f"record {name!r} is compressed, which torch never does")
-            return archive.read(info)
+    def record(name: str) -> bytes:
+        info = records.get(folder + name)
+        if info is None:
+            raise _Damaged(f"record {_short(name)} is missing")
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise _Damaged(f"record {_short(name)} is compressed, which torch never does")
+        if name == "data.pkl" and info.file_size > _MOST_PICKLE:
+            raise _Refused(f"its pickle has more than {_MOST_PICKLE} bytes; save model.state_dict() alone")
+        return read_part(archive, info)
 
-        order = record("byteorder") if folder + "byteorder" in records else b"little"
-        if order not in (b"little", b"big"):
-            raise _Damaged("the byte order is neither little nor big")
-        unpickler = _Unpickler(io.BytesIO(record("data.pkl")))
-        root = unpickler.load()
-        storages = {
-            key: _values(storage, record(f"data/{key}"), "<" if order == b"little" else ">")
-            for key, storage in unpickler.storages.items()
-        }
-    return root, storages
+    order = record("byteorder") if folder + "byteorder" in records else b"little"
+    if order not in (b"little", b"big"):
+        raise _Damaged("the byte order is neither little nor big")
+    root = _Steps().load(io.BytesIO(record("data.pkl")))
+    return root, lambda storage: _values(
+        storage, record(f"data/{storage.key}"), "<" if order == b"little" else ">"
+    )
 
 
-def _read_legacy(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
-    """The same of the legacy form: pickles of magic, protocol, system, root and keys, then the storages."""
-    stream = io.BytesIO(content)
-    if _Unpickler(stream).load() != _LEGACY_MAGIC or _Unpickler(stream).load() != _LEGACY_PROTOCOL:
+def _read_legacy(file: BinaryIO, size: int) -> _Read:
+    """Reads the legacy form: pickles of magic, protocol, system, root and keys, then the storages."""
+    stream, steps = io.BytesIO(file.read(_MOST_PICKLE)), _Steps()
+    if steps.load(stream) != _LEGACY_MAGIC or steps.load(stream) != _LEGACY_PROTOCOL:
         raise _Damaged("it does not start as one")
-    system = _Unpickler(stream).load()
+    system = steps.load(stream)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise _Damaged("it was written on a big-endian machine; save it again with a current torch")
-    unpickler = _Unpickler(stream)
-    root = unpickler.load()
-    keys = _Unpickler(stream).load()
-    if not isinstance(keys, list) or sorted(keys) != sorted(unpickler.storages):
+    root = steps.load(stream)
+    keys = steps.load(stream)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise _Damaged("its storages are described wrongly")
+    if sorted(keys) != sorted(steps.storages):
         raise _Damaged("its storages are not those its tensors need")
-    storages = {}
+    places, position = {}, stream.tell()
     for key in keys:
-        storage = unpickler.storages[key]
-        count = int.from_bytes(stream.read(8), "little")  # then the elements, always little-endian
+        storage = steps.storages[key]
+        file.seek(position)
+        count = int.from_bytes(file.read(8), "little")  # then the elements, always little-endian
         if count != storage.count:
-            raise _Damaged(f"storage {key!r} has {count} elements, its tensors expect {storage.count}")
-        storages[key] = _values(storage, stream.read(storage.num_bytes), "<")
-    return root, storages
+            raise _Damaged(f"storage {_short(key)} has {count} elements, its tensors expect {storage.count}")
+        places[key] = position + 8
+        position += 8 + storage.num_bytes
+        if position > size:
+            there = max(0, size - places[key])
+            raise _Damaged(f"storage {_short(key)} has {there} of {storage.num_bytes} bytes")
+
+    def values(storage: _Storage) -> np.ndarray:
+        file.seek(places[storage.key])
+        return _values(storage, file.read(storage.num_bytes), "<")
+
+    return root, values
 
 
 def _values(storage: _Storage, content: bytes, order: Literal["<", ">"]) -> np.ndarray:
     """The elements of one storage, 1-D, in native byte order."""
     if len(content) < storage.num_bytes:
-        raise _Damaged(f"storage {storage.key!r} has {len(content)} of {storage.num_bytes} bytes")
+        raise _Damaged(f"storage {_short(storage.key)} has {len(content)} of {storage.num_bytes} bytes")
     dtype = np.dtype(_STORAGES[storage.kind])
     values = np.frombuffer(content, dtype.newbyteorder(order), count=storage.count).astype(dtype, copy=False)
     if storage.kind == "BFloat16Storage":  # the upper half of a float32
@@ -284,28 +452,73 @@ def _values(storage: _Storage, content: bytes, order: Literal["<", ">"]) -> np.n
 
 def _state_dict(root: object) -> dict[str, _Tensor]:
     """The dict of tensors in what the file holds."""
-    if not isinstance(root, dict):
-        raise _Refused("it holds no state dict; save model.state_dict()")
-    state = root.get("state_dict", root)
+    found = _find_state(root, _DEEP, set())
+    if found is not None:
+        return found
+    state = root.get("state_dict", root) if isinstance(root, dict) else root
     if not isinstance(state, dict):
-        raise _Refused("its `state_dict` is no dict; save model.state_dict()")
+        what = "its `state_dict` is no dict" if isinstance(root, dict) else "it holds no state dict"
+        raise _Refused(f"{what}; save model.state_dict()")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, _Tensor):
-            raise _Refused(f"its entry {name!r} is no tensor; save model.state_dict() alone")
+            raise _Refused(f"its entry {_short(name)} is no tensor; save model.state_dict() alone")
     return state
 
 
-def _array(tensor: _Tensor, storages: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A copy of a tensor's elements."""
-    values = storages[tensor.storage.key]
-    count = math.prod(tensor.shape)
-    if count == 0:
+def _find_state(value: object, deep: int, seen: set[int]) -> dict[str, _Tensor] | None:
+    """A dict of tensors, in so many others at most."""
+    if not isinstance(value, dict) or id(value) in seen:
+        return None
+    seen.add(id(value))
+    if value and all(isinstance(key, str) and isinstance(each, _Tensor) for key, each in value.items()):
+        return value
+    found = {}
+    for key, each in value.items() if deep else ():
+        state = _find_state(each, deep - 1, seen)
+        if state is not None:
+            found[key] = state
+    for key in (*_KEYS, *(found if len(found) == 1 else ())):
+        if key in found:
+            return found[key]
+    if found:
+        names = ", ".join(_short(key) for key in list(found)[:4])
+        raise _Refused(f"it holds several state dicts, {names}; save model.state_dict() of one")
+    return None
+
+
+def _check_sizes(state: Mapping[str, _Tensor], size: int) -> None:
+    """Refuses arrays that together are much larger than the file."""
+    most = max(_FREE, _MOST_TIMES * size)
+    if sum(tensor.num_bytes for tensor in state.values()) > most:
+        raise _Damaged(f"its tensors repeat their storages to more than {most} bytes")
+
+
+def _arrays(
+    state: Mapping[str, _Tensor], storages: Callable[[_Storage], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """A copy of each tensor's elements; a storage is read once, and kept while there are tensors of it."""
+    left: dict[str, int] = {}
+    for tensor in state.values():
+        left[tensor.storage.key] = left.get(tensor.storage.key, 0) + 1
+    held: dict[str, np.ndarray] = {}
+    arrays = {}
+    for name, tensor in state.items():
+        key = tensor.storage.key
+        if key not in held:
+            held[key] = storages(tensor.storage)
+        arrays[name] = _array(tensor, held[key])
+        left[key] -= 1
+        if not left[key]:
+            del held[key]
+    return arrays
+
+
+def _array(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
+    if math.prod(tensor.shape) == 0:
         return np.zeros(tensor.shape, values.dtype)
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
     if last >= values.size:
-        raise _Damaged(f"a tensor of shape {tensor.shape} ends beyond storage {tensor.storage.key!r}")
-    if count > max(values.size, _MAX_REPEATED):
-        raise _Damaged(f"a tensor of shape {tensor.shape} repeats a storage of {values.size} elements")
+        raise _Damaged(f"a tensor of shape {tensor.shape} ends beyond storage {_short(tensor.storage.key)}")
     strides = [step * values.itemsize for step in tensor.strides]
     view = np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides, writeable=False)
     return np.array(view, order="C")

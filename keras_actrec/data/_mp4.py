@@ -25,7 +25,13 @@ def shown_share(path: PathLike) -> float | None:
             return None
         try:
             return _share(_moov(file))
-        except (struct.error, KeyError, ValueError, ZeroDivisionError):
+        except (
+            struct.error,
+            KeyError,
+            ValueError,
+            ArithmeticError,
+            OSError,
+        ):  # OSError of sizes beyond any file
             return 1.0
 
 

@@ -15,7 +15,7 @@ from keras_actrec._files import file_sha256
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.data._mp4 import shown_share
-from keras_actrec.data._opencv import opencv
+from keras_actrec.data._opencv import FORMATS, opencv
 from keras_actrec.data._seq import SeqReader
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data._whole import asf_seconds, is_whole
@@ -52,6 +52,7 @@ class Reader(Protocol):
         ...
 
 
+_MOST_PIXELS = 1 << 26  # of a frame of a video; of an image, see `_opencv`
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -114,6 +115,11 @@ class _Video:
         reason = f"{program} cannot open it (damaged, no video track, or not a video); {self.hint}"
         raise VideoError(self.path, "unreadable", reason)
 
+    def _check_size(self, width: float, height: float) -> None:
+        if width * height > _MOST_PIXELS:
+            reason = f"its frames claim {width:.0f} x {height:.0f} pixels; {self.hint}"
+            raise VideoError(self.path, "unreadable", reason)
+
 
 class _OpenCV(_Video):
     def __init__(self, path: Path) -> None:
@@ -122,10 +128,12 @@ class _OpenCV(_Video):
         self._capture = cv2.VideoCapture(_plain_name(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self._refuse("OpenCV")
+        get = self._capture.get
+        self._check_size(get(cv2.CAP_PROP_FRAME_WIDTH), get(cv2.CAP_PROP_FRAME_HEIGHT))
         self._ahead = self._capture.grab()  # the first frame, of which we ask whether it decodes
         # streams without a count give a negative number
-        self.fps = _finite(self._capture.get(cv2.CAP_PROP_FPS))
-        count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.fps = _finite(get(cv2.CAP_PROP_FPS))
+        count = max(0, int(get(cv2.CAP_PROP_FRAME_COUNT)))
         self.claimed = count or round(asf_seconds(path) * self.fps)
 
     def _packets(self) -> int:
@@ -166,12 +174,15 @@ class _PyAV(_Video):
             ) from error
         self.path = path
         try:
-            container = av.open(_plain_name(path), metadata_errors="ignore")
+            container = _open_av(path)
         except av.error.FFmpegError:
             self._refuse("PyAV")
         if not container.streams.video:
             self._refuse("PyAV")
         stream = container.streams.video[0]
+        if stream.codec_context is None:  # of a codec that PyAV does not know
+            self._refuse("PyAV")
+        self._check_size(stream.width, stream.height)
         self.fps = _finite(stream.average_rate or stream.guessed_rate or 0)
         self.claimed = max(0, stream.frames)
         if not self.claimed and container.duration:  # as OpenCV does it
@@ -182,9 +193,7 @@ class _PyAV(_Video):
         self._frames = self._decode(container, stream, self._error)
 
     def _packets(self) -> int:
-        import av
-
-        with av.open(_plain_name(self.path), metadata_errors="ignore") as container:
+        with _open_av(self.path) as container:
             try:
                 return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
             except self._error:
@@ -215,6 +224,13 @@ class _PyAV(_Video):
         except (self._error, ValueError):
             return None
         return np.ascontiguousarray(np.rot90(frame, self._frame.rotation // 90))
+
+
+def _open_av(path: Path) -> Any:
+    import av
+
+    options = {"format_whitelist": ",".join(FORMATS)}
+    return av.open(_plain_name(path), metadata_errors="ignore", options=options)
 
 
 class _FrameFolder:

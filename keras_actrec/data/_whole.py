@@ -46,7 +46,7 @@ def is_whole(path: PathLike) -> bool:
                 return _asf(file, size)
             if head[:3] == b"FLV":
                 return _flv(file, size)
-        except (_CutOffError, struct.error):
+        except (_CutOffError, struct.error, OSError, OverflowError):  # the last two of sizes beyond any file
             return False
         return head[:1] != b"G" or size % _TS_PACKET == 0
 

@@ -175,12 +175,12 @@ def read_audit(path: PathLike) -> Audit:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         files = {entry["path"]: {name: entry[name] for name in _ENTRY} for entry in values["files"]}
-        details = {path: values["details"][path] for path in files}
+        details = {path: dict(values["details"][path]) for path in files}
         return Audit(values["found"], values["official"], files, details, values.get("classes", {}))
     except FileNotFoundError as error:
         then = command("audit", "--json", path, "--data", "DATA")
         raise UserError(f"{path}: not found; write it with {then}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         new = Path(path).with_suffix(".new.json")  # what is there, maybe somebody's own, stays
         then = command("audit", "--json", new, "--data", "DATA")
         raise UserError(f"{path}: not an audit; write it with {then}, and name that file") from error

@@ -1,7 +1,6 @@
 """Features that anybody's network has computed: one `.npy` or `.npz` file a clip."""
 
 import math
-import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from keras_actrec._archive import parts_of, read_header
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import stamp
@@ -22,8 +22,6 @@ from keras_actrec.data.manifest import Record
 FEATURE_SUFFIXES = (".npy", ".npz")
 
 _BLOCK = 2**24  # bytes that are read at a time where a file is read through
-# NumPy parses headers with Python's `ast`, which has failed with four threads in it (SystemError, 3.11).
-_HEADER = threading.Lock()
 _FORMS = "vectors (T, D) or maps (T, H, W, D), channels last"
 
 
@@ -143,8 +141,8 @@ def open_features(path: PathLike) -> FeatureFile:
     with _named(path):
         known = stamp(path)
         member, size = _member_of(path)
-        with _opened(path, member) as file, _HEADER:
-            shape, fortran, dtype = _header(path, file)
+        with _opened(path, member) as file:
+            shape, fortran, dtype = read_header(file)
             offset = file.tell()
         _check_array(path, shape, dtype)
         there = (size - offset) // (math.prod(shape[1:]) * dtype.itemsize)
@@ -248,23 +246,14 @@ def _member_of(path: Path) -> tuple[str, int]:
         if file.read(2) != b"PK":
             return "", path.stat().st_size
         with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            parts = parts_of(archive, path.stat().st_size)
+            members = {name.removesuffix(".npy"): info for name, info in parts.items()}
     if "features" not in members and len(members) != 1:
         names = ", ".join(list(members)[:5]) or "none"
         reason = f"its arrays are {printable(names)}; save one alone, or name it `features`"
         raise VideoError(path, "unreadable", reason)
     info = members.get("features", next(iter(members.values())))
     return info.filename, info.file_size
-
-
-def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
-    """Shape, order and type of an array, and the file where its numbers begin."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)
-    raise VideoError(path, "unreadable", f"version {version} of the format is not read; {_save('numbers')}")
 
 
 def _check_array(path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:

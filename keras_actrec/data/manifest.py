@@ -20,6 +20,8 @@ VIDEO_SUFFIXES = (
     *(".nut", ".ogv", ".qt", ".vob", ".y4m"),
 )
 
+_MOST_LETTERS = 1024  # of a cell
+
 # What people call the parts, in lower case, without what is no letter and without what `_BESIDE` has.
 _SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -247,13 +249,16 @@ def rows_of_csv(
                     also = f" (optionally {','.join(optional)})" if optional else ""
                     raise UserError(
                         f"{file}: the column `{column}` is missing; the first line must name "
-                        f"{','.join(needed)}{also}. Received: {','.join(columns)!r}"
+                        f"{','.join(needed)}{also}. Received: {','.join(columns)[:200]!r}"
                     )
             for line in reader:
                 row = {column: (line.get(column) or "").strip() for column in (*needed, *optional)}
+                where = f"{file}, line {reader.line_num}"
+                for column, cell in row.items():
+                    if len(cell) > _MOST_LETTERS:
+                        raise UserError(f"{where}: `{column}` has {len(cell)} letters; is a quote missing?")
                 for column in needed:
                     if not row[column]:
-                        where = f"{file}, line {reader.line_num}"
                         raise UserError(f"{where}: `{column}` is blank; fill it in or remove the row")
                 rows.append((reader.line_num, row))
         except (UnicodeDecodeError, csv.Error) as error:

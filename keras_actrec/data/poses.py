@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_actrec._archive import read_arrays
 from keras_actrec._files import replacing, write_json
 from keras_actrec._types import PathLike
 from keras_actrec.data._video_error import VideoError, readable
@@ -74,9 +75,7 @@ def read_pose(path: PathLike) -> Pose:
     path = readable(path)
     try:
         if path.suffix.lower() == ".npz":
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                names = ("joints", "scores", "fps", "names", "axes")
-                content = {name: file[name] for name in names if name in file}
+            content: Any = read_arrays(path, ("joints", "scores", "fps", "names", "axes"))
         else:
             content = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(content, dict):

@@ -1,12 +1,11 @@
 """Rows of results, made of what a run and its test have written."""
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from keras_actrec._files import read_json, write_csv
+from keras_actrec._files import read_csv, read_json, write_csv
 from keras_actrec._text import command
 from keras_actrec.errors import UserError
 
@@ -164,10 +163,7 @@ def _evaluation_of(run: Path) -> str:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file, none where it does not exist."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_csv(path) if path.exists() else []
 
 
 @contextmanager
@@ -177,7 +173,7 @@ def _of_this_version(run: Path) -> Iterator[None]:
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(f"{run}: what it holds is damaged ({reason}): train and evaluate it again") from error
     except KeyError as error:
         raise UserError(
@@ -192,7 +188,7 @@ def read_results(path: str | Path) -> list[dict[str, str]]:
     for row in rows:
         unknown = [str(name) for name in row if name not in RESULT_COLUMNS]
         if unknown:
-            raise UserError(f"{path} is not a file of results: it has the column {unknown[0]!r}")
+            raise UserError(f"{path} is not a file of results: it has the column {unknown[0][:80]!r}")
     return rows
 
 

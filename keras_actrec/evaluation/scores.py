@@ -1,13 +1,13 @@
 """Scores of a test as a file, and the one answer of several models."""
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from keras_actrec._archive import read_arrays
 from keras_actrec._files import replacing
 from keras_actrec.data import Record
 from keras_actrec.errors import UserError
@@ -48,17 +48,16 @@ def read_scores(path: str | Path) -> Evaluation:
         UserError: a file that is missing or is not one of scores.
     """
     try:
-        # Opened here: of a damaged file NumPy would leave it open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            written = json.loads(str(archive["about"]))
-            about = {name: written[name] for name in _ABOUT}
-            paths, labels, groups, names = (
-                archive[name].tolist() for name in ("path", "label", "group", "class_names")
-            )
-            scores = archive["probabilities"]
+        archive = read_arrays(path)
+        written = json.loads(str(archive["about"]))
+        about = {name: written[name] for name in _ABOUT}
+        paths, labels, groups, names = (
+            archive[name].tolist() for name in ("path", "label", "group", "class_names")
+        )
+        scores = archive["probabilities"]
     except FileNotFoundError as error:
         raise UserError(f"the file of scores {path} does not exist") from error
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is not a file of scores: write it with `evaluate --scores`") from error
     records = tuple(
         Record(Path(each), each, label, group=group)

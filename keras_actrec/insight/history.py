@@ -1,11 +1,10 @@
 """The history of a run as a picture."""
 
-import csv
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_actrec._files import read_json, replacing
+from keras_actrec._files import read_csv, read_json, replacing
 from keras_actrec._fonts import lettering
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
@@ -64,11 +63,12 @@ def draw_history(run: PathLike) -> Path | None:
 def _read(file: Path) -> dict[str, list[float]]:
     """The columns of a history."""
     try:
-        with open(file, newline="", encoding="utf-8") as text:
-            rows = list(csv.DictReader(text))
+        rows = read_csv(file)
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
     except FileNotFoundError as error:
         raise UserError(f"{file} does not exist: is it a run directory?") from error
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except (IndexError, TypeError, ValueError) as error:
+        raise UserError(f"{file} is not the history of a run: is it a run directory?") from error
 
 
 def _draw(axes: "Axes", name: str, history: dict[str, list[float]]) -> None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_actrec import _backend
+from keras_actrec._archive import read_arrays
 from keras_actrec._files import replacing, write_csv
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
@@ -191,12 +192,9 @@ class Checkpoint(keras.callbacks.Callback):
 
 def _contents(path: Path) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
     """The state, the values and the kept weights of a file."""
-    # Opened here: of a damaged file NumPy would leave it open.
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        state = json.loads(str(archive["state"]))
-        values, kept = (
-            [archive[f"{kind}{index}"] for index in range(state[kind])] for kind in ("value", "kept")
-        )
+    archive = read_arrays(path)
+    state = json.loads(str(archive["state"]))
+    values, kept = ([archive[f"{kind}{index}"] for index in range(state[kind])] for kind in ("value", "kept"))
     if not state.keys() >= {"best", "history", "stopped", "remembered"}:
         raise ValueError("it lacks a part")
     return state, values, kept

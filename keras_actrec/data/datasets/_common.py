@@ -1,7 +1,10 @@
 """What the readers share: find files, check options, check the finished list."""
 
+import io
 import json
 import os
+import struct
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -94,22 +97,68 @@ def read_json(path: str | Path, kind: type) -> Any:
     return content
 
 
+_NUMBERS = ("double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_MATRIX, _COMPRESSED = 14, 15  # types of elements of a MATLAB file
+_MOST_UNPACKED = 1 << 26  # bytes, or ten times as many as the file has
+
+
 def read_mat(path: str | Path, name: str) -> np.ndarray:
-    """The array `name` of a MATLAB file."""
+    """The array of numbers `name` of a MATLAB file."""
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat, whosmat
     except ImportError as error:
         raise UserError("MATLAB files are read with SciPy: pip install 'keras_actrec[skeletons]'") from error
     path = readable(path)
     try:
-        content = loadmat(path, variable_names=[name])
+        content = _unpacked(path.read_bytes())
+        kinds = [kind for found, _, kind in whosmat(io.BytesIO(content)) if found == name]
+        # What holds no numbers is not loaded: it could claim any number of cells.
+        loaded = loadmat(io.BytesIO(content), variable_names=[name]) if set(kinds) <= {*_NUMBERS} else {}
     except Exception as error:  # a damaged file ends in whatever SciPy met first
         raise VideoError(
             path, "unreadable", f"not a MATLAB file up to version 7 ({_short(error)})"
         ) from error
-    if name not in content:
-        raise VideoError(path, "unreadable", f"the MATLAB file has no variable `{name}`; get it again")
-    return content[name]
+    if name not in loaded:
+        reason = f"the MATLAB file has no variable `{name}` of numbers; get it again"
+        raise VideoError(path, "unreadable", reason)
+    return loaded[name]
+
+
+def _unpacked(content: bytes) -> bytes:
+    """A MATLAB file with nothing compressed in it, and whose parts are as long as they say.
+
+    SciPy would take what a part claims before it reads it.
+    """
+    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
+    if order is None:  # of version 4, which compresses nothing
+        return content
+    parts, left = [content[:128]], max(_MOST_UNPACKED, 10 * len(content))
+    for kind, part in _elements(content, 128, order):
+        if kind == _COMPRESSED:
+            unpacking = zlib.decompressobj()
+            part = unpacking.decompress(part[8:], left)
+            left -= len(part)
+            if left < 1:
+                raise ValueError("it unpacks to much more than it has")
+        for inner, matrix in _elements(part, 0, order):
+            if inner == _MATRIX:
+                list(_elements(matrix, 8, order))
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _elements(content: bytes, place: int, order: str) -> Iterator[tuple[int, bytes]]:
+    """The kind and the bytes of each element, whose first eight say both."""
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, place)
+        if kind >> 16:  # a small one, in the eight bytes
+            size = 0
+        elif kind != _COMPRESSED:
+            size += -size % 8
+        if place + 8 + size > len(content):
+            raise ValueError("it ends inside of an element")
+        yield kind, content[place : place + 8 + size]
+        place += 8 + size
 
 
 def read_numbers(path: str | Path) -> list[list[str]]:

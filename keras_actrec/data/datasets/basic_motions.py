@@ -1,10 +1,10 @@
 """BasicMotions: a smart watch's accelerometer and gyroscope during four actions."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from keras_actrec._archive import read_arrays
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import checked_joints, finish, holds_several, look_for, readable
 from keras_actrec.data.manifest import Manifest, Record
@@ -58,9 +58,9 @@ def read_skeleton(record: Record) -> np.ndarray:
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
     try:
-        with open(readable(file), "rb") as raw, np.load(raw, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in _NAMES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        content = read_arrays(readable(file), _NAMES)
+        arrays = {name: content[name] for name in _NAMES}
+    except (OSError, ValueError, KeyError) as error:
         reason = f"not the arrays {', '.join(_NAMES)} ({type(error).__name__}); get it again"
         raise VideoError(file, "unreadable", reason) from error
     for split in ("train", "test"):

@@ -1,0 +1,127 @@
+"""Zip archives and NumPy arrays from outside: what they claim is checked before memory is taken for it."""
+
+import copy
+import math
+import sys
+import threading
+import zipfile
+from collections.abc import Collection
+from typing import IO, Any
+
+import numpy as np
+
+from keras_actrec._types import PathLike
+
+_FREE = 1 << 26  # bytes that the parts of any archive may have
+_TIMES = 10  # as many bytes as the archive itself has, in a larger one
+# NumPy parses headers with Python's `ast`, which has failed with four threads in it (SystemError, 3.11).
+_HEADER = threading.Lock()
+
+
+def parts_of(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """The parts of an archive by name, if what they claim to have is believed.
+
+    Together they may have 64 MiB, or ten times as many bytes as the archive where that is more.
+
+    Args:
+        archive: stored or deflated, as NumPy, Keras and torch write them.
+        size: bytes of the archive.
+
+    Raises:
+        ValueError: for an archive with larger parts, two of one name, or several in the same bytes.
+    """
+    parts: dict[str, zipfile.ZipInfo] = {}
+    packed = claimed = 0
+    for part in archive.infolist():
+        if part.filename in parts:
+            raise ValueError(f"it has {part.filename[:100]!r} twice")
+        parts[part.filename] = part
+        if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{part.filename[:100]!r} is compressed in an unusual way")
+        packed += part.compress_size
+        claimed += part.file_size
+        if claimed > max(_FREE, _TIMES * size):
+            raise ValueError(f"{part.filename[:100]} claims {part.file_size} bytes, the file has {size}")
+    if packed > size:
+        raise ValueError("its parts claim the same bytes")
+    return parts
+
+
+def read_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
+    """The bytes of one of the parts that `parts_of` gave.
+
+    Raises:
+        ValueError: for one that has another number of bytes than it claims.
+        Exception: for one that is damaged, whatever zip and zlib meet first.
+    """
+    more = copy.copy(part)  # `ZipFile.read` would unpack all that is there, and then cut it off
+    more.file_size += 1
+    with archive.open(more) as file:
+        content = file.read(more.file_size)
+    if len(content) != part.file_size:
+        raise ValueError(f"{part.filename[:100]!r} has another size than it claims")
+    return content
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
+    """Shape, order (whether the first axis varies fastest) and type of an array, which then follows.
+
+    Raises:
+        ValueError: for what is no array of NumPy.
+    """
+    with _HEADER:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"version {version} of the format is not read; save numbers with np.save")
+    if any(length < 0 for length in shape):
+        raise ValueError(f"its array has the shape {shape}")
+    return shape, fortran, dtype
+
+
+def read_arrays(path: PathLike, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Arrays of a `.npz` file by name. Pickled objects are never loaded.
+
+    Args:
+        path: the file.
+        names: which arrays, of those that it has; None for all.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: for a file that is damaged, is none of arrays or claims too much, see `parts_of`.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            with zipfile.ZipFile(file) as archive:
+                parts = parts_of(archive, size)
+                return {
+                    name: _array(archive, part)
+                    for name, part in ((key.removesuffix(".npy"), part) for key, part in parts.items())
+                    if names is None or name in names
+                }
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # a damaged archive ends in whatever zip, zlib or NumPy met first
+        raise ValueError(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from error
+
+
+def _array(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(part) as file:
+        shape, fortran, dtype = read_header(file)
+        offset = file.tell()
+    if dtype.hasobject or dtype.fields:
+        raise ValueError("pickled objects and records are never loaded")
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > part.file_size - offset:
+        raise ValueError(f"an array claims {claimed} bytes, {part.file_size - offset} are there")
+    content = read_part(archive, part)
+    flat = np.frombuffer(content, dtype, math.prod(shape), offset)
+    if dtype.kind == "U":  # what Python has no letter for is no text, and NumPy's error not ours
+        letters = np.frombuffer(content, f"{dtype.byteorder}u4", claimed // 4, offset)
+        if letters.size and letters.max() > sys.maxunicode:
+            raise ValueError("a text has letters that there are not")
+    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")

@@ -1,6 +1,7 @@
 """Files that are complete or do not exist, and the formats that are written."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -10,11 +11,45 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, TextIO
+from types import SimpleNamespace
+from typing import Any
 
 import tomli_w
 
-from keras_actrec.errors import UserError
+from keras_actrec._locks import is_free
+from keras_actrec.errors import DiskFullError, UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def naming_full_disk(path: str | os.PathLike[str], again: str = "goes on") -> Iterator[None]:
+    """Name the file for which a disk has no room, which the error of a write does not.
+
+    Args:
+        path: the file.
+        again: what the same command does when there is room.
+
+    Raises:
+        DiskFullError: in the place of such an error, or of one that followed from it.
+    """
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        if is_disk_full(error):
+            raise DiskFullError(path, again) from error
+        raise
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error is about a disk without room, or one of those that it came after."""
+    while error is not None:
+        if isinstance(error, DiskFullError) or (isinstance(error, OSError) and error.errno in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager
@@ -31,22 +66,26 @@ def replacing(
         path: the file.
         durable: whether the disk has it when the block has ended, so that it outlives a loss of power.
         keep: what the file that `path` was is called then, which else is gone.
+
+    Raises:
+        DiskFullError: there is no room for it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        yield part
-        if durable:
-            _sync(part)
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(part, path)
-        if durable:
-            _sync(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with naming_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            if durable:
+                _sync(part)
+            if keep is not None and path.exists():
+                os.replace(path, keep)
+            os.replace(part, path)
+            if durable:
+                _sync(path.parent)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def _sync(path: Path) -> None:
@@ -121,16 +160,10 @@ def growing_csv(
     The row is in the file when the function returns, so that a killed process leaves what it had. What a row
     lacks is an empty cell. What UTF-8 does not have, in names of files, is written as an escape.
     """
-    with _growing(path) as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+    with growing_text(path) as append:
+        writer = csv.DictWriter(SimpleNamespace(write=append), columns, restval="", lineterminator="\n")
         writer.writeheader()
-        file.flush()
-
-        def write(row: Mapping[str, Any]) -> None:
-            writer.writerow(row)
-            file.flush()
-
-        yield write
+        yield writer.writerow
 
 
 @contextmanager
@@ -142,13 +175,8 @@ def growing_json(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]
     """
     path = Path(path)
     if path.suffix.lower() == ".jsonl":
-        with _growing(path) as file:
-
-            def write(values: Any) -> None:
-                file.write(json.dumps(values) + "\n")
-                file.flush()
-
-            yield write
+        with growing_text(path) as append:
+            yield lambda values: append(json.dumps(values) + "\n")
         return
     _check_place(path)
     rows: list[Any] = []
@@ -159,10 +187,33 @@ def growing_json(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]
 
 
 @contextmanager
-def _growing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        yield file
+def growing_text(path: str | os.PathLike[str], *, new: bool = True) -> Iterator[Callable[[str], None]]:
+    """Yield a function that appends text to a file, which has it when the function returns.
+
+    Args:
+        path: the file; folders are made.
+        new: whether it begins empty.
+
+    Raises:
+        UserError: another process is writing it.
+        DiskFullError: there is no room for it.
+    """
+    with naming_full_disk(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab", buffering=0)  # a buffer would be written again when the file is closed
+    with file:
+        if not is_free(file.fileno()):
+            raise UserError(f"{path}: another process is writing it; wait, or name another file")
+        if new and Path(path).is_file():  # and no pipe or terminal
+            file.truncate(0)
+
+        def append(text: str) -> None:
+            left = memoryview(text.encode("utf-8", "backslashreplace"))
+            with naming_full_disk(path, "starts anew" if new else "goes on"):
+                while left:
+                    left = left[file.write(left) :]
+
+        yield append
 
 
 def _check_place(path: Path) -> None:

@@ -7,6 +7,7 @@ Every backend has one module here with the same functions:
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
 - `seed(number)`: seeds what the backend draws without Keras.
+- `generators()`, `set_generators(states)`: the states of the generators that it draws from without Keras.
 
 Nothing else in the library asks for the backend or imports one.
 """
@@ -27,15 +28,50 @@ import numpy as np  # noqa: E402
 name = keras.backend.backend()
 
 if name == "jax":
-    from keras_actrec._backend.jax import depthwise_conv2d, devices, loop, predictor, seed
+    from keras_actrec._backend.jax import (
+        depthwise_conv2d,
+        devices,
+        generators,
+        loop,
+        predictor,
+        seed,
+        set_generators,
+    )
 elif name == "torch":
-    from keras_actrec._backend.torch import depthwise_conv2d, devices, loop, predictor, seed
+    from keras_actrec._backend.torch import (
+        depthwise_conv2d,
+        devices,
+        generators,
+        loop,
+        predictor,
+        seed,
+        set_generators,
+    )
 elif name == "tensorflow":
-    from keras_actrec._backend.tensorflow import depthwise_conv2d, devices, loop, predictor, seed
+    from keras_actrec._backend.tensorflow import (
+        depthwise_conv2d,
+        devices,
+        generators,
+        loop,
+        predictor,
+        seed,
+        set_generators,
+    )
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
 
-__all__ = ["concurrency", "depthwise_conv2d", "devices", "loop", "name", "on_cpu", "predict", "seed"]
+__all__ = [
+    "concurrency",
+    "depthwise_conv2d",
+    "devices",
+    "generators",
+    "loop",
+    "name",
+    "on_cpu",
+    "predict",
+    "seed",
+    "set_generators",
+]
 
 # Of each model the shapes of the batches that it has answered.
 _SEEN: WeakKeyDictionary[keras.Model, set[str]] = WeakKeyDictionary()

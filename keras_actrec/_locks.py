@@ -42,7 +42,9 @@ def is_free(handle: int) -> bool:
 
 
 @contextmanager
-def alone_in(folder: str | os.PathLike[str], doing: str, *, name: str = LOCK, wait: bool = False) -> Iterator[None]:
+def alone_in(
+    folder: str | os.PathLike[str], doing: str, *, name: str = LOCK, wait: bool = False
+) -> Iterator[None]:
     """Be the only process in a folder for the time of the block. It is made, and if it stays empty removed.
 
     Args:

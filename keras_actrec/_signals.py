@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TERMINATED = 128 + signal.SIGTERM  # the status of a process, as shells count it
 
 
 class Terminated(SystemExit):
-    """SIGTERM has ended the work. Where nobody catches it, the program ends with 143, as shells count it.
+    """SIGTERM has ended the work. Where nobody catches it, the program ends with 143.
 
     Args:
         line: what was reached, and how to go on.
@@ -18,7 +19,7 @@ class Terminated(SystemExit):
 
     def __init__(self, line: str = "") -> None:
         super().__init__(line)
-        self.code = 128 + signal.SIGTERM
+        self.code = TERMINATED
 
 
 def stop(number: int, line: str = "") -> BaseException:

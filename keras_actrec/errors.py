@@ -31,5 +31,7 @@ class DiskFullError(UserError):
     """
 
     def __init__(self, path: object, again: str = "goes on"):
-        super().__init__(f"{path} cannot be written, the disk is full: make room, and the same command {again}")
+        super().__init__(
+            f"{path} cannot be written, the disk is full: make room, and the same command {again}"
+        )
         self.path = path

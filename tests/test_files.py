@@ -164,7 +164,9 @@ def test_two_processes_do_not_write_one_growing_file(tmp_path):
     with growing_csv(tmp_path / "a.csv", ["a"]) as write:
         write({"a": 1})
         with (
-            pytest.raises(UserError, match="a.csv: another process is writing it; wait, or name another file"),
+            pytest.raises(
+                UserError, match="a.csv: another process is writing it; wait, or name another file"
+            ),
             growing_csv(tmp_path / "a.csv", ["a"]),
         ):
             pass

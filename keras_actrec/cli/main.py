@@ -14,7 +14,7 @@ import keras_actrec
 from keras_actrec._backend_choice import choose_backend
 from keras_actrec._files import is_disk_full
 from keras_actrec._quiet import keep_stderr_for_python
-from keras_actrec._signals import Terminated, raising
+from keras_actrec._signals import TERMINATED, Terminated, raising
 from keras_actrec.cli.audit import audit
 from keras_actrec.cli.bench import bench
 from keras_actrec.cli.convert import convert
@@ -97,9 +97,8 @@ def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from error
         except (KeyboardInterrupt, Terminated) as error:
-            stopped = error.code if isinstance(error, Terminated) else 130
             print(str(error) or "Interrupted.", file=sys.stderr)
-            raise typer.Exit(stopped) from error
+            raise typer.Exit(TERMINATED if isinstance(error, Terminated) else 130) from error
 
     return wrapped
 
@@ -111,9 +110,9 @@ for _command, _needs_keras in COMMANDS:
 def main() -> None:
     """Runs the command line.
 
-    A `UserError` or an `OSError` becomes the line `error: ...` on stderr and exit status 1, Ctrl-C and SIGTERM
-    a line, such as `Interrupted.`, and 130 and 143, the second one the end; wrong usage exits with 2. Anything
-    else is our mistake and keeps its traceback.
+    A `UserError` or an `OSError` becomes the line `error: ...` on stderr and exit status 1; Ctrl-C and
+    SIGTERM a line, such as `Interrupted.`, and 130 and 143; wrong usage exits with 2. Anything else is our
+    mistake and keeps its traceback.
     """
     keep_stderr_for_python()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the processes of `tune`, which write to files

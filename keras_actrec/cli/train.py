@@ -43,7 +43,9 @@ def train(
     ] = None,
     checkpoint_minutes: Annotated[
         float | None,
-        typer.Option(help="Write a checkpoint inside an epoch too, every so many minutes, if epochs are long."),
+        typer.Option(
+            help="Write a checkpoint inside an epoch too, every so many minutes, if epochs are long."
+        ),
     ] = None,
 ) -> None:
     """Train a model.

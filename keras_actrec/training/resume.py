@@ -221,7 +221,7 @@ class Checkpoint(keras.callbacks.Callback):
         }
         return {"state": np.array(json.dumps(state)), **arrays}
 
-    def write(self, taken: Mapping[str, np.ndarray]) -> None:
+    def write(self, taken: Mapping[str, Any]) -> None:
         """Write what `take` gave; the file that was there is the one before then."""
         with (
             replacing(self.file, durable=True, keep=self.before) as part,
@@ -230,7 +230,7 @@ class Checkpoint(keras.callbacks.Callback):
             np.savez(file, **taken)
 
     def _sums(self, model: keras.Model) -> list[keras.Variable]:
-        """Running sums of the loss and the metrics. Keras knows those of metrics after the first batch only."""
+        """Running sums of loss and metrics, of which Keras knows the latter after the first batch only."""
         return [sum_ for metric in (model.metrics[0], *self.metrics) for sum_ in metric.variables]
 
 

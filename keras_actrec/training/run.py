@@ -161,9 +161,7 @@ def train(
         write_text(out / "recipe.toml", recipe.to_toml())
         write_json(out / "run.json", record)
         write_json(folder.files, files, indent=None)
-        fitted = fit(
-            prepared, out, loggers=loggers, checkpoint_minutes=checkpoint_minutes, progress=progress
-        )
+        fitted = fit(prepared, out, loggers=loggers, checkpoint_minutes=checkpoint_minutes, progress=progress)
         prepared.put_back()
         record |= ending_of(fitted, seconds=time.perf_counter() - started)
         names = manifest.class_names

@@ -1,6 +1,7 @@
 """Files that are complete or do not exist, and the formats that are written."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -10,11 +11,45 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, TextIO
+from types import SimpleNamespace
+from typing import Any
 
 import tomli_w
 
-from keras_actrec.errors import UserError
+from keras_actrec._locks import is_free
+from keras_actrec.errors import DiskFullError, UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def naming_full_disk(path: str | os.PathLike[str], again: str = "goes on") -> Iterator[None]:
+    """Name the file for which a disk has no room, which the error of a write does not.
+
+    Args:
+        path: the file.
+        again: what the same command does when there is room.
+
+    Raises:
+        DiskFullError: in the place of such an error, or of one that followed from it.
+    """
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        if is_disk_full(error):
+            raise DiskFullError(path, again) from error
+        raise
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error is about a disk without room, or one of those that it came after."""
+    while error is not None:
+        if isinstance(error, DiskFullError) or (isinstance(error, OSError) and error.errno in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager
@@ -31,22 +66,26 @@ def replacing(
         path: the file.
         durable: whether the disk has it when the block has ended, so that it outlives a loss of power.
         keep: what the file that `path` was is called then, which else is gone.
+
+    Raises:
+        DiskFullError: there is no room for it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        yield part
-        if durable:
-            _sync(part)
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(part, path)
-        if durable:
-            _sync(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with naming_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            if durable:
+                _sync(part)
+            if keep is not None and path.exists():
+                os.replace(path, keep)
+            os.replace(part, path)
+            if durable:
+                _sync(path.parent)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def _sync(path: Path) -> None:
@@ -107,14 +146,17 @@ def write_csv(
     """
     rows = list(rows)
     columns = columns or list(rows[0])
-    with replacing(path) as part, _open_text(part) as file:
+    with (
+        replacing(path) as part,
+        open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         write = _row_writer(file, columns)
         for row in [dict(zip(columns, columns, strict=True)), *rows]:
             write(row)
 
 
-def _row_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Mapping[str, Any]], object]:
-    """A function that writes a row, a dict by column. What a row lacks is an empty cell.
+def _row_writer(file: Any, columns: Sequence[str]) -> Callable[[Mapping[str, Any]], object]:
+    """A function that writes a row, a dict by column, with `file.write`. What a row lacks is an empty cell.
 
     Python leaves a carriage return without quotes, in which readers see the end of a row.
     """
@@ -128,19 +170,14 @@ def _row_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Mapping[str, 
 @contextmanager
 def growing_csv(
     path: str | os.PathLike[str], columns: Sequence[str]
-) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+) -> Iterator[Callable[[Mapping[str, Any]], object]]:
     """Yield a function that appends a row, a dict by column, to a new CSV file with a header.
 
     The row is in the file when the function returns, so that a killed process leaves what it had. What a row
     lacks is an empty cell. What UTF-8 does not have, in names of files, is written as an escape.
     """
-    with _growing(path) as file:
-        write_row = _row_writer(file, columns)
-
-        def write(row: Mapping[str, Any]) -> None:
-            write_row(row)
-            file.flush()
-
+    with growing_text(path) as append:
+        write = _row_writer(SimpleNamespace(write=append), columns)
         write(dict(zip(columns, columns, strict=True)))
         yield write
 
@@ -154,13 +191,8 @@ def growing_json(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]
     """
     path = Path(path)
     if path.suffix.lower() == ".jsonl":
-        with _growing(path) as file:
-
-            def write(values: Any) -> None:
-                file.write(json.dumps(values) + "\n")
-                file.flush()
-
-            yield write
+        with growing_text(path) as append:
+            yield lambda values: append(json.dumps(values) + "\n")
         return
     _check_place(path)
     rows: list[Any] = []
@@ -171,14 +203,33 @@ def growing_json(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]
 
 
 @contextmanager
-def _growing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with _open_text(path) as file:
-        yield file
+def growing_text(path: str | os.PathLike[str], *, new: bool = True) -> Iterator[Callable[[str], None]]:
+    """Yield a function that appends text to a file, which has it when the function returns.
 
+    Args:
+        path: the file; folders are made.
+        new: whether it begins empty.
 
-def _open_text(path: str | os.PathLike[str]) -> TextIO:
-    return open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")
+    Raises:
+        UserError: another process is writing it.
+        DiskFullError: there is no room for it.
+    """
+    with naming_full_disk(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab", buffering=0)  # a buffer would be written again when the file is closed
+    with file:
+        if not is_free(file.fileno()):
+            raise UserError(f"{path}: another process is writing it; wait, or name another file")
+        if new and Path(path).is_file():  # and no pipe or terminal
+            file.truncate(0)
+
+        def append(text: str) -> None:
+            left = memoryview(text.encode("utf-8", "backslashreplace"))
+            with naming_full_disk(path, "starts anew" if new else "goes on"):
+                while left:
+                    left = left[file.write(left) :]
+
+        yield append
 
 
 def _check_place(path: Path) -> None:

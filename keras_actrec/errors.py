@@ -32,3 +32,18 @@ class MisfitError(UserError):
     def __init__(self, line: str, *pairs: tuple[str, str]):
         super().__init__(line)
         self.pairs = pairs
+
+
+class DiskFullError(UserError):
+    """There is no room for a file: the disk, a quota, or the largest size of a file. What was there stays.
+
+    Args:
+        path: the file.
+        again: what the same command does when there is room.
+    """
+
+    def __init__(self, path: object, again: str = "goes on"):
+        super().__init__(
+            f"{path} cannot be written, the disk is full: make room, and the same command {again}"
+        )
+        self.path = path

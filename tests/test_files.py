@@ -1,22 +1,28 @@
 """What is written: whole files or none, and what each format looks like."""
 
+import errno
 import json
+import os
 import tomllib
 
 import pytest
 
 import hostile
 from keras_actrec._files import (
+    growing_csv,
+    growing_json,
+    is_disk_full,
     read_csv,
     read_json,
     read_toml,
+    replacing,
     to_toml,
     write_block,
     write_csv,
     write_json,
     write_text,
 )
-from keras_actrec.errors import UserError
+from keras_actrec.errors import DiskFullError, UserError
 
 
 def test_a_text_ends_its_lines_with_a_line_feed_and_leaves_nothing_else(tmp_path):
@@ -135,3 +141,55 @@ def test_what_is_no_csv_is_one_line(content, tmp_path):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(UserError, match="a.csv is not CSV in UTF-8"):
         read_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "wrapped"])
+def test_a_full_disk_is_named_with_the_file_and_what_was_there_stays(tmp_path, number, wrapped):
+    file = tmp_path / "a.txt"
+    file.write_text("before")
+    with pytest.raises(DiskFullError) as full, replacing(file, keep=tmp_path / "b.txt") as part:
+        part.write_text("half")
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError as error:
+            if wrapped:  # as zip and Keras do
+                raise ValueError("cannot close") from error
+            raise
+    line = "cannot be written, the disk is full: make room, and the same command goes on"
+    assert str(full.value) == f"{file} {line}"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "before"}
+
+
+def test_another_error_stays_what_it_is(tmp_path):
+    with pytest.raises(PermissionError), replacing(tmp_path / "a.txt"):
+        raise PermissionError(errno.EACCES, "no")
+    assert not is_disk_full(ValueError()) and not is_disk_full(PermissionError(errno.EACCES, "no"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is a device of Linux")
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_growing_file_on_a_full_disk_is_named(tmp_path, name):
+    file = tmp_path / name
+    file.symlink_to("/dev/full")
+    with pytest.raises(DiskFullError, match=rf"{name} cannot be written, the disk is full: make room, and"):
+        if name == "a.csv":
+            with growing_csv(file, ["a"]) as write:
+                write({"a": 1})
+        else:
+            with growing_json(file) as write:
+                write({"a": 1})
+
+
+def test_two_processes_do_not_write_one_growing_file(tmp_path):
+    with growing_csv(tmp_path / "a.csv", ["a"]) as write:
+        write({"a": 1})
+        with (
+            pytest.raises(
+                UserError, match="a.csv: another process is writing it; wait, or name another file"
+            ),
+            growing_csv(tmp_path / "a.csv", ["a"]),
+        ):
+            pass
+        write({"a": 2})
+    assert (tmp_path / "a.csv").read_text() == "a\n1\n2\n"

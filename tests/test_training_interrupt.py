@@ -1,24 +1,29 @@
-"""Ctrl-C ends a training, also where something in between has lost it."""
+"""Ctrl-C and SIGTERM end a training between two batches, and a second one ends the process."""
 
 import os
 import signal
-import time
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
+from keras_actrec import _signals
 from keras_actrec.training.interrupt import Interrupt
 
 X, Y = np.zeros((8, 2), "float32"), np.zeros((8, 1), "float32")
 
 
 @pytest.fixture(autouse=True)
-def python_handles_the_signal():
-    """A shell starts programs in the background with the signal ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+def python_handles_the_signals():
+    """A shell starts programs in the background with SIGINT ignored."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield handlers
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def model():
@@ -27,12 +32,12 @@ def model():
     return network
 
 
-class LosesTheSignal(keras.callbacks.Callback):
-    """Ctrl-C during a batch, in a block that passes over every exception, as Keras has one."""
+class SendsASignal(keras.callbacks.Callback):
+    """In the second batch of a part, in a block that passes over every exception, as Keras has one."""
 
-    def __init__(self, part):
+    def __init__(self, number, part):
         super().__init__()
-        self.part = part
+        self.number, self.part = number, part
         self.batches = {"train": 0, "test": 0}
 
     def on_train_batch_end(self, batch, logs=None):
@@ -45,30 +50,62 @@ class LosesTheSignal(keras.callbacks.Callback):
         self.batches[part] += 1
         if part == self.part and self.batches[part] == 2:
             try:
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(1)
+                os.kill(os.getpid(), self.number)
             except BaseException:
-                return
-            pytest.fail("there was no signal")
+                pytest.fail("it came in the middle of a batch")
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_an_interrupt_that_was_lost_ends_the_training_at_the_next_batch(part):
-    loses = LosesTheSignal(part)
-    with pytest.raises(KeyboardInterrupt), Interrupt() as interrupt:
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, _signals.Terminated)]
+)
+def test_a_signal_ends_the_training_at_the_end_of_the_batch(number, error, part):
+    sends = SendsASignal(number, part)
+    with pytest.raises(error), Interrupt() as interrupt:
         model().fit(
-            X, Y, batch_size=2, epochs=3, verbose=0, validation_data=(X, Y), callbacks=[loses, interrupt]
+            X, Y, batch_size=2, epochs=3, verbose=0, validation_data=(X, Y), callbacks=[sends, interrupt]
         )
-    assert loses.batches == {"train": 2 if part == "train" else 4, "test": 0 if part == "train" else 2}
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert sends.batches == {"train": 2 if part == "train" else 4, "test": 0 if part == "train" else 2}
 
 
 @pytest.mark.no_backend
-def test_a_handler_of_somebody_else_stays():
+def test_a_signal_behind_the_last_batch_is_not_lost():
+    with pytest.raises(_signals.Terminated) as stopped, Interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stopped.value.code == 143
+
+
+@pytest.mark.no_backend
+def test_a_handler_of_somebody_else_stays(python_handles_the_signals):
     def handler(number, frame):
         pass
 
-    signal.signal(signal.SIGINT, handler)
+    for number in python_handles_the_signals:
+        signal.signal(number, handler)
     with Interrupt():
-        assert signal.getsignal(signal.SIGINT) is handler
-    assert signal.getsignal(signal.SIGINT) is handler
+        assert all(signal.getsignal(number) is handler for number in python_handles_the_signals)
+    assert all(signal.getsignal(number) is handler for number in python_handles_the_signals)
+    for number, before in python_handles_the_signals.items():
+        signal.signal(number, before)
+
+
+TWICE = """
+import os, signal, sys
+import keras_actrec_program  # so that Keras is not loaded
+from keras_actrec._signals import handling, raising
+number = int(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with raising(), handling(lambda number: print("noted", flush=True)):
+    os.kill(os.getpid(), number)
+    print("going on", flush=True)
+    os.kill(os.getpid(), number)
+    print("still there", flush=True)
+"""
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_at_once(number):
+    command = [sys.executable, "-c", TWICE, str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-number, "noted\ngoing on\n", "")

@@ -157,7 +157,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(data, whole, tmp_path, d
     file = tmp_path / "checkpoint.npz"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.warns(
-        UserWarning, match="checkpoint.npz is damaged .*: the run goes on an epoch earlier, from"
+        UserWarning, match="checkpoint.npz is damaged .*: the run goes on from the one before, "
     ):
         run = train("skeletons", data, tmp_path)
     check_equal(run, whole["skeletons"])

@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import trees
 from keras_actrec import tuning
+from keras_actrec.cli.main import app
 
 pytest.importorskip("keras_tuner", reason="the extra tune is not installed")
 
@@ -218,3 +221,41 @@ def test_a_chief_and_workers_of_the_command_line_finish_a_study(launch, data, tm
     assert [(row["status"], row["model.units"]) for row in rows(out)] == [
         ("COMPLETED", str(units)) for units in (2, 3, 4)
     ]
+
+
+@pytest.mark.no_backend
+@needs_proc
+def test_a_second_study_is_refused_and_sigterm_lets_the_trial_keep_its_place(launch, data, tmp_path):
+    study, out = write_study(tmp_path, [2, 3], epochs=100_000), tmp_path / "out"
+    command = ["tune", str(study), "--data", str(data), "--out", str(out)]
+    first = launch("-c", "from keras_actrec.cli.main import main; main()", *command)
+    run = out / "trials" / "0" / "run"
+    until((run / "history.csv").exists, first)
+    second = CliRunner().invoke(app, [*command, "--resume"])
+    line = f"{out}: another process is running a study in it (pid {first.pid}); wait, or choose another --out"
+    assert (second.exit_code, second.stderr) == (1, f"error: {line}\n")
+    first.terminate()
+    assert first.wait(LIMIT) == 143
+    last = (tmp_path / "log.txt").read_text().splitlines()[-1]
+    assert last == f"{out}: stopped; the same command with --resume goes on"
+    gone(out, "job.json")
+    assert not (run.parent / "result.json").exists() and not (run / ".lock").exists()
+    with np.load(run / "checkpoint.npz") as archive:
+        assert json.loads(str(archive["state"]))["batch"]  # inside an epoch, or before its validation
+
+
+@pytest.mark.no_backend
+@needs_proc
+def test_a_file_in_the_place_of_the_trials_ends_a_study_on_two_workers_with_a_line(launch, data, tmp_path):
+    study, out = write_study(tmp_path, [2, 3], epochs=2), tmp_path / "out"
+    command = ["tune", str(study), "--data", str(data), "--out", str(out), "--workers", "2"]
+    process = launch("-c", "from keras_actrec.cli.main import main; main()", *command)
+    until((out / "study.toml").exists, process)
+    (out / "trials").touch()
+    assert process.wait(LIMIT) == 1
+    text = (tmp_path / "log.txt").read_text()
+    assert "Traceback" not in text
+    last = text.splitlines()[-1]
+    assert last.startswith("error: worker-") and str(out / "trials") in last
+    gone(out, "chief.json")
+    gone(out, "worker-")

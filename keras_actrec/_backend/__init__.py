@@ -8,6 +8,7 @@ Every backend has one module here with the same functions:
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
 - `seed(number)`: seeds what the backend draws without Keras.
+- `generators()`, `set_generators(states)`: the states of the generators that it draws from without Keras.
 
 Nothing else in the library asks for the backend or imports one.
 """
@@ -28,16 +29,36 @@ import numpy as np  # noqa: E402
 name = keras.backend.backend()
 
 if name == "jax":
-    from keras_actrec._backend.jax import depthwise_conv2d, devices, loop, predictor, seed, with_steps_of
+    from keras_actrec._backend.jax import (
+        depthwise_conv2d,
+        devices,
+        generators,
+        loop,
+        predictor,
+        seed,
+        set_generators,
+        with_steps_of,
+    )
 elif name == "torch":
-    from keras_actrec._backend.torch import depthwise_conv2d, devices, loop, predictor, seed, with_steps_of
+    from keras_actrec._backend.torch import (
+        depthwise_conv2d,
+        devices,
+        generators,
+        loop,
+        predictor,
+        seed,
+        set_generators,
+        with_steps_of,
+    )
 elif name == "tensorflow":
     from keras_actrec._backend.tensorflow import (
         depthwise_conv2d,
         devices,
+        generators,
         loop,
         predictor,
         seed,
+        set_generators,
         with_steps_of,
     )
 else:
@@ -47,11 +68,13 @@ __all__ = [
     "concurrency",
     "depthwise_conv2d",
     "devices",
+    "generators",
     "loop",
     "name",
     "on_cpu",
     "predict",
     "seed",
+    "set_generators",
     "with_steps_of",
 ]
 

@@ -1,6 +1,6 @@
 """JAX: `lax.scan`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -84,3 +84,12 @@ def devices() -> list[str]:
 
 def seed(number: int) -> None:
     """Seed what the backend draws by itself: nothing, Keras seeds every draw."""
+
+
+def generators() -> list[np.ndarray]:
+    """States of the generators that the backend draws from by itself: none."""
+    return []
+
+
+def set_generators(states: Sequence[np.ndarray]) -> None:
+    """Put back what `generators` gave."""

@@ -1,6 +1,6 @@
 """TensorFlow: `tf.while_loop` over `TensorArray`s."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -82,3 +82,12 @@ def devices() -> list[str]:
 
 def seed(number: int) -> None:
     """Seed what the backend draws by itself: nothing, Keras seeds every draw."""
+
+
+def generators() -> list[np.ndarray]:
+    """States of the generators that the backend draws from by itself: none."""
+    return []
+
+
+def set_generators(states: Sequence[np.ndarray]) -> None:
+    """Put back what `generators` gave."""

@@ -1,6 +1,6 @@
 """PyTorch: a Python loop over views."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -52,3 +52,17 @@ def devices() -> list[str]:
 def seed(number: int) -> None:
     """Seed what the backend draws by itself: Keras leaves dropout to torch's own generator."""
     torch.manual_seed(number)
+
+
+def generators() -> list[np.ndarray]:
+    """States of torch's own generators: that of the CPU, and one a GPU."""
+    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return [state.numpy() for state in states]
+
+
+def set_generators(states: Sequence[np.ndarray]) -> None:
+    """Put back what `generators` gave."""
+    cpu, *gpus = (torch.from_numpy(state) for state in states)
+    torch.set_rng_state(cpu)
+    for index, state in enumerate(gpus[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, index)

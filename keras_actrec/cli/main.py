@@ -13,7 +13,9 @@ import typer
 
 import keras_actrec
 from keras_actrec._backend_choice import choose_backend
+from keras_actrec._files import is_disk_full
 from keras_actrec._quiet import keep_stderr_for_python
+from keras_actrec._signals import TERMINATED, Terminated, raising
 from keras_actrec._text import printable
 from keras_actrec.cli._terminal import say, say_error
 from keras_actrec.cli.audit import audit
@@ -31,7 +33,7 @@ from keras_actrec.cli.results import results
 from keras_actrec.cli.synth import synth
 from keras_actrec.cli.train import train
 from keras_actrec.cli.tune import tune
-from keras_actrec.errors import UserError
+from keras_actrec.errors import DiskFullError, UserError
 
 # Each command and whether it needs Keras, in the order of `--help`. The modules import nothing heavy: that
 # happens inside the functions, so that `--help` stays quick (see `keras_actrec_program`).
@@ -93,11 +95,13 @@ def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]
                 keras_actrec._load_keras()
             command(*args, **kwargs)
         except (UserError, OSError) as error:
+            if is_disk_full(error) and not isinstance(error, DiskFullError):
+                error = DiskFullError(getattr(error, "filename", None) or "what is written")
             say_error(error)
             raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            say("Interrupted.", file=sys.stderr)
-            raise typer.Exit(130) from error
+        except (KeyboardInterrupt, Terminated) as error:
+            say(str(error) or "Interrupted.", file=sys.stderr)
+            raise typer.Exit(TERMINATED if isinstance(error, Terminated) else 130) from error
 
     return wrapped
 
@@ -109,8 +113,9 @@ for _command, _needs_keras in COMMANDS:
 def main() -> None:
     """Runs the command line.
 
-    A `UserError` or an `OSError` becomes the line `error: ...` on stderr and exit status 1, an interrupt
-    `Interrupted.` and 130; wrong usage exits with 2. Anything else is our mistake and keeps its traceback.
+    A `UserError` or an `OSError` becomes the line `error: ...` on stderr and exit status 1; Ctrl-C and
+    SIGTERM a line, such as `Interrupted.`, and 130 and 143; wrong usage exits with 2. Anything else is our
+    mistake and keeps its traceback.
     """
     keep_stderr_for_python()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # for the processes of `tune`, which write to files
@@ -118,4 +123,5 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.getLogger("keras_actrec").addHandler(logging.NullHandler())  # errors are printed below, once
-    app()
+    with raising():
+        app()

@@ -43,8 +43,17 @@ def train(
         list[str] | None,
         typer.Option(help="tensorboard or wandb, in addition to history.csv; may be repeated."),
     ] = None,
+    checkpoint_minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Write a checkpoint inside an epoch too, every so many minutes, if epochs are long."
+        ),
+    ] = None,
 ) -> None:
-    """Train a model."""
+    """Train a model.
+
+    Ctrl-C and SIGTERM end it at the next batch, with a checkpoint: the same command goes on from there.
+    """
     from keras_actrec import evaluation, insight, training
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
@@ -74,6 +83,7 @@ def train(
             audit=audit,
             verify=verify,
             log=log or (),
+            checkpoint_minutes=checkpoint_minutes,
             tell=say,
             progress=progress,
         )

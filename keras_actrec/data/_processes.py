@@ -7,7 +7,6 @@ backend (2-4 s and 300-800 MB each, against 0.4 s and 60 MB), fails where the sc
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +21,8 @@ from keras_actrec.errors import UserError
 # With `keras_actrec_program`, Keras is not loaded with the package (`-P`: nor a `pickle.py` of the folder
 # that the process runs in).
 _START = (
+    # Ctrl-C, and SIGTERM of Slurm, go to all: the program, which may have a batch to end, ends us.
+    "import signal; [signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)]; "
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "import keras_actrec_program; from keras_actrec.data._processes import serve; serve()"
 )
@@ -106,7 +107,6 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 def serve() -> None:
     """Answers calls until none are left; the main function of a process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the program ends us
     opencv().setNumThreads(0)  # the items are what runs in parallel
     questions = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")

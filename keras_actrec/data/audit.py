@@ -3,13 +3,14 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_actrec._files import write_json
+from keras_actrec._files import growing_text, write_json
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._text import command
 from keras_actrec._types import PathLike, Progress
@@ -137,11 +138,9 @@ def audit_videos(
 
     report()
     todo = [record for path, record in records.items() if path not in rows]
-    journal = _Journal(out)
-    with journal, ThreadPoolExecutor(workers) as pool:
+    with _journal(out) as add, ThreadPoolExecutor(workers) as pool:
         futures = [
-            pool.submit(lambda record: journal.add(_examine(record, manifest.dataset)), record)
-            for record in todo
+            pool.submit(lambda record: add(_examine(record, manifest.dataset)), record) for record in todo
         ]
         try:
             for future in as_completed(futures):
@@ -159,7 +158,7 @@ def audit_videos(
     )
     if out is not None:
         audit.write(out)
-        _journal_of(out).unlink()
+        _journal_of(out).unlink(missing_ok=True)
     return audit
 
 
@@ -192,29 +191,22 @@ def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:
     return {name: counts[label] for label, name in enumerate(manifest.class_names)}
 
 
-class _Journal:
-    """A line a file as they are done; the system has it when it is flushed, so killing us loses none."""
+@contextmanager
+def _journal(out: PathLike | None) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Yield a function that notes a row and gives it back: each is kept at once, so killing us loses none."""
+    if out is None:
+        yield lambda row: row
+        return
+    lock = threading.Lock()
+    with growing_text(_journal_of(out), new=False) as append:
+        append("\n")  # after a line that was cut off
 
-    def __init__(self, out: PathLike | None) -> None:
-        self.path = None if out is None else _journal_of(out)
-        self._lock = threading.Lock()
+        def add(row: dict[str, Any]) -> dict[str, Any]:
+            with lock:
+                append(json.dumps(row) + "\n")
+            return row
 
-    def __enter__(self) -> None:
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a", encoding="utf-8")
-            self._file.write("\n")  # after a line that was cut off
-
-    def __exit__(self, *error: object) -> None:
-        if self.path is not None:
-            self._file.close()
-
-    def add(self, row: dict[str, Any]) -> dict[str, Any]:
-        if self.path is not None:
-            with self._lock:
-                self._file.write(json.dumps(row) + "\n")
-                self._file.flush()
-        return row
+        yield add
 
 
 def _journal_of(out: PathLike) -> Path:

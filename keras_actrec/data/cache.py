@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_actrec._files import replacing, write_csv, write_json
+from keras_actrec._locks import alone_in
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
@@ -241,7 +242,10 @@ def fill(
         array, seconds = make(record, info)
         if file_of((record, info)) != file:  # what was read is not what was hashed
             raise VideoError(record.file, "unreadable", "it changed while it was read; index it again")
-        _write(file, array, seconds, prepared, record.path)
+        # Two files: of two processes that make one entry, and differ by rounding, the first one's are kept.
+        with alone_in(Path(out), "writing into it", wait=True):
+            if _read(file) is None:
+                _write(file, array, seconds, prepared, record.path)
         entry = _read(file)
         if entry is None:
             raise UserError(f"{file}: it was removed or changed as soon as it was written; run again")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_actrec._locks import LOCK, alone_in
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import SYNTHETIC_PAIRS, write_synthetic
 from keras_actrec.errors import UserError
@@ -47,6 +48,13 @@ def demo(
     """
     need_viz()  # before minutes of work, not after
     out, progress = Path(out), progress or (lambda stage, done, total, text="": None)
+    with alone_in(out, "making a demo in it"):
+        return _demo(out, clips_per_class, overrides, progress)
+
+
+def _demo(
+    out: Path, clips_per_class: int, overrides: Iterable[str], progress: StageProgress
+) -> tuple[Path, list[Evaluation]]:
     _remove_earlier(out)
     data = out / _VIDEOS
     write_synthetic(
@@ -89,7 +97,7 @@ def _remove_earlier(out: Path) -> None:
 
     The videos are written first and removed last: without them, nothing tells a demo's folder from another.
     """
-    if not out.exists() or not any(out.iterdir()):
+    if not _names(out):
         return
     videos, kinds = out / _VIDEOS, {name for pair in SYNTHETIC_PAIRS for name in pair}
     is_demo = (
@@ -100,6 +108,8 @@ def _remove_earlier(out: Path) -> None:
     if not is_demo:
         raise UserError(f"{out} holds something else than an earlier demo: choose another --out")
     for path in out.iterdir():
+        if path.name == LOCK:
+            continue
         if path.is_file():
             path.unlink()
         elif path != videos:
@@ -109,7 +119,7 @@ def _remove_earlier(out: Path) -> None:
 
 def _names(folder: Path) -> set[str]:
     """The names in a folder, without those that a killed process leaves."""
-    return {path.name for path in folder.iterdir() if not path.name.startswith(".part-")}
+    return {path.name for path in folder.iterdir() if not path.name.startswith((".part-", LOCK))}
 
 
 def _pair_scores(result: Evaluation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from keras_actrec import zoo
 from keras_actrec._files import read_toml, to_toml, write_text
+from keras_actrec._locks import alone_in
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import kind_of
@@ -171,19 +172,21 @@ def choose_for_run(
         The recipe's file, the audit's, and the choice, None where it was made before.
 
     Raises:
-        UserError: as `look` and `choose`, or a directory that holds a run of a recipe that was named.
+        UserError: as `look` and `choose`, or a directory that holds a run of a recipe that was named, or in
+            which another process works.
     """
     chosen, audit = Path(out) / "chosen.toml", Path(out) / "audit.json"
-    if chosen.exists():
-        return chosen, audit, None
-    if (Path(out) / "recipe.toml").exists():
-        raise UserError(
-            f"{out} holds a run of a recipe that was named: name it again, or choose another --out"
-        )
-    check_minutes(minutes)
-    choice = choose(look(data, audit=audit, progress=progress), model=model, minutes=minutes)
-    write_text(chosen, choice.to_toml())
-    return chosen, audit, choice
+    with alone_in(out, "training into it"):
+        if chosen.exists():
+            return chosen, audit, None
+        if (Path(out) / "recipe.toml").exists():
+            raise UserError(
+                f"{out} holds a run of a recipe that was named: name it again, or choose another --out"
+            )
+        check_minutes(minutes)
+        choice = choose(look(data, audit=audit, progress=progress), model=model, minutes=minutes)
+        write_text(chosen, choice.to_toml())
+        return chosen, audit, choice
 
 
 _Values: TypeAlias = Mapping[str, Mapping[str, Any]]

@@ -1,7 +1,7 @@
 """Fit what `prepare` has prepared; a run that was stopped goes on."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from keras_actrec._types import StageProgress
 from keras_actrec.data import FollowEpoch, raising_failures
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
-from keras_actrec.training.interrupt import Interrupt
 from keras_actrec.training.logs import Logger
 from keras_actrec.training.optimizers import optimizer_of
 from keras_actrec.training.prepare import Prepared
-from keras_actrec.training.resume import Checkpoint, KeepBest
+from keras_actrec.training.resume import Checkpoint, KeepBest, Position
 from keras_actrec.training.schedules import callbacks_of
 from keras_actrec.training.tables import TrainTable, counted
+from keras_actrec.training.targets import Targets
 from keras_actrec.zoo import ModelSpec
 
 
@@ -43,6 +43,7 @@ def fit(
     out: Path,
     *,
     loggers: Sequence[Logger] = (),
+    checkpoint_minutes: float | None = None,
     progress: StageProgress,
 ) -> Fitted:
     """Fit the learner of a `Prepared`, or go on where an earlier call in the same directory was stopped.
@@ -51,6 +52,7 @@ def fit(
         prepared: what `prepare` gives; its learner has the kept weights afterwards.
         out: the run directory, for the checkpoint and `history.csv`.
         loggers: what `loggers_of` gives.
+        checkpoint_minutes: as of `train`.
         progress: as of `train`.
 
     Returns:
@@ -58,6 +60,7 @@ def fit(
 
     Raises:
         UserError: for a run that cannot end, a checkpoint of another run, or a loss that is not a number.
+        KeyboardInterrupt, Terminated: Ctrl-C or SIGTERM has come; a checkpoint has been written.
     """
     table, learner, datasets = prepared.recipe.train, prepared.learner, prepared.datasets
     _check_run(table, prepared.batches, "validation" in datasets)
@@ -73,9 +76,24 @@ def fit(
     callbacks = callbacks_of(table)
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
     best = KeepBest(table.monitor) if table.monitor and table.keep == "best" else None
-    checkpoint = Checkpoint(out, table.seed, remember, best)
+    checkpoint = Checkpoint(out, table.seed, remember, best, metrics)
     done = checkpoint.restore(learner)
-    with raising_failures(*datasets.values()), Interrupt() as interrupt:
+    position = Position(checkpoint, prepared.batches, checkpoint_minutes)
+    callbacks = [
+        position,
+        FollowEpoch(datasets["train"]),
+        *([best] if best else []),
+        *callbacks,
+        _FiniteLoss(),
+        checkpoint,
+        # Behind the checkpoint: what is reported as done is kept.
+        *(logger(checkpoint, prepared.recipe) for logger in loggers),
+        _Progress(checkpoint, table.epochs, {part: len(each) for part, each in datasets.items()}, progress),
+    ]
+    with raising_failures(*datasets.values()), position:
+        if checkpoint.batch:
+            _finish_epoch(learner, targets, done, checkpoint, callbacks)
+            done = checkpoint.restore(learner)  # as a new process would: `fit` swaps averages in at its end
         learner.fit(
             targets["train"],
             validation_data=targets.get("validation"),
@@ -84,18 +102,9 @@ def fit(
             epochs=table.epochs,
             shuffle=False,
             verbose=0,
-            callbacks=[
-                FollowEpoch(datasets["train"]),
-                *([best] if best else []),
-                *callbacks,
-                interrupt,
-                _FiniteLoss(),
-                checkpoint,
-                # Behind the checkpoint: what is reported as done is kept.
-                *(logger(checkpoint, prepared.recipe) for logger in loggers),
-                _Progress(done, table.epochs, {part: len(each) for part, each in datasets.items()}, progress),
-            ],
+            callbacks=callbacks,
         )
+        position.check(f"{out}: stopped behind the last epoch; the same command writes the model")
     if best:
         best.put_back()
     for layer in frozen:  # they are layers of the model that is kept
@@ -104,6 +113,43 @@ def fit(
     kept = next(row for row in checkpoint.rows if row["epoch"] == best.epoch) if best else last
     values = {name: value for name, value in last.items() if name != "epoch"}
     return Fitted(values, kept["epoch"], kept.get("val_accuracy"))
+
+
+def _finish_epoch(
+    learner: keras.Model,
+    targets: Mapping[str, Targets],
+    epoch: int,
+    checkpoint: Checkpoint,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Do what is left of the epoch in which a run was stopped."""
+    train, validation = targets["train"], targets.get("validation")
+    left = len(train) - checkpoint.batch
+    if left:
+        # Set when the epoch begins: Keras on TensorFlow takes shapes from the first batches before.
+        begin = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: setattr(train, "first", checkpoint.batch)
+        )
+        learner.fit(
+            train,
+            validation_data=validation,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=left,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*callbacks, begin],
+        )
+        train.first = 0
+        return
+    each = keras.callbacks.CallbackList(callbacks, model=learner)
+    each.on_train_begin()
+    each.on_epoch_begin(epoch)
+    found = learner.evaluate(validation, callbacks=each, verbose=0, return_dict=True)
+    each.on_epoch_end(
+        epoch, {**(checkpoint.trained or {}), **{f"val_{name}": value for name, value in found.items()}}
+    )
+    each.on_train_end()
 
 
 def _measures(table: TrainTable) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
@@ -190,9 +236,11 @@ class _FiniteLoss(keras.callbacks.Callback):
 class _Progress(keras.callbacks.Callback):
     """Reports the epochs, and within one the batches, as fractions: of training and then of validation."""
 
-    def __init__(self, done: int, epochs: int, batches: dict[str, int], progress: StageProgress) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, epochs: int, batches: dict[str, int], progress: StageProgress
+    ) -> None:
         super().__init__()
-        self.done = done
+        self.checkpoint = checkpoint
         self.epochs = epochs
         self.batches = batches
         self.progress = progress
@@ -200,14 +248,15 @@ class _Progress(keras.callbacks.Callback):
         self.validated = ""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self.done:
-            self.progress("epochs", self.done, self.epochs, "going on")
+        if self.checkpoint.rows or self.checkpoint.batch:
+            done = len(self.checkpoint.rows) + self.checkpoint.batch / sum(self.batches.values())
+            self.progress("epochs", done, self.epochs, "going on")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.epoch, self.batch = epoch, 0
+        self.epoch, self.batch = epoch, self.checkpoint.batch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        self._report(f"batch {batch + 1}/{self.batches['train']}  {_values(logs)}{self.validated}")
+        self._report(f"batch {self.batch + 1}/{self.batches['train']}  {_values(logs)}{self.validated}")
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         values = _values({f"val_{name}": value for name, value in logs.items()})

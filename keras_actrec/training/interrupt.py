@@ -1,18 +1,19 @@
-"""Ctrl-C ends a training."""
+"""Ctrl-C and SIGTERM end a training between two batches."""
 
-import signal
-import threading
+from contextlib import ExitStack
 from typing import Any, Self
 
 import keras
 
+from keras_actrec import _signals
+
 
 class Interrupt(keras.callbacks.Callback):
-    """Raises `KeyboardInterrupt` at the next batch after Ctrl-C, in case the first one was lost.
+    """Ends a training at the next batch after Ctrl-C or SIGTERM, with `KeyboardInterrupt` or `Terminated`.
 
-    Keras 3.15 reads the loss after every batch in a block with a bare `except`, and small networks spend most
-    of their time there. In the `with` block the signal is remembered, in the main thread and where nobody
-    else handles it.
+    Between batches all is in order, and nothing passes over the exception: Keras 3.15 reads the loss after
+    every batch in a block with a bare `except`. In the `with` block signals are noted, in the main thread and
+    where nobody else handles them; a second one ends the process at once.
 
         with Interrupt() as interrupt:
             model.fit(dataset, callbacks=[interrupt])
@@ -20,26 +21,27 @@ class Interrupt(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = False
-        self._handles = False
+        self.asked: int | None = None
 
     def __enter__(self) -> Self:
-        main = threading.current_thread() is threading.main_thread()
-        self._handles = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if self._handles:
-            signal.signal(signal.SIGINT, self._remember)
+        self._stack = ExitStack()
+        self._stack.enter_context(_signals.handling(self._note))
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._handles:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+    def __exit__(self, kind: object, *error: object) -> None:
+        self._stack.close()
+        if kind is None:
+            self.check()
 
-    def _remember(self, number: int, frame: Any) -> None:
-        self.asked = True
-        raise KeyboardInterrupt
+    def _note(self, number: int) -> None:
+        self.asked = number
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
+    def check(self, line: str = "") -> None:
+        """Raise if a signal has come; `line` says what was reached."""
+        if self.asked is not None:
+            raise _signals.stop(self.asked, line)
 
-    on_test_batch_begin = on_epoch_end = on_train_batch_begin
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.check()
+
+    on_test_batch_end = on_train_batch_end

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import keras
 
+from keras_actrec._files import naming_full_disk
 from keras_actrec.errors import UserError
 from keras_actrec.training.resume import Checkpoint
 from keras_actrec.training.tables import Recipe
@@ -62,9 +63,10 @@ class TensorBoardLog(_Log):
         self.writer = Writer(str(self.folder / "tensorboard"))
 
     def write(self, epoch: int, **values: float) -> None:
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step=epoch)
-        self.writer.flush()
+        with naming_full_disk(self.folder / "tensorboard"):
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step=epoch)
+            self.writer.flush()
 
     def close(self) -> None:
         self.writer.close()

@@ -60,7 +60,7 @@ class Prepared:
         return len(self.datasets["train"])
 
     @property
-    def targets(self) -> dict[str, keras.utils.PyDataset]:
+    def targets(self) -> dict[str, Targets]:
         """The datasets with a label, and if need be a weight, for each answer of the learner."""
         table = self.recipe.train
         classes = len(self.manifest.class_names) if table.soft_labels else None

@@ -1,6 +1,7 @@
 """What a run has to remember, so that one that was stopped goes on as if it had not been."""
 
 import json
+import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from keras_actrec._archive import read_arrays
 from keras_actrec._files import replacing, write_csv
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+from keras_actrec.training.interrupt import Interrupt
 
 CHECKPOINTS = ("checkpoint.npz", "checkpoint.before.npz")  # of a run directory: the last one, the one before
 
@@ -70,25 +72,29 @@ class KeepBest(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the state of a run after every epoch, and its history as a table.
+    """Keeps the state of a run after every epoch, and inside one where `Position` asks for it.
 
-    The state is all that the next epoch depends on: weights, the optimizer's variables (schedules follow its
+    The state is all that what follows depends on: weights, the optimizer's variables (schedules follow its
     step count), the states of all random generators, what callbacks with `get_state()` and
-    `set_state(state)` remember, and the best weights so far where these are kept. Clips, order and
+    `set_state(state)` remember, and the best weights so far where these are kept; inside an epoch also the
+    number of its batches that are done, and the running sums of loss and metrics. Clips, order and
     augmentation depend on (seed, epoch, index) alone. On the same backend and CPU a run that was stopped,
-    also by `kill -9`, and called again ends with the same bits as one that was not; what is lost is the epoch
-    it was in. (`keras.callbacks.BackupAndRestore` does not keep generators.)
+    also by `kill -9`, and called again ends with the same bits as one that was not; what is lost is what
+    came after the last checkpoint. (`keras.callbacks.BackupAndRestore` does not keep generators.)
 
     Args:
-        folder: the run directory: `checkpoint.npz`, `checkpoint.before.npz` of the epoch before, which is
-            taken up where the first is damaged, and `history.csv` with a row an epoch.
+        folder: the run directory: `checkpoint.npz`, `checkpoint.before.npz`, the one before, which is taken
+            up where the first is damaged, and `history.csv` with a row an epoch.
         seed: of the run; what a backend draws by itself (PyTorch's dropout) follows it and the epoch.
         remember: the callbacks of the run that remember something.
         best: the callback that keeps the best weights, if they are kept.
+        metrics: those that the model is compiled with.
 
     Attributes:
         rows: the history, a dict an epoch.
         stopped: whether a callback has ended the run.
+        batch: how many batches of the epoch behind the last row were done when the run was stopped.
+        trained: what came of training in that epoch where only its validation is left; else None.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class Checkpoint(keras.callbacks.Callback):
         seed: int,
         remember: Iterable[Resumable] = (),
         best: KeepBest | None = None,
+        metrics: Iterable[keras.metrics.Metric] = (),
     ) -> None:
         super().__init__()
         self.file, self.before = (Path(folder) / name for name in CHECKPOINTS)
@@ -104,8 +111,11 @@ class Checkpoint(keras.callbacks.Callback):
         self.seed = seed
         self.remember = list(remember)
         self.best = best
+        self.metrics = list(metrics)
         self.rows: list[dict[str, Any]] = []
         self.stopped = False
+        self.batch = 0
+        self.trained: dict[str, float] | None = None
 
     def restore(self, model: keras.Model) -> int:
         """Take up the state of an earlier run, where the folder holds one; a warning says if it is damaged.
@@ -123,22 +133,26 @@ class Checkpoint(keras.callbacks.Callback):
         found = self._read()
         if found is None:
             return 0
-        state, values, kept = found
+        state, arrays = found
         variables = _variables(model)
-        if [list(value.shape) for value in values] != [list(variable.shape) for variable in variables]:
+        if [list(value.shape) for value in arrays["value"]] != [list(each.shape) for each in variables]:
             raise UserError(f"{self.file}: the model is another; choose another --out, or remove it")
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        for callback, remembered in zip(self.remember, state["remembered"], strict=True):
-            callback.set_state(remembered)
+        _assign(variables, arrays["value"])
+        self._set_states(state["remembered"])
         if self.best is not None:
             self.best.best, self.best.epoch = state["best"]
-            self.best.weights = kept
+            self.best.weights = arrays["kept"]
         self.rows, self.stopped = state["history"], state["stopped"]
+        self.batch, self.trained = state["batch"], state["trained"]
+        self._inside = {"remembered": state["remembered"], **arrays}
         return len(self.rows)
 
-    def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]] | None:
-        """State, values and kept weights of the newest file that is whole; None without a file."""
+    def _set_states(self, remembered: Iterable[Mapping[str, Any]]) -> None:
+        for callback, each in zip(self.remember, remembered, strict=True):
+            callback.set_state(each)
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]] | None:
+        """The state and the arrays of the newest file that is whole; None without a file."""
         files = [file for file in (self.file, self.before) if file.exists()]
         for file in files:
             try:
@@ -152,7 +166,7 @@ class Checkpoint(keras.callbacks.Callback):
                     reason = f"{names}: not a checkpoint; remove {several} to start the run again"
                     raise UserError(reason) from error
                 warnings.warn(
-                    f"{file} is damaged ({type(error).__name__}): the run goes on an epoch earlier, from "
+                    f"{file} is damaged ({type(error).__name__}): the run goes on from the one before, "
                     f"{self.before}",
                     stacklevel=2,
                 )
@@ -161,43 +175,145 @@ class Checkpoint(keras.callbacks.Callback):
         return None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Seeds what has no state that could be kept."""
+        """Seeds what has no state that could be kept; in an epoch that goes on, puts its state back."""
         _backend.seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
+        if self.batch:
+            self._set_states(self._inside["remembered"])
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Puts back what Keras has set to 0, and PyTorch has drawn from, since the epoch began."""
+        if self.batch and batch == 0:
+            _assign(self._sums(self.model), self._inside["metric"])
+            _backend.set_generators(self._inside["drawn"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes the row and the state; a run that is stopped here has both or neither."""
         self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
-        values = [keras.ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
-        kept = [] if self.best is None else self.best.weights
-        arrays = {
-            f"{kind}{index}": value
-            for kind, several in (("value", values), ("kept", kept))
-            for index, value in enumerate(several)
+        self.write(self.take())
+        write_csv(self.table, self.rows)
+
+    def take(self, batch: int = 0, trained: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
+        """The state as it is now, in copies.
+
+        Args:
+            batch: number of batches of the epoch that are done.
+            trained: what came of training in it, if only its validation is left.
+        """
+        several = {
+            "value": [variable.value for variable in _variables(self.model)],
+            "kept": [] if self.best is None else self.best.weights,
+            "metric": [variable.value for variable in self._sums(self.model)] if batch else [],
+            "drawn": _backend.generators() if batch else [],
         }
         state = {
-            "value": len(values),
-            "kept": len(kept),
+            **{kind: len(values) for kind, values in several.items()},
             "best": self.best and (self.best.best, self.best.epoch),
             "history": self.rows,
             "stopped": self.model.stop_training,
             "remembered": [callback.get_state() for callback in self.remember],
+            "batch": batch,
+            "trained": trained,
         }
+        # Copies: on PyTorch the array is the weight's own memory.
+        arrays = {
+            f"{kind}{index}": np.array(keras.ops.convert_to_numpy(value))
+            for kind, values in several.items()
+            for index, value in enumerate(values)
+        }
+        return {"state": np.array(json.dumps(state)), **arrays}
+
+    def write(self, taken: Mapping[str, Any]) -> None:
+        """Write what `take` gave; the file that was there is the one before then."""
         with (
             replacing(self.file, durable=True, keep=self.before) as part,
             open(part, "wb") as file,
         ):
-            np.savez(file, state=json.dumps(state), **arrays)
-        write_csv(self.table, self.rows)
+            np.savez(file, **taken)
+
+    def _sums(self, model: keras.Model) -> list[keras.Variable]:
+        """Running sums of loss and metrics, of which Keras knows the latter after the first batch only."""
+        return [sum_ for metric in (model.metrics[0], *self.metrics) for sum_ in metric.variables]
 
 
-def _contents(path: Path) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
-    """The state, the values and the kept weights of a file."""
+class Position(Interrupt):
+    """Keeps where a run is inside an epoch: when a signal ends it, and every so many minutes.
+
+    It comes before all other callbacks: `keras.callbacks.SwapEMAWeights` has other weights in the model while
+    it is validated.
+
+    Args:
+        checkpoint: that writes.
+        batches: number of batches of an epoch.
+        minutes: between two checkpoints inside an epoch; None writes none before a signal.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, batches: int, minutes: float | None = None) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.batches = batches
+        self.seconds = None if minutes is None else 60 * minutes
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Takes the time, and where the epoch begins."""
+        self.name, self.written = f"epoch {epoch + 1}", time.monotonic()
+        self.first = self.checkpoint.batch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes a checkpoint where one is due, and stops."""
+        done = self.first + batch + 1
+        if done < self.batches and self._is_due():  # behind the last one comes validation, or the epoch's end
+            self._write(self.checkpoint.take(done))
+            self._stop(f"batch {done} of {self.batches}")
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Takes what training has come to, which is written where a checkpoint is due before the next."""
+        self.taken = None
+        if self.first < self.batches:  # else the run was stopped in this validation before
+            trained = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+            self.taken = self.checkpoint.take(self.batches, trained)
+        self.on_test_batch_end(0)
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes the checkpoint where one is due, and stops."""
+        if self._is_due():
+            if self.taken is not None:
+                self._write(self.taken)
+                self.taken = None
+            self._stop("its validation")
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Frees the memory."""
+        self.taken = None
+
+    def _is_due(self) -> bool:
+        late = self.seconds is not None and time.monotonic() - self.written >= self.seconds
+        return late or self.asked is not None
+
+    def _write(self, taken: Mapping[str, np.ndarray]) -> None:
+        self.checkpoint.write(taken)
+        self.written = time.monotonic()
+
+    def _stop(self, where: str) -> None:
+        folder = self.checkpoint.file.parent
+        self.check(f"{folder}: stopped in {self.name}, {where}; the same command goes on from there")
+
+
+def _contents(path: Path) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
+    """The state and the arrays of a file."""
     archive = read_arrays(path)
     state = json.loads(str(archive["state"]))
-    values, kept = ([archive[f"{kind}{index}"] for index in range(state[kind])] for kind in ("value", "kept"))
-    if not state.keys() >= {"best", "history", "stopped", "remembered"}:
+    arrays = {
+        kind: [archive[f"{kind}{index}"] for index in range(state[kind])]
+        for kind in ("value", "kept", "metric", "drawn")
+    }
+    if not state.keys() >= {"best", "history", "stopped", "remembered", "batch", "trained"}:
         raise ValueError("it lacks a part")
-    return state, values, kept
+    return state, arrays
+
+
+def _assign(variables: Iterable[keras.Variable], values: Iterable[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

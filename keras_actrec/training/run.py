@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_actrec import _backend
 from keras_actrec._files import write_json, write_text
+from keras_actrec._locks import alone_in
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import Manifest, Record, read_audit
 from keras_actrec.errors import UserError
@@ -63,6 +64,7 @@ def train(
     audit: PathLike | None = None,
     verify: bool = False,
     log: Sequence[str] = (),
+    checkpoint_minutes: float | None = None,
     tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> Run:
@@ -74,7 +76,8 @@ def train(
     are trained on the clips.
 
     The same call on the directory of a run that was stopped goes on with it, and on that of a finished run
-    does nothing. How many workers there are, and what happens to bad files, may have changed.
+    does nothing. How many workers there are, and what happens to bad files, may have changed. Ctrl-C and
+    SIGTERM end training behind the batch that it is at, with a checkpoint; a second one ends it at once.
 
     Args:
         recipe: what is trained, on what, and how.
@@ -94,6 +97,8 @@ def train(
         log: where the history goes in addition to `history.csv`: `"tensorboard"` (events in
             `out/tensorboard`), `"wandb"` (a run of the project `keras_actrec`), or both. A run that goes on
             may have others.
+        checkpoint_minutes: after how many minutes a checkpoint is written inside an epoch too, for epochs
+            that are long; it changes no number.
         tell: called with a line for files of `data` that were passed over, and for each kind of weights that
             was not taken from `start`.
         progress: called as `progress(stage, done, total, text)` while it works: stages `videos`, `features`
@@ -104,58 +109,68 @@ def train(
 
     Raises:
         UserError: for data that cannot be trained on, a directory that holds a run of another recipe, data or
-            start, a start of which nothing fits, or a loss that is not a number.
+            start, or in which another process trains, a start of which nothing fits, or a loss that is not a
+            number.
+        DiskFullError: a file cannot be written; what was written before stays.
+        KeyboardInterrupt, Terminated: Ctrl-C or SIGTERM has come. `Terminated` is a `SystemExit` with 143.
     """
+    if checkpoint_minutes is not None and not checkpoint_minutes > 0:
+        raise UserError(
+            f"`checkpoint_minutes` must be above 0. Received: checkpoint_minutes={checkpoint_minutes}"
+        )
     progress = progress or (lambda stage, done, total, text="": None)
     out, started = Path(out), time.perf_counter()
-    folder = RunFolder.open(out)
-    folder.check_recipe(recipe.model_dump(exclude_none=True))
-    origin = None if start is None else Start.find(start, recipe.model.name)
-    folder.check_start(origin.sha256 if origin else None)
-    loggers = loggers_of(log)
-    name = recipe_name(name) if name else str(out / "recipe.toml")
-    _seed(recipe.train.seed)
-    manifest, parts = _read_data(recipe, data)
-    folder.check_data(manifest.sha256)
-    if tell is not None:
-        for line in manifest.notes:
-            tell(line)
-    if folder.model.exists():
-        recognizer = load(folder.model)
-        return Run(out, recognizer, recognizer.about, was_finished=True)
-    folder.check_backend(_backend.name)
-    check(recipe, len(manifest.class_names))
-    known = None if audit is None else read_audit(audit)
-    files = folder.check_files(recipe, parts, known)
+    with alone_in(out, "training into it"):
+        for left in out.glob(".part-*"):  # by a process that was killed while it wrote
+            left.unlink()
+        folder = RunFolder.open(out)
+        folder.check_recipe(recipe.model_dump(exclude_none=True))
+        origin = None if start is None else Start.find(start, recipe.model.name)
+        folder.check_start(origin.sha256 if origin else None)
+        loggers = loggers_of(log)
+        name = recipe_name(name) if name else str(out / "recipe.toml")
+        _seed(recipe.train.seed)
+        manifest, parts = _read_data(recipe, data)
+        folder.check_data(manifest.sha256)
+        if tell is not None:
+            for line in manifest.notes:
+                tell(line)
+        if folder.model.exists():
+            recognizer = load(folder.model)
+            return Run(out, recognizer, recognizer.about, was_finished=True)
+        folder.check_backend(_backend.name)
+        check(recipe, len(manifest.class_names))
+        known = None if audit is None else read_audit(audit)
+        files = folder.check_files(recipe, parts, known)
 
-    prepared = prepare(
-        recipe,
-        manifest,
-        parts,
-        out=out,
-        # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
-        start=origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None,
-        cache=cache,
-        audit=known,
-        verify=verify,
-        progress=progress,
-    )
-    record = record_of(
-        prepared, name=name, overrides=overrides, start=_start_of(origin, folder, prepared, tell)
-    )
-    write_text(out / "recipe.toml", recipe.to_toml())
-    write_json(out / "run.json", record)
-    write_json(folder.files, files, indent=None)
-    fitted = fit(prepared, out, loggers=loggers, progress=progress)
-    prepared.put_back()
-    record |= ending_of(fitted, seconds=time.perf_counter() - started)
-    names = manifest.class_names
-    recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
-    write_json(out / "run.json", record)
-    recognizer.save(folder.model)
-    for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
-        needed_to_go_on.unlink(missing_ok=True)
-    return Run(out, recognizer, record)
+        prepared = prepare(
+            recipe,
+            manifest,
+            parts,
+            out=out,
+            # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
+            start=origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None,
+            cache=cache,
+            audit=known,
+            verify=verify,
+            progress=progress,
+        )
+        record = record_of(
+            prepared, name=name, overrides=overrides, start=_start_of(origin, folder, prepared, tell)
+        )
+        write_text(out / "recipe.toml", recipe.to_toml())
+        write_json(out / "run.json", record)
+        write_json(folder.files, files, indent=None)
+        fitted = fit(prepared, out, loggers=loggers, checkpoint_minutes=checkpoint_minutes, progress=progress)
+        prepared.put_back()
+        record |= ending_of(fitted, seconds=time.perf_counter() - started)
+        names = manifest.class_names
+        recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
+        write_json(out / "run.json", record)
+        recognizer.save(folder.model)
+        for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
+            needed_to_go_on.unlink(missing_ok=True)
+        return Run(out, recognizer, record)
 
 
 def _read_data(recipe: Recipe, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:

@@ -73,6 +73,16 @@ class LogScalars(keras.callbacks.Callback):
     weight's name, or its path where several have the name.
     """
 
+    values: dict[str, float] = {}
+
+    def get_state(self) -> dict[str, float]:
+        """The values, for an epoch that goes on."""
+        return self.values
+
+    def set_state(self, state: Mapping[str, float]) -> None:
+        """Log what `get_state` gave."""
+        self.values = dict(state)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Takes the values."""
         weights = [weight for weight in self.model.non_trainable_weights if not len(weight.shape)]

@@ -38,6 +38,9 @@ class Targets(keras.utils.PyDataset):
         in_time: whether a stretch of time is cut, and not a box.
         noise: see above; 0 adds none.
         seed: of what is drawn.
+
+    Attributes:
+        first: the batch that comes as number 0, in an epoch that goes on; those before it come last.
     """
 
     def __init__(
@@ -63,11 +66,13 @@ class Targets(keras.utils.PyDataset):
         self.in_time = in_time
         self.noise = noise
         self.seed = seed
+        self.first = 0
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        index = (index + self.first) % len(self)
         x, y = self.dataset[index]
         weigh = None if self.class_weights is None else self.class_weights[y]
         if self.num_classes is not None:

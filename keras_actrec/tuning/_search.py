@@ -133,7 +133,10 @@ class Tuner(base_tuner.BaseTuner):
         chosen = trial.hyperparameters.values
         epochs = [f"train.epochs={chosen['tuner/epochs']}"] if "tuner/epochs" in chosen else []
         values = self.run.study.space.choose(trial.hyperparameters)
-        result = self.run.run_trial(trial.trial_id, values, epochs)
+        try:
+            result = self.run.run_trial(trial.trial_id, values, epochs)
+        except (OSError, UserError) as error:  # of the study: KerasTuner would go on with the next trial
+            raise keras_tuner.errors.FatalError(str(error)) from error
         if result["status"] == "FAILED":
             raise keras_tuner.errors.FailedTrialError(result["reason"])
         return {self.run.study.objective: result["metrics"][self.run.study.objective]}
@@ -146,7 +149,10 @@ class Tuner(base_tuner.BaseTuner):
 def search(run: StudyRun) -> None:
     """Run the trials of a study until its oracle has no more."""
     with _known_warnings():
-        Tuner(run).search()
+        try:
+            Tuner(run).search()
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
 
 
 @contextlib.contextmanager

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._children import end_with_parent
-from keras_actrec._files import write_json
-from keras_actrec.errors import UserError
+from keras_actrec._files import is_disk_full, write_json
+from keras_actrec._locks import LOCK, alone_in
+from keras_actrec._signals import Terminated, raising
+from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning.space import import_keras_tuner
 from keras_actrec.tuning.study import Study, read_study
-from keras_actrec.tuning.study_run import DeadlinePassed, StudyRun, WorkerProcess
-from keras_actrec.tuning.trial import wait_for_parent
+from keras_actrec.tuning.study_run import DeadlinePassed, StudyRun, WorkerProcess, cause, last_line
+from keras_actrec.tuning.trial import CANNOT_WRITE, wait_for_parent
 
 _LOOK = 0.3  # seconds between looks at the processes
 _PATIENCE = 600  # seconds that a worker waits for the chief to open the study
@@ -68,14 +70,16 @@ def run_role(
     if role == "worker":
         name = _checked_name(worker_id)
         _await_study(run)
-        _work(run, address, name)
+        with alone_in(run.out, f"{name} of this study", name=f"{LOCK}-{name}"):
+            _work(run, address, name)
         return None
     if role != "chief":
         raise UserError(f"role must be 'chief' or 'worker'. Received: role={role!r}")
     if worker_id is not None:
         raise UserError(f"a chief has no id. Received: worker_id={worker_id!r}")
-    run.open(resume)
-    return run.finish(lambda: _supervise(run, address))
+    with alone_in(run.out, "running a study in it"):
+        run.open(resume)
+        return run.finish(lambda: _supervise(run, address))
 
 
 def _await_study(run: StudyRun) -> None:
@@ -122,6 +126,8 @@ class _Process:
             return
         self.child.close()
         self.done = status == 0
+        if status == CANNOT_WRITE:
+            raise UserError(f"{self.job.stem}: {last_line(self.job.with_suffix('.txt'))}")
         if not self.done:
             self.revive(run)
 
@@ -130,9 +136,9 @@ class _Process:
         self.deaths = self.deaths + 1 if ended == self.ended else 1
         self.ended, self.done = ended, False
         if self.deaths > _DEATHS:
-            raise UserError(
-                f"{self.job.stem} died {_DEATHS} times in a row: see {self.job.with_suffix('.txt')}"
-            )
+            log = self.job.with_suffix(".txt")
+            why = cause(self.child.process.returncode, log)
+            raise UserError(f"{self.job.stem} died {_DEATHS} times in a row ({why}): see {log}")
         self.child = _start(self.job)
 
 
@@ -162,6 +168,12 @@ def _supervise(run: StudyRun, address: str) -> None:
             if chief.done and not all(process.done for process in rest):
                 chief.revive(run)  # a worker that died after its last trial has not been told that it was
             time.sleep(_LOOK)
+    except (KeyboardInterrupt, Terminated):
+        for process in processes[1:]:
+            process.child.process.terminate()  # all at once: they keep what they have side by side
+        for process in processes[1:]:
+            process.child.close(gently=True)
+        raise
     finally:
         for process in processes:
             process.child.close()
@@ -222,4 +234,10 @@ def main() -> None:
     run = StudyRun(
         read_study(out / "study.toml"), Path(job["data"]), out, job["deadline"], workers=job["workers"]
     )
-    _work(run, job["address"], job["name"])
+    try:
+        with raising():
+            _work(run, job["address"], job["name"])
+    except (OSError, DiskFullError) as error:  # it would be no better if it were started again
+        full = DiskFullError(getattr(error, "path", out), "with --resume goes on")
+        print(full if is_disk_full(error) else error, flush=True)
+        sys.exit(CANNOT_WRITE)

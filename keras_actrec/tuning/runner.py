@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_actrec._locks import alone_in
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec.tuning.space import import_keras_tuner
 from keras_actrec.tuning.study import Study
@@ -25,7 +26,7 @@ def run_study(
     trial that crashes, raises, does not end with a finite objective or exceeds the budget is `FAILED`, with
     the reason in `trials.csv`, and the study goes on. Interrupted or killed, also by `kill -9`, a study goes
     on with `resume=True`: what is finished is kept, and what was running goes on after its last
-    finished epoch.
+    finished epoch, or, after Ctrl-C or SIGTERM, batch.
 
     When all trials have ended the best configuration is trained again with `winner_seeds`.
 
@@ -44,18 +45,17 @@ def run_study(
         `out`, as a `Path`.
 
     Raises:
-        UserError: `out` is not empty without `resume`, or holds another study with it; the extra `tune` is
-            missing; no trial came to a result, with the first one's reason.
+        UserError: `out` is not empty without `resume`, or holds another study with it; another process runs
+            one in it; the extra `tune` is missing; no trial came to a result, with the first one's reason.
     """
     import_keras_tuner()
     workers = whole("workers", workers, high=MOST_WORKERS)
     names = ["tuner0"] if workers == 1 else [f"worker-{number}" for number in range(workers)]
     run = StudyRun(study, Path(data).absolute(), Path(out).absolute(), progress=progress, workers=names)
-    run.open(resume)
     if workers == 1:
         from keras_actrec.tuning._search import search
-
+    else:
+        from keras_actrec.tuning.distributed import search_with_workers as search
+    with alone_in(run.out, "running a study in it"):
+        run.open(resume)
         return run.finish(lambda: search(run))
-    from keras_actrec.tuning.distributed import search_with_workers
-
-    return run.finish(lambda: search_with_workers(run))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,19 @@ import keras
 
 from keras_actrec._children import ending
 from keras_actrec._files import write_json, write_text
-from keras_actrec.errors import UserError
+from keras_actrec._locks import LOCK
+from keras_actrec._signals import Terminated
+from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning import results
 from keras_actrec.tuning.space import SEED, overrides_of
 from keras_actrec.tuning.study import Study, read_study
-from keras_actrec.tuning.trial import failed
+from keras_actrec.tuning.trial import CANNOT_WRITE, failed
 
 # What a study that is gone on with must share; its budget, and how many trials it has, may change.
 _SAME = ("recipe", "overrides", "objective", "direction", "oracle", "seed", "axes")
 _LOOK = 0.1  # seconds between looks at a trial's process
+_GRACE = 15  # seconds that a trial has for a checkpoint; Slurm and Kubernetes kill after thirty
 
 
 class DeadlinePassed(BaseException):
@@ -66,7 +70,7 @@ class StudyRun:
             for name in _SAME:
                 if getattr(before, name) != getattr(self.study, name):
                     raise UserError(f"{self.out} holds a study with another `{name}`: choose another --out")
-        elif self.out.exists() and any(self.out.iterdir()):
+        elif any(not path.name.startswith(LOCK) for path in self.out.glob("*")):
             raise UserError(f"{self.out} is not empty and holds no study: choose another --out")
         elif resume:
             raise UserError(f"{self.out} holds no study to go on with: leave --resume out")
@@ -79,6 +83,11 @@ class StudyRun:
             self.train_winner()
         except DeadlinePassed:
             self.progress("trials", self.count_ended(), self.study.max_trials, "the time of the study is up")
+        except DiskFullError as error:
+            raise DiskFullError(error.path, "with --resume goes on") from error
+        except (KeyboardInterrupt, Terminated) as error:
+            line = f"{self.out}: stopped; the same command with --resume goes on"
+            raise type(error)(line) from error
         finally:
             reports.write_report(self.study, self.out)
         results.check_any_completed(self.out)
@@ -150,7 +159,9 @@ class StudyRun:
             reason = self._watch(process)
         if ended.exists():
             return json.loads(ended.read_text(encoding="utf-8"))
-        return _end(ended, reason or _cause(process.returncode, folder / "log.txt"))
+        if process.returncode == CANNOT_WRITE:  # which is no fault of the trial
+            raise DiskFullError(folder)
+        return _end(ended, reason or cause(process.returncode, folder / "log.txt"))
 
     def _watch(self, process: subprocess.Popen[bytes]) -> str | None:
         """Wait for a trial's process; why it was ended, None where it ended by itself."""
@@ -193,11 +204,19 @@ class WorkerProcess:
     def __enter__(self) -> subprocess.Popen[bytes]:
         return self.process
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.close(gently=kind is not None and issubclass(kind, (KeyboardInterrupt, Terminated)))
 
-    def close(self) -> None:
-        """End the process, and those that it started; where it has ended already their pipes end them."""
+    def close(self, gently: bool = False) -> None:
+        """End the process, and those that it started; where it has ended already their pipes end them.
+
+        Args:
+            gently: whether it first gets time to keep what it has done.
+        """
+        if gently and self.process.poll() is None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_GRACE)
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -214,13 +233,17 @@ def _end(file: Path, reason: str) -> dict[str, Any]:
     return failed(reason)
 
 
-def _cause(status: int, log: Path) -> str:
+def cause(status: int, log: Path) -> str:
     """Why a process ended without a result, in a line."""
     if status < 0:
         return ending(status) + (" (out of memory?)" if status == -signal.SIGKILL else "")
+    return f"{ending(status)}: {last_line(log)}"
+
+
+def last_line(log: Path) -> str:
+    """What a process said last."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    return f"{ending(status)}: {last.strip()}"
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _memory(pid: int) -> float:

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import keras
 
 from keras_actrec import evaluation, training
 from keras_actrec._children import end_with_parent
-from keras_actrec._files import write_json
+from keras_actrec._files import is_disk_full, write_json
 from keras_actrec.data import Record
 from keras_actrec.errors import UserError
 from keras_actrec.training.prepare import build_model, first_shown, read_data
+
+CANNOT_WRITE = 74  # status of a process that ends with the study: the usual one for input and output
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +105,11 @@ def main() -> None:
     job = json.loads(file.read_text(encoding="utf-8"))
     try:
         result = run(job)
-    except Exception as error:  # whatever goes wrong in a trial is its result
+    except Exception as error:  # whatever else goes wrong in a trial is its result
+        if is_disk_full(error):
+            with suppress(OSError):  # the log may be on that disk
+                print(error, flush=True)
+            sys.exit(CANNOT_WRITE)
         traceback.print_exc()
         result = failed(error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
     write_json(job["result"], result)

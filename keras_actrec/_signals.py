@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM, by which a person, Slurm, Kubernetes or a spot machine asks a program to end."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TERMINATED = 128 + signal.SIGTERM  # the status of a process, as shells count it
+
+
+class Terminated(SystemExit):
+    """SIGTERM has ended the work. Where nobody catches it, the program ends with 143.
+
+    Args:
+        line: what was reached, and how to go on.
+    """
+
+    def __init__(self, line: str = "") -> None:
+        super().__init__(line)
+        self.code = TERMINATED
+
+
+def stop(number: int, line: str = "") -> BaseException:
+    """The exception for a signal: `KeyboardInterrupt`, or `Terminated`."""
+    return KeyboardInterrupt(line) if number == signal.SIGINT else Terminated(line)
+
+
+class _First:
+    """A handler for the first signal. A second one ends the process at once, also in the middle of C code."""
+
+    def __init__(self, handle: Callable[[int], None]) -> None:
+        self.handle = handle
+        self.came = False
+
+    def __call__(self, number: int, frame: Any) -> None:
+        self.came = True
+        for each in SIGNALS:
+            if isinstance(signal.getsignal(each), _First):
+                signal.signal(each, signal.SIG_DFL)
+        self.handle(number)
+
+
+@contextmanager
+def handling(handle: Callable[[int], None]) -> Iterator[None]:
+    """Have `handle(number)` called for a signal, in the main thread and where nobody else handles it."""
+    first, before = _First(handle), {}
+    if threading.current_thread() is threading.main_thread():
+        for each in SIGNALS:
+            now = signal.getsignal(each)
+            if isinstance(now, _First) or now in (signal.default_int_handler, signal.SIG_DFL):
+                before[each] = signal.signal(each, first)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            # Our own one around this block has nothing to do any more: the program ends.
+            signal.signal(each, signal.SIG_DFL if first.came and isinstance(handler, _First) else handler)
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Have a signal raise its exception wherever the main thread is."""
+
+    def handle(number: int) -> None:
+        raise stop(number)
+
+    with handling(handle):
+        yield

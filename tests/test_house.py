@@ -19,8 +19,8 @@ CHECKOUT = Path(__file__).parents[1]
 # From the ground up. A module imports from the floors below its own and from its own package.
 FLOORS = (
     {"errors"},
-    {"_archive", "_children", "_files", "_quiet", "_suggest", "_types"},
-    {"_backend_choice"},
+    {"_children", "_files", "_quiet", "_suggest", "_types"},
+    {"_archive", "_backend_choice"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works
     {"layers"},

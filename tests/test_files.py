@@ -127,11 +127,14 @@ def test_without_a_heading_a_page_without_marks_is_refused_and_stays(tmp_path):
 
 
 @pytest.mark.parametrize("read", [lambda path: read_json(path, "write it"), read_toml])
-@pytest.mark.parametrize("text", ["[" * 200_000, 'a = {"b" = ' * 200_000, "1" * 10_000 + "=", "\0", "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, 'a = {"b" = ' * 200_000, 'a = {"b" = ' * 20_000, "1" * 10_000 + "=", "\0", "\ud800"],
+)
 def test_what_is_no_json_or_toml_is_one_short_line(read, text, tmp_path):
     path = tmp_path / "a"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with hostile.limits(), pytest.raises(UserError, match="is not (JSON|TOML): ") as caught:
+    with hostile.limits(), pytest.raises(UserError, match="is not (JSON|TOML): |is no recipe") as caught:
         read(path)
     assert str(caught.value).isprintable() and len(str(caught.value)) < len(str(path)) + 300
 

@@ -163,7 +163,7 @@ def test_what_is_allowed_is_not_found(module, source):
 
 
 def test_names_reach_the_terminal_in_one_place():
-    # `cli/_terminal.py` makes text of them. What a study starts prints into logs, progress has a console of its own.
+    # `cli/_terminal.py` makes text of them. Studies print into logs, progress has a console of its own.
     allowed = {"cli/_terminal.py", "cli/_progress.py", "tuning/distributed.py", "tuning/trial.py"}
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

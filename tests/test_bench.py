@@ -45,7 +45,7 @@ def test_own_videos_are_measured_from_the_command_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["num_videos", "rounds", "samples"])
 def test_figures_out_of_range_are_refused(tmp_path, name):
-    with pytest.raises(UserError, match=f"`{name}` must be at least"):
+    with pytest.raises(UserError, match=f"`{name}` must be a whole number from"):
         bench_data(tmp_path, **{name: -1})
 
 

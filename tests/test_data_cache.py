@@ -451,9 +451,7 @@ def test_an_entry_that_is_removed_once_it_is_written_is_named(indexed, tmp_path,
 
 @pytest.mark.parametrize("name", ["frame_step", "workers"])
 def test_a_bad_argument_is_named(tmp_path, name):
-    with pytest.raises(
-        UserError, match=f"`{name}` must be a whole number from 1 to 65536. Received: {name}=0"
-    ):
+    with pytest.raises(UserError, match=f"`{name}` must be a whole number from 1 to .*. Received: {name}=0"):
         cache_frames([], PLAIN, tmp_path, **{name: 0})
 
 

@@ -239,9 +239,7 @@ def test_a_bad_video_is_named(indexed, tmp_path):
 
 @pytest.mark.parametrize("name", ["stride", "batch_size", "workers"])
 def test_a_bad_argument_is_named(tmp_path, name):
-    with pytest.raises(
-        UserError, match=f"`{name}` must be a whole number from 1 to 65536. Received: {name}=0"
-    ):
+    with pytest.raises(UserError, match=f"`{name}` must be a whole number from 1 to .*. Received: {name}=0"):
         extract_features([], backbone(), transform=TRANSFORM, out=tmp_path, **{name: 0})
 
 

@@ -376,9 +376,9 @@ def few(tmp_path):
     return tmp_path / "few" / "few.csv"
 
 
-def test_a_bad_video_stops_the_run_before_anything_is_built(few, tmp_path, monkeypatch):
+def test_a_bad_video_stops_the_run_before_anything_is_computed(few, tmp_path, monkeypatch):
     (few.parent / "shrink" / "shrink_001.mp4").write_bytes(b"")
-    monkeypatch.setattr(prepare, "build_model", None)
+    monkeypatch.setattr(prepare, "caching", None)
     with pytest.raises(VideoError, match="shrink_001.mp4: the file has zero bytes"):
         training.train(recipe(), few, tmp_path / "run")
 

@@ -222,7 +222,7 @@ def test_the_defaults_of_hman_are_those_of_the_paper():
         ),
         ({"attention": "reinforce", "classifier_activation": None}, '`attention="reinforce"` rewards'),
         ({"units": 0}, "`units` must be a whole number from 1 to 65536"),
-        ({"num_layers": 0}, "`num_layers` must be at least 1."),
+        ({"num_layers": 0}, "`num_layers` must be a whole number from 1 to 65536."),
         ({"boundary": "vector"}, '`boundary` must be "scalar" or "units".'),
         ({"temperature": -1.0}, "`temperature` must be positive."),
         ({"input_shape": (None, 12)}, "Attention needs feature maps (T, K, K, D) of known size."),

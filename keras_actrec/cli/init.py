@@ -22,10 +22,11 @@ def init(
     from keras_actrec._files import write_text
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
+    from keras_actrec.training.choice import check_minutes
 
     if out.exists():
         raise UserError(f"{out} exists: choose another --out, or remove it")
-    training.check_minutes(minutes)
+    check_minutes(minutes)
     with progress_bars() as progress:
         facts = training.look(data, audit=audit, progress=progress)
     choice = training.choose(facts, model=model, minutes=minutes)

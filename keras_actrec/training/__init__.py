@@ -1,6 +1,6 @@
 """From a recipe and a folder of videos to a run directory with a model."""
 
-from keras_actrec.training.choice import Choice, check_minutes, choose, choose_for_run
+from keras_actrec.training.choice import Choice, choose, choose_for_run
 from keras_actrec.training.extraction import extract, extraction_recipe
 from keras_actrec.training.facts import Facts, look
 from keras_actrec.training.optimizers import RPROP, SGD, AdamL2, RMSpropL2
@@ -26,7 +26,6 @@ __all__ = [
     "Recipe",
     "Run",
     "caching",
-    "check_minutes",
     "choose",
     "choose_for_run",
     "extract",

@@ -150,7 +150,7 @@ def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel) -> _Kind:
 
 
 _MOST_BATCHES = 10**9
-_MOST_FACTOR = 1000  # of rates and noise: more is a slip
+_MOST_FACTOR = 3.4e38  # of rates and noise: float32 holds no more
 # A number from 0 on, or below 1 a share; see `counted`.
 _Number: TypeAlias = Annotated[int | float, pydantic.Field(ge=0, le=_MOST_BATCHES)]
 _Positive: TypeAlias = Annotated[int | float, pydantic.Field(gt=0, le=_MOST_BATCHES)]

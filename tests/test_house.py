@@ -19,7 +19,8 @@ CHECKOUT = Path(__file__).parents[1]
 # From the ground up. A module imports from the floors below its own and from its own package.
 FLOORS = (
     {"errors"},
-    {"_children", "_files", "_quiet", "_suggest", "_types"},
+    {"_children", "_locks", "_quiet", "_signals", "_suggest", "_types"},
+    {"_files"},
     {"_backend_choice"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works

@@ -45,9 +45,11 @@ def naming_full_disk(path: str | os.PathLike[str], again: str = "goes on") -> It
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error is about a disk without room, or one of those that it came after."""
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # what is raised again may be its own cause
         if isinstance(error, DiskFullError) or (isinstance(error, OSError) and error.errno in _FULL):
             return True
+        seen.append(error)
         error = error.__cause__ or error.__context__
     return False
 

@@ -167,7 +167,10 @@ def test_a_full_disk_is_named_with_the_file_and_what_was_there_stays(tmp_path, n
 def test_another_error_stays_what_it_is(tmp_path):
     with pytest.raises(PermissionError), replacing(tmp_path / "a.txt"):
         raise PermissionError(errno.EACCES, "no")
-    assert not is_disk_full(ValueError()) and not is_disk_full(PermissionError(errno.EACCES, "no"))
+    own = ValueError()
+    own.__context__ = KeyError()
+    own.__context__.__cause__ = own
+    assert not is_disk_full(own) and not is_disk_full(PermissionError(errno.EACCES, "no"))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is a device of Linux")

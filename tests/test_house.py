@@ -20,8 +20,8 @@ CHECKOUT = Path(__file__).parents[1]
 FLOORS = (
     {"_text"},
     {"errors"},
-    {"_locks", "_signals"},
-    {"_children", "_files", "_fonts", "_numbers", "_quiet", "_suggest", "_types"},
+    {"_children", "_fonts", "_locks", "_numbers", "_quiet", "_signals", "_suggest", "_types"},
+    {"_files"},
     {"_archive", "_backend_choice"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works

@@ -1,6 +1,7 @@
 """The runner of studies: with stand-ins in the place of trials, and one trial after the other for real."""
 
 import csv
+import errno
 import itertools
 import json
 import os
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 
 import trees
-from keras_actrec import tuning
-from keras_actrec.errors import UserError
+from keras_actrec import _files, tuning
+from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.tuning import distributed, study_run, trial
 
 _search = pytest.importorskip("keras_actrec.tuning._search", reason="the extra tune is not installed")
@@ -404,3 +405,47 @@ def test_a_loss_that_is_no_number_is_the_trials_reason(job, tmp_path, monkeypatc
     trial.main()
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["status"] == "FAILED" and "not a number" in result["reason"]
+
+
+@pytest.mark.no_backend
+def test_a_file_in_the_place_of_the_trials_ends_the_study_and_names_it(make, stand_in, tmp_path, monkeypatch):
+    real = study_run.StudyRun.open
+
+    def opened(self, resume):
+        real(self, resume)
+        (self.out / "trials").touch()
+
+    monkeypatch.setattr(study_run.StudyRun, "open", opened)
+    with pytest.raises(NotADirectoryError, match="out/trials/0"):
+        tuning.run_study(make((10, 20)), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize("file", ["trials/1/trial.json", "trials.csv"])
+def test_a_full_disk_ends_the_study_which_then_goes_on(make, stand_in, tmp_path, monkeypatch, file):
+    """As `RLIMIT_FSIZE` and `ENOSPC` do, a write fails behind the first trial."""
+    real = _files.os.replace
+
+    def replace(source, target):
+        if Path(target) == tmp_path / "out" / file and (tmp_path / "out/trials/0/result.json").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(_files.os, "replace", replace)
+    line = f"{tmp_path / 'out' / file} cannot be written, the disk is full: make room, and the same command"
+    with pytest.raises(DiskFullError) as full:
+        tuning.run_study(make((10, 20)), tmp_path, tmp_path / "out")
+    assert str(full.value) == f"{line} with --resume goes on"
+    monkeypatch.setattr(_files.os, "replace", real)
+    out = tuning.run_study(make((10, 20)), tmp_path, tmp_path / "out", resume=True)
+    assert [row["status"] for row in rows(out)] == ["COMPLETED"] * 2
+    assert starts(out) == {0: 1, 1: 1}
+
+
+@pytest.mark.no_backend
+def test_a_trial_that_finds_the_disk_full_is_no_failed_one(make, stand_in, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", f"raise SystemExit({trial.CANNOT_WRITE})"]
+    monkeypatch.setattr(study_run, "_command", lambda module, job: command)
+    with pytest.raises(DiskFullError, match=r"trials/0 cannot be written, .* with --resume goes on"):
+        tuning.run_study(make((10, 20)), tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out/trials/0/result.json").exists()

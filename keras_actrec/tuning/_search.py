@@ -151,8 +151,10 @@ def search(run: StudyRun) -> None:
     with _known_warnings():
         try:
             Tuner(run).search()
+            return
         except keras_tuner.errors.FatalError as error:
-            raise error.__cause__ or error from None
+            cause = error.__cause__ or error
+    raise cause  # out here, it does not carry KerasTuner's with it
 
 
 @contextlib.contextmanager

@@ -79,17 +79,19 @@ class StudyRun:
     def finish(self, search: Callable[[], Any]) -> Path:
         """Run `search`, train the winner, and write the report, also of a study that is stopped."""
         try:
-            search()
-            self.train_winner()
-        except DeadlinePassed:
-            self.progress("trials", self.count_ended(), self.study.max_trials, "the time of the study is up")
+            try:
+                search()
+                self.train_winner()
+            except DeadlinePassed:
+                text = "the time of the study is up"
+                self.progress("trials", self.count_ended(), self.study.max_trials, text)
+            finally:
+                reports.write_report(self.study, self.out)
         except DiskFullError as error:
             raise DiskFullError(error.path, "with --resume goes on") from error
         except (KeyboardInterrupt, Terminated) as error:
             line = f"{self.out}: stopped; the same command with --resume goes on"
             raise type(error)(line) from error
-        finally:
-            reports.write_report(self.study, self.out)
         results.check_any_completed(self.out)
         return self.out
 

@@ -254,7 +254,8 @@ def test_rows_go_where_standard_output_goes_while_a_bar_is_on_the_terminal(model
     assert out.getvalue().startswith("clips/more/LIGHT.MP4  ")
 
 
-def test_an_interruption_keeps_the_rows_and_exits_with_130(model):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_keeps_the_rows_and_exits_with_its_status(model, number, status):
     many = ["clips/a dark one.mp4"] * 20_000
     Path("list.csv").write_text("\n".join(["path", *many]))
     command = [PROGRAM, "predict", model, "list.csv", "--csv", "a.csv", "--json", "a.json"]
@@ -264,9 +265,9 @@ def test_an_interruption_keeps_the_rows_and_exits_with_130(model):
     ) as child:
         for _ in range(40):
             child.stdout.readline()
-        child.send_signal(signal.SIGINT)
+        child.send_signal(number)
         _, stderr = child.communicate(timeout=60)
-    assert child.returncode == 130 and stderr.splitlines()[-1] == "Interrupted."
+    assert child.returncode == status and stderr.splitlines()[-1] == "Interrupted."
     table, values = rows("a.csv"), json.loads(Path("a.json").read_text())
     assert 40 <= len(table) == len(values) < 20_000
     assert {row["label"] for row in table} == {"dark"}

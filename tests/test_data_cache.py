@@ -29,6 +29,7 @@ from keras_actrec.data import (
     shard,
 )
 from keras_actrec.data._batches import Clips
+from keras_actrec.data.cache import fill
 from keras_actrec.data.decode import iter_timed
 from keras_actrec.errors import UserError
 
@@ -569,3 +570,18 @@ def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path, kill_at):
     assert left == tree(tmp_path / "once")
     assert all(isinstance(video, CachedVideo) for _, video in cached)
     assert sum(1 for _ in iter_frames(records[0].file)) == cached[0][1].frames
+
+
+def test_of_two_processes_that_make_an_entry_the_first_ones_is_kept(indexed, tmp_path):
+    """They may differ by rounding, and an entry is two files: those of two makers would not fit together."""
+
+    def made(value, before=lambda: None):
+        def make(record, info):
+            before()
+            return np.full((2, 3), value, "float16"), [0.0, 1.0]
+
+        how = {"name": "x", "about": (), "audit": None, "workers": 1, "index": None, "progress": None}
+        return fill(indexed[:1], make, out=tmp_path, **how)
+
+    ((_, entry),) = made(1.0, before=lambda: made(2.0))
+    assert (entry.read([0, 1]) == 2.0).all()

@@ -72,7 +72,8 @@ class Targets(keras.utils.PyDataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        index = (index + self.first) % len(self)
+        if self.first:
+            index = (index + self.first) % len(self)
         x, y = self.dataset[index]
         weigh = None if self.class_weights is None else self.class_weights[y]
         if self.num_classes is not None:

@@ -235,7 +235,10 @@ def reference(name):
 
 def official(state):
     """A state dict as the authors' training programs save it."""
-    wrapped = {("module." if "new_fc" in k else "module.base_model.") + k: v for k, v in state.items()}
+    outside = ("new_fc", "consensus.")
+    wrapped = {
+        ("module." if k.startswith(outside) else "module.base_model.") + k: v for k, v in state.items()
+    }
     return {"epoch": 60, "arch": "BNInception", "state_dict": wrapped, "best_prec1": torch.tensor(49.0)}
 
 
@@ -588,7 +591,7 @@ def test_the_names_tell_the_model_the_backbone_and_the_classes(state, expected, 
     [
         (BN_INCEPTION, "has no classifier: give it to backbones.build('bn_inception') as weights"),
         ({**RESNETS[101], **HEAD}, "holds none of BN-Inception, InceptionV3 and ResNet-50"),
-        ({**BN_INCEPTION, **HEAD, "module.consensus.classifier.weight": torch.ones(1)}, "as TRN has it"),
+        ({**BN_INCEPTION, **HEAD, "consensus.classifier.weight": torch.ones(1)}, "as TRN has it"),
         (HEAD, "holds none of BN-Inception, InceptionV3 and ResNet-50"),
     ],
 )

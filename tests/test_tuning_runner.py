@@ -197,7 +197,7 @@ def test_only_a_fresh_directory_or_that_of_the_study_is_taken(make, stand_in, tm
         tuning.run_study(study, tmp_path, tmp_path)
     with pytest.raises(UserError, match="/nowhere does not exist: give the folder or CSV file"):
         tuning.run_study(study, tmp_path / "nowhere", tmp_path / "new")
-    with pytest.raises(UserError, match="workers must be at least 1"):
+    with pytest.raises(UserError, match="`workers` must be a whole number from 1"):
         tuning.run_study(study, tmp_path, tmp_path / "new", workers=0)
 
 
@@ -293,7 +293,9 @@ def test_roles_addresses_and_ids_are_checked(role, address, name, message, make,
 def test_a_worker_writes_nothing_before_the_chief_has_opened_the_directory(make, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(
-        distributed, "_work", lambda study_run, *rest: seen.append(sorted(study_run.out.iterdir()))
+        distributed,
+        "_work",
+        lambda study_run, *rest: seen.append(sorted(path.name for path in study_run.out.iterdir())),
     )
     arguments = (make(), tmp_path, tmp_path / "out", "worker", "node:8000")
     worker = threading.Thread(
@@ -304,7 +306,7 @@ def test_a_worker_writes_nothing_before_the_chief_has_opened_the_directory(make,
     assert seen == [] and not (tmp_path / "out").exists()
     study_run.StudyRun(make(), tmp_path, tmp_path / "out").open(resume=False)
     worker.join(20)
-    assert seen == [[tmp_path / "out" / "study.toml"]]
+    assert seen == [[".lock-worker-1", "study.toml"]]  # that no other worker has its id
 
 
 def test_a_worker_without_a_chief_says_so(make, monkeypatch, tmp_path):

@@ -249,7 +249,9 @@ class _Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.checkpoint.rows or self.checkpoint.batch:
-            done = len(self.checkpoint.rows) + self.checkpoint.batch / sum(self.batches.values())
+            done: float = len(self.checkpoint.rows)
+            if self.checkpoint.batch:
+                done += self.checkpoint.batch / sum(self.batches.values())
             self.progress("epochs", done, self.epochs, "going on")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -300,6 +300,7 @@ def test_noise_is_drawn_in_fit_and_not_in_evaluate():
     assert len({model.test_on_batch(NOISE_CLIPS, targets)[0] for _ in range(3)}) == 1
 
 
+@pytest.mark.graphs
 def test_a_new_temperature_changes_the_gradient_and_builds_nothing_again():
     traces = []
 

@@ -22,6 +22,8 @@ from keras_actrec import training
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.graphs  # as the processes that are stopped make them
+
 EPOCHS = 5
 # Dropout, threads, sequences that are turned, mixed and noisy, averaged weights: all that is drawn or kept.
 RECIPE = {

@@ -402,6 +402,7 @@ training.train(training.read_recipe(sys.argv[1]), sys.argv[2], sys.argv[3],
 """
 
 
+@pytest.mark.graphs  # as the killed process makes them
 def test_a_killed_run_ends_with_the_same_bits(data, tmp_path, kill_at):
     values = recipe("eleatt_rnn", features={"frames": 4}, train={"epochs": 4, "workers": 2}, dropout=0.5)
     (tmp_path / "mine.toml").write_text(values.to_toml(), encoding="utf-8")

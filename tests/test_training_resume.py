@@ -13,6 +13,8 @@ from keras_actrec import training
 from keras_actrec.data import write_synthetic
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.graphs  # as the processes that are stopped make them
+
 EPOCHS = 4
 TRAIN = {
     "epochs": EPOCHS,

@@ -172,11 +172,32 @@ EXPERIMENTS = {
                 "Ego gestures: 10 gestures of a hand, filmed from the head, four folds by scene",
                 lines=(
                     Line(CHOSEN, SQUARES, "stacked_rnn/chosen"),
-                    Line("HM-AN, soft attention", SQUARES, "hman/own", most_seeds=1),
-                    Line("GRU over frames", "features of frames", "frame_gru/own", most_seeds=1),
+                    Line("the same with a gate", SQUARES, "eleatt_rnn/videos", most_seeds=1),
+                    *(
+                        Line(f"HM-AN, {words}", SQUARES, "hman/own", tuple(changes), most_seeds=1)
+                        for words, *changes in (
+                            ("soft attention",),
+                            ("Gumbel-softmax, adaptive temperature", "model.attention=gumbel_adaptive"),
+                            ("Gumbel-softmax, constant temperature", "model.attention=gumbel_constant"),
+                        )
+                    ),
+                    *(
+                        Line(words, "features of frames", f"{model}/own", most_seeds=1)
+                        for words, model in (
+                            ("attention LSTM", "lstm_attention"),
+                            ("GRU over frames", "frame_gru"),
+                            ("softmax regression", "softmax_regression"),
+                            ("frame average, which sees no order", "frame_pool"),
+                        )
+                    ),
                 ),
                 folds=(0, 1, 2, 3),
-                compare=((1, 2, "HM-AN in place of a GRU over frames"),),
+                compare=(
+                    (1, 0, GATE),
+                    (2, 6, "HM-AN in place of a GRU over frames"),
+                    (3, 2, "hard attention in place of soft"),
+                    (3, 4, "adapting the temperature"),
+                ),
             ),
             Table(
                 "Ego gestures, 8 clips of a class to learn from",

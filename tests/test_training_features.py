@@ -69,6 +69,7 @@ def run(data, tmp_path_factory):
     return training.train(values, data, tmp_path_factory.mktemp("run"))
 
 
+@pytest.mark.graphs  # hundreds of steps
 def test_a_network_learns_which_channel_rises(run, data):
     result = evaluation.evaluate(run.recognizer, data)
     assert result.videos == 6 and result.top1 > 0.9  # chance .33

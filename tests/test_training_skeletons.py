@@ -47,6 +47,7 @@ def run(data, tmp_path_factory):
     return training.train(recipe(), data, tmp_path_factory.mktemp("run"))
 
 
+@pytest.mark.graphs  # hundreds of steps
 def test_a_network_learns_which_joint_moves(run, data, tmp_path):
     result = evaluation.evaluate(run.recognizer, data)
     assert (result.videos, result.official) == (80, 504) and result.top1 > 0.9  # chance .1

@@ -29,40 +29,22 @@ import numpy as np  # noqa: E402
 name = keras.backend.backend()
 
 if name == "jax":
-    from keras_actrec._backend.jax import (
-        depthwise_conv2d,
-        devices,
-        generators,
-        loop,
-        predictor,
-        seed,
-        set_generators,
-        with_steps_of,
-    )
+    from keras_actrec._backend import jax as own
 elif name == "torch":
-    from keras_actrec._backend.torch import (
-        depthwise_conv2d,
-        devices,
-        generators,
-        loop,
-        predictor,
-        seed,
-        set_generators,
-        with_steps_of,
-    )
+    from keras_actrec._backend import torch as own  # type: ignore[no-redef]
 elif name == "tensorflow":
-    from keras_actrec._backend.tensorflow import (
-        depthwise_conv2d,
-        devices,
-        generators,
-        loop,
-        predictor,
-        seed,
-        set_generators,
-        with_steps_of,
-    )
+    from keras_actrec._backend import tensorflow as own  # type: ignore[no-redef]
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
+
+depthwise_conv2d = own.depthwise_conv2d
+devices = own.devices
+generators = own.generators
+loop = own.loop
+predictor = own.predictor
+seed = own.seed
+set_generators = own.set_generators
+with_steps_of = own.with_steps_of
 
 __all__ = [
     "concurrency",

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import hostile
 from keras_actrec import zoo
 from keras_actrec.backbones import build
 from keras_actrec.checkpoints import load_keras, load_weights
@@ -173,6 +174,19 @@ def test_a_file_that_is_damaged_or_something_else_is_refused(file, tmp_path):
         with pytest.raises(UserError, match="holds no weights of Keras, or not all of them") as caught:
             load_weights(small(), path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "open_it", [lambda path: load_weights(small(), path), lambda path: build("resnet50", weights=path)]
+)
+def test_a_text_that_ends_beyond_its_heap_is_refused_and_not_followed(open_it, tmp_path):
+    path = save(small(), tmp_path / "a.weights.h5")
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 24 : heap + 32] = b"\xff" * 8  # of its first text: HDF5 never ends
+    path.write_bytes(content)
+    with hostile.limits(), pytest.raises(UserError, match="its texts are damaged"):
+        open_it(path)
 
 
 def test_a_builder_takes_what_fits_and_warns_of_the_rest(file, tmp_path):

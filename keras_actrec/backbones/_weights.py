@@ -11,6 +11,7 @@ import keras
 from keras_actrec._files import file_sha256
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import load_torch
+from keras_actrec.checkpoints.keras_file import read_weights
 from keras_actrec.errors import UserError
 
 # Torch files with ImageNet weights. A file's name ends in the first digits of its SHA-256.
@@ -69,6 +70,7 @@ def load_keras(model: keras.Model, path: PathLike) -> None:
     if not os.path.isfile(path):
         raise UserError(f"no such weight file: {path} (weights is 'imagenet', None or a path)")
     try:
+        read_weights(path)  # HDF5 reads some damaged files without end
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "error", UserWarning

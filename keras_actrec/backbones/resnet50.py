@@ -1,5 +1,6 @@
 """ResNet-50, of Keras and of torchvision."""
 
+import io
 import os
 
 import h5py
@@ -11,6 +12,7 @@ from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones._width import scaled
 from keras_actrec.backbones.applications import InputScaling, application
+from keras_actrec.checkpoints.keras_file import read_weights
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 
@@ -150,7 +152,7 @@ def read_layers(path: PathLike) -> dict[str, list[np.ndarray]]:
     if not os.path.isfile(path):
         raise UserError(f"no such weight file: {path} (weights is 'imagenet', None or a path)")
     try:
-        with h5py.File(path) as file:
+        with h5py.File(io.BytesIO(read_weights(path))) as file:
             if "layers" in file:  # Keras 3: the name is an attribute of the layer's weights
                 groups = [group["vars"] for group in file["layers"].values() if "vars" in group]
                 return {

@@ -9,6 +9,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import h5py
@@ -24,6 +25,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # of a .keras file
 _MOST_TEXT = 1 << 24  # bytes of its configuration, and of any other part but the weights
 _MOST_TIMES = 10  # as many bytes as there are in the file may be claimed; Keras compresses nothing
 _MOST_LAYERS = 2500
+_HEAP = b"GCOL\x01\0\0\0"  # how a heap of HDF5 begins; behind it, its size
 _PARTS = ("keras", "keras.initializers", "keras.regularizers", "keras.constraints", "builtins")
 # What a model may make beside the weights of its file, such as the states of random generators.
 _MORE_NUMBERS, _MORE_VARIABLES = 1 << 20, 1000
@@ -114,11 +116,7 @@ def _owners(model: keras.Model) -> dict[_Owner, list[tuple[str, keras.Variable]]
 def _read(path: str) -> tuple[str, dict[_Owner, list[np.ndarray]]]:
     """The name of a file's model, and the weights of its layers."""
     try:
-        if path.endswith(".keras"):
-            content: io.BytesIO | str = io.BytesIO(read_parts(path, _WEIGHTS)[0])
-        else:
-            content = path
-        with h5py.File(content) as file:
+        with h5py.File(io.BytesIO(read_weights(path))) as file:
             _measure(file)
             return file["vars"].attrs["name"], _weights(file)
     except Exception as error:  # a damaged file ends in whatever zip, zlib or HDF5 met first
@@ -170,6 +168,7 @@ def load_model(path: PathLike) -> keras.Model:
         raise ValueError(f"{_CONFIG} holds no object")
     if sum(1 for _ in _layers(config)) > _MOST_LAYERS:
         raise ValueError(f"its model has more than {_MOST_LAYERS} layers")
+    _check_texts(content)
     with h5py.File(io.BytesIO(content)) as file:
         variables, numbers = _measure(file)
     with _making_at_most(2 * variables + _MORE_VARIABLES, numbers + _MORE_NUMBERS):
@@ -199,6 +198,33 @@ def _making_at_most(variables: int, numbers: int) -> Iterator[None]:
             yield
         finally:
             keras.Variable.__init__ = made
+
+
+def read_weights(path: str) -> bytes:
+    """The file of weights at a path, or in the `.keras` file there, refused where HDF5 would never end.
+
+    Raises:
+        ValueError: for such a file.
+        Exception: for a `.keras` file that is damaged, whatever zip and zlib meet first.
+    """
+    content = read_parts(path, _WEIGHTS)[0] if path.endswith(".keras") else Path(path).read_bytes()
+    _check_texts(content)
+    return content
+
+
+def _check_texts(content: bytes) -> None:
+    """Refuses texts that end beyond their heap: HDF5 looks for the next one there, and in circles."""
+    heap = content.find(_HEAP)
+    while heap >= 0:
+        place, end = heap + 16, heap + int.from_bytes(content[heap + 8 : heap + 16], "little")
+        while place + 16 <= end:
+            number = int.from_bytes(content[place : place + 2], "little")
+            length = int.from_bytes(content[place + 8 : place + 16], "little")
+            step = 16 + -(-length // 8) * 8 if number else length  # number 0: what is free
+            if not 16 <= step <= min(end, len(content)) - place:
+                raise ValueError("its texts are damaged")
+            place += step
+        heap = content.find(_HEAP, heap + 1)
 
 
 def _measure(file: h5py.File) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM, by which a person, Slurm, Kubernetes or a spot machine asks a program to end."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,10 +63,30 @@ def handling(handle: Callable[[int], None]) -> Iterator[None]:
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """Have a signal raise its exception wherever the main thread is."""
+    """Have a signal raise its exception wherever the main thread is.
+
+    Where Python ignores exceptions, as in `__del__` and in callbacks of its garbage collector, it is raised
+    again a little later.
+    """
+    raised: list[tuple[int, BaseException]] = []
 
     def handle(number: int) -> None:
-        raise stop(number)
+        raised.append((number, stop(number)))
+        raise raised[-1][1]
 
-    with handling(handle):
-        yield
+    def ignored(about: Any) -> None:
+        if raised and about.exc_value is raised[-1][1]:
+            number = raised[-1][0]
+            signal.signal(number, _First(handle))
+            again = threading.Timer(0.01, os.kill, [os.getpid(), number])
+            again.daemon = True
+            again.start()
+        else:
+            hook(about)
+
+    hook, sys.unraisablehook = sys.unraisablehook, ignored
+    try:
+        with handling(handle):
+            yield
+    finally:
+        sys.unraisablehook = hook

@@ -1,11 +1,15 @@
 import contextlib
+import gc
 import inspect
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
+import textwrap
 import threading
+from pathlib import Path
 from unittest import mock
 
 import keras
@@ -21,6 +25,14 @@ from importlib.machinery import PathFinder
 find_spec = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *args, **more: None if name in {names} else find_spec(name, *args, **more)
 """
+
+# Where TensorFlow is installed, Keras imports it when it saves a model, whatever the backend: two seconds for
+# each process that a test starts.
+HIDE_TENSORFLOW = """
+import os
+
+if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
+""" + textwrap.indent(HIDE.format(names={"tensorflow"}), "    ")
 
 
 def _refuse(name):
@@ -43,6 +55,21 @@ def pytest_addoption(parser):
         action="store_true",
         help="write tests/own_answers.json anew, which all backends share",
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _processes_without_tensorflow():
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        (Path(folder) / "sitecustomize.py").write_text(HIDE_TENSORFLOW, encoding="utf-8")
+        patch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
+        yield
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: to look through it for garbage took a sixteenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -130,7 +130,9 @@ def test_without_network_the_advisories_are_one_line(tmp_path):
     address = "http://127.0.0.1:9/"
     command = ["make", "--silent", "advisories", f"VENV={tmp_path}", f"ADVISORIES={address}"]
     # Below another make, as in `make test`, a make says how deep it is.
-    alone = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
+    alone = {
+        name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")
+    }
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, env=alone)
     assert done.returncode != 0 and done.stdout == ""
     first, *others = done.stderr.splitlines()

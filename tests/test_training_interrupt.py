@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from unittest import mock
 
 import keras
 import numpy as np
@@ -73,6 +75,36 @@ def test_a_signal_behind_the_last_batch_is_not_lost():
     with pytest.raises(_signals.Terminated) as stopped, Interrupt():
         os.kill(os.getpid(), signal.SIGTERM)
     assert stopped.value.code == 143
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, _signals.Terminated)]
+)
+def test_a_signal_whose_exception_python_ignores_is_raised_again(number, error):
+    class Thing:
+        def __del__(self):
+            os.kill(os.getpid(), number)
+            time.sleep(5)  # the signal ends it
+
+    start = time.monotonic()
+    with pytest.raises(error), _signals.raising():
+        thing = Thing()
+        del thing
+        time.sleep(10)
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.no_backend
+def test_other_exceptions_that_python_ignores_are_still_reported(capsys):
+    class Thing:
+        def __del__(self):
+            raise ValueError("this one")
+
+    with mock.patch.object(sys, "unraisablehook", sys.__unraisablehook__), _signals.raising():
+        thing = Thing()
+        del thing
+    assert "ValueError: this one" in capsys.readouterr().err
 
 
 @pytest.mark.no_backend

@@ -119,9 +119,10 @@ def test_a_grid_is_walked_in_order_and_ends_before_max_trials(make, stand_in, tm
     assert "units = 30" in (out / "best.toml").read_text()
 
 
-def test_what_goes_wrong_in_a_trial_has_a_reason_and_ends_the_trial_alone(make, stand_in, tmp_path):
+def test_what_goes_wrong_in_a_trial_has_a_reason_and_ends_the_trial_alone(make, stand_in, tmp_path, capfd):
     study = make((90, 91, 92, 93, 10), budget={"trial_seconds": 2.0, "trial_memory_mb": 100.0})
     out = tuning.run_study(study, tmp_path, tmp_path / "out")
+    assert "".join(capfd.readouterr()) == ""
     found = rows(out)
     assert [row["status"] for row in found] == ["FAILED"] * 4 + ["COMPLETED"]
     reasons = [row["reason"] for row in found]
@@ -423,7 +424,7 @@ def test_a_file_in_the_place_of_the_trials_ends_the_study_and_names_it(make, sta
 
 
 @pytest.mark.no_backend
-@pytest.mark.parametrize("file", ["trials/1/trial.json", "trials.csv"])
+@pytest.mark.parametrize("file", ["trials/1/trial.json", "trials/1/recipe.toml", "trials.csv"])
 def test_a_full_disk_ends_the_study_which_then_goes_on(make, stand_in, tmp_path, monkeypatch, file):
     """As `RLIMIT_FSIZE` and `ENOSPC` do, a write fails behind the first trial."""
     real = _files.os.replace

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_actrec._text import command
+from keras_actrec.cli._options import MaxSkipped, OnError, skipping
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
@@ -31,10 +32,8 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Folder that runs share: extracted features, decoded frames.")
     ] = None,
-    on_error: Annotated[
-        str | None, typer.Option(help="raise or skip, for videos that cannot be read.")
-    ] = None,
-    max_skipped: Annotated[float | None, typer.Option(help="Largest share of the videos to skip.")] = None,
+    on_error: OnError = None,
+    max_skipped: MaxSkipped = None,
     audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
@@ -60,9 +59,7 @@ def train(
 
     if recipe is not None and (model is not None or minutes is not None):
         raise UserError("--model and --minutes are for a choice: leave them out, or the recipe")
-    overrides = [*(set_ or []), *([f"data.on_error={on_error}"] if on_error else [])]
-    if max_skipped is not None:
-        overrides.append(f"data.max_skipped={max_skipped}")
+    overrides = [*(set_ or []), *skipping(on_error, max_skipped)]
     with progress_bars() as progress:
         if recipe is None:
             chosen, known, choice = training.choose_for_run(

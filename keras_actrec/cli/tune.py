@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from keras_actrec._numbers import MOST_WORKERS
+from keras_actrec.cli._options import MaxSkipped, OnError, skipping
 from keras_actrec.cli._terminal import say
 
 
@@ -30,13 +31,15 @@ def tune(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a value: study.max_trials=4, train.epochs=6.")
     ] = None,
+    on_error: OnError = None,
+    max_skipped: MaxSkipped = None,
 ) -> None:
     """Run a study: a search over a recipe, its table and its winner."""
     from keras_actrec import tuning
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
 
-    values = tuning.read_study(study, set_ or [], tell=say)
+    values = tuning.read_study(study, [*(set_ or []), *skipping(on_error, max_skipped)], tell=say)
     if dry_run:
         with progress_bars() as progress:
             _print(tuning.estimate_study(values, data, progress=progress))

@@ -331,7 +331,7 @@ def index_records(
         raise UserError(
             f"{len(bad)} of {len(records)} videos cannot be used, and `max_skipped` allows a share of "
             f"{max_skipped:g}: mend them, or pass `--max-skipped {needed:g}`; the first is {bad[0]}"
-        )
+        ) from bad[0]
     return good, bad
 
 

@@ -19,6 +19,11 @@ _FREE = {"data": ("on_error", "max_skipped"), "train": ("workers", "processes")}
 _ELSE = "choose another --out, or remove it"
 
 
+def changes_no_number(table: str, key: str) -> bool:
+    """Whether a run may go on with another value of a key of its recipe."""
+    return key in _FREE.get(table, ())
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A run directory. What one holds that has not ended an epoch does not count: it may begin anew.
@@ -58,7 +63,7 @@ class RunFolder:
         for table in {**recipe, **there}:
             ours, theirs = recipe.get(table, {}), there.get(table, {})
             for key in {**ours, **theirs}:
-                if key in _FREE.get(table, ()) or ours.get(key) == theirs.get(key):
+                if changes_no_number(table, key) or ours.get(key) == theirs.get(key):
                     continue
                 was = f"={json.dumps(theirs[key])}" if key in theirs else " not set"
                 now = json.dumps(ours[key]) if key in ours else "not set"

@@ -106,6 +106,18 @@ class _Hyperband(_Durable, keras_tuner.oracles.HyperbandOracle):
 _ORACLES = {"grid": _Grid, "random": _Random, "bayesian": _Bayesian, "hyperband": _Hyperband}
 
 
+class _FailedError(keras_tuner.errors.FatalError):
+    """A trial has failed. Of any other error than a fatal one KerasTuner prints the traceback.
+
+    Args:
+        trial: KerasTuner's.
+    """
+
+    def __init__(self, trial: Any):
+        super().__init__(trial)
+        self.trial = trial
+
+
 class Tuner(base_tuner.BaseTuner):
     """KerasTuner's loop around trials that run in processes of their own.
 
@@ -138,7 +150,7 @@ class Tuner(base_tuner.BaseTuner):
         except (OSError, UserError) as error:  # of the study: KerasTuner would go on with the next trial
             raise keras_tuner.errors.FatalError(str(error)) from error
         if result["status"] == "FAILED":
-            raise keras_tuner.errors.FailedTrialError(result["reason"])
+            raise _FailedError(trial)
         return {self.run.study.objective: result["metrics"][self.run.study.objective]}
 
     def on_trial_end(self, trial: Any) -> None:
@@ -149,11 +161,17 @@ class Tuner(base_tuner.BaseTuner):
 def search(run: StudyRun) -> None:
     """Run the trials of a study until its oracle has no more."""
     with _known_warnings():
-        try:
-            Tuner(run).search()
-            return
-        except keras_tuner.errors.FatalError as error:
-            cause = error.__cause__ or error
+        tuner = Tuner(run)
+        while True:
+            try:
+                tuner.search()
+                return
+            except _FailedError as failed:
+                failed.trial.status = keras_tuner.engine.trial.TrialStatus.FAILED
+                tuner.on_trial_end(failed.trial)
+            except keras_tuner.errors.FatalError as error:
+                cause = error.__cause__ or error
+                break
     raise cause  # out here, it does not carry KerasTuner's with it
 
 

@@ -25,8 +25,15 @@ from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning.space import import_keras_tuner
 from keras_actrec.tuning.study import Study, read_study
-from keras_actrec.tuning.study_run import DeadlinePassed, StudyRun, WorkerProcess, cause, last_line
-from keras_actrec.tuning.trial import CANNOT_WRITE, wait_for_parent
+from keras_actrec.tuning.study_run import (
+    BadDataError,
+    DeadlinePassed,
+    StudyRun,
+    WorkerProcess,
+    cause,
+    last_line,
+)
+from keras_actrec.tuning.trial import CANNOT_READ, CANNOT_WRITE, wait_for_parent
 
 _LOOK = 0.3  # seconds between looks at the processes
 _PATIENCE = 600  # seconds that a worker waits for the chief to open the study
@@ -126,7 +133,7 @@ class _Process:
             return
         self.child.close()
         self.done = status == 0
-        if status == CANNOT_WRITE:
+        if status in (CANNOT_READ, CANNOT_WRITE):
             raise UserError(f"{self.job.stem}: {last_line(self.job.with_suffix('.txt'))}")
         if not self.done:
             self.revive(run)
@@ -237,6 +244,9 @@ def main() -> None:
     try:
         with raising():
             _work(run, job["address"], job["name"])
+    except BadDataError as error:
+        print(error, flush=True)
+        sys.exit(CANNOT_READ)
     except (OSError, DiskFullError) as error:  # it would be no better if it were started again
         full = DiskFullError(getattr(error, "path", out), "with --resume goes on")
         print(full if is_disk_full(error) else error, flush=True)

@@ -110,7 +110,7 @@ def check_any_completed(out: str | Path) -> None:
     if trials and not any(trial.completed for trial in trials):
         raise UserError(
             f"all {len(trials)} trials failed, the first one so: {trials[0].result['reason']} "
-            f"(see {trials[0].folder / 'log.txt'})"
+            f"(see {trials[0].folder / 'log.txt'}); mend that, and start the study anew in another --out"
         )
 
 

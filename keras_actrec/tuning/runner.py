@@ -24,7 +24,8 @@ def run_study(
 
     A trial is a recipe with overrides. It is trained in a process of its own, which gives all memory back. A
     trial that crashes, raises, does not end with a finite objective or exceeds the budget is `FAILED`, with
-    the reason in `trials.csv`, and the study goes on. Interrupted or killed, also by `kill -9`, a study goes
+    the reason in `trials.csv`, and the study goes on. A file of the data that cannot be used, and may not be
+    skipped, ends the study. Interrupted or killed, also by `kill -9`, a study goes
     on with `resume=True`: what is finished is kept, and what was running goes on after its last
     finished epoch, or, after Ctrl-C or SIGTERM, batch.
 

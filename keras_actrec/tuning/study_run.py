@@ -19,11 +19,13 @@ from keras_actrec._files import write_json, write_text
 from keras_actrec._locks import LOCK
 from keras_actrec._signals import Terminated
 from keras_actrec.errors import DiskFullError, UserError
+from keras_actrec.training.folder import changes_no_number
+from keras_actrec.training.overrides import read_overrides
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning import results
 from keras_actrec.tuning.space import SEED, overrides_of
 from keras_actrec.tuning.study import Study, read_study
-from keras_actrec.tuning.trial import CANNOT_WRITE, failed
+from keras_actrec.tuning.trial import CANNOT_READ, CANNOT_WRITE, failed
 
 # What a study that is gone on with must share; its budget, and how many trials it has, may change.
 _SAME = ("recipe", "overrides", "objective", "direction", "oracle", "seed", "axes")
@@ -33,6 +35,10 @@ _GRACE = 15  # seconds that a trial has for a checkpoint; Slurm and Kubernetes k
 
 class DeadlinePassed(BaseException):
     """The time of a study is up. No `Exception`: KerasTuner would take it for a failed trial."""
+
+
+class BadDataError(UserError):
+    """A file of the data that cannot be used, which ends a study and is no fault of a trial."""
 
 
 @dataclass
@@ -68,7 +74,7 @@ class StudyRun:
                 )
             before = read_study(file)
             for name in _SAME:
-                if getattr(before, name) != getattr(self.study, name):
+                if _deciding(before, name) != _deciding(self.study, name):
                     raise UserError(f"{self.out} holds a study with another `{name}`: choose another --out")
         elif any(not path.name.startswith(LOCK) for path in self.out.glob("*")):
             raise UserError(f"{self.out} is not empty and holds no study: choose another --out")
@@ -139,12 +145,13 @@ class StudyRun:
         if ended.exists():
             return json.loads(ended.read_text(encoding="utf-8"))
         recipe = folder / "recipe.toml"
-        if not recipe.exists():
-            write_json(folder / "trial.json", {"values": values, "overrides": overrides})
-            try:
-                write_text(recipe, self.study.recipe_of(overrides).to_toml())
-            except UserError as error:
-                return _end(ended, str(error))
+        write_json(folder / "trial.json", {"values": values, "overrides": overrides})
+        try:
+            write_text(recipe, self.study.recipe_of(overrides).to_toml())
+        except DiskFullError:
+            raise
+        except UserError as error:
+            return _end(ended, str(error))
         budget = self.study.budget
         job = {
             "recipe": str(recipe),
@@ -161,8 +168,11 @@ class StudyRun:
             reason = self._watch(process)
         if ended.exists():
             return json.loads(ended.read_text(encoding="utf-8"))
-        if process.returncode == CANNOT_WRITE:  # which is no fault of the trial
+        # What is no fault of the trial:
+        if process.returncode == CANNOT_WRITE:
             raise DiskFullError(folder)
+        if process.returncode == CANNOT_READ:
+            raise BadDataError(last_line(folder / "log.txt"))
         return _end(ended, reason or cause(process.returncode, folder / "log.txt"))
 
     def _watch(self, process: subprocess.Popen[bytes]) -> str | None:
@@ -223,6 +233,14 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         self.process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
+
+
+def _deciding(study: Study, name: str) -> Any:
+    """The value of a key of a study; of its overrides those that change numbers."""
+    if name != "overrides":
+        return getattr(study, name)
+    changes = zip(study.overrides, read_overrides(study.overrides, ""), strict=True)
+    return [text for text, change in changes if not changes_no_number(change.table, change.key)]
 
 
 def _command(module: str, job: Path) -> list[str]:

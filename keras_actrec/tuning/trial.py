@@ -15,11 +15,12 @@ import keras
 from keras_actrec import evaluation, training
 from keras_actrec._children import end_with_parent
 from keras_actrec._files import is_disk_full, write_json
-from keras_actrec.data import Record
+from keras_actrec.data import Record, VideoError
 from keras_actrec.errors import UserError
 from keras_actrec.training.prepare import build_model, first_shown, read_data
 
-CANNOT_WRITE = 74  # status of a process that ends with the study: the usual one for input and output
+# How a process ends that has the study end too: the usual statuses for input and for output.
+CANNOT_READ, CANNOT_WRITE = 66, 74
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +111,9 @@ def main() -> None:
             with suppress(OSError):  # the log may be on that disk
                 print(error, flush=True)
             sys.exit(CANNOT_WRITE)
+        if isinstance(error, VideoError) or isinstance(error.__cause__, VideoError):
+            print(error, flush=True)
+            sys.exit(CANNOT_READ)
         traceback.print_exc()
         result = failed(error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
     write_json(job["result"], result)

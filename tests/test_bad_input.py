@@ -408,6 +408,46 @@ def test_the_part_that_is_advised_can_be_evaluated(work):
     assert result.exit_code == 0, result.output
 
 
+def test_what_train_advises_about_its_options_leads_to_the_end(work):
+    arguments = train(work, "--minutes", 1, "--set", "epochs=6")
+    assert fails(*arguments).endswith("are for a choice: leave them out, or the recipe")
+    arguments = train(work, "--set", "epochs=6")
+    (override,) = re.findall(r"such as (\S+), or table.key= to take", fails(*arguments))
+    arguments = train(work, "--set", override)
+    answer_of(*arguments)
+    unnamed = [each for each in arguments if each != work / "recipe.toml"]
+    assert fails(*unnamed).endswith(
+        "holds a run of a recipe that was named: name it again, or choose another --out"
+    )
+    assert "this run is finished" in answer_of(*arguments)
+    assert fails(*train(work)).endswith(": choose another --out, or remove it")
+    shutil.rmtree(work / "run")
+    (work / "recipe.toml").write_text(RECIPE + 'monitor = "val_loss"\nkeep = "best"\n', encoding="utf-8")
+    ((key, other),) = re.findall(r"set (data\.\w+), or (\S+)$", fails(*train(work)))
+    for number, advice in enumerate((f"{key}=0.25", other)):
+        answer_of(*train(work, "--set", advice, "--out", work / f"run-{number}"))
+
+
+def test_what_evaluate_and_extract_advise_about_their_options_leads_to_the_end(work):
+    assert fails("evaluate", work / "model.keras").endswith("set --data to a CSV file or a folder")
+    (work / "scores.npz").write_bytes(b"none")
+    (words,) = re.findall("write it with `(.*)`$", fails("evaluate", work / "scores.npz"))
+    assert words.split() == ["evaluate", "--scores"]
+    answer_of(*evaluate(work, "--scores", work / "scores.npz"))
+    assert "top-1" in answer_of("evaluate", work / "scores.npz")
+    command = ["extract", "--data", work / "set", "--out", work / "features"]
+    assert "name one with --recipe" in fails(*command, "--set", "clip.size=24")
+    named = [*command, "--recipe", work / "recipe.toml"]
+    assert fails(*named, "--size", 24).endswith("change the recipe with --set")
+    assert "6 videos" in answer_of(*named, "--set", "clip.size=24")
+
+
+def test_a_file_that_is_there_is_not_written_over_by_init(work):
+    command = ["init", "--data", work / "set", "--minutes", 0.1, "--out"]
+    assert fails(*command, work / "recipe.toml").endswith("exists: choose another --out, or remove it")
+    answer_of(*command, work / "other.toml")
+
+
 def test_an_on_error_that_is_neither(work):
     assert "data.on_error: input should be 'raise' or 'skip'" in fails(*train(work, "--on-error", "ignore"))
     assert '`on_error` must be "raise" or "skip"' in fails(*evaluate(work, "--on-error", "ignore"))

@@ -4,6 +4,7 @@ import pytest
 
 from keras_actrec.errors import UserError
 from keras_actrec.training import parse_recipe
+from keras_actrec.training.overrides import read_overrides
 from keras_actrec.training.prepare import prepare, read_data
 from keras_actrec.training.sides import check_sides, mirrored_classes
 
@@ -80,6 +81,13 @@ def test_clips_of_such_classes_are_not_mirrored_under_their_own_label(clip, mess
     with pytest.raises(UserError) as caught:
         check_sides(recipe, NAMES)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+    advised = str(caught.value).rpartition(": set ")[2].removesuffix(", which swaps their labels")
+    key = advised.partition("=")[0]
+    for advice in advised.split(", or " if "swap" in advised else " or "):
+        change = read_overrides([advice if "=" in advice else f"{key}={advice}"], "")[0]
+        check_sides(
+            parse_recipe({"model": {"name": "gsm"}, "clip": clip | {change.key: change.value}}), NAMES
+        )
 
 
 def test_joints_of_such_classes_are_not_mirrored():
@@ -88,6 +96,8 @@ def test_joints_of_such_classes_are_not_mirrored():
     values["skeleton"]["mirror"] = [[1, 2]]
     with pytest.raises(UserError, match="'kick left' and 'kick right' into each other: leave skeleton.mi"):
         check_sides(parse_recipe(values), NAMES)
+    del values["skeleton"]["mirror"]
+    check_sides(parse_recipe(values), NAMES)
 
 
 def test_a_run_is_refused_before_it_reads_a_file(tmp_path):

@@ -64,7 +64,9 @@ def check_sides(recipe: Recipe, names: Sequence[str]) -> None:
         kept = [pair for pair in swap if not taken & set(pair)]
         raise UserError(f"{what}: set clip.flip=false, or clip.swap={kept + pairs}, which swaps their labels")
     if clip and clip.transform.has_mirrored_crops:
-        raise UserError(f"{what}, and half of {clip.num_crops} crops are mirrored: set clip.num_crops=1 or 3")
+        fewer = "1" if clip.crop == "none" else "1 or 3"
+        words = f"half of {clip.num_crops} crops are mirrored: set clip.num_crops={fewer}"
+        raise UserError(f"{what}, and {words}")
     if skeleton and skeleton.mirror:
         raise UserError(f"{what}: leave skeleton.mirror out")
 

@@ -215,3 +215,25 @@ def test_every_test_runs_on_the_first_backend_and_what_computes_on_the_others(tm
     assert [call[:3] for call in calls] == [[name, "-m", "pytest"] for name in ("torch", "tensorflow", "jax")]
     selected = [call[call.index("-m", 3) :] for call in calls]
     assert selected == [["-m", ""], ["-m", "not no_backend"], ["-m", "not no_backend"]]
+
+
+# Who advises a whole command, and the test that runs it as it is advised.
+ADVISERS = {
+    "cli/init.py": "test_bad_input.py",
+    "cli/train.py": "test_bad_input.py",
+    "data/audit.py": "test_bad_input.py",
+    "data/datasets/_common.py": "test_prediction.py",
+    "evaluation/results.py": "test_bad_input.py",
+    "training/facts.py": "test_bad_input.py",
+}
+
+
+def test_whoever_advises_a_command_has_a_test_that_runs_it():
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "import command" in path.read_text(encoding="utf-8")
+    }
+    assert found == set(ADVISERS)
+    for test in ADVISERS.values():
+        assert "keras-actrec" in (CHECKOUT / "tests" / test).read_text(encoding="utf-8")

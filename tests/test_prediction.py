@@ -3,16 +3,20 @@
 import csv
 import itertools
 import json
+import re
+import shlex
 import threading
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import hostile
 import trees
 from keras_actrec import Prediction, _backend, scoring
+from keras_actrec.cli.main import app
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
@@ -293,7 +297,11 @@ def test_a_recording_with_several_labeled_actions_is_not_answered_as_one(tmp_pat
     assert [each.path for each in found] == recordings
     assert {each.status for each in found} == {"unreadable"}
     assert found[0].error.startswith("it holds 10 actions by actionLabel")
-    assert "score each with `keras-actrec evaluate MODEL --data" in found[0].error
+    model.save(tmp_path / "model.keras")
+    (words,) = re.findall("score each with `keras-actrec (.*)`", found[0].error)
+    command = [str(tmp_path / "model.keras") if word == "MODEL" else word for word in shlex.split(words)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0 and "40 videos, 0 skipped" in done.stdout, done.output
     alone = tmp_path / "mine" / recordings[0].name
     alone.parent.mkdir()
     alone.write_bytes(recordings[0].read_bytes())

@@ -1,6 +1,9 @@
 """Skeleton sets from a recipe to a model: trained, audited, scored and asked about one file."""
 
 import csv
+import os
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -297,3 +300,34 @@ def test_flat_joints_are_learnt_from_and_deep_ones_then_refused(tmp_path):
     posed(tmp_path, "deep.npz")
     (answer,) = run.recognizer.predict(tmp_path / "deep.npz")
     assert answer.error.startswith("its joints are 3-D, the model takes 2-D joints")
+
+
+def test_the_option_that_a_reader_advises_is_taken_as_it_is_written(data, tmp_path):
+    copied = shutil.copytree(data, tmp_path / "ucla")
+    joints = copied / "all_sqe"
+    shutil.copy(joints / "a01_s01_e00_v01.json", joints / "a01_s01_e00_v03.json")
+    listless = tmp_path / "msr"
+    listless.mkdir()
+    trees.msr_action3d(listless)
+    (listless / "JiangExperimentFileList.txt").unlink()
+    for dataset, root in (("northwestern_ucla", copied), ("msr_action3d", listless)):
+        values = {"model": {"name": "stacked_rnn"}, "skeleton": {"frames": 2}, "data": {"dataset": dataset}}
+        file = tmp_path / f"{dataset}.toml"
+        file.write_text(training.parse_recipe(values).to_toml(), encoding="utf-8")
+        with pytest.raises(UserError) as caught:
+            prepare.read_data(training.read_recipe(file).data, root)
+        (advice,) = re.findall(r"in a recipe (data.options=\{.*?\})", str(caught.value))
+        assert prepare.read_data(training.read_recipe(file, [advice]).data, root)[1]["train"]
+
+
+def test_a_bad_file_is_no_copy_of_another_and_can_be_skipped(data, tmp_path):
+    for number, bad in enumerate((lambda file: file.write_bytes(b""), os.mkfifo)):
+        root = shutil.copytree(data, tmp_path / f"{number}")
+        for view in (1, 3):
+            file = root / "all_sqe" / f"a01_s01_e00_v0{view}.json"
+            file.unlink(missing_ok=True)
+            bad(file)
+        records = prepare.read_data(recipe().data, root)[1]["train"]
+        assert "all_sqe/a01_s01_e00_v01.json" in [record.path for record in records]
+        _, skipped = recipe().preprocessor.index(records, on_error="skip", max_skipped=0.5)
+        assert [error.path.name for error in skipped] == ["a01_s01_e00_v01.json"]

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -257,5 +258,24 @@ def test_a_file_in_the_place_of_the_trials_ends_a_study_on_two_workers_with_a_li
     assert "Traceback" not in text
     last = text.splitlines()[-1]
     assert last.startswith("error: worker-") and str(out / "trials") in last
+    gone(out, "chief.json")
+    gone(out, "worker-")
+
+
+@pytest.mark.no_backend
+@needs_proc
+def test_a_pipe_among_the_data_ends_a_study_on_two_workers_with_a_line(launch, data, tmp_path):
+    mine = shutil.copytree(data, tmp_path / "data")
+    (mine / "all_sqe" / "a01_s01_e00_v01.json").unlink()
+    os.mkfifo(mine / "all_sqe" / "a01_s01_e00_v01.json")
+    study, out = write_study(tmp_path, [2, 3], epochs=2), tmp_path / "out"
+    command = ["tune", str(study), "--data", str(mine), "--out", str(out), "--workers", "2"]
+    process = launch("-c", "from keras_actrec.cli.main import main; main()", *command)
+    assert process.wait(LIMIT) == 1
+    text = (tmp_path / "log.txt").read_text()
+    assert "Traceback" not in text
+    last = text.splitlines()[-1]
+    assert last.startswith("error: worker-") and "a01_s01_e00_v01.json: it is no regular file; " in last
+    assert last.endswith(", or pass `--on-error skip`")
     gone(out, "chief.json")
     gone(out, "worker-")

@@ -37,8 +37,10 @@ def unforeseen(path: PathLike, error: Exception) -> VideoError:
 def readable(path: PathLike) -> Path:
     """The path, if there is a file with something in it."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise VideoError(path, "unreadable", "file not found; check the path")
+    if not path.is_file():  # of a pipe reading might never end
+        raise VideoError(path, "unreadable", "it is no regular file; remove it")
     if not path.stat().st_size:
         raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
     return path

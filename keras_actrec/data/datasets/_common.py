@@ -73,6 +73,8 @@ def index(
 
 def read_text(path: str | Path) -> str:
     """The text of a file in UTF-8."""
+    if Path(path).exists() and not Path(path).is_file():  # of a pipe reading might never end
+        raise UserError(f"{path}: it is no regular file; put the list of the set there")
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -194,6 +196,11 @@ def holds_several(path: str | Path, what: str, root: str | Path) -> VideoError:
     then = command("evaluate", "MODEL", "--data", root, "--part", "all")
     reason = f"it holds {what}, and an answer is for one; score each with `{then}`"
     return VideoError(path, "unreadable", reason)
+
+
+def option(name: str, value: str) -> str:
+    """How an option of a reader is passed, in Python and in a recipe, for a message."""
+    return f"pass {name}={value!r} (in a recipe data.options={{{name}={value!r}}})"
 
 
 def relative(file: str | Path, root: str | Path) -> str:

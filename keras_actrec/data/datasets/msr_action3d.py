@@ -12,6 +12,7 @@ from keras_actrec.data.datasets._common import (
     finish,
     index,
     look_for,
+    option,
     read_numbers,
     read_text,
     relative,
@@ -81,7 +82,7 @@ def msr_action3d(root: str | Path, *, subset: str = "all", files: str = "557") -
         try:
             table = look_for(root, "MSR-Action3D", *_LISTS, *(f"*/{name}" for name in _LISTS))
         except UserError as error:
-            raise UserError(f"{error}; or pass files='all'") from error
+            raise UserError(f"{error}; or {option('files', 'all')}") from error
         listed = set(re.findall(r"a\d\d_s\d\d_e\d\d", read_text(table)))
     labels, records = {action: label for label, action in enumerate(_SUBSETS[subset])}, []
     for stem, file in index(root, suffixes=(".txt",)).items():

@@ -1,6 +1,7 @@
 """Northwestern-UCLA: skeletons of Kinect v1 from three views."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from keras_actrec.data.datasets._common import (
     finish,
     index,
     look_for,
+    option,
     read_json,
     readable,
     relative,
@@ -118,14 +120,17 @@ def _without_copies(root: str | Path, records: list[Record], duplicates: str) ->
         train, other = next(iter(copies.items()))
         raise UserError(
             f"{root}: {len(copies)} train files have the content of test files, the first {train} = {other} "
-            "(a known defect of this layout); pass duplicates='drop', or 'keep' to train on them"
+            f"(a known defect of this layout); {option('duplicates', 'drop')}, or 'keep' to train on them"
         )
     return [record for record in records if record.path not in copies]
 
 
 def _content(file: Path) -> bytes:
     """Hash of the file without the file's name in it, which comes before the joints."""
-    content = readable(file).read_bytes()
+    try:
+        content = readable(file).read_bytes()
+    except (OSError, VideoError):  # who reads its joints says what is wrong with it
+        content = os.fsencode(file)
     return hashlib.sha256(content[max(content.find(b'"skeletons"'), 0) :]).digest()
 
 

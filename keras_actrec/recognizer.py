@@ -1,6 +1,7 @@
 """One `.keras` file in and out: the model, its class names, and how it looks at a file."""
 
 import json
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pydantic
 from numpy.typing import ArrayLike
 
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
-from keras_actrec._files import file_sha256, replacing
+from keras_actrec._files import file_sha256, is_disk_full, replacing
 from keras_actrec._numbers import MOST_PIXELS, whole
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
@@ -22,7 +23,7 @@ from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.checkpoints.keras_file import load_model, read_parts
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
 from keras_actrec.data.preprocessors import Preprocessor
-from keras_actrec.errors import UserError
+from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.prediction import Prediction
 from keras_actrec.scoring import Scored, score
 from keras_actrec.zoo import ModelSpec
@@ -287,6 +288,8 @@ def _whole(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): mend that") from error
     except Exception as error:
+        if is_disk_full(error):  # Keras unpacks the weights before it reads them
+            raise DiskFullError(tempfile.gettempdir()) from error
         first = " ".join(str(error).split())[:300] or "no more is known"
         reason = first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
         if "Lambda" in first and "safe_mode" in first:

@@ -165,6 +165,20 @@ def _write_mp4(path: Path, clip: np.ndarray, fps: float) -> None:
         for frame in clip:
             writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV's colors are BGR
         writer.release()
+        _check_written(path, temporary, clip)
+
+
+def _check_written(path: Path, written: Path, clip: np.ndarray) -> None:
+    """OpenCV does not say that the disk is full: the file is short, or cannot be opened."""
+    video = opencv().VideoCapture(str(written))
+    frames = int(video.get(opencv().CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    video.release()
+    if frames != len(clip):
+        with open(written, "ab", buffering=0) as file:
+            file.write(bytes(clip.nbytes))  # more than the file would have had, and this is said
+        raise UserError(
+            f"{path}: OpenCV has written {frames} of {len(clip)} frames; install it anew from PyPI"
+        )
 
 
 def _look(

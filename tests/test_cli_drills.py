@@ -1,12 +1,14 @@
-"""Ctrl-C and SIGTERM where there is no checkpoint: a line, nothing half, and the same command works."""
+"""Ctrl-C, SIGTERM and full disks where there is no checkpoint: a line, and nothing that is half."""
 
 import json
 import os
 import random
+import re
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -18,9 +20,10 @@ import trees
 pytestmark = pytest.mark.no_backend  # the other process has the backend
 
 # Loads Keras and the backend once and then forks: a job is a command that gets a signal some seconds after it
-# has told some progress, or as it is about to give its n-th file its name, or is left alone.
+# has told some progress, or as it is about to give its n-th file its name, or that has a limit on the size of
+# files, or is left alone.
 JOBS = """
-import contextlib, json, os, signal, sys, threading, warnings
+import contextlib, json, os, resource, signal, sys, threading, warnings
 warnings.simplefilter("ignore")  # of JAX about forks: nothing runs yet when we fork
 import keras_actrec
 keras_actrec._load_keras()
@@ -28,8 +31,6 @@ from keras_actrec import _files, evaluation, insight, training
 from keras_actrec.cli import _progress, main
 
 def be(job):
-    for number in (1, 2):
-        os.dup2(os.open(job["output"][number - 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     bars = _progress.progress_bars
     send = lambda: os.kill(os.getpid(), job["signal"])
@@ -50,15 +51,24 @@ def be(job):
 
     if "at" in job:
         _progress.progress_bars, _files.os.replace = signalled, replace
+    exec(job.get("before", ""))
+    if "limit" in job:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["limit"],) * 2)
     sys.argv = ["keras-actrec", *job["command"]]
     main.main()
 
 for job in map(json.loads, sys.stdin):
+    pipes = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
+        for number, (_, end) in enumerate(pipes, 1):
+            os.dup2(end, number)
         be(job)
         os._exit(99)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    for _, end in pipes:
+        os.close(end)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])  # what it prints fits into a pipe
+    print(json.dumps([status, *(open(end, closefd=True).read() for end, _ in pipes)]), flush=True)
 """
 RECIPE = """
 [model]
@@ -75,9 +85,8 @@ workers = 1
 
 
 @pytest.fixture(scope="module")
-def do(tmp_path_factory):
+def do():
     """Runs a command and gives its status and what it prints."""
-    output = [str(tmp_path_factory.mktemp("output") / name) for name in ("stdout", "stderr")]
     env = {**os.environ, "KERAS_BACKEND": keras.backend.backend()}
     with subprocess.Popen(
         [sys.executable, "-c", JOBS], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -86,11 +95,9 @@ def do(tmp_path_factory):
         timer.start()
 
         def run(*command, **job):
-            job |= {"command": [str(word) for word in command], "output": output}
-            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.write(json.dumps(job | {"command": [str(word) for word in command]}) + "\n")
             process.stdin.flush()
-            status = int(process.stdout.readline())
-            return status, *(Path(file).read_text(encoding="utf-8") for file in output)
+            return json.loads(process.stdout.readline())
 
         yield run
         timer.cancel()
@@ -200,3 +207,68 @@ def test_what_writes_one_file_is_stopped_without_it_and_then_works(name, place, 
     for _ in stopped_at(do, [(stage, 4), ("writing", 5 if name == "synth" else 1)], *command):
         assert parts(tmp_path) == [] and not (tmp_path / file).exists()
     assert "wrote" in works(do(*command)) and (tmp_path / file).exists()
+
+
+LIMIT = 100  # bytes
+
+
+def check_full(result, file):
+    status, _, stderr = result
+    assert status == 1, result
+    assert "Traceback" not in stderr and "Exception ignored" not in stderr
+    line = f"error: {file} cannot be written, the disk is full: make room, and the same command "
+    assert stderr.splitlines()[-1].startswith(line), stderr
+    assert parts(file.parent) == [] and (file.name.startswith(".journal") or not file.exists())
+
+
+@pytest.mark.parametrize("name", ["synth", "audit", "init", "demo"])
+def test_what_finds_the_disk_full_names_the_file(name, place, do, tmp_path):
+    first = "move_right/move_right_000.mp4"
+    names = {"synth": first, "audit": ".journal-a.json", "init": "a.toml", "demo": f"demo/videos/{first}"}
+    file = tmp_path / names[name]
+    command = {
+        "synth": [tmp_path, "--clips-per-class", 1, "--size", 32],
+        "audit": ["--data", place / "set", "--json", tmp_path / "a.json"],
+        "init": ["--data", place / "set", "--out", file],
+        "demo": ["--out", tmp_path / "demo"],
+    }[name]
+    check_full(do(name, *command, limit=LIMIT), file)
+    if name != "demo":
+        works(do(name, *command))
+
+
+def test_evaluate_names_the_file_that_has_no_room(run, place, do, tmp_path):
+    model = run / "model.keras"
+    command = ["evaluate", model, "--data", place / "set", "--no-floors", "--scores", tmp_path / "s.npz"]
+    loaded = f"keras_actrec.load = lambda path, model=keras_actrec.load({str(model)!r}): model"
+    check_full(do(*command, before=loaded, limit=LIMIT), tmp_path / "s.npz")
+    works(do(*command))
+    for option in ("json", "predictions", "page"):
+        again = ["evaluate", tmp_path / "s.npz", f"--{option}", tmp_path / option]
+        check_full(do(*again, limit=LIMIT), tmp_path / option)
+        works(do(*again))
+
+
+def test_a_model_that_has_no_room_is_named(run, do, tmp_path):
+    loaded = f"keras_actrec.load({str(run / 'model.keras')!r})"
+    before = f"keras_actrec.from_torch = lambda *_, model={loaded}, **__: (model, '')"
+    command = ["convert", "any.pth", "--to", tmp_path / "model.keras"]
+    check_full(do(*command, before=before, limit=LIMIT), tmp_path / "model.keras")
+    works(do(*command, before=before))
+
+
+def test_extract_and_train_name_the_entry_that_has_no_room(place, do, tmp_path):
+    for command in (["extract", "--frames", "--size", 32], ["train", place / "recipe.toml"]):
+        status, _, stderr = do(*command, "--data", place / "set", "--out", tmp_path / "out", limit=LIMIT)
+        assert status == 1 and "Traceback" not in stderr
+        (file,) = re.findall(
+            r"^error: (.*) cannot be written, the disk is full: make room,", stderr, re.MULTILINE
+        )
+        assert Path(file).is_relative_to(tmp_path / "out") and not Path(file).exists()
+        assert parts(tmp_path) == []
+
+
+def test_a_folder_for_temporary_files_that_has_no_room_is_named_and_no_model_called_damaged(run, do):
+    status, _, stderr = do("predict", run / "model.keras", "any.mp4", limit=LIMIT)
+    line = f"error: {tempfile.gettempdir()} cannot be written, the disk is full: make room, "
+    assert status == 1 and stderr.startswith(line) and stderr.count("\n") == 1

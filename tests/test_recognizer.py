@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+import hostile
 import keras_actrec
 from keras_actrec import recognizer as module
 from keras_actrec import zoo
@@ -38,6 +39,7 @@ OTHERS = sorted({"jax", "torch", "tensorflow"} - {keras.backend.backend()})
 ANSWERS = """
 import sys
 import numpy as np
+import hostile
 import keras_actrec
 
 recognizer = keras_actrec.load(sys.argv[1])
@@ -327,6 +329,16 @@ def without_a_weight(data):
     return held.getvalue()
 
 
+def with_text(number, *, at=24):
+    """Weights whose first heap of texts has this number in the place of a length, of a text or its own."""
+
+    def changed(data):
+        start = data.index(b"GCOL") + at
+        return data[:start] + number.to_bytes(8, "little") + data[start + 8 :]
+
+    return changed
+
+
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
 DAMAGE = {
     "a list": ({"keras_actrec": of_json(lambda values: [values])}, "TypeError"),
@@ -377,6 +389,9 @@ DAMAGE = {
     "cut weights": ({"model": lambda data: data[: len(data) // 2]}, ""),
     "a weight less": ({"model": without_a_weight}, ""),
     "weights that claim more": ({"model": sparse}, "its weights claim 4000"),
+    "a text that ends beyond its heap": ({"model": with_text(2**64 - 1)}, "its texts are damaged"),
+    "a text of more than the heap": ({"model": with_text(5000)}, "its texts are damaged"),
+    "a heap that ends beyond the file": ({"model": with_text(1 << 40, at=8)}, ""),
     "weights that grow": ({"model": lambda data: data + bytes(1 << 28)}, "model.weights.h5 claims"),
 }
 
@@ -387,7 +402,8 @@ def test_every_damage_is_one_line_and_takes_no_memory(small, kind, tmp_path):
     entries, words = DAMAGE[kind]
     path = rewritten(tmp_path / "whole.keras", tmp_path / "damaged.keras", **entries)
     tracemalloc.start()
-    message = refusal(path)
+    with hostile.limits(seconds=60):
+        message = refusal(path)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert message.startswith(f"{path} is damaged: ") and words in message

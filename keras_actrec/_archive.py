@@ -13,22 +13,25 @@ import numpy as np
 from keras_actrec._types import PathLike
 
 _FREE = 1 << 26  # bytes that the parts of any archive may have
+_FREE_ARRAYS = 1 << 28  # the same for arrays: zeros, such as steps that are padded, take next to nothing
 _TIMES = 10  # as many bytes as the archive itself has, in a larger one
+_DEFLATED = 1032  # as many bytes as a part has, deflated: more cannot be in it
+_PIECE = 1 << 20  # bytes that are unpacked at a time
 # NumPy parses headers with Python's `ast`, which has failed with four threads in it (SystemError, 3.11).
 _HEADER = threading.Lock()
 
 
-def parts_of(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+def parts_of(archive: zipfile.ZipFile, size: int, *, free: int = _FREE) -> dict[str, zipfile.ZipInfo]:
     """The parts of an archive by name, if what they claim to have is believed.
-
-    Together they may have 64 MiB, or ten times as many bytes as the archive where that is more.
 
     Args:
         archive: stored or deflated, as NumPy, Keras and torch write them.
         size: bytes of the archive.
+        free: bytes that they may have together, or ten times those of the archive where that is more.
 
     Raises:
-        ValueError: for an archive with larger parts, two of one name, or several in the same bytes.
+        ValueError: for an archive with larger parts, one that claims more than it could hold, two of one
+            name, or several in the same bytes.
     """
     parts: dict[str, zipfile.ZipInfo] = {}
     packed = claimed = 0
@@ -40,7 +43,8 @@ def parts_of(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
             raise ValueError(f"{part.filename[:100]!r} is compressed in an unusual way")
         packed += part.compress_size
         claimed += part.file_size
-        if claimed > max(_FREE, _TIMES * size):
+        most = _DEFLATED if part.compress_type == zipfile.ZIP_DEFLATED else 1
+        if part.file_size > most * part.compress_size or claimed > max(free, _TIMES * size):
             raise ValueError(f"{part.filename[:100]} claims {part.file_size} bytes, the file has {size}")
     if packed > size:
         raise ValueError("its parts claim the same bytes")
@@ -54,13 +58,22 @@ def read_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
         ValueError: for one that has another number of bytes than it claims.
         Exception: for one that is damaged, whatever zip and zlib meet first.
     """
-    more = copy.copy(part)  # `ZipFile.read` would unpack all that is there, and then cut it off
-    more.file_size += 1
-    with archive.open(more) as file:
-        content = file.read(more.file_size)
+    with _opened(archive, part) as file:
+        content = file.read(part.file_size + 1)
     if len(content) != part.file_size:
-        raise ValueError(f"{part.filename[:100]!r} has another size than it claims")
+        raise _other_size(part)
     return content
+
+
+def _opened(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> IO[bytes]:
+    """A part that can be read up to one byte behind what it claims: `ZipFile` would cut off what is more."""
+    more = copy.copy(part)
+    more.file_size += 1
+    return archive.open(more)
+
+
+def _other_size(part: zipfile.ZipInfo) -> ValueError:
+    return ValueError(f"{part.filename[:100]!r} has another size than it claims")
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
@@ -97,7 +110,7 @@ def read_arrays(path: PathLike, names: Collection[str] | None = None) -> dict[st
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             with zipfile.ZipFile(file) as archive:
-                parts = parts_of(archive, size)
+                parts = parts_of(archive, size, free=_FREE_ARRAYS)
                 return {
                     name: _array(archive, part)
                     for name, part in ((key.removesuffix(".npy"), part) for key, part in parts.items())
@@ -110,18 +123,25 @@ def read_arrays(path: PathLike, names: Collection[str] | None = None) -> dict[st
 
 
 def _array(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(part) as file:
+    with _opened(archive, part) as file:
         shape, fortran, dtype = read_header(file)
         offset = file.tell()
-    if dtype.hasobject or dtype.fields:
-        raise ValueError("pickled objects and records are never loaded")
-    claimed = math.prod(shape) * dtype.itemsize
-    if claimed > part.file_size - offset:
-        raise ValueError(f"an array claims {claimed} bytes, {part.file_size - offset} are there")
-    content = read_part(archive, part)
-    flat = np.frombuffer(content, dtype, math.prod(shape), offset)
+        if dtype.hasobject or dtype.fields:
+            raise ValueError("pickled objects and records are never loaded")
+        claimed = math.prod(shape) * dtype.itemsize
+        if claimed > part.file_size - offset:
+            raise ValueError(f"an array claims {claimed} bytes, {part.file_size - offset} are there")
+        content = np.empty(claimed, "uint8")
+        for start in range(0, claimed, _PIECE):
+            piece = file.read(min(_PIECE, claimed - start))
+            content[start : start + len(piece)] = np.frombuffer(piece, "uint8")
+        while file.read(_PIECE):
+            pass
+        if file.tell() != part.file_size:
+            raise _other_size(part)
     if dtype.kind == "U":  # what Python has no letter for is no text, and NumPy's error not ours
-        letters = np.frombuffer(content, f"{dtype.byteorder}u4", claimed // 4, offset)
+        letters = content.view(f"{dtype.byteorder}u4")
         if letters.size and letters.max() > sys.maxunicode:
             raise ValueError("a text has letters that there are not")
-    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
+    flat = content.view(dtype) if claimed else np.empty(math.prod(shape), dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")

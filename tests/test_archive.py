@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import hostile
+from keras_actrec import _archive
 from keras_actrec._archive import parts_of, read_arrays, read_part
-from keras_actrec.data import VideoError, open_features
+from keras_actrec.data import VideoError, features, open_features
 from keras_actrec.data.poses import read_pose
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import read_scores
@@ -139,7 +140,9 @@ READERS = {
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 @pytest.mark.parametrize("name", READERS)
-def test_an_attack_on_an_archive_is_one_line_and_takes_nothing(name, attack, tmp_path):
+def test_an_attack_on_an_archive_is_one_line_and_takes_nothing(name, attack, tmp_path, monkeypatch):
+    monkeypatch.setattr(_archive, "_FREE_ARRAYS", 2**26)  # so that a bomb is a small one
+    monkeypatch.setattr(features, "_MOST_UNPACKED", 2**26)
     path = tmp_path / "checkpoint.npz"
     attack(path, name)
     with hostile.limits(2**26), pytest.raises(UserError) as caught:
@@ -170,6 +173,51 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_large_archive_may_hold_what_it_has_bytes_for(tmp_path):
     values = np.random.default_rng(0).random(2**24, "float32")  # 64 MiB, and a header
     assert read_arrays(npz(tmp_path / "a.npz", False, x=values))["x"].nbytes == values.nbytes
+
+
+def test_zeros_of_an_honest_file_are_read_though_they_take_next_to_nothing(tmp_path):
+    """Joints and features of clips that are padded: 80 MB, of which zip makes a thousandth."""
+    joints, steps = np.zeros((390_000, 1, 17, 3), "float32"), np.zeros((2000, 10_000), "float32")
+    steps[-1] = 1
+    path = npz(tmp_path / "a.npz", joints=joints)
+    assert path.stat().st_size < joints.nbytes / 900
+    with hostile.limits(2 * joints.nbytes):  # it is in memory once
+        read = read_arrays(path)["joints"]
+    assert read.shape == joints.shape and not read.any() and read.flags.writeable
+    opened = open_features(npz(tmp_path / "b.npz", features=steps))
+    with hostile.limits(2**26):  # and these in pieces
+        opened.check()
+        assert opened.read([1999]).min() == 1
+
+
+def test_an_archive_that_has_next_to_nothing_for_more_than_a_gigabyte_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("x.npy", "w", force_zip64=True) as file:
+            shape = (2**14, 2**14 + 1)
+            file.write(claiming({"descr": "<f4", "fortran_order": False, "shape": shape}))
+            for _ in range(shape[0]):
+                file.write(bytes(4 * shape[1]))
+    for read in (read_arrays, open_features):
+        with (
+            hostile.limits(2**26),
+            pytest.raises(ValueError, match="claims 1073807[0-9]+ bytes, the file has"),
+        ):
+            read(path)
+
+
+def test_a_part_that_claims_more_than_deflate_could_hold_is_refused(tmp_path):
+    path = npz(tmp_path / "a.npz", x=np.zeros(2**20, "float32"))
+    patch(path, 2**22 + 128 + 1)  # a byte more, which could be
+    with pytest.raises(ValueError, match="another size"):
+        read_arrays(path)
+    patch(path, 1033 * path.stat().st_size)
+    with pytest.raises(ValueError, match="claims .* bytes, the file has"):
+        read_arrays(path)
+    stored = npz(tmp_path / "b.npz", compress=False, x=np.zeros(9))
+    patch(stored, 201)
+    with pytest.raises(ValueError, match="x.npy claims 201 bytes"):
+        read_arrays(stored)
 
 
 def test_a_part_that_is_longer_than_it_claims_is_not_cut_off(tmp_path):

@@ -261,7 +261,8 @@ def test_a_file_that_changes_or_goes_while_it_is_in_use_is_named(tmp_path):
 def test_what_is_no_file_is_named(what, tmp_path):
     if what == "folder":
         (tmp_path / "a.npy").mkdir()
-    with pytest.raises(VideoError, match="a.npy: file not found; check the path"):
+    words = "it is no regular file; remove it" if what == "folder" else "file not found; check the path"
+    with pytest.raises(VideoError, match=f"a.npy: {words}"):
         open_features(tmp_path / "a.npy")
 
 

@@ -28,7 +28,8 @@ def is_whole(path: PathLike) -> bool:
         False for a file that is cut or overwritten between its parts, and for one that counts its frames
         (AVI, mp4 and mov without fragments), where the count decides. True where parts have no sizes: there
         the length is not claimed, but found at the end of what is there. So a cut MPEG-TS or MPEG-PS file
-        (.ts, .mpg, .vob) is a shorter one, and nobody can tell.
+        (.ts, .mpg, .vob) is a shorter one. A size that is no multiple of a packet's tells that MPEG-TS was
+        cut, but recordings that were stopped end so as well, and nothing says how much is missing.
     """
     with open(path, "rb") as file:
         size = file.seek(0, 2)

@@ -22,6 +22,7 @@ from keras_actrec.data.manifest import Record
 FEATURE_SUFFIXES = (".npy", ".npz")
 
 _BLOCK = 2**24  # bytes that are read at a time where a file is read through
+_MOST_UNPACKED = 2**30  # bytes of an archive of nothing but zeros, which is read in such pieces
 _FORMS = "vectors (T, D) or maps (T, H, W, D), channels last"
 
 
@@ -246,7 +247,7 @@ def _member_of(path: Path) -> tuple[str, int]:
         if file.read(2) != b"PK":
             return "", path.stat().st_size
         with zipfile.ZipFile(file) as archive:
-            parts = parts_of(archive, path.stat().st_size)
+            parts = parts_of(archive, path.stat().st_size, free=_MOST_UNPACKED)
             members = {name.removesuffix(".npy"): info for name, info in parts.items()}
     if "features" not in members and len(members) != 1:
         names = ", ".join(list(members)[:5]) or "none"

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import re
 import shutil
 import tracemalloc
 import zipfile
@@ -27,6 +28,7 @@ from keras_actrec.data import (
     write_synthetic,
 )
 from keras_actrec.errors import UserError
+from keras_actrec.layers import FrameWise
 from keras_actrec.recognizer import Recognizer
 
 CLASSES = ("grow", "shrink", "Füße")
@@ -468,3 +470,26 @@ def test_an_interrupted_first_save_leaves_no_file_of_that_name(small, tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         small.save(tmp_path / "model.keras")
     assert not (tmp_path / "model.keras").exists()
+
+
+@pytest.mark.parametrize("frame_wise", [False, True])
+def test_a_layer_without_weights_that_makes_more_than_memory_holds_is_refused(frame_wise, tmp_path):
+    clip = keras.Input((None, 32, 32, 3), name="clip")
+    layers = keras.layers
+    if frame_wise:
+        frame = keras.Input((32, 32, 3))
+        network = keras.Model(frame, layers.GlobalAveragePooling2D()(layers.ZeroPadding2D(1)(frame)))
+        x = layers.GlobalAveragePooling1D()(FrameWise(network)(clip))
+    else:
+        x = layers.GlobalAveragePooling3D()(layers.ZeroPadding3D(1)(clip))
+    x = layers.Dense(3, activation="softmax")(x)
+    Recognizer(keras.Model(clip, x), CLASSES, INPUT).save(tmp_path / "whole.keras")
+    assert keras_actrec.load(tmp_path / "whole.keras").class_names == CLASSES
+
+    def larger(data):
+        return re.sub(
+            rb'"padding": (\[\[1, 1\].*?\]\])', lambda found: found[0].replace(b"1", b"99999"), data
+        )
+
+    path = rewritten(tmp_path / "whole.keras", tmp_path / "damaged.keras", config=larger)
+    assert re.search(r"its zero_padding.* makes [0-9]{11,} numbers of a clip", refusal(path))

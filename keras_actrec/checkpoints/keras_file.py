@@ -25,6 +25,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # of a .keras file
 _MOST_TEXT = 1 << 24  # bytes of its configuration, and of any other part but the weights
 _MOST_TIMES = 10  # as many bytes as there are in the file may be claimed; Keras compresses nothing
 _MOST_LAYERS = 2500
+_MOST_OUTPUT = 1 << 30  # numbers that a layer makes of a clip, as far as its shape says so
 _HEAP = b"GCOL\x01\0\0\0"  # how a heap of HDF5 begins; behind it, its size
 _PARTS = ("keras", "keras.initializers", "keras.regularizers", "keras.constraints", "builtins")
 # What a model may make beside the weights of its file, such as the states of random generators.
@@ -172,7 +173,19 @@ def load_model(path: PathLike) -> keras.Model:
     with h5py.File(io.BytesIO(content)) as file:
         variables, numbers = _measure(file)
     with _making_at_most(2 * variables + _MORE_VARIABLES, numbers + _MORE_NUMBERS):
-        return keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=False)
+    _check_outputs(model)
+    return model
+
+
+def _check_outputs(model: Any) -> None:
+    """Refuses layers that need no weights, such as a padding, to make more of a clip than memory holds."""
+    for operation in getattr(model, "operations", ()):
+        for output in keras.tree.flatten(operation.output):
+            numbers = math.prod(size or 1 for size in output.shape)
+            if numbers > _MOST_OUTPUT:
+                raise ValueError(f"its {operation.name[:100]} makes {numbers} numbers of a clip")
+        _check_outputs(getattr(operation, "network", operation))
 
 
 @contextmanager

@@ -41,7 +41,6 @@ OTHERS = sorted({"jax", "torch", "tensorflow"} - {keras.backend.backend()})
 ANSWERS = """
 import sys
 import numpy as np
-import hostile
 import keras_actrec
 
 recognizer = keras_actrec.load(sys.argv[1])

@@ -53,6 +53,9 @@ from keras_actrec.evaluation.results import describe_run
 from keras_actrec.recognizer import Recognizer
 from keras_actrec.training.folder import RunFolder
 from keras_actrec.training.resume import Checkpoint
+from keras_actrec.tuning.report import write_report
+from keras_actrec.tuning.results import check_any_completed
+from keras_actrec.tuning.study_run import StudyRun
 
 MEMORY, SECONDS = 2**30, 5
 HANGS = 60  # seconds of the clock after which a process is ended
@@ -291,6 +294,84 @@ def read_toml_file(path):
     (tuning.read_study if path.name.startswith("study") else training.read_recipe)(path)
 
 
+CLIP = data.ClipTransform(16, crop="none")
+
+
+def cache_files(folder):
+    hostile.write(folder / "clip.avi", [hostile.barcode(number) for number in range(4)], "MJPG")
+    read_cache(folder / "clip.avi")
+    return sorted(path for path in (folder / "cache").rglob("*.*") if path.suffix in (".json", ".npy"))
+
+
+def read_cache(path):
+    folder = next(above for above in path.parents if (above / "clip.avi").exists())
+    record = data.Record(folder / "clip.avi", "clip.avi", 0)
+    pairs, _ = data.index_videos([record])
+    ((_, video),) = data.cache_frames(pairs, CLIP, folder / "cache")
+    video.read([0, video.frames - 1])
+
+
+def trial_files(folder):
+    """A study of two trials, one of which has failed."""
+    recipe = {"model": {"name": "stacked_rnn"}, "data": {"dataset": "poses"}, "skeleton": {"frames": 2}}
+    (folder / "recipe.toml").write_text(training.parse_recipe(recipe).to_toml())
+    study = tuning.parse_study(
+        {
+            "study": {"name": "s", "title": "s", "recipe": str(folder / "recipe.toml"), "max_trials": 2},
+            "space": {"model.units": {"values": [2, 3]}},
+            "table": {"row": "model.units", "column": "accuracy", "paper": {"2": 0.5}},
+        }
+    )
+    (folder / "study.toml").write_text(study.to_toml())
+    record = {"backend": "x", "versions": {"x": "1"}, "commit": None, "machine": "m"}
+    record |= {"data": {"found": 3, "official": None, "parts": {"train": 1, "validation": 1, "test": 1}}}
+    done = {"status": "COMPLETED", "reason": "", "protocol": "1 clip"}
+    done |= {
+        "metrics": {"val_accuracy": 0.5, "test_top1": 0.5, "test_videos": 10},
+        "epochs": 1,
+        "parameters": 9,
+        "seconds": 1.5,
+    }
+    for name, result in (("0", done), ("1", {"status": "FAILED", "reason": "no luck"})):
+        trial = folder / "trials" / name
+        (trial / "run").mkdir(parents=True)
+        about = {"values": {"model.units": 2}, "overrides": ["model.units=2"]}
+        for file, values in (("trial", about), ("result", result), ("run/run", record)):
+            (trial / f"{file}.json").write_text(json.dumps(values))
+        (trial / "recipe.toml").write_text("")
+    files = [folder / f"trials/{name}.json" for name in ("0/trial", "0/result", "0/run/run", "1/result")]
+    return [*files, *oracle(folder)]
+
+
+def oracle(folder):
+    """The state of the search, where KerasTuner is installed."""
+    if not importlib.util.find_spec("keras_tuner"):
+        return []
+    from keras_actrec.tuning._search import Tuner, known_warnings
+
+    with known_warnings():
+        tuner = Tuner(StudyRun(tuning.read_study(folder / "study.toml"), folder, folder))
+        trial = tuner.oracle.create_trial("tuner0")
+        tuner.oracle.update_trial(trial.trial_id, {"val_accuracy": 0.5})
+        trial.status = "COMPLETED"
+        tuner.oracle.end_trial(trial)
+        tuner.oracle.create_trial("tuner0")
+    return [folder / "oracle.json"]
+
+
+def read_trial(path):
+    folder = next(above for above in path.parents if (above / "study.toml").exists())
+    study = tuning.read_study(folder / "study.toml")
+    if path.name == "oracle.json":
+        from keras_actrec.tuning._search import Tuner, known_warnings
+
+        with known_warnings():
+            Tuner(StudyRun(study, folder, folder)).oracle.create_trial("tuner0")
+    else:
+        write_report(study, folder)
+        check_any_completed(folder)
+
+
 def containers(folder):
     frames = [cv2.resize(hostile.barcode(number), (32, 16)) for number in range(6)]
     for name, codec in (("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "MJPG"), ("a.mpg", "MPG1")):
@@ -346,6 +427,8 @@ PARSERS = {
         read_toml_file,
         (*NUMBERS, b"inf", b"1979-05-27", b"[a]\n", b"a.b.c=1\n", b"'", b"a." * 2000),
     ),
+    "cache": Parser(cache_files, read_cache, NUMBERS),
+    "trials": Parser(trial_files, read_trial, NUMBERS),
     "video": Parser(containers, read_video, (b"moov", b"trak", b"elst", b"mdat", b"ffconcat version 1.0\n")),
 }
 

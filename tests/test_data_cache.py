@@ -344,6 +344,19 @@ def test_an_entry_without_its_json_is_not_there(indexed, tmp_path, text):
     assert about.read_text() == good and video.file.stat().st_mtime_ns > before
 
 
+@pytest.mark.parametrize("name", ["shape", "offset", "checksums", "seconds", "dtype", "source"])
+def test_an_entry_with_a_value_of_another_kind_is_made_again(indexed, tmp_path, name):
+    (_, video), *_ = first = cache_frames(indexed, PLAIN, tmp_path / "out")
+    about = video.file.with_suffix(".json")
+    values = json.loads(about.read_text())
+    for wrong in (None, -1, 1e300, "x" * 4, [], {}, [None] * 4, [-1] * 4, [[1]] * 4, ["a"] * 4, [2**70] * 4):
+        if (name, wrong) in (("seconds", None), ("seconds", [-1] * 4), ("source", "xxxx")):  # which it may be
+            continue
+        about.write_text(json.dumps({**values, name: wrong}))
+        assert cache_frames(indexed, PLAIN, tmp_path / "out") == first
+        assert json.loads(about.read_text()) == values
+
+
 def test_a_type_that_could_hold_code_is_not_read(indexed, tmp_path):
     (_, video), *_ = first = cache_frames(indexed, PLAIN, tmp_path / "out")
     about = video.file.with_suffix(".json")
@@ -360,6 +373,10 @@ def test_a_note_of_a_hash_that_is_damaged_is_made_again(indexed, tmp_path):
     before = [note.read_text() for note in notes]
     for note, text in zip(notes, ("", "{", "[1]", '{"size": 1}'), strict=True):
         note.write_text(text)
+    assert cache_frames(indexed, PLAIN, tmp_path / "out") == first
+    assert [note.read_text() for note in notes] == before
+    for note, wrong in zip(notes, (None, 5, "../../x", ["a"]), strict=True):
+        note.write_text(json.dumps({**json.loads(note.read_text()), "sha256": wrong}))
     assert cache_frames(indexed, PLAIN, tmp_path / "out") == first
     assert [note.read_text() for note in notes] == before
 

@@ -199,9 +199,14 @@ def test_what_is_said_of_the_directory_holds(study, data):
     assert (study.parent / "out" / "trials" / "0" / "result.json").stat().st_mtime_ns == before
     other = [*command, "--resume", "--set", "train.epochs=2"]
     assert run(other)[0].endswith("holds a study with another `overrides`: choose another --out")
+    state = (study.parent / "out" / "oracle.json").read_text()
     (study.parent / "out" / "oracle.json").write_text("{")
     line, _ = run([*command, "--resume"])
     assert line.endswith("oracle.json is damaged: start the study anew in another --out")
+    (study.parent / "out" / "oracle.json").write_text(state)
+    (study.parent / "out" / "trials" / "0" / "result.json").write_text('{"status": "COMPLETED"}')
+    line, _ = run([*command, "--resume"])
+    assert line.endswith("0/result.json is damaged: start the study anew in another --out")
     for name, options in (("new", []), ("newer", ["--set", "train.epochs=2"])):
         assert run([*command[:-1], study.parent / name, *options])[0] is None
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 import zlib
 from collections import Counter
@@ -9,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import pydantic
 
 from keras_actrec._files import replacing, write_csv, write_json
 from keras_actrec._locks import alone_in
@@ -30,9 +32,30 @@ if TYPE_CHECKING:
 
 _PAGE = 4096  # bytes
 _FORMAT = 1  # of an entry: another number, other folders
-_ENTRY = ("source", "prepared", "shape", "dtype", "offset", "checksums", "seconds")
-_SOURCE = ("size", "mtime_ns", "sha256")
 _BYTES = {"uint8": 1, "float16": 2}  # of a value; other types are not read
+
+
+class _Entry(pydantic.BaseModel, extra="forbid"):
+    """What stands beside an array."""
+
+    source: str
+    prepared: str
+    shape: Annotated[list[Annotated[int, pydantic.Field(ge=1)]], pydantic.Field(min_length=1, max_length=32)]
+    dtype: Literal["uint8", "float16"]
+    offset: Annotated[int, pydantic.Field(ge=0)]
+    checksums: list[Annotated[int, pydantic.Field(ge=0, lt=2**32)]]
+    seconds: list[pydantic.FiniteFloat] | None
+
+
+class _Source(pydantic.BaseModel, extra="forbid"):
+    """What is noted of a video."""
+
+    size: int
+    mtime_ns: int
+    sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
+
+
+_ENTRY, _SOURCE = tuple(_Entry.model_fields), tuple(_Source.model_fields)
 
 
 @dataclass(frozen=True)
@@ -297,7 +320,7 @@ def _hash(record: Record, out: Path, audit: "Audit | None", verify: bool) -> str
     note = out / "sources" / key[:2] / f"{key}.json"
     try:
         size, changed = stamp(record.file)
-        noted = _json(note, _SOURCE)
+        noted = _json(note, _Source)
         if noted and not verify and (noted["size"], noted["mtime_ns"]) == (size, changed):
             return noted["sha256"]
         values = size, changed, content_hash(record.file)
@@ -320,14 +343,14 @@ def _write(file: Path, array: np.ndarray, seconds: list[float | None], prepared:
 
 def _read(file: Path) -> CachedVideo | None:
     """The entry, or `None` where it is not complete: then it is made anew."""
-    about = _json(file.with_suffix(".json"), _ENTRY)
+    about = _json(file.with_suffix(".json"), _Entry)
     if about is None or not file.is_file():
         return None
-    if about["dtype"] not in _BYTES:
-        return None
     shape, seconds = tuple(about["shape"]), about["seconds"]
-    size = about["offset"] + int(np.prod(shape)) * _BYTES[about["dtype"]]
+    size = about["offset"] + math.prod(shape) * _BYTES[about["dtype"]]
     if file.stat().st_size != size or len(about["checksums"]) != shape[0]:
+        return None
+    if seconds is not None and len(seconds) != shape[0]:
         return None
     return CachedVideo(
         file=file,
@@ -341,10 +364,11 @@ def _read(file: Path) -> CachedVideo | None:
     )
 
 
-def _json(path: Path, keys: Sequence[str]) -> dict[str, Any] | None:
+def _json(path: Path, form: type[pydantic.BaseModel]) -> dict[str, Any] | None:
     """The values of a JSON file, or `None` where it is missing or damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        form.model_validate(values, strict=True)
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
-    return values if isinstance(values, dict) and values.keys() == set(keys) else None
+    return values

@@ -16,6 +16,7 @@ from keras_tuner.engine import base_tuner
 
 from keras_actrec._files import write_json
 from keras_actrec.errors import UserError
+from keras_actrec.tuning.results import damaged
 from keras_actrec.tuning.study_run import StudyRun
 
 _PAUSE = 0.2  # seconds between questions: while others run the last trials, the oracle says to ask again
@@ -51,9 +52,11 @@ class _Durable(keras_tuner.Oracle):
 
     def _restore(self, workers: list[str] | None) -> None:
         try:
-            state = json.loads(self.file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{self.file} is damaged: start the study anew in another --out") from error
+            self._take(json.loads(self.file.read_text(encoding="utf-8")), workers)
+        except Exception as error:  # whatever KerasTuner meets first
+            raise damaged(self.file) from error
+
+    def _take(self, state: dict[str, Any], workers: list[str] | None) -> None:
         for each in state.pop("trials"):
             trial = keras_tuner.engine.trial.Trial.from_state(each)
             self.trials[trial.trial_id] = trial
@@ -160,7 +163,7 @@ class Tuner(base_tuner.BaseTuner):
 
 def search(run: StudyRun) -> None:
     """Run the trials of a study until its oracle has no more."""
-    with _known_warnings():
+    with known_warnings():
         tuner = Tuner(run)
         while True:
             try:
@@ -176,7 +179,7 @@ def search(run: StudyRun) -> None:
 
 
 @contextlib.contextmanager
-def _known_warnings() -> Iterator[None]:
+def known_warnings() -> Iterator[None]:
     """Ignore what KerasTuner's own code and the Gaussian process are known to warn of."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(currentThread|getName)\(\) is deprecated", DeprecationWarning)

@@ -15,6 +15,7 @@ from keras_actrec.tuning.results import (
     Trial,
     best_configuration,
     configurations,
+    damaged,
     read_trials,
 )
 from keras_actrec.tuning.space import text_of
@@ -50,6 +51,9 @@ def write_report(study: Study, out: str | Path) -> None:
     out = Path(out)
     write_trials(study, out)
     trials = read_trials(out)
+    for trial in trials:
+        if trial.completed and not math.isfinite(trial.result["metrics"].get(study.objective, math.nan)):
+            raise damaged(trial.folder / "result.json")
     best = best_configuration(study, configurations(trials))
     if best is None:
         return

@@ -6,11 +6,74 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import pydantic
 
 from keras_actrec.errors import UserError
 from keras_actrec.tuning.space import SEED
 from keras_actrec.tuning.study import Study
+
+
+class _About(pydantic.BaseModel):
+    values: dict[str, Any]
+    overrides: list[str]
+
+
+class _Failed(pydantic.BaseModel):
+    status: Literal["FAILED"]
+    reason: str
+
+
+class _Completed(pydantic.BaseModel):
+    status: Literal["COMPLETED"]
+    reason: str
+    metrics: dict[str, float]
+    protocol: str
+    epochs: int
+    parameters: int
+    seconds: pydantic.FiniteFloat
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_whole_test(self) -> "_Completed":
+        top1, videos = (self.metrics.get(f"test_{name}") for name in ("top1", "videos"))
+        if top1 != videos and not (
+            top1 is not None and 0 <= top1 <= 1 and videos is not None and videos >= 1
+        ):
+            raise ValueError("no share of a number of videos")
+        return self
+
+
+class _Parts(pydantic.BaseModel):
+    train: int
+    validation: int
+    test: int
+
+
+class _Data(pydantic.BaseModel):
+    found: int
+    official: int | None
+    parts: _Parts
+
+
+class _Record(pydantic.BaseModel):
+    backend: str
+    versions: dict[str, str]
+    commit: str | None
+    machine: str
+    data: _Data
+
+    @pydantic.model_validator(mode="after")
+    def _has_the_backends_version(self) -> "_Record":
+        if self.backend not in self.versions:
+            raise ValueError("no version of the backend")
+        return self
+
+
+_ABOUT, _RECORD = pydantic.TypeAdapter(_About), pydantic.TypeAdapter(_Record)
+_RESULT: pydantic.TypeAdapter[_Failed | _Completed] = pydantic.TypeAdapter(
+    Annotated[_Failed | _Completed, pydantic.Field(discriminator="status")]
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +94,7 @@ class Trial:
     @property
     def record(self) -> dict[str, Any]:
         """What its run says of itself, see `training.train`."""
-        return _read(self.folder / "run" / "run.json")
+        return _read(self.folder / "run" / "run.json", _RECORD)
 
 
 @dataclass(frozen=True)
@@ -70,8 +133,8 @@ def read_trials(out: str | Path, kind: str = "trials") -> list[Trial]:
     """The trials of a study's directory, in their order; with `kind="winner/3"` those of its seeds."""
     found = []
     for file in Path(out).glob(f"{kind}/*/trial.json"):
-        about, ended = _read(file), file.with_name("result.json")
-        result = _read(ended) if ended.exists() else {"status": "RUNNING", "reason": ""}
+        about, ended = _read(file, _ABOUT), file.with_name("result.json")
+        result = read_result(ended) if ended.exists() else {"status": "RUNNING", "reason": ""}
         found.append(Trial(file.parent.name, file.parent, about["values"], about["overrides"], result))
     return sorted(found, key=lambda trial: int(trial.name.removeprefix("seed-")))
 
@@ -118,5 +181,25 @@ def _without_seed(trial: Trial) -> list[str]:
     return [text for text in trial.overrides if not text.startswith(f"{SEED}=")]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_result(path: Path) -> dict[str, Any]:
+    """What a trial has written.
+
+    Raises:
+        UserError: for a file that is damaged.
+    """
+    return _read(path, _RESULT)
+
+
+def damaged(path: Path) -> UserError:
+    """The error for a file of a study that is not as it was written."""
+    return UserError(f"{path} is damaged: start the study anew in another --out")
+
+
+def _read(path: Path, form: pydantic.TypeAdapter[Any]) -> dict[str, Any]:
+    """The plain values of a file, if they have a form."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        form.validate_python(values, strict=True)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path) from error
+    return values

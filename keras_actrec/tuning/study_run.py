@@ -1,6 +1,5 @@
 """Where a study runs: its directory, its trials, each in a process of its own, and its time."""
 
-import json
 import os
 import signal
 import subprocess
@@ -143,7 +142,7 @@ class StudyRun:
     def _run(self, folder: Path, values: dict[str, Any], overrides: list[str], test: bool) -> dict[str, Any]:
         ended = folder / "result.json"
         if ended.exists():
-            return json.loads(ended.read_text(encoding="utf-8"))
+            return results.read_result(ended)
         recipe = folder / "recipe.toml"
         write_json(folder / "trial.json", {"values": values, "overrides": overrides})
         try:
@@ -167,7 +166,7 @@ class StudyRun:
         with WorkerProcess("trial", folder / "job.json", folder / "log.txt") as process:
             reason = self._watch(process)
         if ended.exists():
-            return json.loads(ended.read_text(encoding="utf-8"))
+            return results.read_result(ended)
         # What is no fault of the trial:
         if process.returncode == CANNOT_WRITE:
             raise DiskFullError(folder)

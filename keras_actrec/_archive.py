@@ -16,9 +16,41 @@ _FREE = 1 << 26  # bytes that the parts of any archive may have
 _FREE_ARRAYS = 1 << 28  # the same for arrays: zeros, such as steps that are padded, take next to nothing
 _TIMES = 10  # as many bytes as the archive itself has, in a larger one
 _DEFLATED = 1032  # as many bytes as a part has, deflated: more cannot be in it
+_MOST_DIRECTORY = 1 << 22  # bytes of the list of parts, a hundred for one or less
 _PIECE = 1 << 20  # bytes that are unpacked at a time
 # NumPy parses headers with Python's `ast`, which has failed with four threads in it (SystemError, 3.11).
 _HEADER = threading.Lock()
+
+
+class _Guarded:
+    """A file of which no long piece is read before `open_archive` is done."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.most = _MOST_DIRECTORY
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self.most:
+            raise ValueError(f"its list of parts has {size} bytes")
+        return self.file.read(size)
+
+
+def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
+    """The archive that an open file is, if it has no more parts than anybody writes.
+
+    Python makes an object of a kilobyte of each, however small it is.
+
+    Raises:
+        ValueError: for one with more.
+        zipfile.BadZipFile: for what is none, or damaged.
+    """
+    guarded = _Guarded(file)
+    archive = zipfile.ZipFile(guarded)
+    guarded.most = sys.maxsize
+    return archive
 
 
 def parts_of(archive: zipfile.ZipFile, size: int, *, free: int = _FREE) -> dict[str, zipfile.ZipInfo]:
@@ -109,7 +141,7 @@ def read_arrays(path: PathLike, names: Collection[str] | None = None) -> dict[st
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
-            with zipfile.ZipFile(file) as archive:
+            with open_archive(file) as archive:
                 parts = parts_of(archive, size, free=_FREE_ARRAYS)
                 return {
                     name: _array(archive, part)

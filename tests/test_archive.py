@@ -110,6 +110,19 @@ def shared(path, name):
     path.write_bytes(data[:start] + entry + entries + tail)
 
 
+def many(path, name):
+    """A hundred thousand parts, none of which has a byte."""
+    npz(path, compress=False, **{name: JOINTS})
+    data = path.read_bytes()
+    start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    entry = data[start : start + 46] + b"%05d.npy"
+    entry = entry[:20] + bytes(8) + struct.pack("<HHH", 9, 0, 0) + entry[34:]
+    entries = b"".join(entry[:46] + b"%05d.npy" % number for number in range(100_000))
+    tail = bytearray(data[end:])
+    struct.pack_into("<HHI", tail, 8, 2**16 - 1, 2**16 - 1, end - start + len(entries))
+    path.write_bytes(data[:end] + entries + tail)
+
+
 def objects(path, name):
     np.savez(path, **{name: np.array([{"a": 1}, None], object)})
 
@@ -128,7 +141,7 @@ def unusual(path, name):
 
 ATTACKS = (
     *(bomb, header, wide_type, overflow, negative, deep),
-    *(lie, claim, twice, shared, objects, unusual, no_letters, fields),
+    *(lie, claim, twice, shared, many, objects, unusual, no_letters, fields),
 )
 READERS = {
     "joints": read_pose,

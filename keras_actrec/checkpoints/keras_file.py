@@ -5,7 +5,6 @@ import json
 import math
 import os
 import threading
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_actrec._archive import parts_of, read_part
+from keras_actrec._archive import open_archive, parts_of, read_part
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints.report import Loading, LoadReport
 from keras_actrec.errors import UserError
@@ -145,7 +144,7 @@ def read_parts(path: PathLike, *names: str) -> list[bytes]:
         KeyError: where there is no such part.
         Exception: for one that is damaged, whatever zip and zlib meet first.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open(path, "rb") as file, open_archive(file) as archive:
         parts = parts_of(archive, os.path.getsize(path))
         for name, part in parts.items():
             if name != _WEIGHTS and part.file_size > _MOST_TEXT:

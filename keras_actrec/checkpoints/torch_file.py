@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias, cast
 
 import numpy as np
 
-from keras_actrec._archive import parts_of, read_part
+from keras_actrec._archive import open_archive, parts_of, read_part
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
@@ -377,7 +377,7 @@ def _is_count(value: object) -> bool:
 
 def _read_zip(file: BinaryIO, size: int) -> _Read:
     """Reads torch's zip form."""
-    archive = zipfile.ZipFile(file)
+    archive = open_archive(file)
     records = parts_of(archive, size)
     roots = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(roots) != 1:

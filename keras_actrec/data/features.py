@@ -1,7 +1,6 @@
 """Features that anybody's network has computed: one `.npy` or `.npz` file a clip."""
 
 import math
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from keras_actrec._archive import parts_of, read_header
+from keras_actrec._archive import open_archive, parts_of, read_header
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import stamp
@@ -237,7 +236,7 @@ def _opened(path: Path, member: str) -> Iterator[IO[bytes]]:
         if not member:
             yield file
             return
-        with zipfile.ZipFile(file) as archive, archive.open(member) as inside:
+        with open_archive(file) as archive, archive.open(member) as inside:
             yield inside
 
 
@@ -246,7 +245,7 @@ def _member_of(path: Path) -> tuple[str, int]:
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             return "", path.stat().st_size
-        with zipfile.ZipFile(file) as archive:
+        with open_archive(file) as archive:
             parts = parts_of(archive, path.stat().st_size, free=_MOST_UNPACKED)
             members = {name.removesuffix(".npy"): info for name, info in parts.items()}
     if "features" not in members and len(members) != 1:

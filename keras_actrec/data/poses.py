@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_actrec._archive import read_arrays
+from keras_actrec._archive import open_archive, read_arrays
 from keras_actrec._files import replacing, write_json
 from keras_actrec._types import PathLike
 from keras_actrec.data._video_error import VideoError, readable
@@ -54,9 +54,9 @@ def holds_pose(path: PathLike) -> bool:
     try:
         if not Path(path).is_file():  # of a pipe reading might never end
             return True
-        with zipfile.ZipFile(path) as archive:
+        with open(path, "rb") as file, open_archive(file) as archive:
             return "joints.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ValueError, zipfile.BadZipFile):
         return True  # `read_pose` says what is wrong with it
 
 

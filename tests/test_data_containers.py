@@ -141,3 +141,24 @@ def test_without_pyav_the_missing_decoder_is_named(tmp_path, monkeypatch):
 def test_a_gif_is_a_video(tmp_path):
     path = write(tmp_path / "clip.gif", "gif", pix_fmt="rgb8")
     assert hostile.numbers(read_frames(path)) == list(range(FRAMES))
+
+
+def test_a_frame_that_grows_in_mid_video_is_none_for_pyav_and_takes_no_memory(tmp_path):
+    """81 million pixels, of which JPEG makes a megabyte, among frames of 4096."""
+    small, large = (
+        hostile.cv2.imencode(".jpg", np.zeros((side, side), "uint8"))[1].tobytes() for side in (64, 9000)
+    )
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        for number in range(FRAMES):
+            packet = av.Packet(large if number == 5 else small)
+            packet.pts = packet.dts = number
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, RATE), True
+            out.mux(packet)
+    read_frames(path, [0], decoder="pyav")
+    with hostile.limits(2**27):
+        assert probe(path, decoder="pyav").frames == FRAMES - 1
+        assert read_frames(path, decoder="pyav").shape == (FRAMES - 1, 64, 64, 3)
+    assert probe(path, decoder="opencv").frames >= FRAMES - 1

@@ -183,6 +183,7 @@ class _PyAV(_Video):
         if stream.codec_context is None:  # of a codec that PyAV does not know
             self._refuse("PyAV")
         self._check_size(stream.width, stream.height)
+        stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}  # of frames that grow later
         self.fps = _finite(stream.average_rate or stream.guessed_rate or 0)
         self.claimed = max(0, stream.frames)
         if not self.claimed and container.duration:  # as OpenCV does it

@@ -1,9 +1,17 @@
 """Options that several commands have."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+Data = Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")]
+Dataset = Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")]
+Manifest = Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")]
+Audit = Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
+]
 OnError = Annotated[
     str | None, typer.Option(show_default="raise", help="raise or skip, for videos that cannot be read.")
 ]

@@ -6,16 +6,17 @@ from typing import Annotated
 import typer
 
 from keras_actrec._numbers import MOST_WORKERS
+from keras_actrec.cli._options import Data, Dataset, Manifest
 from keras_actrec.cli._terminal import say
 
 
 def audit(
-    data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
+    data: Data,
     json: Annotated[
         Path | None, typer.Option(help="Write what was found here; an earlier audit there is continued.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
-    manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
+    dataset: Dataset = None,
+    manifest: Manifest = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read files again that the audit knows by size and time.")
     ] = False,

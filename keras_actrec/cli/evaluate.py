@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from keras_actrec.cli._options import Audit, Verify
 from keras_actrec.cli._terminal import add_row, say, show
 
 if TYPE_CHECKING:  # importing it loads Keras
@@ -33,11 +34,9 @@ def evaluate(
     page: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
-    audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
+    audit: Audit = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
-    ] = False,
+    verify: Verify = False,
     floors: Annotated[
         bool, typer.Option(help="What simple classifiers reach; at most 2000 videos a part are read again.")
     ] = True,

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from keras_actrec._numbers import MOST, MOST_PIXELS, MOST_WORKERS
+from keras_actrec.cli._options import Audit, Data, Dataset, Manifest, MaxSkipped, OnError, Verify, skipping
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
 def extract(
-    data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the .npy files.")],
     recipe: Annotated[
         str | None, typer.Option(help="Write what training as this recipe says reads; see --set.")
@@ -36,9 +37,9 @@ def extract(
     frame_step: Annotated[
         int | None, typer.Option(min=1, max=MOST, show_default="1", help="Use every n-th frame.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")] = None,
+    dataset: Dataset = None,
     split: Annotated[str | None, typer.Option(help="Which of the set's official splits.")] = None,
-    manifest: Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")] = None,
+    manifest: Manifest = None,
     shard: Annotated[
         str, typer.Option(help="2/8 is the second of eight parts, for as many machines.")
     ] = "1/1",
@@ -48,16 +49,10 @@ def extract(
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Number of threads that read videos.")
     ] = 2,
-    on_error: Annotated[
-        str | None, typer.Option(show_default="raise", help="raise or skip, for videos that cannot be read.")
-    ] = None,
-    max_skipped: Annotated[
-        float | None, typer.Option(show_default="0.1", help="Largest share of the videos to skip.")
-    ] = None,
-    audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
-    ] = False,
+    on_error: OnError = None,
+    max_skipped: MaxSkipped = None,
+    audit: Audit = None,
+    verify: Verify = False,
 ) -> None:
     """Write a .npy of feature maps, or of decoded frames, for every video."""
     from keras_actrec import training
@@ -75,8 +70,8 @@ def extract(
         for name in network | clip | source:
             option = name.replace("_", "-")
             raise UserError(f"--{option} does not go with --recipe: change the recipe with --set")
-        overrides = [f"data.{name}={value}" for name, value in skip.items()]
-        values = training.read_recipe(recipe, [*(set_ or []), *overrides], tell=say)
+        overrides = [*(set_ or []), *skipping(on_error, max_skipped)]
+        values = training.read_recipe(recipe, overrides, tell=say)
     with progress_bars() as progress:
         pairs, skipped = training.extract(
             values,

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from keras_actrec._text import command
+from keras_actrec.cli._options import Data
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
 def init(
-    data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="The TOML file to write.")],
     model: Annotated[str | None, typer.Option(help="Name of a model, by default chosen too.")] = None,
     minutes: Annotated[float, typer.Option(help="How long training may take here, about.")] = 15.0,

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from keras_actrec._text import command
-from keras_actrec.cli._options import MaxSkipped, OnError, skipping
+from keras_actrec.cli._options import Audit, Data, MaxSkipped, OnError, Verify, skipping
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="The run directory, which is made.")],
     recipe: Annotated[
         str | None,
@@ -34,10 +34,8 @@ def train(
     ] = None,
     on_error: OnError = None,
     max_skipped: MaxSkipped = None,
-    audit: Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")
-    ] = False,
+    audit: Audit = None,
+    verify: Verify = False,
     log: Annotated[
         list[str] | None,
         typer.Option(help="tensorboard or wandb, in addition to history.csv; may be repeated."),

@@ -353,7 +353,7 @@ def test_without_noise_training_gives_what_the_test_gives():
         layer(CLIPS)
     randomize(noisy, seed=4)
     quiet.set_weights(noisy.get_weights()[: len(quiet.get_weights())])
-    close(quiet(CLIPS, training=True), quiet(CLIPS), 0)
+    close(quiet(CLIPS, training=True), quiet(CLIPS), 1e-6)  # by taps: another order of the same sums
     close(quiet(CLIPS), noisy(CLIPS), 0)
     assert np.any(numpy(noisy(CLIPS, training=True)) != numpy(noisy(CLIPS)))
 

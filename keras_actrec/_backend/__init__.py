@@ -2,7 +2,8 @@
 
 Every backend has one module here with the same functions:
 
-- `loop(step, states, sequences, unroll=False)`: the recurrent loop.
+- `loop(step, states, sequences, unroll=False, with_taps=False)`: the recurrent loop.
+- `split(x, sizes)`: the parts of `x` along its last axis.
 - `depthwise_conv2d(x, kernel, stride)`: a depthwise convolution with `same` padding.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
@@ -26,6 +27,8 @@ ensure_backend()
 import keras  # noqa: E402  (only after the backend is chosen)
 import numpy as np  # noqa: E402
 
+from keras_actrec._backend.taps import Linear  # noqa: E402
+
 name = keras.backend.backend()
 
 if name == "jax":
@@ -42,11 +45,13 @@ devices = own.devices
 generators = own.generators
 loop = own.loop
 predictor = own.predictor
+split = own.split
 seed = own.seed
 set_generators = own.set_generators
 with_steps_of = own.with_steps_of
 
 __all__ = [
+    "Linear",
     "concurrency",
     "depthwise_conv2d",
     "devices",
@@ -57,6 +62,7 @@ __all__ = [
     "predict",
     "seed",
     "set_generators",
+    "split",
     "with_steps_of",
 ]
 

@@ -1,13 +1,30 @@
 """What the three attentions over locations share: the location logits."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
+
+
+class Look(NamedTuple):
+    """What an attention does at every step, and what can be done for all steps before the first.
+
+    `run(prepared, query, noise=None)` gives the context `(B, D)`, the scores `(B, N)` and a dict of what
+    else a trace shows. `prepare(features)` makes `prepared` of one step `(B, N, D)` or of all `(T, B, N, D)`.
+    """
+
+    run: Callable[..., tuple[Tensor, Tensor, dict[str, Tensor]]]
+    prepare: Callable[[Tensor], tuple[Tensor, ...]]
+
+
+# Of logits `(B, N)`, query and noise: the scores, and a dict of what else a trace shows.
+ScoresOf: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, dict[str, Tensor]]]
 
 
 class LocationAttention(keras.layers.Layer):
@@ -17,7 +34,8 @@ class LocationAttention(keras.layers.Layer):
     eq. 12). `content=True` is the form that Sharma et al. released, where every location's features
     take part: `a_n = u . tanh(x_n V + b + h W)`.
 
-    A subclass turns logits into scores in `_scores(logits, query, noise)`.
+    A subclass gives the function that turns logits into scores, `scores_of(logits, query, noise)`, in
+    `_make_scores()`.
     """
 
     def __init__(self, content: bool = False, content_units: int | None = None, **kwargs: Any) -> None:
@@ -50,6 +68,9 @@ class LocationAttention(keras.layers.Layer):
         else:
             self.kernel = self.add_weight(name="kernel", shape=(query_size, self.num_locations))
 
+    def _make_scores(self) -> ScoresOf:
+        raise NotImplementedError
+
     @property
     def trace_sizes(self) -> dict[str, int]:
         """What `attend` puts into a trace in addition to the scores, and how wide."""
@@ -60,13 +81,30 @@ class LocationAttention(keras.layers.Layer):
         """How many columns of noise `call` takes: none for a deterministic attention."""
         return 0
 
-    def _logits(self, features: Tensor, query: Tensor) -> Tensor:
-        logits = ops.matmul(query, self.kernel)
+    def make_look(self) -> Look:
+        """The function of one look, made once before a loop."""
+        of_query = _backend.Linear(self.kernel)
+        scores_of = self._make_scores()
         if self.content:
-            hidden = ops.matmul(features, self.content_kernel) + self.content_bias
-            hidden = ops.tanh(hidden + ops.expand_dims(logits, 1))  # (B, N, units)
-            logits = ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)
-        return ops.cast(logits, "float32")  # (B, N)
+            of_features = _backend.Linear(self.content_kernel, bias=self.content_bias)
+            of_hidden = _backend.Linear(self.score_kernel)
+
+        def prepare(features: Tensor) -> tuple[Tensor, ...]:
+            return (features, of_features(features)) if self.content else (features,)
+
+        def run(
+            prepared: tuple[Tensor, ...], query: Tensor, noise: Tensor | None = None
+        ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+            logits, features = of_query(query), prepared[0]
+            if self.content:
+                hidden = ops.tanh(prepared[1] + ops.expand_dims(logits, 1))  # (B, N, units)
+                logits = ops.squeeze(of_hidden(hidden), -1)
+            scores, trace = scores_of(ops.cast(logits, "float32"), query, noise)  # (B, N)
+            scores = ops.cast(scores, features.dtype)
+            context = ops.squeeze(ops.matmul(ops.expand_dims(scores, 1), features), 1)  # (B, D)
+            return context, scores, trace
+
+        return Look(run, prepare)
 
     def call(
         self,
@@ -82,10 +120,8 @@ class LocationAttention(keras.layers.Layer):
         self, features: Tensor, query: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return the context `(B, D)`, the scores `(B, N)` and a dict of what else a trace shows."""
-        scores, trace = self._scores(self._logits(features, query), query, noise)
-        scores = ops.cast(scores, features.dtype)
-        context = ops.squeeze(ops.matmul(ops.expand_dims(scores, 1), features), 1)  # (B, D)
-        return context, scores, trace
+        look = self.make_look()
+        return look.run(look.prepare(features), query, noise)
 
     def compute_output_shape(self, features_shape: Shape, query_shape: Shape) -> Shape:
         return (features_shape[0], features_shape[2])

@@ -90,20 +90,20 @@ class AttentionCell(keras.layers.Layer):
 
     def make_step(self, training: bool = False) -> Step:
         """The function of one step, made once before the loop."""
-        run = make_step(self.cell, training)
+        inner, look = make_step(self.cell, training), self.attention.make_look()
 
-        def step(inputs: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
+        def run(prepared: Any, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
             attention_noise = cell_noise = None
             if noise is not None:
                 if self.attention.noise_size:
                     attention_noise = noise[:, : self.attention.noise_size]
                 if getattr(self.cell, "noise_size", 0):
                     cell_noise = noise[:, self.attention.noise_size :]
-            context, scores, trace = self.attention.attend(inputs, self.query(states), attention_noise)
-            output, states, cell_trace = run(context, states, cell_noise)
+            context, scores, trace = look.run(prepared, self.query(states), attention_noise)
+            output, states, cell_trace = inner(context, states, cell_noise)
             return output, states, {"attention": scores, **trace, **cell_trace}
 
-        return step
+        return Step(run, look.prepare)
 
     def step(
         self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False

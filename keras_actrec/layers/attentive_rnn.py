@@ -29,6 +29,9 @@ class AttentiveRNN(keras.layers.RNN):
             `boundaries (B, T, L)`, `attention (B, T, N)`, `temperature (B, T, 1)`, `gates (B, T, D)`,
             `log_prob (B, T, 1)`. Masked steps are 0 in all but `output`.
         seed: of the noise; None draws one.
+        second_order: whether gradients may be differentiated again in training (a penalty on gradients, say).
+            By default they may not: each weight's gradient is one product after the loop, which takes half of
+            the time, and what would be its own gradient is lost. At test they always may.
         **kwargs: as `keras.layers.RNN` (`go_backwards`, `stateful`, `unroll`, `zero_output_for_mask`).
 
     Call arguments:
@@ -51,6 +54,7 @@ class AttentiveRNN(keras.layers.RNN):
         return_state: bool = False,
         return_trace: bool = False,
         seed: int | None = None,
+        second_order: bool = False,
         **kwargs: Any,
     ) -> None:
         if isinstance(cell, (list, tuple, keras.layers.StackedRNNCells)):
@@ -61,6 +65,7 @@ class AttentiveRNN(keras.layers.RNN):
         super().__init__(cell, return_sequences=return_sequences, return_state=return_state, **kwargs)
         self.return_trace = return_trace
         self.seed = seed
+        self.second_order = second_order
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._traces = _Traces()
         self._share_policy(self.cell)
@@ -89,18 +94,17 @@ class AttentiveRNN(keras.layers.RNN):
         if training and getattr(self.cell, "noise_size", 0) > 0:
             noise = self.cell.draw_noise(ops.shape(sequences)[:2], self.seed_generator)
             noise = _time_major(noise)
-        inputs = {"x": _time_major(sequences)}
+        step_of_cell = make_step(self.cell, training)
+        inputs = {"x": step_of_cell.prepare(_time_major(sequences))}
         if noise is not None:
             inputs["noise"] = noise
         if mask is not None:
             inputs["mask"] = ops.expand_dims(ops.transpose(ops.cast(mask, "bool")), -1)  # (T, B, 1)
         if self.go_backwards:
-            inputs = {key: ops.flip(value, axis=0) for key, value in inputs.items()}
+            inputs = keras.tree.map_structure(lambda part: ops.flip(part, axis=0), inputs)
 
-        run = make_step(self.cell, training)
-
-        def step(states: list[Tensor], inputs: dict[str, Tensor]) -> tuple[dict[str, Any], list[Tensor]]:
-            output, new_states, trace = run(inputs["x"], states, inputs.get("noise"))
+        def step(states: list[Tensor], inputs: dict[str, Any]) -> tuple[dict[str, Any], list[Tensor]]:
+            output, new_states, trace = step_of_cell.run(inputs["x"], states, inputs.get("noise"))
             outputs: dict[str, Any] = {"trace": trace} if self.return_trace else {}
             if mask is not None:
                 valid = inputs["mask"]
@@ -112,7 +116,13 @@ class AttentiveRNN(keras.layers.RNN):
                 outputs["output"] = output
             return outputs, new_states
 
-        outputs, states = _backend.loop(step, list(initial_state), inputs, unroll=self.unroll)
+        outputs, states = _backend.loop(
+            step,
+            list(initial_state),
+            inputs,
+            unroll=self.unroll,
+            with_taps=training and not self.second_order,
+        )
         if self.return_trace:
             self._traces.put(
                 {
@@ -160,7 +170,12 @@ class AttentiveRNN(keras.layers.RNN):
         return (trace, *states) if self.return_state else trace
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "return_trace": self.return_trace, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "return_trace": self.return_trace,
+            "seed": self.seed,
+            "second_order": self.second_order,
+        }
 
 
 def check_steps(sequences: Tensor, mask: Tensor | None) -> Tensor:

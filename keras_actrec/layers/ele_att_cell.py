@@ -6,6 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
@@ -105,22 +106,23 @@ class EleAttCell(keras.layers.Layer):
 
     def make_step(self, training: bool = False) -> Step:
         """The function of one step, made once before the loop."""
-        run = make_step(self.cell, training)
-        kernel, recurrent_kernel, bias = (
-            ops.convert_to_tensor(weight)
-            for weight in (self.attention_kernel, self.attention_recurrent_kernel, self.attention_bias)
-        )
+        inner = make_step(self.cell, training)
+        of_input = _backend.Linear(self.attention_kernel, bias=self.attention_bias)
+        of_state = _backend.Linear(self.attention_recurrent_kernel)
 
-        def step(inputs: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
-            gates = ops.matmul(inputs, kernel) + ops.matmul(states[0], recurrent_kernel) + bias
+        def run(
+            prepared: tuple[Tensor, Tensor], states: list[Tensor], noise: Tensor | None = None
+        ) -> Stepped:
+            inputs, gates = prepared
+            gates = gates + of_state(states[0])
             if self.activation == "sigmoid":
                 gates = ops.sigmoid(gates)
             else:
                 gates = ops.cast(ops.softmax(ops.cast(gates, "float32")), self.compute_dtype)
-            output, states, trace = run(gates * inputs, states, noise)
+            output, states, trace = inner(gates * inputs, states, noise)
             return output, states, {"gates": gates, **trace}
 
-        return step
+        return Step(run, lambda inputs: (inputs, of_input(inputs)))
 
     def step(
         self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False

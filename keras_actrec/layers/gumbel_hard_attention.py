@@ -1,13 +1,15 @@
 """Hard attention with the Gumbel-softmax."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.layers._location_attention import LocationAttention
+from keras_actrec.layers._location_attention import LocationAttention, ScoresOf
 from keras_actrec.layers._noise import gumbel, straight_through
 
 
@@ -90,21 +92,30 @@ class GumbelHardAttention(LocationAttention):
 
     def temperature_of(self, query: Tensor) -> Tensor:
         """The temperature `(B, 1)` for `query (B, Q)`, float32."""
-        if self.temperature == "adaptive":
-            level = ops.cast(ops.matmul(query, self.temperature_kernel) + self.temperature_bias, "float32")
-            return 1.0 / (ops.softplus(level) + 1.0)
-        return self.constant_temperature * ops.ones_like(query[:, :1], dtype="float32")
+        return self._make_temperature()(query)
 
-    def _scores(
-        self, logits: Tensor, query: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        temperature = self.temperature_of(query)
-        if noise is not None:
-            logits = logits + ops.cast(noise, "float32")
-        soft = ops.softmax(logits / temperature, axis=-1)
-        # From the logits: dividing by the temperature can make two of them equal.
-        hard = ops.one_hot(ops.argmax(logits, axis=-1), self.num_locations, dtype="float32")
-        return straight_through(hard, soft), {"temperature": temperature}
+    def _make_temperature(self) -> Callable[[Tensor], Tensor]:
+        if self.temperature == "adaptive":
+            level = _backend.Linear(self.temperature_kernel, bias=self.temperature_bias)
+            return lambda query: 1.0 / (ops.softplus(ops.cast(level(query), "float32")) + 1.0)
+        constant = ops.convert_to_tensor(self.constant_temperature)
+        return lambda query: constant * ops.ones_like(query[:, :1], dtype="float32")
+
+    def _make_scores(self) -> ScoresOf:
+        temperature_of = self._make_temperature()
+
+        def scores_of(
+            logits: Tensor, query: Tensor, noise: Tensor | None
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            temperature = temperature_of(query)
+            if noise is not None:
+                logits = logits + ops.cast(noise, "float32")
+            soft = ops.softmax(logits / temperature, axis=-1)
+            # From the logits: dividing by the temperature can make two of them equal.
+            hard = ops.one_hot(ops.argmax(logits, axis=-1), self.num_locations, dtype="float32")
+            return straight_through(hard, soft), {"temperature": temperature}
+
+        return scores_of
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

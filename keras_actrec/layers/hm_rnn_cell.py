@@ -6,13 +6,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._numbers import whole
 from keras_actrec._text import shown
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 from keras_actrec.layers._noise import logistic, straight_through
-from keras_actrec.layers._stepper import Stepped
+from keras_actrec.layers._stepper import Step, Stepped
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -185,64 +186,82 @@ class HMRNNCell(keras.layers.Layer):
         """Logistic samples of shape `(*shape, noise_size)`."""
         return logistic((*shape, self.noise_size), seed)
 
-    def _detect(self, logits: Tensor, noise: Tensor | None) -> Tensor:
-        logits = ops.cast(logits, "float32")
-        if noise is not None:
-            logits = logits + ops.cast(noise, "float32")
-        soft = ops.sigmoid(logits / self.temperature_value)
-        hard = ops.cast(logits >= 0, "float32")
-        return ops.cast(straight_through(hard, soft), self.compute_dtype)
+    def make_step(self, training: bool = False) -> Step:
+        """The function of one step, made once before the loop."""
+        # Of each layer one product of all that it sees, but for the inputs, which need not wait for the loop.
+        products = []
+        for index, (bottom_up, recurrent, top_down, bias) in enumerate(self._kernels):
+            kernels = [recurrent] if top_down is None else [recurrent, top_down]
+            if index == 0:
+                of_input = _backend.Linear(bottom_up, bias=bias)
+                products.append(_backend.Linear(*kernels))
+            else:
+                products.append(_backend.Linear(bottom_up, *kernels, bias=bias))
+        temperature = ops.convert_to_tensor(self.temperature_value)
 
-    def _split(self, packed: Tensor, sizes: list[int]) -> list[Tensor]:
-        if len(sizes) == 1:  # which `ops.split` refuses on torch and TensorFlow
-            return [packed]
-        edges = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
-        return ops.split(packed, edges, axis=-1)
+        def detect(logits: Tensor, noise: Tensor | None) -> Tensor:
+            logits = ops.cast(logits, "float32")
+            if noise is not None:
+                logits = logits + ops.cast(noise, "float32")
+            soft = ops.sigmoid(logits / temperature)
+            hard = ops.cast(logits >= 0, "float32")
+            return ops.cast(straight_through(hard, soft), self.compute_dtype)
+
+        def run(from_input: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
+            h, c, z = (
+                _backend.split(packed, sizes)
+                for packed, sizes in zip(states, (self._widths, self._widths, self._detectors), strict=True)
+            )
+            noises = [None] * self.num_layers if noise is None else _backend.split(noise, self._detectors)
+            below: list[Tensor] = []
+            z_below = None
+            new_h, new_c, new_z = [], [], []
+            for index, product in enumerate(products):
+                width, detectors = self._widths[index], self._detectors[index]
+                z_before = z[index] if detectors else None
+                seen = [*below, h[index]]
+                if index + 1 < self.num_layers:
+                    seen.append(z_before * h[index + 1])
+                total = product(*seen)
+                if index == 0:
+                    total = from_input + total
+                gates, candidate, logits = _backend.split(total, [3 * width, width, detectors])
+                i, f, o = _backend.split(ops.sigmoid(gates), [width] * 3)
+                fresh = i * ops.tanh(candidate)
+
+                # FLUSH goes first; then UPDATE where the layer below ended, COPY elsewhere.
+                not_flushed = 1 if z_before is None else 1 - z_before
+                if z_below is None:
+                    cell = fresh + not_flushed * f * c[index]
+                    hidden = o * self.output_activation(cell)
+                else:
+                    updates = not_flushed * z_below
+                    copies = not_flushed - updates
+                    runs = updates if z_before is None else z_before + updates
+                    cell = runs * fresh + (updates * f + copies) * c[index]
+                    hidden = runs * (o * self.output_activation(cell)) + copies * h[index]
+
+                new_h.append(hidden)
+                new_c.append(cell)
+                if detectors:
+                    z_below = detect(logits, noises[index])
+                    new_z.append(z_below)
+                    below = [z_below * hidden]
+            boundaries = [ops.mean(part, axis=-1, keepdims=True) for part in new_z]
+            if not self.top_boundary:
+                boundaries.append(ops.zeros_like(from_input[:, :1]))
+            output = ops.concatenate(new_h, axis=-1)
+            detected = ops.concatenate(new_z, axis=-1) if new_z else states[2]
+            states = [output, ops.concatenate(new_c, axis=-1), detected]
+            return output, states, {"boundaries": ops.concatenate(boundaries, axis=-1)}
+
+        return Step(run, of_input)
 
     def step(
         self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
     ) -> Stepped:
         """One step: output, new states, and the trace `boundaries (B, L)`."""
-        h, c, z = (
-            self._split(packed, sizes)
-            for packed, sizes in zip(states, (self._widths, self._widths, self._detectors), strict=True)
-        )
-        noises = [None] * self.num_layers if noise is None else self._split(noise, self._detectors)
-        below, z_below = inputs, None
-        new_h, new_c, new_z = [], [], []
-        for index, (bottom_up, recurrent, top_down, bias) in enumerate(self._kernels):
-            width, has_detector = self._widths[index], self._detectors[index] > 0
-            z_before = z[index] if has_detector else None
-            total = ops.matmul(below, bottom_up) + ops.matmul(h[index], recurrent) + bias
-            if top_down is not None:
-                total = total + ops.matmul(z_before * h[index + 1], top_down)
-            i, f, o = ops.split(ops.sigmoid(total[:, : 3 * width]), 3, axis=-1)
-            fresh = i * ops.tanh(total[:, 3 * width : 4 * width])
-
-            kept = f * c[index]
-            cell = fresh + kept
-            if z_below is not None:  # UPDATE where the layer below ended, COPY elsewhere
-                cell = z_below * cell + (1 - z_below) * c[index]
-            if z_before is not None:  # FLUSH goes first
-                cell = z_before * fresh + (1 - z_before) * cell
-            hidden = o * self.output_activation(cell)
-            if z_below is not None:
-                runs = z_below if z_before is None else z_before + (1 - z_before) * z_below
-                hidden = runs * hidden + (1 - runs) * h[index]
-
-            new_h.append(hidden)
-            new_c.append(cell)
-            if has_detector:
-                z_below = self._detect(total[:, 4 * width :], noises[index])
-                new_z.append(z_below)
-                below = z_below * hidden
-        boundaries = [ops.mean(part, axis=-1, keepdims=True) for part in new_z]
-        if not self.top_boundary:
-            boundaries.append(ops.zeros_like(inputs[:, :1]))
-        output = ops.concatenate(new_h, axis=-1)
-        detected = ops.concatenate(new_z, axis=-1) if new_z else states[2]
-        states = [output, ops.concatenate(new_c, axis=-1), detected]
-        return output, states, {"boundaries": ops.concatenate(boundaries, axis=-1)}
+        return self.make_step(training)(inputs, states, noise)
 
     def call(
         self, inputs: Tensor, states: list[Tensor], training: bool = False

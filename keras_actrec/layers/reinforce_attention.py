@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
-from keras_actrec.layers._location_attention import LocationAttention
+from keras_actrec.layers._location_attention import LocationAttention, ScoresOf
 from keras_actrec.layers._noise import gumbel
 
 
@@ -53,10 +53,13 @@ class ReinforceAttention(LocationAttention):
         """Gumbel samples of shape `(*shape, N)`."""
         return gumbel((*shape, self.noise_size), seed)
 
-    def _scores(
-        self, logits: Tensor, query: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        perturbed = logits if noise is None else logits + ops.cast(noise, "float32")
-        choice = ops.one_hot(ops.argmax(perturbed, axis=-1), self.num_locations, dtype="float32")
-        log_prob = ops.sum(choice * ops.log_softmax(logits, axis=-1), axis=-1, keepdims=True)
-        return choice, {"log_prob": log_prob}
+    def _make_scores(self) -> ScoresOf:
+        def scores_of(
+            logits: Tensor, query: Tensor, noise: Tensor | None
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            perturbed = logits if noise is None else logits + ops.cast(noise, "float32")
+            choice = ops.one_hot(ops.argmax(perturbed, axis=-1), self.num_locations, dtype="float32")
+            log_prob = ops.sum(choice * ops.log_softmax(logits, axis=-1), axis=-1, keepdims=True)
+            return choice, {"log_prob": log_prob}
+
+        return scores_of

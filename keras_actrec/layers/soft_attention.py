@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from keras_actrec._types import Tensor
-from keras_actrec.layers._location_attention import LocationAttention
+from keras_actrec.layers._location_attention import LocationAttention, ScoresOf
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -37,7 +36,5 @@ class SoftAttention(LocationAttention):
     to every logit; a softmax does not see it, so it is left out.
     """
 
-    def _scores(
-        self, logits: Tensor, query: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        return ops.softmax(logits, axis=-1), {}
+    def _make_scores(self) -> ScoresOf:
+        return lambda logits, query, noise: (ops.softmax(logits, axis=-1), {})

@@ -1,0 +1,167 @@
+"""Time training steps of our recurrent layers against the same networks written by hand in PyTorch.
+
+    KERAS_BACKEND=jax python benchmarks/recurrent_steps.py [--size s l] [--only NAME ...] [--stock]
+    KERAS_BACKEND=jax python benchmarks/recurrent_steps.py --growth
+
+One thread for all, CPU time, in turn. Ratios below 1: ours is faster. `--growth` times two stacked layers for
+longer and longer clips; the exponent is how the time grows with the number of steps.
+"""
+
+import argparse
+import math
+import os
+
+for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(threads, "1")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import plain_recurrent as plain  # noqa: E402
+import torch  # noqa: E402
+from side_by_side import measure, row, write  # noqa: E402
+
+from keras_actrec.layers import (  # noqa: E402
+    HMRNN,
+    AttentionCell,
+    AttentiveRNN,
+    EleAttGRU,
+    HMRNNCell,
+    SoftAttention,
+)
+
+SIZES = {"s": (16, 30, 256, 256), "l": (8, 60, 512, 512)}  # B, T, D, units
+LOCATIONS, LAYERS = 49, 3
+GROWTH = (60, 120, 240, 480, 960)
+
+
+def trained(layers, x, y, jit=False):
+    """A function that makes one training step of a model of `layers`."""
+    inputs = keras.Input(x.shape[1:])
+    outputs = inputs
+    for layer in layers:
+        outputs = layer(outputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(outputs))
+    model.compile("sgd", "mse", jit_compile=jit)
+    return lambda: model.train_on_batch(x, y)
+
+
+def peers(size):
+    """What is timed: `{name: (our layer, its input's shape, plain network, its width)}`."""
+    batch, steps, channels, units = SIZES[size]
+    return {
+        "EleAttGRU": (
+            lambda: EleAttGRU(units),
+            (batch, steps, channels),
+            lambda: plain.EleAttGRU(channels, units),
+            units,
+        ),
+        "HM-AN": (
+            lambda: AttentiveRNN(AttentionCell(SoftAttention(), HMRNNCell(units, LAYERS))),
+            (batch, steps, LOCATIONS, channels),
+            lambda: plain.HMAN(LOCATIONS, channels, units, LAYERS),
+            LAYERS * units,
+        ),
+        "GRU": (
+            lambda: AttentiveRNN(keras.layers.GRUCell(units)),
+            (batch, steps, channels),
+            lambda: Last(torch.nn.GRU(channels, units, batch_first=True)),
+            units,
+        ),
+        "LSTM": (
+            lambda: AttentiveRNN(keras.layers.LSTMCell(units)),
+            (batch, steps, channels),
+            lambda: Last(torch.nn.LSTM(channels, units, batch_first=True)),
+            units,
+        ),
+    }
+
+
+class Last(torch.nn.Module):
+    """The last output of one of PyTorch's own recurrent layers."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, clips):
+        return self.layer(clips)[0][:, -1]
+
+
+def compare(size, only, repeats, stock):
+    """Each of our layers against its peer, and, by `stock`, `keras.layers.RNN` around its cell."""
+    rows = []
+    jits = [False, True] if keras.backend.backend() == "tensorflow" else ["auto"]
+    for name, (ours, shape, peer, width) in peers(size).items():
+        if only and name not in only:
+            continue
+        x = np.random.default_rng(0).normal(size=shape).astype("float32")
+        y = np.zeros((shape[0], 1), "float32")
+        steps = {"plain torch": plain.training_step(peer(), width, x, y)}
+        for jit in jits:
+            steps["ours, XLA" if jit is True else "ours"] = trained([ours()], x, y, jit)
+        if stock:
+            steps["keras.layers.RNN"] = trained([keras.layers.RNN(ours().cell)], x, y)
+        times = measure(steps, repeats)
+        for each in times:
+            if each != "plain torch":
+                rows.append(row(f"{name} {size}", each, "plain torch", times))
+    return rows
+
+
+def growth(repeats):
+    """Times of two stacked layers for longer and longer clips, and the exponent of the growth."""
+    rows = []
+    kinds = {
+        "EleAttGRU": lambda last: EleAttGRU(64, return_sequences=not last),
+        "HMRNN": lambda last: HMRNN(64, return_sequences=not last),
+    }
+    for name, make in kinds.items():
+        times = {}
+        for steps in GROWTH:
+            x = np.random.default_rng(0).normal(size=(4, steps, 64)).astype("float32")
+            step = trained([make(False), make(True)], x, np.zeros((4, 1), "float32"), "auto")
+            times[steps] = measure({"ours": step}, repeats, 2)["ours"][0]
+        exponent = math.log(times[GROWTH[-1]] / times[GROWTH[0]]) / math.log(GROWTH[-1] / GROWTH[0])
+        last = math.log2(times[GROWTH[-1]] / times[GROWTH[-2]])
+        shown = ", ".join(f"{steps}: {1e3 * seconds:.0f} ms" for steps, seconds in times.items())
+        print(
+            f"{keras.backend.backend()} 2 x {name}: {shown}, exponent {exponent:.2f}, last {last:.2f}",
+            flush=True,
+        )
+        rows.append(
+            {
+                "what": f"2 x {name}",
+                "cpu_ms": {steps: round(1e3 * seconds, 1) for steps, seconds in times.items()},
+                "exponent": round(exponent, 3),
+                "exponent_of_the_last_doubling": round(last, 3),
+            }
+        )
+    return rows
+
+
+def main():
+    """Run the comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, nargs="+", default=list(SIZES))
+    parser.add_argument("--only", nargs="+", default=[], help="EleAttGRU, HM-AN, GRU, LSTM")
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--stock", action="store_true", help="keras.layers.RNN around the same cells too")
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.growth:
+        rows = growth(min(arguments.repeats, 5))
+    else:
+        rows = [
+            r
+            for size in arguments.size
+            for r in compare(size, arguments.only, arguments.repeats, arguments.stock)
+        ]
+    if arguments.json:
+        write(arguments.json, rows)
+
+
+if __name__ == "__main__":
+    main()

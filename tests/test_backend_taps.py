@@ -1,0 +1,202 @@
+"""Gradients by taps: against those by hand in NumPy, and against the loop without them."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from checks import close, compiled, gradients, numpy, randomize
+from keras_actrec import _backend
+from keras_actrec.layers import (
+    HMRNN,
+    AttentionCell,
+    AttentiveRNN,
+    ConvAttentionCell,
+    EleAttGRU,
+    EleAttLSTM,
+    GumbelHardAttention,
+    HMRNNCell,
+    ReinforceAttention,
+    SlowRNN,
+    SoftAttention,
+)
+
+TIME, BATCH, WIDTH = 5, 3, 4
+RNG = np.random.default_rng(0)
+SEQUENCE = RNG.normal(size=(TIME, BATCH, WIDTH))
+KERNEL, RECURRENT = RNG.normal(size=(2, WIDTH, WIDTH))
+BIAS = RNG.normal(size=WIDTH)
+START = RNG.normal(size=(BATCH, WIDTH))
+
+
+def last_state(sequence, kernel, recurrent, bias, start, unroll=False):
+    """h_t = tanh([x_t; h_{t-1}] [K; R] + b) + .1 h_{t-1} R: the second kernel is used twice in a step."""
+    both = _backend.Linear(kernel, recurrent, bias=bias)
+    again = _backend.Linear(recurrent)
+
+    def step(states, x):
+        h = ops.tanh(both(x, states[0])) + 0.1 * again(states[0])
+        return h, [h]
+
+    outputs, states = _backend.loop(step, [start], sequence, unroll=unroll, with_taps=True)
+    return outputs, states[0]
+
+
+def by_hand():
+    """The sum of squares of all states of `last_state`, and its gradients by all that goes in."""
+    h, kept = START, []
+    for x in SEQUENCE:
+        active = np.tanh(x @ KERNEL + h @ RECURRENT + BIAS)
+        kept.append((x, h, active))
+        h = active + 0.1 * h @ RECURRENT
+    of_kernel, of_recurrent, of_bias = np.zeros_like(KERNEL), np.zeros_like(RECURRENT), np.zeros_like(BIAS)
+    of_sequence, back, loss = np.zeros_like(SEQUENCE), np.zeros_like(START), 0
+    for t in reversed(range(TIME)):
+        x, before, active = kept[t]
+        state = active + 0.1 * before @ RECURRENT
+        loss += np.sum(state**2)
+        back = back + 2 * state
+        delta = back * (1 - active**2)
+        of_kernel += x.T @ delta
+        of_recurrent += before.T @ delta + 0.1 * before.T @ back
+        of_bias += delta.sum(0)
+        of_sequence[t] = delta @ KERNEL.T
+        back = delta @ RECURRENT.T + 0.1 * back @ RECURRENT.T
+    return loss, [of_sequence, of_kernel, of_recurrent, of_bias, back]
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_gradients_are_those_by_hand(unroll):
+    loss, expected = by_hand()
+    values = [np.asarray(x, "float32") for x in (SEQUENCE, KERNEL, RECURRENT, BIAS, START)]
+
+    def squares(*values):
+        return ops.sum(ops.square(last_state(*values, unroll=unroll)[0]))
+
+    close(squares(*map(ops.convert_to_tensor, values)), loss, 1e-5)
+    close(gradients(squares, values), expected, 2e-5)
+
+
+def test_products_without_a_loop_take_any_number_of_axes():
+    linear = _backend.Linear(*(np.asarray(x, "float32") for x in (KERNEL, RECURRENT)), bias=np.float32(BIAS))
+    x, y = RNG.normal(size=(2, 2, 3, 5, WIDTH)).astype("float32")
+    close(linear(ops.convert_to_tensor(x), ops.convert_to_tensor(y)), x @ KERNEL + y @ RECURRENT + BIAS, 1e-5)
+
+
+FLAT = RNG.normal(size=(BATCH, TIME, WIDTH)).astype("float32")
+MAPS = RNG.normal(size=(BATCH, TIME, 6, WIDTH)).astype("float32")
+GRIDS = MAPS.reshape(BATCH, TIME, 2, 3, WIDTH)
+MASK = np.arange(TIME) < np.array([[5], [3], [4]])
+CELLS = keras.layers
+LAYERS = {
+    "SimpleRNN": (lambda **more: AttentiveRNN(CELLS.SimpleRNNCell(5, use_bias=False), **more), FLAT),
+    "LSTM": (lambda **more: AttentiveRNN(CELLS.LSTMCell(5), **more), FLAT),
+    "GRU": (lambda **more: AttentiveRNN(CELLS.GRUCell(5), **more), FLAT),
+    "GRU, resets first": (lambda **more: SlowRNN(CELLS.GRUCell(5, reset_after=False), 2, **more), FLAT),
+    "EleAttGRU": (lambda **more: EleAttGRU(5, **more), FLAT),
+    "EleAttLSTM": (lambda **more: EleAttLSTM(5, attention_activation="softmax", **more), FLAT),
+    "HMRNN": (lambda **more: HMRNN([5, 4, 3], boundary_noise=False, **more), FLAT),
+    "HMRNN, units": (lambda **more: HMRNN(5, boundary="units", top_boundary=False, **more), FLAT),
+    "soft": (lambda **more: _attention(SoftAttention(), HMRNNCell(5), **more), MAPS),
+    "content": (lambda **more: _attention(SoftAttention(content=True), CELLS.LSTMCell(5), **more), MAPS),
+    "Gumbel": (lambda **more: _attention(GumbelHardAttention(), CELLS.GRUCell(5), **more), MAPS),
+    "REINFORCE": (lambda **more: _attention(ReinforceAttention(), CELLS.GRUCell(5), **more), MAPS),
+    "convolutions": (
+        lambda **more: AttentiveRNN(ConvAttentionCell(3, (2, 3)), **more),
+        MAPS.reshape(BATCH, TIME, 2, 3, WIDTH),
+    ),
+}
+
+
+def _attention(attention, cell, **more):
+    return AttentiveRNN(AttentionCell(attention, cell), **more)
+
+
+def of_training(name, x, second_order, **more):
+    """Gradients of a layer in training by its input and weights, with the same noise at each call."""
+    layer = LAYERS[name][0](return_sequences=True, return_trace=True, second_order=second_order, **more)
+    layer.build(x.shape)
+    randomize(layer, scale=1.0)
+
+    def loss(x):
+        seed = layer.seed_generator.state
+        seed.assign(ops.convert_to_tensor(np.array([3, 0], "uint32")))
+        trace = layer(x, mask=ops.convert_to_tensor(MASK), training=True)
+        shown = [value for key, value in sorted(trace.items()) if key != "boundaries"]
+        return sum(ops.sum(ops.square(value) * ops.sin(1.0 + value)) for value in shown)
+
+    return gradients(loss, [x], layer.trainable_weights)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_are_the_same_without_taps(name):
+    x = LAYERS[name][1]
+    found = of_training(name, x, second_order=False, go_backwards=name in ("LSTM", "HMRNN", "soft"))
+    expected = of_training(name, x, second_order=True, go_backwards=name in ("LSTM", "HMRNN", "soft"))
+    for one, other in zip(found, expected, strict=True):
+        close(one, other, 1e-5 * max(1, np.abs(other).max()))
+    assert sum(np.abs(other).max() > 0 for other in expected) > 2
+
+
+def test_gradients_can_be_differentiated_again_where_it_is_asked_for():
+    # A penalty on the gradient by the input: its own gradient by a weight, against differences.
+    layer = AttentiveRNN(keras.layers.SimpleRNNCell(WIDTH), second_order=True)
+    layer.build(FLAT.shape)
+    randomize(layer, scale=0.5)
+    weight = layer.cell.recurrent_kernel
+    start = numpy(weight)
+    found = _penalty_gradient(layer, weight)
+    step = 1e-2
+    moved = np.zeros_like(start)
+    moved[1, 2] = step
+    values = []
+    for value in (start + moved, start - moved):
+        weight.assign(value)
+        (gradient,) = gradients(lambda x: ops.sum(layer(x, training=True)), [FLAT])
+        values.append(np.sum(gradient.astype("float64") ** 2))
+    close(found[1, 2], (values[0] - values[1]) / (2 * step), 2e-2)
+    assert abs(found[1, 2]) > 0.05
+
+
+def _penalty_gradient(layer, weight):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def penalty(value):
+            with keras.StatelessScope(state_mapping=[(weight, value)]):
+                gradient = jax.grad(lambda x: ops.sum(layer(x, training=True)))(FLAT)
+            return ops.sum(ops.square(gradient))
+
+        return np.asarray(compiled(jax.grad(penalty))(weight.value))
+    if keras.backend.backend() == "torch":
+        import torch
+
+        x = torch.tensor(FLAT, requires_grad=True)
+        (gradient,) = torch.autograd.grad(layer(x, training=True).sum(), x, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), weight.value)[0].numpy()
+    import tensorflow as tf
+
+    x = tf.constant(FLAT)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x, training=True))
+        penalty = tf.reduce_sum(tape.gradient(total, x) ** 2)
+    return outer.gradient(penalty, weight.value).numpy()
+
+
+def test_a_test_has_no_taps_and_training_has(monkeypatch):
+    asked = []
+    loop = _backend.loop
+    monkeypatch.setattr(_backend, "loop", lambda *a, **b: asked.append(b["with_taps"]) or loop(*a, **b))
+    layer = EleAttGRU(3)
+    layer(FLAT)
+    del asked[:]
+    layer(FLAT, training=True), layer(FLAT)
+    assert asked == [True, False]
+
+
+def test_the_switch_is_kept_in_files():
+    layer = HMRNN(3, second_order=True)
+    assert HMRNN.from_config(layer.get_config()).second_order
+    assert not EleAttGRU.from_config(EleAttGRU(3).get_config()).second_order

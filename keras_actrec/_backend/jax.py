@@ -63,6 +63,16 @@ def _one_step(sequences: Any) -> Any:
     return jax.tree.map(lambda sequence: jax.ShapeDtypeStruct(sequence.shape[1:], sequence.dtype), sequences)
 
 
+def _is_tall(linear: Linear) -> bool:
+    # Such kernels are transposed once before the loop: XLA would copy them into another order at each step.
+    rows, columns = linear.kernel.shape
+    return columns <= rows
+
+
+def _product(x: Any, kernel: Any, linear: Linear) -> Any:
+    return lax.dot_general(x, kernel, (((1,), (1 if _is_tall(linear) else 0,)), ((), ())))
+
+
 def _with_taps(
     scan: Callable[..., Any],
     body: _Body,
@@ -79,13 +89,13 @@ def _with_taps(
         def record(linear: Linear, x: Any) -> Any:
             kernel, tap = next(given)
             collected.append(x)
-            return tap + x @ kernel
+            return tap + _product(x, kernel, linear)
 
         with recorded_by(record):
             carry, outputs = body(carry, inputs)
         return carry, (outputs, collected)
 
-    kernels = [linear.kernel for linear, _ in products]
+    kernels = [linear.kernel.T if _is_tall(linear) else linear.kernel for linear, _ in products]
     biases = [linear.bias for linear, _ in products]
     shapes = [shape for _, shape in products]
     # What the step takes from around it becomes an argument: a custom gradient must not close over tracers.
@@ -123,7 +133,10 @@ def _with_taps(
     def backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
         pull_back, collected = residuals
         deltas, *others = pull_back(cotangents)
-        of_kernels = [jnp.einsum("tbd,tbn->dn", x, delta) for x, delta in zip(collected, deltas, strict=True)]
+        of_kernels = [
+            jnp.einsum("tbd,tbn->nd" if _is_tall(linear) else "tbd,tbn->dn", x, delta)
+            for (linear, _), x, delta in zip(products, collected, deltas, strict=True)
+        ]
         of_biases = [
             None if bias is None else delta.sum((0, 1)) for bias, delta in zip(biases, deltas, strict=True)
         ]

@@ -78,7 +78,9 @@ class _Taps:
 
     def __init__(self, length: Any) -> None:
         self._length = length
-        self._products: list[tuple[Any, Any, dict[str, Any]]] = []  # taps, kernel, where all inputs go
+        self._products: list[
+            tuple[Any, Any, dict[str, Any]]
+        ] = []  # taps, transposed kernel, where all inputs go
         self.inputs: list[Any] = []  # arrays of each product's inputs, which go through the loop
 
     def begin_step(self, t: Any, inputs: list[Any]) -> None:
@@ -88,16 +90,18 @@ class _Taps:
         if self._next == len(self._products):  # in the first step
             self._add(linear, x)
         index, self._next = self._next, self._next + 1
-        taps, kernel, _ = self._products[index]
+        taps, transposed, _ = self._products[index]
         self.inputs[index] = self.inputs[index].write(self._step, tf.stop_gradient(x))
-        return taps.read(self._step) + tf.matmul(x, kernel)
+        return taps.read(self._step) + tf.matmul(x, transposed, transpose_b=True)
 
     def _add(self, linear: Linear, x: Any) -> None:
         all_inputs: dict[str, Any] = {}
         taps = _one_gradient(linear, all_inputs, (self._length, tf.shape(x)[0]))
         shape = [x.shape[0], linear.kernel.shape[1]]
         array = tf.TensorArray(taps.dtype, size=self._length, element_shape=shape).unstack(taps)
-        self._products.append((array, tf.stop_gradient(linear.kernel), all_inputs))
+        # TensorFlow copies a kernel into another order for each product of few rows, but not a transposed one.
+        transposed = tf.stop_gradient(tf.transpose(linear.kernel))
+        self._products.append((array, transposed, all_inputs))
         self.inputs.append(tf.TensorArray(x.dtype, size=self._length, element_shape=x.shape))
 
     def close(self, inputs: list[Any]) -> None:

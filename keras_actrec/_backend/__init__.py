@@ -3,7 +3,7 @@
 Every backend has one module here with the same functions:
 
 - `loop(step, states, sequences, unroll=False)`: the recurrent loop.
-- `depthwise_conv2d(x, kernel, stride)`: a depthwise convolution with `same` padding.
+- `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
@@ -37,21 +37,29 @@ elif name == "tensorflow":
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
 
+average_pool2d = own.average_pool2d
+batch_norm = own.batch_norm
+conv2d = own.conv2d
 depthwise_conv2d = own.depthwise_conv2d
 devices = own.devices
 generators = own.generators
 loop = own.loop
+max_pool2d = own.max_pool2d
 predictor = own.predictor
 seed = own.seed
 set_generators = own.set_generators
 with_steps_of = own.with_steps_of
 
 __all__ = [
+    "average_pool2d",
+    "batch_norm",
     "concurrency",
+    "conv2d",
     "depthwise_conv2d",
     "devices",
     "generators",
     "loop",
+    "max_pool2d",
     "name",
     "on_cpu",
     "predict",

@@ -7,6 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them from here)
+    average_pool2d,
+    batch_norm,
+    conv2d,
+    depthwise_conv2d,
+    max_pool2d,
+)
 from keras_actrec._types import Tensor
 
 
@@ -52,11 +59,6 @@ def loop(
     for output in stacked:
         output.set_shape([flat[0].shape[0], *output.shape[1:]])
     return tf.nest.pack_sequence_as(outputs, stacked), states
-
-
-def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
-    return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
 
 
 def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from checks import PRECISIONS, check_layer, close, compiled, gradients, numpy, randomize
-from keras_actrec import layers
+from keras_actrec import backbones, layers
 
 RNG = np.random.default_rng(0)
 ARGUMENTS = {
@@ -68,6 +68,16 @@ def test_convolutions_in_groups_are_those_of_keras(arguments):
         return same("Conv2D", *arguments)
     stock, ours = (layer(MAPS) for layer in pair_of("Conv2D", *arguments))
     close(ours, stock)
+
+
+@pytest.mark.parametrize("size, stride", [(3, 1), (3, 2), (5, 2), (2, 1), (4, 3)])
+def test_depthwise_convolutions_are_those_of_keras(size, stride):
+    stock = keras.layers.DepthwiseConv2D(size, stride, "same", use_bias=False)
+    ours = backbones.DepthwiseConv2D(size, stride)
+    for layer in (stock, ours):
+        layer.build(MAPS.shape)
+        randomize(layer)
+    close(*(outputs_and_gradients(layer, MAPS) for layer in (ours, stock)), 2e-5)
 
 
 def test_a_point_convolution_with_strides_is_that_of_the_maps_between_them():

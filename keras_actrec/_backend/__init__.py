@@ -4,6 +4,7 @@ Every backend has one module here with the same functions:
 
 - `loop(step, states, sequences, unroll=False)`: the recurrent loop.
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
+- `call_network(network, inputs, training)`: a network inside of a layer.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
@@ -39,6 +40,7 @@ else:
 
 average_pool2d = own.average_pool2d
 batch_norm = own.batch_norm
+call_network = own.call_network
 conv2d = own.conv2d
 depthwise_conv2d = own.depthwise_conv2d
 devices = own.devices
@@ -53,6 +55,7 @@ with_steps_of = own.with_steps_of
 __all__ = [
     "average_pool2d",
     "batch_norm",
+    "call_network",
     "concurrency",
     "conv2d",
     "depthwise_conv2d",

@@ -13,6 +13,7 @@ from jax import lax
 from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them from here)
     average_pool2d,
     batch_norm,
+    call_network,
     conv2d,
     max_pool2d,
 )

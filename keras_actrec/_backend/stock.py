@@ -1,7 +1,7 @@
-"""Convolution, pooling and normalization of maps as Keras does them: right on JAX and TensorFlow."""
+"""What Keras does by itself: convolution, pooling and normalization of maps, and calls of networks."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -9,6 +9,11 @@ from keras import ops
 from keras_actrec._types import Tensor
 
 _Sides: TypeAlias = int | Sequence[int]
+
+
+def call_network(network: keras.layers.Layer, inputs: Any, training: bool | None = None) -> Any:
+    """`network(inputs, training=training)`."""
+    return network(inputs, training=training)
 
 
 def conv2d(

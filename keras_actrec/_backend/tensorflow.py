@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them from here)
     average_pool2d,
     batch_norm,
+    call_network,
     conv2d,
     depthwise_conv2d,
     max_pool2d,

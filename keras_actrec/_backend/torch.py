@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import torch
 
+from keras_actrec._backend.torch_graph import call_network
 from keras_actrec._backend.torch_maps import (  # noqa: F401 (the package takes them from here)
     average_pool2d,
     batch_norm,
@@ -41,7 +42,13 @@ def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:
 
 def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     """A function of a batch, as `model.predict_on_batch`, that several threads may call."""
-    return model.predict_on_batch
+
+    def predict(batch: Any) -> np.ndarray:
+        with torch.no_grad():
+            answer = call_network(model, batch, training=False)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, answer)
+
+    return predict
 
 
 def devices() -> list[str]:

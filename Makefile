@@ -54,7 +54,8 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.all
 	$(BIN)/keras-actrec bench data
-	@set -e; for program in benchmarks/recurrent_steps.py benchmarks/depthwise.py benchmarks/gate_shift.py; do \
+	@set -e; for program in benchmarks/recurrent_steps.py benchmarks/depthwise.py benchmarks/gate_shift.py \
+		benchmarks/whole_networks.py; do \
 		echo "== $$program"; \
 		$(BIN)/python $$program; \
 	done

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
+import pytest
 
+from checks import close
 from keras_actrec import _backend
-from keras_actrec.layers import AttentiveRNN, EleAttGRUCell
+from keras_actrec.layers import AttentiveRNN, EleAttGRUCell, FrameWise
 
 
 def network():
@@ -53,6 +55,50 @@ def test_a_layer_with_a_trace_can_be_called_by_two_threads_at_a_time(monkeypatch
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda batch: keras.ops.convert_to_numpy(layer(batch)["gates"]), given))
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def branches(policy=None):
+    """A network in which tensors are used twice, at once and later, or not at all."""
+    frames = keras.Input((6, 6, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", dtype=policy)(frames)
+    norm = keras.layers.BatchNormalization(dtype=policy)
+    left, right = norm(x), keras.layers.Dropout(0.5, dtype=policy)(norm(x))
+    keras.layers.ReLU(dtype=policy)(left)
+    first, _ = keras.ops.split(keras.layers.Add(dtype=policy)([left, right, x]), 2, axis=-1)
+    return keras.Model(frames, keras.layers.Multiply(dtype=policy)([first, first]))
+
+
+@pytest.mark.parametrize("policy", [None, "mixed_bfloat16"])
+def test_a_network_of_branches_is_answered_as_keras_does_alone_and_in_a_layer(policy):
+    model = branches(policy)
+    clips = np.random.default_rng(0).normal(size=(2, 3, 6, 6, 3)).astype("float32")
+    expected = model.predict_on_batch(clips[0])
+    (found,) = _backend.predict(model, [clips[0]])
+    assert found.dtype == expected.dtype
+    close(found, expected, 1e-6)
+    inputs = keras.Input((None, 6, 6, 3))
+    (found,) = _backend.predict(keras.Model(inputs, FrameWise(model)(inputs)), [clips])
+    close(found[0], expected, 1e-2 if policy else 1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="elsewhere a compiler sees to it")
+def test_what_no_layer_needs_any_more_is_let_go():
+    made, alive = [], []
+
+    class Watch(keras.layers.Layer):
+        def call(self, x):
+            alive.append(sum(reference() is not None for reference in made))
+            x = x + 1
+            made.append(weakref.ref(x))
+            return x
+
+    x = inputs = keras.Input((4,))
+    for _ in range(6):
+        x = Watch()(x)
+    model = keras.Model(inputs, x)
+    made.clear(), alive.clear()
+    _backend.predict(model, [np.zeros((2, 4), "float32")])
+    assert len(alive) == 6 and max(alive) <= 2
 
 
 def test_weights_that_changed_count():

@@ -142,6 +142,9 @@ PUBLIC = {
     "keras_actrec.layers": [
         "AttentionCell",
         "AttentiveRNN",
+        "AveragePooling2D",
+        "BatchNormalization",
+        "Conv2D",
         "ConvAttentionCell",
         "ConvLSTMCell",
         "Coordinates",
@@ -161,6 +164,7 @@ PUBLIC = {
         "HMRNN",
         "HMRNNCell",
         "LastStep",
+        "MaxPooling2D",
         "MotionGrid",
         "PixelGrid",
         "ReinforceAttention",

@@ -4,7 +4,8 @@ Every backend has one module here with the same functions:
 
 - `loop(step, states, sequences, unroll=False, with_taps=False)`: the recurrent loop.
 - `split(x, sizes)`: the parts of `x` along its last axis.
-- `depthwise_conv2d(x, kernel, stride)`: a depthwise convolution with `same` padding.
+- `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
+- `call_network(network, inputs, training)`: a network inside of a layer.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
@@ -40,10 +41,15 @@ elif name == "tensorflow":
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
 
+average_pool2d = own.average_pool2d
+batch_norm = own.batch_norm
+call_network = own.call_network
+conv2d = own.conv2d
 depthwise_conv2d = own.depthwise_conv2d
 devices = own.devices
 generators = own.generators
 loop = own.loop
+max_pool2d = own.max_pool2d
 predictor = own.predictor
 split = own.split
 seed = own.seed
@@ -52,11 +58,16 @@ with_steps_of = own.with_steps_of
 
 __all__ = [
     "Linear",
+    "average_pool2d",
+    "batch_norm",
+    "call_network",
     "concurrency",
+    "conv2d",
     "depthwise_conv2d",
     "devices",
     "generators",
     "loop",
+    "max_pool2d",
     "name",
     "on_cpu",
     "predict",

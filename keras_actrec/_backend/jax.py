@@ -11,6 +11,13 @@ import keras
 import numpy as np
 from jax import lax
 
+from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them from here)
+    average_pool2d,
+    batch_norm,
+    call_network,
+    conv2d,
+    max_pool2d,
+)
 from keras_actrec._backend.taps import Linear, recorded_by
 from keras_actrec._types import Tensor
 

@@ -7,6 +7,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them from here)
+    average_pool2d,
+    batch_norm,
+    call_network,
+    conv2d,
+    depthwise_conv2d,
+    max_pool2d,
+)
 from keras_actrec._backend.taps import Linear, recorded_by
 from keras_actrec._types import Tensor
 
@@ -128,11 +136,6 @@ def _one_gradient(linear: Linear, all_inputs: dict[str, Any], lengths: tuple[Any
     # A custom gradient takes tensors, and gives those of variables elsewhere.
     weights = [linear.kernel] if linear.bias is None else [linear.kernel, linear.bias]
     return taps(*(tf.convert_to_tensor(weight) for weight in weights))
-
-
-def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
-    return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
 
 
 def split(x: Any, sizes: Sequence[int]) -> list[Any]:

@@ -9,6 +9,14 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from keras_actrec._backend.taps import Linear, recorded_by
+from keras_actrec._backend.torch_graph import call_network
+from keras_actrec._backend.torch_maps import (  # noqa: F401 (the package takes them from here)
+    average_pool2d,
+    batch_norm,
+    conv2d,
+    depthwise_conv2d,
+    max_pool2d,
+)
 from keras_actrec._types import Tensor
 
 
@@ -78,11 +86,6 @@ class _OneGradient(torch.autograd.Function):
         return torch.cat(ctx.inputs).T @ delta, of_bias, None, None, None
 
 
-def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
-    return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
-
-
 def split(x: Any, sizes: Sequence[int]) -> list[Any]:
     """The parts of `x` along its last axis, of the given sizes."""
     return list(x.split(list(sizes), -1))
@@ -95,7 +98,13 @@ def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:
 
 def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     """A function of a batch, as `model.predict_on_batch`, that several threads may call."""
-    return model.predict_on_batch
+
+    def predict(batch: Any) -> np.ndarray:
+        with torch.no_grad():
+            answer = call_network(model, batch, training=False)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, answer)
+
+    return predict
 
 
 def devices() -> list[str]:

@@ -4,7 +4,7 @@ from keras import layers
 
 from keras_actrec._types import Tensor
 from keras_actrec.backbones._width import scaled
-from keras_actrec.layers import _initializers
+from keras_actrec.layers import AveragePooling2D, BatchNormalization, Conv2D, MaxPooling2D, _initializers
 
 
 class ConvUnits:
@@ -36,7 +36,7 @@ class ConvUnits:
                 sides = (kernel, kernel) if isinstance(kernel, int) else kernel
                 x = layers.ZeroPadding2D((sides[0] // 2, sides[1] // 2), name=f"{conv}_pad")(x)
                 padding = "valid"
-        x = layers.Conv2D(
+        x = Conv2D(
             scaled(filters, self.width),
             kernel,
             stride,
@@ -44,17 +44,17 @@ class ConvUnits:
             kernel_initializer=_initializers.he_normal(),
             name=conv,
         )(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm)(x)
+        x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm)(x)
         return layers.ReLU(name=relu)(x)
 
 
 def max_pool(x: Tensor, name: str) -> Tensor:
     """3 x 3 at stride 2, its last window half outside if need be (torch's `ceil_mode`); `x >= 0`."""
     x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
-    return layers.MaxPooling2D(3, 2, "valid", name=name)(x)
+    return MaxPooling2D(3, 2, "valid", name=name)(x)
 
 
 def average_pool(x: Tensor, name: str) -> Tensor:
     """3 x 3 at stride 1 that counts the zeros around the map: always a ninth of the sum."""
     x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    return layers.AveragePooling2D(3, 1, "valid", name=name)(x)
+    return AveragePooling2D(3, 1, "valid", name=name)(x)

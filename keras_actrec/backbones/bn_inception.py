@@ -7,6 +7,7 @@ from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones import _inception
 from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones.applications import InputScaling
+from keras_actrec.layers import MaxPooling2D
 
 # Filters of a block: 1x1; 3x3 reduce, 3x3; double 3x3 reduce, both 3x3; pool projection. The blocks without
 # 1x1 and projection halve the map.
@@ -99,6 +100,6 @@ def _block(
     if single and name != "inception_5b":
         branch = _inception.average_pool(x, f"{name}_pool")
     else:
-        branch = layers.MaxPooling2D(3, stride, "same", name=f"{name}_pool")(x)
+        branch = MaxPooling2D(3, stride, "same", name=f"{name}_pool")(x)
     branches.append(conv(branch, f"{name}_pool_proj", projection) if projection else branch)
     return layers.Concatenate(name=f"{name}_output")(branches)

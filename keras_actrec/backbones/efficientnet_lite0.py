@@ -16,7 +16,7 @@ from keras_actrec.backbones._width import scaled
 from keras_actrec.checkpoints import read_torch
 from keras_actrec.checkpoints.torch_file import without_wrappers
 from keras_actrec.errors import UserError
-from keras_actrec.layers import _initializers
+from keras_actrec.layers import BatchNormalization, Conv2D, _initializers
 
 # Per stage: kernel, stride, expansion, channels, blocks (EfficientNet B0, width and depth 1).
 _STAGES = (
@@ -106,7 +106,7 @@ def efficientnet_lite0(
 
 
 def _conv(x: Tensor, filters: int, kernel: int, stride: int, initializer: _Initializer, name: str) -> Tensor:
-    x = layers.Conv2D(
+    x = Conv2D(
         filters,
         kernel,
         stride,
@@ -115,7 +115,7 @@ def _conv(x: Tensor, filters: int, kernel: int, stride: int, initializer: _Initi
         kernel_initializer=initializer(),
         name=f"{name}_conv",
     )(x)
-    return layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    return BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
 
 
 def _inverted_bottleneck(
@@ -133,7 +133,7 @@ def _inverted_bottleneck(
         x = _conv(x, channels * expansion, 1, 1, initializer, f"{name}_expand")
         x = layers.ReLU(6.0, name=f"{name}_expand_relu")(x)
     x = DepthwiseConv2D(kernel, stride, depthwise_initializer=initializer(), name=f"{name}_depthwise_conv")(x)
-    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_depthwise_bn")(x)
+    x = BatchNormalization(epsilon=1e-3, name=f"{name}_depthwise_bn")(x)
     x = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
     x = _conv(x, filters, 1, 1, initializer, f"{name}_project")
     if stride == 1 and channels == filters:
@@ -200,11 +200,11 @@ def _load_torch(model: keras.Model, path: PathLike) -> None:
             continue
         layer = model.get_layer(ours)
         values = [take(f"{theirs}.weight")]
-        if isinstance(layer, layers.BatchNormalization):
+        if isinstance(layer, BatchNormalization):
             values += [take(f"{theirs}.{part}") for part in ("bias", "running_mean", "running_var")]
         elif isinstance(layer, DepthwiseConv2D):
             values[0] = np.transpose(values[0], (2, 3, 0, 1))
-        elif isinstance(layer, layers.Conv2D):
+        elif isinstance(layer, Conv2D):
             values[0] = np.transpose(values[0], (2, 3, 1, 0))
         else:
             values = [values[0].T, take(f"{theirs}.bias")]

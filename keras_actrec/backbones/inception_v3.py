@@ -8,6 +8,7 @@ from keras_actrec.backbones import _inception
 from keras_actrec.backbones._inception import ConvUnits
 from keras_actrec.backbones._weights import load_weights
 from keras_actrec.backbones.applications import InputScaling
+from keras_actrec.layers import MaxPooling2D
 
 # The convolutions whose output the gate-shift networks gate; `mixed_6` has none.
 GATED = (
@@ -79,7 +80,7 @@ def inception_v3(
         x = _block_7x7(x, conv, block, filters)
     x = _halve_second(x, conv, "mixed_8")
     x = _block_wide(x, conv, "mixed_9", _inception.average_pool(x, "mixed_9_tower_2_pool"))
-    pooled = layers.MaxPooling2D(3, 1, "same", name="mixed_10_tower_2_pool")(x)
+    pooled = MaxPooling2D(3, 1, "same", name="mixed_10_tower_2_pool")(x)
     x = _block_wide(x, conv, "mixed_10", pooled)
     return load_weights(keras.Model(inputs, x, name=name), weights, "inception_v3")
 
@@ -123,7 +124,7 @@ def _halve_first(x: Tensor, conv: ConvUnits, name: str) -> Tensor:
         name,
         conv(x, f"{name}_conv", 384, 3, 2, "valid"),
         conv(tower, f"{name}_tower_conv_2", 96, 3, 2, "valid"),
-        layers.MaxPooling2D(3, 2, "valid", name=f"{name}_pool")(x),
+        MaxPooling2D(3, 2, "valid", name=f"{name}_pool")(x),
     )
 
 
@@ -136,7 +137,7 @@ def _halve_second(x: Tensor, conv: ConvUnits, name: str) -> Tensor:
         name,
         conv(tower, f"{name}_tower_conv_1", 320, 3, 2, "valid"),
         conv(tower_1, f"{name}_tower_1_conv_3", 192, 3, 2, "valid"),
-        layers.MaxPooling2D(3, 2, "valid", name=f"{name}_pool")(x),
+        MaxPooling2D(3, 2, "valid", name=f"{name}_pool")(x),
     )
 
 

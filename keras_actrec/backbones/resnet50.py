@@ -14,7 +14,7 @@ from keras_actrec.backbones._width import scaled
 from keras_actrec.backbones.applications import InputScaling, application
 from keras_actrec.checkpoints.keras_file import read_weights
 from keras_actrec.errors import UserError
-from keras_actrec.layers import _initializers
+from keras_actrec.layers import BatchNormalization, Conv2D, MaxPooling2D, _initializers
 
 # Number of the stage, channels of its bottlenecks, blocks, stride of the first block.
 _STAGES = ((2, 64, 3, 1), (3, 128, 4, 2), (4, 256, 6, 2), (5, 512, 3, 2))
@@ -52,7 +52,7 @@ def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:
     def conv(x: Tensor, filters: int, size: int, strides: int, name: str, relu: bool = True) -> Tensor:
         if size > 1 and strides > 1:
             x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
-        x = layers.Conv2D(
+        x = Conv2D(
             filters,
             size,
             strides,
@@ -61,7 +61,7 @@ def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:
             kernel_initializer=_initializers.he_normal(),
             name=f"{name}_conv",
         )(x)
-        x = layers.BatchNormalization(
+        x = BatchNormalization(
             epsilon=1.001e-5 if v1 else 1e-5, momentum=0.99 if v1 else 0.9, name=f"{name}_bn"
         )(x)
         return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
@@ -69,7 +69,7 @@ def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:
     x = InputScaling("caffe" if v1 else "torch", name="input_scaling")(frames)
     x = conv(x, scaled(64, width), 7, 2, "conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
+    x = MaxPooling2D(3, 2, name="pool1_pool")(x)
     for stage, channels, blocks, strides in _STAGES:
         filters = scaled(channels, width)
         for number in range(1, blocks + 1):

@@ -4,6 +4,7 @@ from keras_actrec.layers.attention_cell import AttentionCell
 from keras_actrec.layers.attentive_rnn import AttentiveRNN
 from keras_actrec.layers.conv_attention_cell import ConvAttentionCell
 from keras_actrec.layers.conv_lstm_cell import ConvLSTMCell
+from keras_actrec.layers.convolutions import AveragePooling2D, BatchNormalization, Conv2D, MaxPooling2D
 from keras_actrec.layers.coordinates import Coordinates
 from keras_actrec.layers.ele_att_cell import EleAttCell
 from keras_actrec.layers.ele_att_cells import EleAttGRUCell, EleAttLSTMCell, EleAttSimpleRNNCell
@@ -33,6 +34,9 @@ __all__ = [
     "HMRNN",
     "AttentionCell",
     "AttentiveRNN",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Conv2D",
     "ConvAttentionCell",
     "ConvLSTMCell",
     "Coordinates",
@@ -51,6 +55,7 @@ __all__ = [
     "GumbelHardAttention",
     "HMRNNCell",
     "LastStep",
+    "MaxPooling2D",
     "MotionGrid",
     "PixelGrid",
     "ReinforceAttention",

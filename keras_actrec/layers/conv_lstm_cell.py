@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
@@ -125,4 +126,4 @@ class ConvLSTMCell(keras.layers.Layer):
 
 
 def _conv(x: Tensor, kernel: Tensor) -> Tensor:
-    return ops.conv(x, kernel, padding="same", data_format="channels_last")
+    return _backend.conv2d(x, kernel, padding="same")

@@ -5,6 +5,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 
 
@@ -38,7 +39,7 @@ class FrameWise(keras.layers.Layer):
     def call(self, clips: Tensor, training: bool = False) -> Tensor:
         batch, time = ops.shape(clips)[:2]
         frames = ops.reshape(clips, (-1, *clips.shape[2:]))  # (B * T, ...)
-        outputs = self.network(frames, training=training)
+        outputs = _backend.call_network(self.network, frames, training)
         return ops.reshape(outputs, (batch, time, *outputs.shape[1:]))
 
     def compute_output_shape(self, clips_shape: Shape) -> Shape:

@@ -5,8 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
+from keras_actrec.layers.convolutions import BatchNormalization
 from keras_actrec.layers.temporal_shift import from_next, from_previous, without_padding
 
 
@@ -47,7 +49,7 @@ class GateShift(keras.layers.Layer):
     def __init__(self, shuffle: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shuffle = shuffle
-        self.batch_normalization = keras.layers.BatchNormalization(
+        self.batch_normalization = BatchNormalization(
             momentum=0.9, epsilon=1e-5, name="batch_normalization", dtype=self.dtype_policy
         )
         self.supports_masking = True
@@ -84,9 +86,7 @@ class GateShift(keras.layers.Layer):
         kernel = ops.transpose(self.gate_kernel, (1, 2, 4, 3, 0))[..., None]  # (3, 3, half, C / 2, frame, 1)
         kernel = kernel * ops.eye(2, dtype=kernel.dtype)[:, None, None]  # (3, 3, half, C / 2, frame, half)
         kernel = ops.reshape(kernel, (3, 3, shape[-1], 6))
-        maps = ops.conv(
-            ops.reshape(active, (-1, *shape[2:])), kernel, padding="same", data_format="channels_last"
-        )
+        maps = _backend.conv2d(ops.reshape(active, (-1, *shape[2:])), kernel, padding="same")
         maps = ops.reshape(maps, (*shape[:-1], 6))
         gates = from_previous(maps[..., :2]) + maps[..., 2:4] + from_next(maps[..., 4:])
         return ops.split(ops.tanh(gates + self.gate_bias), 2, axis=-1)

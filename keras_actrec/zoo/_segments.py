@@ -9,7 +9,7 @@ from keras_actrec import backbones
 from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.errors import UserError
-from keras_actrec.layers import FoldTime, FrameDifference, UnfoldTime
+from keras_actrec.layers import Conv2D, FoldTime, FrameDifference, UnfoldTime
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._over_clips import Around, over_clips, residual_blocks
 
@@ -81,7 +81,7 @@ def features_of(
         change = FrameDifference(name="motion", dtype="float32")(change, mask=mask)
         change = FoldTime(name="motion_frames")(change)
         options = {"name": "motion_conv", "use_bias": False, "kernel_initializer": "zeros"}
-        change = keras.layers.Conv2D.from_config({**conv.get_config(), **options})(change)
+        change = Conv2D.from_config({**conv.get_config(), **options})(change)
         return keras.layers.Add(name="stem_with_motion")([conv(x), change])
 
     around: dict[str, Around] = {}

@@ -3,7 +3,7 @@
 import keras
 
 from keras_actrec._types import PathLike, Shape, Tensor
-from keras_actrec.layers import AttentiveRNN, ConvAttentionCell, _initializers
+from keras_actrec.layers import AttentiveRNN, Conv2D, ConvAttentionCell, _initializers
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -76,7 +76,7 @@ def attended(features: Tensor, mask: Tensor | None, filters: int) -> Tensor:
 
 
 def _first_state(mean: Tensor, filters: int, name: str) -> Tensor:
-    x = keras.layers.Conv2D(
+    x = Conv2D(
         filters,
         3,
         padding="same",

@@ -1,0 +1,64 @@
+"""What Keras does by itself: convolution, pooling and normalization of maps, and calls of networks."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import keras
+from keras import ops
+
+from keras_actrec._types import Tensor
+
+_Sides: TypeAlias = int | Sequence[int]
+
+
+def call_network(network: keras.layers.Layer, inputs: Any, training: bool | None = None) -> Any:
+    """`network(inputs, training=training)`."""
+    return network(inputs, training=training)
+
+
+def conv2d(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    strides: _Sides = 1,
+    padding: str = "valid",
+    dilation: _Sides = 1,
+) -> Tensor:
+    """Convolution of `x (B, H, W, C)` with `kernel (k, k', C / groups, F)`, plus `bias (F)`."""
+    x = ops.conv(x, kernel, strides, padding, "channels_last", dilation)
+    return x if bias is None else ops.add(x, ops.reshape(bias, (1, 1, 1, -1)))
+
+
+def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
+    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
+    return ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
+
+
+def max_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> Tensor:
+    """Largest value of each window of `x (B, H, W, C)`."""
+    return ops.max_pool(x, size, strides, padding, "channels_last")
+
+
+def average_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> Tensor:
+    """Mean of each window of `x (B, H, W, C)`, of what is inside."""
+    return ops.average_pool(x, size, strides, padding, "channels_last")
+
+
+def batch_norm(
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    epsilon: float,
+    statistics: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the last axis, and mean and variance.
+
+    They are `statistics`, or those of `x` without them. Computed in float32 at least.
+    """
+    x = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    if statistics is None:
+        mean, variance = ops.moments(x, list(range(len(x.shape) - 1)))
+    else:
+        mean, variance = (ops.cast(each, x.dtype) for each in statistics)
+    gamma, beta = (each if each is None else ops.cast(each, x.dtype) for each in (gamma, beta))
+    return ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon), mean, variance

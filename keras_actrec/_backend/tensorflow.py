@@ -86,9 +86,8 @@ class _Taps:
 
     def __init__(self, length: Any) -> None:
         self._length = length
-        self._products: list[
-            tuple[Any, Any, dict[str, Any]]
-        ] = []  # taps, transposed kernel, where all inputs go
+        # Of each product the taps, the transposed kernel, and where all inputs go.
+        self._products: list[tuple[Any, Any, dict[str, Any]]] = []
         self.inputs: list[Any] = []  # arrays of each product's inputs, which go through the loop
 
     def begin_step(self, t: Any, inputs: list[Any]) -> None:
@@ -107,7 +106,7 @@ class _Taps:
         taps = _one_gradient(linear, all_inputs, (self._length, tf.shape(x)[0]))
         shape = [x.shape[0], linear.kernel.shape[1]]
         array = tf.TensorArray(taps.dtype, size=self._length, element_shape=shape).unstack(taps)
-        # TensorFlow copies a kernel into another order for each product of few rows, but not a transposed one.
+        # For each product of few rows TensorFlow copies a kernel into another order, but no transposed one.
         transposed = tf.stop_gradient(tf.transpose(linear.kernel))
         self._products.append((array, transposed, all_inputs))
         self.inputs.append(tf.TensorArray(x.dtype, size=self._length, element_shape=x.shape))

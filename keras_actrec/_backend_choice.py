@@ -4,11 +4,14 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from keras_actrec.errors import UserError
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras's own default first
+_NOT_NEEDED = ("matplotlib", "pandas", "requests", "sklearn")  # by Keras, for our commands
 
 
 def installed_backends() -> list[str]:
@@ -59,6 +62,29 @@ def ensure_backend() -> None:
     backend = choose_backend()
     if not os.environ.get("KERAS_BACKEND") and backend != _configured():
         os.environ["KERAS_BACKEND"] = backend
+
+
+@contextmanager
+def lean_keras() -> Iterator[None]:
+    """While this lasts, Keras is imported without what a command does not need of it: half the seconds.
+
+    Keras imports packages for its plots, wrappers and checkpoints of other kinds where they are installed,
+    and does without where they are not, as it is told here. They can be imported as ever afterwards; what
+    Keras has for them (`keras.wrappers`, `keras.visualization`, `RemoteMonitor`) asks to install them.
+
+    Raises:
+        UserError: as `choose_backend`.
+    """
+    hidden: set[str] = set()
+    if "keras" not in sys.modules:
+        ensure_backend()
+        hidden = {*_NOT_NEEDED, *BACKENDS} - {choose_backend(), *sys.modules}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: an import of it fails
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _is_installed(name: str) -> bool:

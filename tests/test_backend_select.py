@@ -1,12 +1,19 @@
 """Which backend Keras gets. Packages are hidden by setting them to None in `sys.modules`."""
 
+import importlib.util
 import os
 import sys
 
 import keras
 import pytest
 
-from keras_actrec._backend_choice import BACKENDS, ensure_backend, installed_backends
+from keras_actrec._backend_choice import (
+    BACKENDS,
+    choose_backend,
+    ensure_backend,
+    installed_backends,
+    lean_keras,
+)
 from keras_actrec.errors import UserError
 
 NONE_INSTALLED = "No backend is installed: pip install 'keras_actrec[jax]' (or [torch], [tensorflow])"
@@ -123,3 +130,32 @@ def test_importing_the_package_without_a_backend_ends_with_the_fix(run_python, h
     done = run_python("-c", "import keras_actrec", KERAS_BACKEND=None, PYTHONPATH=hide(*BACKENDS))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"keras_actrec.errors.UserError: {NONE_INSTALLED}"
+
+
+def test_keras_for_commands_is_imported_without_what_they_do_not_need(before_keras, monkeypatch):
+    before_keras(BACKENDS, requested="torch")
+    packages = ("matplotlib", "pandas", "requests", "sklearn")
+    for name in packages:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "pandas", sys)  # imported already: left alone
+    with lean_keras():
+        for name in ("matplotlib", "requests", "sklearn", "jax", "tensorflow"):
+            with pytest.raises(ImportError):
+                importlib.import_module(name)
+        assert importlib.util.find_spec("torch") and importlib.import_module("pandas") is sys
+    assert importlib.util.find_spec("jax") and importlib.util.find_spec("tensorflow")
+    assert {"matplotlib", "requests", "sklearn"}.isdisjoint(sys.modules) and "pandas" in sys.modules
+
+
+def test_nothing_is_hidden_where_keras_is_there(monkeypatch):
+    monkeypatch.delitem(sys.modules, "requests", raising=False)
+    with lean_keras():
+        assert "requests" not in sys.modules
+
+
+@pytest.mark.parametrize("configured", [None, '{"backend": "jax"}'])
+def test_hiding_the_other_backends_changes_no_choice(before_keras, configured):
+    before_keras(("jax", "torch"), configured=configured)
+    with lean_keras():
+        ensure_backend()
+        assert choose_backend() == "jax"

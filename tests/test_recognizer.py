@@ -138,6 +138,48 @@ def test_every_weight_travels_exactly(hman, file):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
 
 
+def test_nothing_is_drawn_for_weights_that_the_file_has(file, hman, monkeypatch):
+    def draw(*args, **named):
+        raise AssertionError("drawn")
+
+    for name in ("VarianceScaling", "Orthogonal", "Zeros", "Ones"):
+        monkeypatch.setattr(getattr(keras.initializers, name), "__call__", draw)
+    with pytest.raises(AssertionError, match="drawn"):
+        keras.layers.Dense(2).build((1, 2))
+    assert keras_actrec.load(file).model.count_params() == hman.model.count_params()
+
+
+@keras.saving.register_keras_serializable("test_recognizer")
+class Unsaved(keras.layers.Layer):
+    """Has weights that no file holds, and a random state."""
+
+    def build(self, input_shape):
+        for name in ("zeros", "ones", "half"):
+            initializer = keras.initializers.Constant(0.5) if name == "half" else name
+            setattr(self, name, self.add_weight(shape=(3,), initializer=initializer, trainable=False))
+        self.generator = keras.random.SeedGenerator(7)
+
+    def call(self, x):
+        return x * self.half + self.zeros
+
+    def save_own_variables(self, store):
+        pass
+
+    def load_own_variables(self, store):
+        pass
+
+
+def test_constants_that_no_file_holds_are_what_they_were(small, tmp_path):
+    model = keras.Model(small.model.input, Unsaved(name="unsaved")(small.model.output))
+    Recognizer(model, CLASSES, INPUT).save(tmp_path / "model.keras")
+    layer = keras_actrec.load(tmp_path / "model.keras").model.get_layer("unsaved")
+    for weight, expected in ((layer.zeros, 0), (layer.ones, 1), (layer.half, 0.5)):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), [expected] * 3)
+        assert weight.dtype == "float32"
+    state = keras.ops.convert_to_numpy(layer.generator.state)
+    np.testing.assert_array_equal(state, keras.ops.convert_to_numpy(keras.random.SeedGenerator(7).state))
+
+
 def test_a_file_that_was_loaded_can_be_saved_again(file, tmp_path, videos):
     loaded = keras_actrec.load(str(file))
     loaded.save(tmp_path / "again.keras")

@@ -29,6 +29,14 @@ _HEAP = b"GCOL\x01\0\0\0"  # how a heap of HDF5 begins; behind it, its size
 _PARTS = ("keras", "keras.initializers", "keras.regularizers", "keras.constraints", "builtins")
 # What a model may make beside the weights of its file, such as the states of random generators.
 _MORE_NUMBERS, _MORE_VARIABLES = 1 << 20, 1000
+# Initializers at random: what they give, the file's weights replace.
+_RANDOM = (
+    keras.initializers.Orthogonal,
+    keras.initializers.RandomNormal,
+    keras.initializers.RandomUniform,
+    keras.initializers.TruncatedNormal,
+    keras.initializers.VarianceScaling,
+)
 _BUILDING = threading.Lock()
 # The layer of the model, and the layer in it, maybe itself, that has the weights.
 _Owner: TypeAlias = tuple[str, str]
@@ -171,7 +179,7 @@ def load_model(path: PathLike) -> keras.Model:
     _check_texts(content)
     with h5py.File(io.BytesIO(content)) as file:
         variables, numbers = _measure(file)
-    with _making_at_most(2 * variables + _MORE_VARIABLES, numbers + _MORE_NUMBERS):
+    with _building(2 * variables + _MORE_VARIABLES, numbers + _MORE_NUMBERS):
         model = keras.saving.load_model(path, compile=False)
     _check_outputs(model)
     return model
@@ -188,8 +196,8 @@ def _check_outputs(model: Any) -> None:
 
 
 @contextmanager
-def _making_at_most(variables: int, numbers: int) -> Iterator[None]:
-    """Stops a thread that makes more variables, or larger ones.
+def _building(variables: int, numbers: int) -> Iterator[None]:
+    """Stops a thread that makes more variables, or larger ones; in it they start with NumPy's numbers.
 
     How large the weights of a layer become follows from numbers all over a configuration, so that nothing but
     their making can tell. Keras has no place to ask: the class is changed while this lasts.
@@ -202,6 +210,7 @@ def _making_at_most(variables: int, numbers: int) -> Iterator[None]:
             left[1] -= math.prod(shape or ())
             if min(left) < 0:
                 raise ValueError("its layers need more weights than it has")
+            initializer = _plain(initializer)
         made(self, initializer, shape, *more, **named)
 
     with _BUILDING:
@@ -210,6 +219,21 @@ def _making_at_most(variables: int, numbers: int) -> Iterator[None]:
             yield
         finally:
             keras.Variable.__init__ = made
+
+
+def _plain(initializer: Any) -> Any:
+    """An initializer by NumPy, of which nothing is compiled: JAX compiles each shape of each initializer.
+
+    Zeros and ones stay, zeros also stand for what would be random; all else, such as the states of random
+    generators, is what it was.
+    """
+    if type(initializer) is keras.initializers.Ones:
+        value = 1
+    elif type(initializer) is keras.initializers.Zeros or isinstance(initializer, _RANDOM):
+        value = 0
+    else:
+        return initializer
+    return lambda shape, dtype=None: keras.ops.convert_to_tensor(np.full(shape, value, "float32"), dtype)
 
 
 def read_weights(path: str) -> bytes:

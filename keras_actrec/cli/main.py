@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import keras_actrec
-from keras_actrec._backend_choice import choose_backend
+from keras_actrec._backend_choice import choose_backend, lean_keras
 from keras_actrec._files import is_disk_full
 from keras_actrec._quiet import keep_stderr_for_python
 from keras_actrec._signals import TERMINATED, Terminated, raising
@@ -92,7 +92,8 @@ def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             if needs_keras:
-                keras_actrec._load_keras()
+                with lean_keras():
+                    keras_actrec._load_keras()
             command(*args, **kwargs)
         except (UserError, OSError) as error:
             if is_disk_full(error) and not isinstance(error, DiskFullError):

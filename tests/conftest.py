@@ -58,6 +58,18 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _programs_of_the_user_are_left_alone():
+    """Commands keep what JAX compiles in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_ENABLE_COMPILATION_CACHE", "0")
+        if keras.backend.backend() == "jax":
+            import jax
+
+            jax.config.update("jax_enable_compilation_cache", False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _processes_without_tensorflow():
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         (Path(folder) / "sitecustomize.py").write_text(HIDE_TENSORFLOW, encoding="utf-8")

@@ -7,6 +7,7 @@ Every backend has one module here with the same functions:
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
 - `call_network(network, inputs, training)`: a network inside of a layer.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
+- `keep_programs()`: keeps what is compiled for the next process; for commands only.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
 - `seed(number)`: seeds what the backend draws without Keras.
@@ -48,6 +49,7 @@ conv2d = own.conv2d
 depthwise_conv2d = own.depthwise_conv2d
 devices = own.devices
 generators = own.generators
+keep_programs = own.keep_programs
 loop = own.loop
 max_pool2d = own.max_pool2d
 predictor = own.predictor
@@ -66,6 +68,7 @@ __all__ = [
     "depthwise_conv2d",
     "devices",
     "generators",
+    "keep_programs",
     "loop",
     "max_pool2d",
     "name",

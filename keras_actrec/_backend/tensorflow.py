@@ -153,6 +153,10 @@ def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:
         return tf.identity(sequences)
 
 
+def keep_programs() -> None:
+    """Keep what is compiled for the next process: nothing is."""
+
+
 def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     """A function of a batch, as `model.predict_on_batch`, that several threads may call."""
     return model.predict_on_batch

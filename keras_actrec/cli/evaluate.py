@@ -42,7 +42,7 @@ def evaluate(
     ] = True,
 ) -> None:
     """Score a model, or several together: accuracy with its interval, calibration, confusion matrix."""
-    from keras_actrec import evaluation, load
+    from keras_actrec import _backend, evaluation, load
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
 
@@ -67,6 +67,7 @@ def evaluate(
             progress=progress,
         )
 
+    _backend.keep_programs()
     with progress_bars() as progress:
         found = [result_of(file) for file in files]
     result = evaluation.ensemble(found, fuse) if ensemble else found[0]

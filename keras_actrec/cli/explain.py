@@ -14,10 +14,11 @@ def explain(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explain.html"),
 ) -> None:
     """Write a page with the attention, the boundaries and the temperature of each video."""
-    from keras_actrec import insight, load
+    from keras_actrec import _backend, insight, load
     from keras_actrec.insight.report import need_viz
 
     need_viz()  # before the models run, not after
+    _backend.keep_programs()
     recognizer = load(model)
     explanations = [insight.explain(recognizer, clip) for clip in clips]
     insight.write_report(

@@ -48,10 +48,11 @@ def predict(
     answered, and the exit status is 1. Ctrl-C keeps what is done. `seconds` is for reading the file and for
     its part of the model's work; files overlap, so that all together take less than the sum.
     """
-    from keras_actrec import UserError, load
+    from keras_actrec import UserError, _backend, load
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.prediction import recording
 
+    _backend.keep_programs()
     recognizer = load(model)
     out = None if sys.stdout.isatty() else sys.stdout  # a bar on the terminal redirects `sys.stdout` to it
     bad, total = [], 0

@@ -1,5 +1,6 @@
 """Chooses the Keras backend; imports neither Keras nor any backend."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -11,7 +12,9 @@ from pathlib import Path
 from keras_actrec.errors import UserError
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras's own default first
-_NOT_NEEDED = ("matplotlib", "pandas", "requests", "sklearn")  # by Keras, for our commands
+# What Keras and backends import where it is installed, and our commands do not need of them.
+_NOT_NEEDED = {"matplotlib", "pandas", "scipy", "sklearn"}
+_NEEDED_BY = {"jax": {"scipy"}, "torch": set[str](), "tensorflow": set[str]()}
 
 
 def installed_backends() -> list[str]:
@@ -70,19 +73,24 @@ def lean_keras() -> Iterator[None]:
 
     Keras imports packages for its plots, wrappers and checkpoints of other kinds where they are installed,
     and does without where they are not, as it is told here. They can be imported as ever afterwards; what
-    Keras has for them (`keras.wrappers`, `keras.visualization`, `RemoteMonitor`) asks to install them.
+    Keras has for them (`keras.wrappers`, `keras.visualization`) asks to install them.
 
     Raises:
         UserError: as `choose_backend`.
     """
-    hidden: set[str] = set()
-    if "keras" not in sys.modules:
-        ensure_backend()
-        hidden = {*_NOT_NEEDED, *BACKENDS} - {choose_backend(), *sys.modules}
+    if "keras" in sys.modules:
+        yield
+        return
+    ensure_backend()
+    backend = choose_backend()
+    hidden = (_NOT_NEEDED | set(BACKENDS)) - {backend, *_NEEDED_BY[backend], *sys.modules}
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: an import of it fails
+    gc.disable()  # all that is made now stays: to look through it for garbage took a tenth of the time
     try:
         yield
     finally:
+        gc.freeze()
+        gc.enable()
         for name in hidden:
             del sys.modules[name]
 

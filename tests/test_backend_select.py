@@ -1,5 +1,6 @@
 """Which backend Keras gets. Packages are hidden by setting them to None in `sys.modules`."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -132,25 +133,31 @@ def test_importing_the_package_without_a_backend_ends_with_the_fix(run_python, h
     assert done.stderr.splitlines()[-1] == f"keras_actrec.errors.UserError: {NONE_INSTALLED}"
 
 
-def test_keras_for_commands_is_imported_without_what_they_do_not_need(before_keras, monkeypatch):
-    before_keras(BACKENDS, requested="torch")
-    packages = ("matplotlib", "pandas", "requests", "sklearn")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_keras_for_commands_is_imported_without_what_they_do_not_need(before_keras, monkeypatch, backend):
+    before_keras(BACKENDS, requested=backend)
+    packages = ("matplotlib", "pandas", "scipy", "sklearn")
     for name in packages:
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "pandas", sys)  # imported already: left alone
     with lean_keras():
-        for name in ("matplotlib", "requests", "sklearn", "jax", "tensorflow"):
+        needless = {"matplotlib", "sklearn", *BACKENDS} - {backend} | (
+            {"scipy"} if backend != "jax" else set()
+        )
+        for name in needless:
             with pytest.raises(ImportError):
                 importlib.import_module(name)
-        assert importlib.util.find_spec("torch") and importlib.import_module("pandas") is sys
-    assert importlib.util.find_spec("jax") and importlib.util.find_spec("tensorflow")
-    assert {"matplotlib", "requests", "sklearn"}.isdisjoint(sys.modules) and "pandas" in sys.modules
+        assert importlib.util.find_spec(backend) and importlib.import_module("pandas") is sys
+        assert importlib.util.find_spec("scipy") or backend != "jax"
+        assert not gc.isenabled()
+    assert gc.isenabled() and all(importlib.util.find_spec(name) for name in BACKENDS)
+    assert {"matplotlib", "scipy", "sklearn"}.isdisjoint(sys.modules) and "pandas" in sys.modules
 
 
 def test_nothing_is_hidden_where_keras_is_there(monkeypatch):
-    monkeypatch.delitem(sys.modules, "requests", raising=False)
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
     with lean_keras():
-        assert "requests" not in sys.modules
+        assert "pandas" not in sys.modules and gc.isenabled()
 
 
 @pytest.mark.parametrize("configured", [None, '{"backend": "jax"}'])

@@ -40,6 +40,9 @@ fuzz: $(VENV)/.all
 # Keras-actrec itself is quiet unless this is set.
 test coverage fuzz bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
+# What Python has compiled is kept, whatever the environment says: each of many processes would do it again.
+test coverage fuzz: export PYTHONDONTWRITEBYTECODE :=
+
 # Most programs of the tests run once: JAX is to compile them quickly and not well.
 test coverage fuzz: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
 test coverage fuzz: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false

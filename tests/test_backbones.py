@@ -165,6 +165,35 @@ def test_height_and_width_are_free_and_may_be_fixed(lite0):
     assert backbones.build("efficientnet_lite0", input_shape=(112, 96, 3)).output_shape == (None, 4, 3, 1280)
 
 
+@pytest.mark.parametrize(
+    "name, layer",
+    [
+        ("efficientnet_lite0", "stem"),
+        ("efficientnet_lite0", "block2_output"),
+        ("bn_inception", "inception_3b_output"),
+        ("resnet50_v1_5", "conv2_block2_out"),
+    ],
+)
+def test_without_weights_nothing_is_built_behind_the_layer(name, layer, monkeypatch):
+    options = {"weights": None, "input_shape": (32, 32, 3), "width": 0.125}
+    whole, names = backbones.build(name, **options), []
+    function = keras.layers.BatchNormalization.__init__
+    monkeypatch.setattr(
+        keras.layers.BatchNormalization,
+        "__init__",
+        lambda self, **more: (names.append(more["name"]), function(self, **more))[1],
+    )
+    cut = backbones.build(name, layer=layer, **options)
+    expected = keras.Model(whole.input, whole.get_layer(layer).output)
+    assert [(each.name, type(each)) for each in cut.layers] == [
+        (each.name, type(each)) for each in expected.layers
+    ]
+    assert cut.output_shape == expected.output_shape and cut.name == name
+    assert set(names) == {
+        each.name for each in cut.layers if isinstance(each, keras.layers.BatchNormalization)
+    }
+
+
 @needs_weights
 @pytest.mark.parametrize(
     "arguments", [("efficientnet_lite0", "block4_output"), ("efficientnet_lite0:block4_output", None)]

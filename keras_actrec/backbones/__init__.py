@@ -1,6 +1,7 @@
 """Per-frame networks by name, frames in and feature maps out."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -34,6 +35,8 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "resnet50_v1_5": resnet50_v1_5,
     **{name: application(name) for name in APPLICATIONS},
 }
+# Those that are built up to the output of a block and no further.
+_CUT = ("bn_inception", "efficientnet_lite0", "resnet50_v1_5")
 
 
 def list_backbones() -> list[str]:
@@ -89,8 +92,10 @@ def build(
     if width != 1 and name in APPLICATIONS:
         ours = ", ".join(each for each in list_backbones() if each not in APPLICATIONS)
         raise UserError(f"`width` of {name} is fixed; it goes with {ours}. Received: width={width}")
-    narrow = {} if name in APPLICATIONS else {"width": width}
-    model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape), **narrow)
+    options: dict[str, Any] = {} if name in APPLICATIONS else {"width": width}
+    if weights is None and name in _CUT:
+        options["until"] = layer
+    model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape), **options)
     if layer is None:
         return model
     outputs = {each.name: each.output for each in model.layers}

@@ -34,6 +34,7 @@ def bn_inception(
     weights: PathLike | None = "imagenet",
     input_shape: Shape = (None, None, 3),
     width: float = 1.0,
+    until: str | None = None,
     name: str = "bn_inception",
 ) -> keras.Model:
     """Build BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167) as the TSN authors trained it.
@@ -58,6 +59,7 @@ def bn_inception(
             same arguments (`.weights.h5`, `.keras`).
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
         width: factor of every number of channels, rounded to multiples of 8; ImageNet weights are for 1.
+        until: output of a block behind which nothing is built; `None` is the whole network, as files have it.
         name: name of the model.
 
     Returns:
@@ -76,6 +78,8 @@ def bn_inception(
     x = _inception.max_pool(x, "pool2_3x3_s2")
     for block, filters in _BLOCKS.items():
         x = _block(x, conv, f"inception_{block}", *filters)
+        if f"inception_{block}_output" == until:
+            break
     return load_weights(keras.Model(inputs, x, name=name), weights, "bn_inception")
 
 

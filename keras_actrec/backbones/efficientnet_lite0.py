@@ -39,6 +39,7 @@ def efficientnet_lite0(
     include_top: bool = False,
     input_shape: Shape = (None, None, 3),
     width: float = 1.0,
+    until: str | None = None,
     name: str = "efficientnet_lite0",
 ) -> keras.Model:
     """Build EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6).
@@ -65,6 +66,8 @@ def efficientnet_lite0(
             softmax).
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
         width: factor of every number of channels, rounded to multiples of 8; ImageNet weights are for 1.
+        until: `"stem"` or a block's output, behind which nothing is built, no top either; `None` is the whole
+            network, as files have it.
         name: name of the model.
 
     Returns:
@@ -81,6 +84,8 @@ def efficientnet_lite0(
     channels = scaled(32, width)
     x = _conv(x, channels, 3, 2, initializer, "stem")
     x = layers.ReLU(6.0, name="stem")(x)
+    if until == "stem":
+        return keras.Model(inputs, x, name=name)
     for stage, (kernel, stride, expansion, filters, blocks) in enumerate(_STAGES, 1):
         filters = scaled(filters, width)
         for block in range(blocks):
@@ -89,6 +94,8 @@ def efficientnet_lite0(
             x = _inverted_bottleneck(x, channels, kernel, step, expansion, filters, initializer, block_name)
             channels = filters
         x = layers.Identity(name=f"block{stage}_output")(x)
+        if until == f"block{stage}_output":
+            return keras.Model(inputs, x, name=name)
     x = _conv(x, scaled(1280, width), 1, 1, initializer, "top")
     x = layers.ReLU(6.0, name="top")(x)
     if include_top:

@@ -20,7 +20,7 @@ from keras_actrec.layers import BatchNormalization, Conv2D, MaxPooling2D, _initi
 _STAGES = ((2, 64, 3, 1), (3, 128, 4, 2), (4, 256, 6, 2), (5, 512, 3, 2))
 
 
-def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:
+def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0, until: str | None = None) -> Tensor:
     """Put ResNet-50 over frames: a stem and 16 bottlenecks in four stages.
 
     | version | stride of a stage's first block | bias | batch norm | input scaling |
@@ -36,9 +36,10 @@ def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:
         frames: symbolic `(N, H, W, 3)`, RGB, 0-255; H and W may be unknown.
         version: see above.
         width: factor of every number of channels, rounded to a multiple of 8.
+        until: output of a block behind which nothing is built; `None` is the whole network.
 
     Returns:
-        The feature map `(N, ceil(H / 32), ceil(W / 32), 2048)`.
+        The feature map `(N, ceil(H / 32), ceil(W / 32), 2048)`, or that of the block.
 
     Raises:
         UserError: for an unknown version.
@@ -83,11 +84,17 @@ def graph(frames: Tensor, *, version: str = "v1", width: float = 1.0) -> Tensor:
             x = conv(x, 4 * filters, 1, 1, f"{name}_3", relu=False)
             x = layers.Add(name=f"{name}_add")([shortcut, x])
             x = layers.Activation("relu", name=f"{name}_out")(x)
+            if until == f"{name}_out":
+                return x
     return x
 
 
 def resnet50_v1_5(
-    *, weights: PathLike | None = "imagenet", input_shape: Shape = (None, None, 3), width: float = 1.0
+    *,
+    weights: PathLike | None = "imagenet",
+    input_shape: Shape = (None, None, 3),
+    width: float = 1.0,
+    until: str | None = None,
 ) -> keras.Model:
     """Build ResNet-50 v1.5 over frames; see `graph`.
 
@@ -97,6 +104,7 @@ def resnet50_v1_5(
             that Keras wrote for this network.
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
         width: factor of every number of channels, rounded to multiples of 8; ImageNet weights are for 1.
+        until: output of a block behind which nothing is built; `None` is the whole network, as files have it.
 
     Returns:
         A `keras.Model` from frames `(B, H, W, 3)` to feature maps `(B, ceil(H / 32), ceil(W / 32), 2048)`.
@@ -105,7 +113,7 @@ def resnet50_v1_5(
         UserError: for weights that are missing or do not fit.
     """
     inputs = keras.Input(input_shape, name="frames")
-    model = keras.Model(inputs, graph(inputs, version="v1_5", width=width), name="resnet50_v1_5")
+    model = keras.Model(inputs, graph(inputs, version="v1_5", width=width, until=until), name="resnet50_v1_5")
     return load_weights(model, weights, "resnet50_v1_5")
 
 

@@ -119,6 +119,18 @@ def test_a_grid_is_walked_in_order_and_ends_before_max_trials(make, stand_in, tm
     assert "units = 30" in (out / "best.toml").read_text()
 
 
+@pytest.mark.no_backend
+def test_what_the_folder_of_the_data_has_beside_is_told_once(make, stand_in, tmp_path):
+    own = RECIPE.replace('dataset = "northwestern_ucla"\nsplit = "view1_view2"', 'dataset = "features"')
+    (tmp_path / "recipe.toml").write_text(own.replace("[skeleton]", "[features]"))
+    for name in ("a/1.npy", "b/2.npy", "a/3.npy", "b/4.npy", "a/5.npy", "b/6.npy", "c/7.pt"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).touch()
+    told = []
+    tuning.run_study(make(), tmp_path / "data", tmp_path / "out", tell=told.append)
+    assert told == ["1 file passed over: 1 .pt", "nothing to read in 'c'"]
+
+
 def test_what_goes_wrong_in_a_trial_has_a_reason_and_ends_the_trial_alone(make, stand_in, tmp_path, capfd):
     study = make((90, 91, 92, 93, 10), budget={"trial_seconds": 2.0, "trial_memory_mb": 100.0})
     out = tuning.run_study(study, tmp_path, tmp_path / "out")

@@ -99,8 +99,9 @@ class Manifest:
 
     def announce(self, tell: Callable[[str], Any] | None) -> None:
         """Call `tell`, where there is one, with each line of `notes`."""
-        for line in self.notes if tell is not None else ():
-            tell(line)
+        if tell is not None:
+            for line in self.notes:
+                tell(line)
 
     @property
     def found(self) -> dict[str, int]:

@@ -49,7 +49,8 @@ def run_study(
         `out`, as a `Path`.
 
     Raises:
-        UserError: `out` is not empty without `resume`, or holds another study with it; another process runs
+        UserError: `out` is not empty without `resume`, or holds another study, or one of data that changed
+            since its first trial, with it; another process runs
             one in it; the extra `tune` is missing; no trial came to a result, with the first one's reason.
     """
     import_keras_tuner()

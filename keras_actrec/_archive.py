@@ -6,6 +6,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Collection
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -139,6 +140,8 @@ def read_arrays(path: PathLike, names: Collection[str] | None = None) -> dict[st
         ValueError: for a file that is damaged, is none of arrays or claims too much, see `parts_of`.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():  # of a pipe reading might never end
+            raise ValueError("it is no regular file")
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             with open_archive(file) as archive:

@@ -3,6 +3,7 @@
 import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import tomllib
@@ -16,7 +17,7 @@ from typing import Any
 
 import tomli_w
 
-from keras_actrec._locks import is_free
+from keras_actrec._locks import is_free, make_folder
 from keras_actrec.errors import DiskFullError, UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -70,12 +71,14 @@ def replacing(
         keep: what the file that `path` was is called then, which else is gone.
 
     Raises:
+        UserError: `path` is a pipe or a device, whose name would be the file's then.
         DiskFullError: there is no room for it.
     """
     path = Path(path)
+    _check_regular(path)
     part = path.with_name(f".part-{uuid.uuid4().hex[:8]}-{path.name}")
     with naming_full_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield part
             if durable:
@@ -88,6 +91,11 @@ def replacing(
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def _check_regular(path: Path) -> None:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} is no regular file: name another one")
 
 
 def _sync(path: Path) -> None:
@@ -112,6 +120,19 @@ def write_json(path: str | os.PathLike[str], values: Any, *, indent: int | None 
     write_text(path, json.dumps(values, indent=indent) + "\n")
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        OSError: for a file that cannot be read.
+        ValueError: for another text, and for a pipe, a device or a folder: of these reading might never end.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return path.read_text(encoding="utf-8")
+
+
 def read_json(path: str | os.PathLike[str], hint: str) -> Any:
     """Plain values from JSON.
 
@@ -123,7 +144,7 @@ def read_json(path: str | os.PathLike[str], hint: str) -> Any:
         UserError: for a file that does not exist or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: {hint}") from error
     except (ValueError, RecursionError) as error:
@@ -217,7 +238,7 @@ def growing_text(path: str | os.PathLike[str], *, new: bool = True) -> Iterator[
         DiskFullError: there is no room for it.
     """
     with naming_full_disk(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(path).parent)
         file = open(path, "ab", buffering=0)  # a buffer would be written again when the file is closed
     with file:
         if not is_free(file.fileno()):
@@ -238,7 +259,8 @@ def _check_place(path: Path) -> None:
     """Refuses now, and not after all work is done, where no file can be written."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _check_regular(path)
+    make_folder(path.parent)
     with TemporaryFile(dir=path.parent):
         pass
 
@@ -249,11 +271,10 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     Raises:
         UserError: for a file that is not CSV in UTF-8.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        try:
-            return list(csv.DictReader(file))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not CSV in UTF-8 ({error})") from error
+    try:
+        return list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path} is not CSV in UTF-8 ({error})") from error
 
 
 _MOST_TOML = 1_000_000  # bytes

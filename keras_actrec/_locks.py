@@ -41,6 +41,18 @@ def is_free(handle: int) -> bool:
     return True
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above, where it is missing.
+
+    Raises:
+        UserError: there is a file in its place, or in that of one above.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{path} cannot be a folder, there is a file: choose another place") from error
+
+
 @contextmanager
 def alone_in(
     folder: str | os.PathLike[str], doing: str, *, name: str = LOCK, wait: bool = False
@@ -58,10 +70,7 @@ def alone_in(
     """
     path = Path(folder)
     made = [each for each in (path, *path.parents) if not each.exists()]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{path} cannot be a folder, there is a file: choose another place") from error
+    make_folder(path)
     handle = _take(path / name, f"{path}: another process is {doing}", wait)
     try:
         yield

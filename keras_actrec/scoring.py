@@ -198,6 +198,9 @@ class _Batch:
         found = np.concatenate(_backend.predict(self.model, batches))[: len(files)]
         seconds = (time.perf_counter() - start) / len(files)
         for file, scores in zip(files, found, strict=True):
+            if not np.isfinite(scores).all():
+                reason = "the model's answer to it is no number; train it again, slower, or mend the file"
+                file.error = VideoError(file.record.file, "unreadable", reason)
             file.fusion.add(scores[None])
             file.waiting -= 1
             file.seconds += seconds

@@ -133,6 +133,22 @@ def test_data_that_is_not_there(work, command):
     assert not (work / "run").exists()
 
 
+@pytest.mark.parametrize("name", [*DATA_COMMANDS, "init"])
+def test_what_a_folder_has_that_is_not_taken_is_told(work, name):
+    (work / "set" / "manifest.csv").unlink()
+    shutil.copytree(work / "set" / "dark", work / "set" / "dim")
+    for path in (work / "set" / "dim").iterdir():
+        path.rename(path.with_suffix(".rmvb"))
+    arguments = {
+        "train": train(work, "--set", "data.test_fraction=0.4"),
+        "evaluate": evaluate(work, "--part", "all", "--no-floors"),
+        "extract": [*DATA_COMMANDS["extract"](work), "--backbone", "efficientnet_lite0:stem", "--size", 32],
+        "init": ["init", "--data", work / "set", "--out", work / "own.toml"],
+    }[name]
+    told = answer_of(*arguments).splitlines()
+    assert told.count("3 files passed over: 3 .rmvb") == told.count("nothing to read in 'dim'") == 1
+
+
 def test_an_empty_folder(work, command):
     (work / "empty").mkdir()
     message = fails(*command(work, data="empty"))

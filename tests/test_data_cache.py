@@ -529,6 +529,12 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_the_place_of_the_folder_is_no_fault_of_a_video(indexed, tmp_path):
+    (tmp_path / "cache").touch()
+    with pytest.raises(UserError, match="cache cannot be a folder, there is a file: choose another place$"):
+        cache_frames(indexed, transform=PLAIN, out=tmp_path / "cache")
+
+
 def test_two_processes_worth_of_threads_fill_one_folder(indexed, tmp_path):
     results = []
 

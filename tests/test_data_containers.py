@@ -29,15 +29,15 @@ SOUND = {  # suffix: codec of the picture, codec of the sound, options of the co
 }
 
 
-def write(path, codec, sound=None, options=None, seconds=20, pix_fmt="yuv420p"):
-    """Two seconds of numbered frames, and ten times as much sound."""
+def write(path, codec, sound=None, options=None, seconds=20, pix_fmt="yuv420p", begin=0):
+    """Two seconds of numbered frames from the second `begin` on, and ten times as much sound."""
     with av.open(str(path), "w", options=options or {}) as out:
         picture = out.add_stream(codec, rate=RATE)
         picture.width, picture.height, picture.pix_fmt = hostile.WIDTH, hostile.HEIGHT, pix_fmt
         audio = out.add_stream(sound, rate=48000) if sound else None
         for number in range(FRAMES):
             frame = av.VideoFrame.from_ndarray(hostile.barcode(number), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            frame.pts, frame.time_base = begin * RATE + number, Fraction(1, RATE)
             out.mux(picture.encode(frame))
         out.mux(picture.encode(None))
         if audio is not None:
@@ -64,6 +64,13 @@ def long_sound(request, tmp_path_factory):
 def test_sound_that_lasts_longer_than_the_picture_costs_no_frame(long_sound, decoder):
     assert probe(long_sound, decoder=decoder).frames == FRAMES
     assert hostile.numbers(read_frames(long_sound, decoder=decoder)) == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "ts", "mkv", "avi", "webm"])
+def test_a_picture_that_begins_long_after_the_sound_is_shown_whole(tmp_path, suffix):
+    path = write(tmp_path / f"clip.{suffix}", *SOUND[suffix], begin=10)
+    assert probe(path).frames == FRAMES
+    assert hostile.numbers(read_frames(path)) == list(range(FRAMES))
 
 
 def test_subtitles_that_last_longer_than_the_picture_cost_no_frame(tmp_path):

@@ -138,7 +138,11 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     ("paths", "message"),
     [
         ((), r"no videos found \(looked for \.avi \.m4v"),
-        (("a/1.txt",), "no videos found"),
+        (("a/1.txt", "b/2.rmvb"), r"no videos found \(.*\); 2 files passed over: 1 .rmvb, 1 .txt$"),
+        (
+            ("a/1.npz",),
+            r"; 1 file passed over: 1 .npz; joints and features need `dataset`, poses or features$",
+        ),
         (("1.mp4", "a/2.mp4"), "1.mp4: the video is in no class folder"),
         (("train/1.mp4", "test/b/2.mp4"), "the video is in no class folder"),
     ],
@@ -215,6 +219,25 @@ def test_what_is_passed_over_is_told(tmp_path):
 def test_empty_class_folders_are_told_below_splits_too(tmp_path):
     make(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "test/a/3.mp4", "test/b/4.xyz")
     assert read_manifest(tmp_path).notes == ["1 file passed over: 1 .xyz", "nothing to read in 'test/b'"]
+
+
+@pytest.mark.parametrize("tops", [("fold1", "fold2"), ("holdout", "learn"), ("a", "b", "c", "d", "e")])
+def test_folders_in_those_of_classes_that_may_be_the_classes_are_told(tmp_path, tops):
+    make(tmp_path, *(f"{top}/{name}/{top}.mp4" for top in tops for name in ("jump", "run")))
+    manifest = read_manifest(tmp_path)
+    assert manifest.class_names == tops
+    some = ", ".join(map(repr, tops)) if len(tops) < 5 else "'a', 'b', 'c', 'd', ..."
+    assert manifest.notes == [
+        f"the classes are the folders on top, {some}, and not those in them, such as '{tops[0]}/jump': "
+        "splits are named train, validation and test"
+    ]
+
+
+def test_folders_in_those_of_classes_of_which_each_has_its_own_are_not_told(tmp_path):
+    make(tmp_path, "jump/g1/1.mp4", "jump/g2/2.mp4", "run/g1/3.mp4", "run/g3/4.mp4")
+    assert read_manifest(tmp_path).notes == []
+    make(tmp_path, "run/g2/5.mp4", "run/6.mp4")
+    assert read_manifest(tmp_path).notes == []
 
 
 def test_a_set_of_which_nothing_is_left_out_has_no_notes(tmp_path):

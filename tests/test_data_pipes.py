@@ -5,9 +5,11 @@ import os
 import socket
 
 import pytest
+from typer.testing import CliRunner
 
 import trees
 from keras_actrec import training
+from keras_actrec.cli.main import app
 from keras_actrec.data import VideoError, read_whole
 from keras_actrec.errors import UserError
 
@@ -69,3 +71,38 @@ def test_what_is_no_regular_file_is_one_bad_file_of_a_training(kind, endless, tm
         training.train(training.parse_recipe(values), tmp_path / "set", tmp_path / "run")
     assert str(caught.value).startswith(f"{file}: ") and "remove it" in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def folder(path):
+    path.mkdir()
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize("make", [pipe, named_socket, folder])
+@pytest.mark.parametrize(
+    ("command", "file", "words"),
+    [
+        (["evaluate"], "s.npz", "is not a file of scores: write it with `evaluate --scores`"),
+        (["audit", "--data", "set", "--json"], "a.json", "not an audit; write it with keras-actrec audit "),
+        (["init", "--data", "set", "--out", "own.toml", "--audit"], "a.json", "not an audit; write it with "),
+        (["convert", "x.pth", "--to", "x.keras", "--classes"], "names", "holds no names in UTF-8 (it is no "),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_no_regular_file_is_not_waited_for_where_a_command_reads(
+    command, file, words, make, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    trees.folder(tmp_path / "set")
+    make(tmp_path / file)
+    result = CliRunner().invoke(app, [*command, file])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
+    assert result.stderr.startswith("error: ") and words in result.stderr
+
+
+@pytest.mark.no_backend
+def test_a_run_whose_record_is_a_pipe_is_not_shown(tmp_path):
+    (tmp_path / "run").mkdir()
+    pipe(tmp_path / "run" / "run.json")
+    result = CliRunner().invoke(app, ["results", str(tmp_path)])
+    assert result.exit_code == 1 and "run.json is not JSON: is it a run directory?" in result.output

@@ -42,7 +42,12 @@ def test_the_layout_is_that_of_the_documentation(tmp_path):
         ({"joints": [[[[1]]]]}, r"`joints` must be \(T, bodies, joints, 2 or 3\)"),
         ({"joints": []}, r"`joints` must be \(T, bodies, joints, 2 or 3\)"),
         ({"joints": [[[[1, 2]], [[1]]]]}, "inhomogeneous"),
-        ({"joints": [[[["a", 2]]]]}, "could not convert"),
+        ({"joints": [[[["a", 2]]]]}, "`joints` must be numbers. Received: <U"),
+        ({"joints": [[[["1", "2"]]]]}, "`joints` must be numbers. Received: <U"),
+        ({"joints": [[[[True, False]]]]}, "`joints` must be numbers. Received: bool"),
+        ({"joints": [[[[None, 2]]]]}, "`joints` has numbers that are not finite"),
+        ({"joints": [[[[1e300, 2]]]]}, "`joints` has numbers that are not finite"),
+        ({"joints": [[[[1, 2]]]], "scores": [[["1"]]]}, "`scores` must be numbers. Received: <U"),
         ({"joints": [[[[float("nan"), 2]]]]}, "`joints` has numbers that are not finite; write zeros"),
         ({"joints": [[[[1, 2]]]], "scores": [[[float("inf")]]]}, "`scores` has numbers that are not finite"),
         ({"joints": [[[[1, 2]]]], "scores": [[1]]}, r"`scores` must be \(1, 1, 1\)"),
@@ -57,6 +62,12 @@ def test_a_pose_that_does_not_fit_together_is_refused(content, message, tmp_path
         read_pose(tmp_path / "a.json")
     assert error.value.status == "unreadable"
     assert "\n" not in str(error.value)
+
+
+def test_complex_numbers_are_no_joints(tmp_path):
+    np.savez(tmp_path / "a.npz", joints=JOINTS * 1j)
+    with pytest.raises(VideoError, match="`joints` must be numbers. Received: complex"):
+        read_pose(tmp_path / "a.npz")
 
 
 def test_a_pickled_object_is_never_loaded(tmp_path):

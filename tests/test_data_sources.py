@@ -96,20 +96,29 @@ def test_images_in_a_folder_of_frames_are_no_video_of_their_own():
     assert names(["clip", "other"]) == names(".") == ["clip", "other"]
 
 
-@pytest.mark.parametrize("make", [lambda: os.mkdir("v"), lambda: touch("v/a.txt", "v/cover.jpg", "v/.b.mp4")])
-def test_a_folder_without_videos_is_refused_with_what_was_looked_for(make):
+@pytest.mark.parametrize(
+    ("make", "instead"),
+    [
+        (lambda: os.mkdir("v"), ""),
+        (
+            lambda: touch("v/a.txt", "v/w/cover.jpg", "v/.b.mp4"),
+            "; 2 files passed over: 1 .jpg, 1 .txt",
+        ),
+    ],
+)
+def test_a_folder_without_videos_is_refused_with_what_was_looked_for(make, instead):
     make()
     with pytest.raises(UserError) as caught:
         expand("v")
     message = str(caught.value)
     assert message.startswith("v: no videos found (looked for *.avi ") and "\n" not in message
-    assert "*.mp4" in message and message.endswith(" and numbered images in its folders)")
+    assert "*.mp4" in message and message.endswith(f" and numbered images in its folders){instead}")
 
 
 def test_patterns_of_names_take_the_place_of_videos():
     touch("p/b.NPZ", "p/a.json", "p/1.jpg", "p/c.mp4")
     assert names("p", patterns=("*.npz", "*.json")) == ["p/a.json", "p/b.NPZ"]
-    with pytest.raises(UserError, match=r"^p: no files found \(looked for \*.skeleton in its folders\)$"):
+    with pytest.raises(UserError, match=r"^p: no files found \(looked for \*.skeleton in its folders\); 4 "):
         expand("p", patterns=("*.skeleton",))
 
 

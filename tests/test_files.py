@@ -199,3 +199,26 @@ def test_two_processes_do_not_write_one_growing_file(tmp_path):
             pass
         write({"a": 2})
     assert (tmp_path / "a.csv").read_text() == "a\n1\n2\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of Unix")
+def test_a_pipe_or_a_device_does_not_become_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(UserError, match=f"{name} is no regular file: name another one"):
+            write_json(tmp_path / name, {})
+        with (
+            pytest.raises(UserError, match=f"{name} is no regular file: name another one"),
+            growing_json(tmp_path / name),
+        ):
+            pytest.fail("it is said before anything is done")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "zero"]
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "zero").is_symlink()
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for write in (lambda path: write_json(path, {}), lambda path: growing_json(path).__enter__()):
+        with pytest.raises(UserError, match="file cannot be a folder, there is a file: choose another place"):
+            write(tmp_path / "file" / "a.json")

@@ -185,6 +185,18 @@ def test_a_file_that_breaks_off_gives_no_answer(videos, tmp_path):
     assert (bad.status, bad.scores) == ("truncated", ()) and good.status == "ok"
 
 
+def test_an_answer_that_is_no_number_is_none(videos, tmp_path):
+    one = recognizer(Sampling(4))
+    dense = one.model.layers[-1]
+    dense.set_weights([dense.get_weights()[0], np.array([np.nan, *[0.0] * 6])])
+    found = list(one.predict([videos / "0.mp4", videos / "1.mp4"]))
+    assert [(each.status, each.labels) for each in found] == [("unreadable", ())] * 2
+    assert "answer to it is no number" in found[0].error
+    (tmp_path / "list.csv").write_text(f"path,label\n{videos / '0.mp4'},zero\n{videos / '1.mp4'},one\n")
+    with pytest.raises(VideoError, match="0.mp4: the model's answer to it is no number"):
+        evaluate(one, tmp_path / "list.csv", part="all")
+
+
 def test_the_same_file_twice_is_answered_twice(videos):
     file = videos / "4.mp4"
     first, other, second = recognizer(Sampling(4)).predict([file, videos / "5.mp4", file])

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import trees
-from keras_actrec import _files, tuning
+from keras_actrec import _files, training, tuning
 from keras_actrec.errors import DiskFullError, UserError
+from keras_actrec.training.folder import RunFolder
+from keras_actrec.training.prepare import read_data
 from keras_actrec.tuning import distributed, study_run, trial
 
 _search = pytest.importorskip("keras_actrec.tuning._search", reason="the extra tune is not installed")
@@ -117,6 +119,44 @@ def test_a_grid_is_walked_in_order_and_ends_before_max_trials(make, stand_in, tm
     assert (found[0]["epochs"], found[0]["parameters"], found[0]["seconds"]) == ("2", "10", "1")
     assert [each[:3] for each in told] == [("trials", n, 9) for n in range(1, 7)]
     assert "units = 30" in (out / "best.toml").read_text()
+
+
+@pytest.mark.no_backend
+def test_what_the_folder_of_the_data_has_beside_is_told_once(make, stand_in, tmp_path):
+    own = RECIPE.replace('dataset = "northwestern_ucla"\nsplit = "view1_view2"', 'dataset = "features"')
+    (tmp_path / "recipe.toml").write_text(own.replace("[skeleton]", "[features]"))
+    for name in ("a/1.npy", "b/2.npy", "a/3.npy", "b/4.npy", "a/5.npy", "b/6.npy", "c/7.pt"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).touch()
+    told = []
+    tuning.run_study(make(), tmp_path / "data", tmp_path / "out", tell=told.append)
+    assert told == ["1 file passed over: 1 .pt", "nothing to read in 'c'"]
+
+
+@pytest.mark.no_backend
+def test_a_study_does_not_go_on_with_data_that_changed_since_its_first_trial(make, stand_in, tmp_path):
+    own = RECIPE.replace('dataset = "northwestern_ucla"\nsplit = "view1_view2"', 'dataset = "features"')
+    (tmp_path / "recipe.toml").write_text(own.replace("[skeleton]", "[features]"))
+    files = [tmp_path / "data" / label / f"{number}.npy" for label in "ab" for number in range(5)]
+    for number, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.full((4, 3), number, "float32"))
+    out = tuning.run_study(make(), tmp_path / "data", tmp_path / "out")
+    run = out / "trials" / "0" / "run"  # of a stand-in, which now gets what a run keeps of its data
+    (run / "model.keras").touch()
+    recipe = training.read_recipe(run.parent / "recipe.toml")
+    manifest, parts = read_data(recipe.data, tmp_path / "data")
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["sha256"] = manifest.sha256
+    (run / "run.json").write_text(json.dumps(record))
+    (run / "files.json").write_text(json.dumps(RunFolder(run, None).check_files(recipe, parts, None)))
+    tuning.run_study(make(), tmp_path / "data", out, resume=True)
+    np.save(files[0], np.ones((5, 3), "float32"))
+    with pytest.raises(UserError, match=f"{files[0].name} is another file than when {run} was begun"):
+        tuning.run_study(make(), tmp_path / "data", out, resume=True)
+    files[0].unlink()
+    with pytest.raises(UserError, match=f"{run} holds a run whose data was another"):
+        tuning.run_study(make(), tmp_path / "data", out, resume=True)
 
 
 def test_what_goes_wrong_in_a_trial_has_a_reason_and_ends_the_trial_alone(make, stand_in, tmp_path, capfd):

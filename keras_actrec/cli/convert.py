@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._files import read_text
 from keras_actrec.cli._terminal import say
+from keras_actrec.errors import UserError
 
 
 def convert(
@@ -20,8 +22,15 @@ def convert(
     """Convert a torch checkpoint of the official codes, without torch."""
     from keras_actrec import from_torch
 
-    names = None if classes is None else classes.read_text(encoding="utf-8").splitlines()
+    names = None if classes is None else _names(classes)
     recognizer, report = from_torch(file, frames=frames, size=size, class_names=names)
     recognizer.save(to)
     say(report)
     say(f"wrote {to}: {recognizer.model.name}, {len(recognizer.class_names)} classes")
+
+
+def _names(file: Path) -> list[str]:
+    try:
+        return read_text(file).splitlines()
+    except ValueError as error:
+        raise UserError(f"{file} holds no names in UTF-8 ({error}): write them there, one a line") from error

@@ -64,6 +64,7 @@ def evaluate(
             cache=cache,
             verify=verify,
             floors=floors,
+            tell=say,
             progress=progress,
         )
 

@@ -82,6 +82,7 @@ def extract(
             workers=workers,
             audit=audit,
             verify=verify,
+            tell=say,
             progress=progress,
         )
     for error in skipped:

@@ -29,7 +29,7 @@ def init(
         raise UserError(f"{out} exists: choose another --out, or remove it")
     check_minutes(minutes)
     with progress_bars() as progress:
-        facts = training.look(data, audit=audit, progress=progress)
+        facts = training.look(data, audit=audit, tell=say, progress=progress)
     choice = training.choose(facts, model=model, minutes=minutes)
     print_choice(choice)
     write_text(out, choice.to_toml())

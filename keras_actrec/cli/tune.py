@@ -42,7 +42,7 @@ def tune(
     values = tuning.read_study(study, [*(set_ or []), *skipping(on_error, max_skipped)], tell=say)
     if dry_run:
         with progress_bars() as progress:
-            _print(tuning.estimate_study(values, data, progress=progress))
+            _print(tuning.estimate_study(values, data, tell=say, progress=progress))
         return
     if out is None:
         raise UserError("--out is missing: the directory of the study")
@@ -52,7 +52,7 @@ def tune(
         raise UserError("--id goes with --role worker, which needs one: --id worker-1")
     with progress_bars() as progress:
         if role is None or address is None:
-            tuning.run_study(values, data, out, resume=resume, workers=workers, progress=progress)
+            tuning.run_study(values, data, out, resume=resume, workers=workers, tell=say, progress=progress)
         else:
             from keras_actrec.tuning.distributed import run_role
 

@@ -143,8 +143,11 @@ class _OpenCV(_Video):
 
     @property
     def decodes(self) -> bool:
-        """Whether there is a first frame; to be asked before it is grabbed."""
-        return self._ahead
+        """Whether there is a first frame that can be shown; to be asked before it is grabbed.
+
+        Of a picture that begins long after the sound OpenCV does not know the form of its pixels.
+        """
+        return bool(self._ahead and self._capture.retrieve()[0])
 
     @property
     def codec(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_actrec._files import growing_text, write_json
+from keras_actrec._files import growing_text, read_text, write_json
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._text import command
 from keras_actrec._types import PathLike, Progress
@@ -172,7 +172,7 @@ def read_audit(path: PathLike) -> Audit:
         UserError: the file is missing or is not an audit.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         files = {entry["path"]: {name: entry[name] for name in _ENTRY} for entry in values["files"]}
         details = {path: dict(values["details"][path]) for path in files}
         return Audit(values["found"], values["official"], files, details, values.get("classes", {}))

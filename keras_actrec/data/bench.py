@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_actrec._locks import make_folder
 from keras_actrec._numbers import MOST, whole
 from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
@@ -170,7 +171,7 @@ def _resident() -> int:
 def _write_videos(folder: Path, count: int) -> list[Path]:
     """Videos of a texture that moves, 320 x 240, 90 frames."""
     cv2 = opencv()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = [folder / f"{number:03}.mp4" for number in range(count)]
     for number, path in enumerate(paths):
         rng = np.random.default_rng(number)

@@ -16,7 +16,7 @@ import numpy as np
 import pydantic
 
 from keras_actrec._files import replacing, write_csv, write_json
-from keras_actrec._locks import alone_in
+from keras_actrec._locks import alone_in, make_folder
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._readers import content_hash, stamp
@@ -251,6 +251,7 @@ def fill(
     """
     workers = whole("workers", workers, high=MOST_WORKERS)
     indexed = list(indexed)
+    make_folder(Path(out))  # before an error of it is taken for one of a video
     folder = Path(out) / f"{name}-{hashlib.sha256(repr((_FORMAT, about)).encode()).hexdigest()[:16]}"
 
     def file_of(pair: tuple[Record, VideoInfo]) -> Path:

@@ -6,9 +6,10 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import is_frame
@@ -70,6 +71,8 @@ class Manifest:
         dataset: name of the reader that made it, see `list_datasets`, or empty.
         passed_over: number of files by suffix that are in a folder of one's own and were not taken.
         empty: folders beside those of classes in which nothing was taken.
+        deeper: a folder in that of a class, where all videos are in such and classes share their names; or
+            empty.
     """
 
     records: tuple[Record, ...]
@@ -79,6 +82,7 @@ class Manifest:
     dataset: str = ""
     passed_over: dict[str, int] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
+    deeper: str = ""
 
     @property
     def notes(self) -> list[str]:
@@ -88,7 +92,16 @@ class Manifest:
             lines.append(passed_over_line(self.passed_over))
         if self.empty:
             lines.append(f"nothing to read in {', '.join(map(repr, self.empty))}")
+        if self.deeper:
+            top = f"the classes are the folders on top, {_some(self.class_names)}, and not those in them"
+            lines.append(f"{top}, such as {self.deeper!r}: splits are named train, validation and test")
         return lines
+
+    def announce(self, tell: Callable[[str], Any] | None) -> None:
+        """Call `tell`, where there is one, with each line of `notes`."""
+        if tell is not None:
+            for line in self.notes:
+                tell(line)
 
     @property
     def found(self) -> dict[str, int]:
@@ -118,6 +131,17 @@ def passed_over_line(counts: Mapping[str, int]) -> str:
     count = sum(counts.values())
     kinds = ", ".join(f"{number} {suffix}" for suffix, number in sorted(counts.items()))
     return f"{count} file{'s' if count > 1 else ''} passed over: {kinds}"
+
+
+def _instead(passed_over: Mapping[str, int]) -> str:
+    """What is said behind it where nothing was taken."""
+    seen = f"; {passed_over_line(passed_over)}" if passed_over else ""
+    ours = passed_over.keys() & {".json", ".npy", ".npz"}
+    return f"{seen}; joints and features need `dataset`, poses or features" if ours else seen
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:4])) + (", ..." if len(names) > 4 else "")
 
 
 def _part(record: Record) -> tuple[int | None, ...]:
@@ -160,7 +184,9 @@ def read_manifest(
         if not table.is_file():
             found = _Folder.read(data, suffixes)
             made = _manifest(data, found.rows(), data)
-            return replace(made, passed_over=dict(found.passed_over), empty=found.empty())
+            return replace(
+                made, passed_over=dict(found.passed_over), empty=found.empty(), deeper=found.deeper()
+            )
         rows, root = _rows_of_csv(table), table.parent
     elif data.is_file():
         if manifest is not None:
@@ -337,13 +363,22 @@ class _Folder:
         there = {parts for parts in self.folders if 1 <= len(parts) <= depth} - full
         return tuple("/".join(parts) for parts in sorted(there) if parts[:-1] in {(), *full})
 
+    def deeper(self) -> str:
+        """A folder in that of a class, where these look like splits or folds that nobody has named so."""
+        inner: dict[str, set[str]] = {}
+        for parts in self.taken:
+            inner.setdefault(parts[0], set()).update(parts[1:2] if len(parts) > 2 else ("",))
+        shared = set.intersection(*inner.values()) - {""} if len(inner) > 1 else set[str]()
+        if self._has_splits() or len(shared) < 2 or any("" in names for names in inner.values()):
+            return ""
+        return f"{min(inner)}/{min(shared)}"
+
     def rows(self) -> list[dict[str, str]]:
         """What a CSV file of these files would have."""
         if not self.taken:
             what = "videos" if self._of_videos else "files"
-            raise UserError(
-                f"{self.root}: no {what} found (looked for {' '.join(self.suffixes)} in its folders)"
-            )
+            looked = f"{self.root}: no {what} found (looked for {' '.join(self.suffixes)} in its folders)"
+            raise UserError(f"{looked}{_instead(self.passed_over)}")
         split_level = self._has_splits()
         for parts in self.taken:
             if len(parts) < 2 + split_level:

@@ -126,7 +126,7 @@ def write_pose(
 def _checked(content: Mapping[str, Any]) -> Pose:
     if content.get("joints") is None:
         raise UserError("`joints` is missing; it must be (T, bodies, joints, 2 or 3)")
-    joints = np.asarray(content["joints"], "float32")
+    joints = _numbers("joints", content["joints"])
     scores, fps, names, axes = (content.get(name) for name in ("scores", "fps", "names", "axes"))
     axes = _axes_of(joints.shape) if axes is None else str(axes)
     if joints.ndim == 4 and sorted(axes) != sorted(_ORDERS[0]):
@@ -135,7 +135,7 @@ def _checked(content: Mapping[str, Any]) -> Pose:
     if joints.ndim != 4 or joints.shape[3] not in (2, 3) or not joints.size:
         raise UserError(f"`joints` must be (T, bodies, joints, 2 or 3). Received: {joints.shape}")
     if scores is not None:
-        scores = _reordered(np.asarray(scores, "float32"), axes.replace("C", ""), "TMV")
+        scores = _reordered(_numbers("scores", scores), axes.replace("C", ""), "TMV")
         if scores.shape != joints.shape[:3]:
             raise UserError(f"`scores` must be {joints.shape[:3]}, as `joints`. Received: {scores.shape}")
     for name, array in (("joints", joints), ("scores", scores)):
@@ -150,6 +150,14 @@ def _checked(content: Mapping[str, Any]) -> Pose:
         if len(names) != joints.shape[2]:
             raise UserError(f"`names` must name {joints.shape[2]} joints. Received: {len(names)} names")
     return Pose(joints, scores, fps, names)
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind in "bcSU":  # which NumPy would make numbers of
+        raise UserError(f"`{name}` must be numbers. Received: {array.dtype}")
+    with np.errstate(over="ignore"):  # what does not fit is refused as not finite
+        return array.astype("float32")
 
 
 def _axes_of(shape: tuple[int, ...]) -> str:

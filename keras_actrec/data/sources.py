@@ -100,7 +100,10 @@ def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> li
     if not paths:
         what = "videos" if patterns == VIDEO_PATTERNS else "files"
         frames = " and numbered images" if patterns == VIDEO_PATTERNS else ""
-        raise UserError(f"{root}: no {what} found (looked for {' '.join(patterns)}{frames} in its folders)")
+        seen = sum((others for *_, others in folders), Counter[str]())
+        instead = f"; {passed_over_line(seen)}" if seen else ""
+        looked = f"looked for {' '.join(patterns)}{frames} in its folders"
+        raise UserError(f"{root}: no {what} found ({looked}){instead}")
     return paths
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._files import replacing, write_csv
+from keras_actrec._locks import make_folder
 from keras_actrec._numbers import MOST_PIXELS, MOST_SEED, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.data._opencv import opencv
@@ -140,7 +141,7 @@ def write_synthetic(
     rows = []
     for pair, kinds in enumerate(SYNTHETIC_PAIRS):
         for kind in kinds:
-            (root / kind).mkdir(parents=True, exist_ok=True)
+            make_folder(root / kind)
             for twin in range(clips_per_class):
                 path = f"{kind}/{kind}_{twin:03d}.mp4"
                 clip = synthetic_clip(kind, twin=twin, size=size, frames=frames, seed=seed)

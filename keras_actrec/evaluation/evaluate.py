@@ -1,7 +1,7 @@
 """Evaluate a recognizer on one part of a set of videos."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -183,6 +183,7 @@ def evaluate(
     floors: bool = False,
     batch_size: int | None = None,
     workers: int = 2,
+    tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> Evaluation:
     """Score a recognizer on one part of a set of videos.
@@ -208,6 +209,7 @@ def evaluate(
             this at most 2000 videos of each part are read again.
         batch_size: clips, or sequences, of a batch; by default what suits the device.
         workers: threads that decode.
+        tell: called with each line of `Manifest.notes`: what a folder of one's own has that is not taken.
         progress: called as `progress(stage, done, total, text)`: stages `videos`, with a cache `frames`,
             `scoring`, and `floors`.
 
@@ -223,6 +225,7 @@ def evaluate(
     protocol = find_protocol(protocol)
     recognizer = protocol.of(recognizer)
     files = _Files(recognizer, data, part, audit=audit, workers=workers, progress=progress)
+    files.manifest.announce(tell)
     preprocessor = recognizer.preprocessor
     indexed, broken = files.index(files.records(part), on_error=on_error, max_skipped=max_skipped)
     if not indexed:

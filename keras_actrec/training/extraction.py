@@ -54,6 +54,7 @@ def extract(
     workers: int = 2,
     audit: PathLike | None = None,
     verify: bool = False,
+    tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> tuple[list[tuple[Record, CachedVideo]], list[VideoError]]:
     """Compute what training as a recipe says reads of its videos, for all parts of the set.
@@ -69,6 +70,7 @@ def extract(
         workers: number of threads that read videos.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         verify: whether files are hashed again that `out` knows by their size and time of change.
+        tell: called with each line of `Manifest.notes`: what a folder of one's own has that is not taken.
         progress: called as `progress(stage, done, total)`: stages `videos`, then `features` or `frames`.
 
     Returns:
@@ -84,6 +86,7 @@ def extract(
     found = read_set(
         data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options
     )
+    found.announce(tell)
     classes = max(2, len(found.class_names))  # of a test part alone there may be one; features have none
     stage, compute = _computation(recipe, classes, batch_size)
     audited = None if audit is None else read_audit(audit)

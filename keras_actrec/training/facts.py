@@ -3,9 +3,9 @@
 import os
 import statistics
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from keras_actrec import _backend
 from keras_actrec._text import command
@@ -69,6 +69,7 @@ def look(
     data: PathLike,
     *,
     audit: PathLike | None = None,
+    tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> Facts:
     """Read a set of one's own through, and say what `choose` goes by.
@@ -76,6 +77,7 @@ def look(
     Args:
         data: a CSV file or a folder, see `read_manifest`.
         audit: JSON file that keeps what was read, see `audit_videos`.
+        tell: called with each line of `Manifest.notes`: what a folder of one's own has that is not taken.
         progress: called as `progress("videos", done, total)`.
 
     Returns:
@@ -87,6 +89,7 @@ def look(
     report = progress or (lambda stage, done, total, text="": None)
     kind = kind_of(data)
     found = read_own(data, kind)
+    found.announce(tell)
     audited = audit_videos(found, out=audit, progress=lambda done, total: report("videos", done, total))
     good = {path for path, entry in audited.files.items() if entry["status"] == "ok"}
     folds = tuple(sorted({record.fold for record in found.records if record.fold}))

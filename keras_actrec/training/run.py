@@ -132,9 +132,7 @@ def train(
         _seed(recipe.train.seed)
         manifest, parts = _read_data(recipe, data)
         folder.check_data(manifest.sha256)
-        if tell is not None:
-            for line in manifest.notes:
-                tell(line)
+        manifest.announce(tell)
         if folder.model.exists():
             recognizer = load(folder.model)
             return Run(out, recognizer, recognizer.about, was_finished=True)

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ _MOST_BUILT = 64  # models that are built
 
 
 def estimate_study(
-    study: Study, data: str | Path, *, progress: StageProgress | None = None
+    study: Study,
+    data: str | Path,
+    *,
+    tell: Callable[[str], Any] | None = None,
+    progress: StageProgress | None = None,
 ) -> dict[str, Any]:
     """Look at a study before it runs: build its models, and train the base for two epochs.
 
     Args:
         study: a `Study`.
         data: a CSV file or a folder, as `train` takes it.
+        tell: called with each line of `Manifest.notes`: what a folder of one's own has that is not taken.
         progress: as of `train`.
 
     Returns:
@@ -40,6 +46,7 @@ def estimate_study(
     trials = min(study.max_trials, combinations or study.max_trials)
     epochs = study.recipe_of().train.epochs
     counts, refused = _parameters(study, data)
+    read_data(study.recipe_of().data, data)[0].announce(tell)
     once, start, epoch = _measure(study, data, progress)
     runs = trials + len(study.winner_seeds)
     return {

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from keras_actrec._files import read_text
 from keras_actrec.errors import UserError
 from keras_actrec.tuning.space import SEED
 from keras_actrec.tuning.study import Study
@@ -198,7 +199,7 @@ def damaged(path: Path) -> UserError:
 def _read(path: Path, form: pydantic.TypeAdapter[Any]) -> dict[str, Any]:
     """The plain values of a file, if they have a form."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
         form.validate_python(values, strict=True)
     except (ValueError, RecursionError) as error:
         raise damaged(path) from error

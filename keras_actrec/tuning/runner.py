@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_actrec._locks import alone_in
 from keras_actrec._numbers import MOST_WORKERS, whole
+from keras_actrec.training.prepare import read_data
 from keras_actrec.tuning.space import import_keras_tuner
 from keras_actrec.tuning.study import Study
 from keras_actrec.tuning.study_run import StudyRun
@@ -18,6 +19,7 @@ def run_study(
     *,
     resume: bool = False,
     workers: int = 1,
+    tell: Callable[[str], Any] | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Path:
     """Run a study and write its results.
@@ -40,13 +42,15 @@ def run_study(
         resume: go on with the study that `out` holds.
         workers: trials at a time, on this machine. KerasTuner's chief and so many workers are processes of
             their own then, and one that dies is started again under its name.
+        tell: called with each line of `Manifest.notes`: what a folder of one's own has that is not taken.
         progress: called as `progress("trials", done, total, text)` after each trial.
 
     Returns:
         `out`, as a `Path`.
 
     Raises:
-        UserError: `out` is not empty without `resume`, or holds another study with it; another process runs
+        UserError: `out` is not empty without `resume`, or holds another study, or one of data that changed
+            since its first trial, with it; another process runs
             one in it; the extra `tune` is missing; no trial came to a result, with the first one's reason.
     """
     import_keras_tuner()
@@ -59,4 +63,6 @@ def run_study(
         from keras_actrec.tuning.distributed import search_with_workers as search
     with alone_in(run.out, "running a study in it"):
         run.open(resume)
+        if tell is not None:
+            read_data(study.recipe_of().data, data)[0].announce(tell)
         return run.finish(lambda: search(run))

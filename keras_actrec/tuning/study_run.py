@@ -18,8 +18,10 @@ from keras_actrec._files import write_json, write_text
 from keras_actrec._locks import LOCK
 from keras_actrec._signals import Terminated
 from keras_actrec.errors import DiskFullError, UserError
-from keras_actrec.training.folder import changes_no_number
+from keras_actrec.training import read_recipe
+from keras_actrec.training.folder import RunFolder, changes_no_number
 from keras_actrec.training.overrides import read_overrides
+from keras_actrec.training.prepare import read_data
 from keras_actrec.tuning import report as reports
 from keras_actrec.tuning import results
 from keras_actrec.tuning.space import SEED, overrides_of
@@ -75,11 +77,23 @@ class StudyRun:
             for name in _SAME:
                 if _deciding(before, name) != _deciding(self.study, name):
                     raise UserError(f"{self.out} holds a study with another `{name}`: choose another --out")
+            self._check_data()
         elif any(not path.name.startswith(LOCK) for path in self.out.glob("*")):
             raise UserError(f"{self.out} is not empty and holds no study: choose another --out")
         elif resume:
             raise UserError(f"{self.out} holds no study to go on with: leave --resume out")
         write_text(file, self.study.to_toml())
+
+    def _check_data(self) -> None:
+        """Refuse data that changed since the first trial, with which others could not be compared."""
+        for file in sorted(self.out.glob("trials/*/recipe.toml")):
+            first = RunFolder.open(file.parent / "run")
+            if first.held is not None:
+                recipe = read_recipe(file)
+                manifest, parts = read_data(recipe.data, self.data)
+                first.check_data(manifest.sha256)
+                first.check_files(recipe, parts, None)
+                break
 
     def finish(self, search: Callable[[], Any]) -> Path:
         """Run `search`, train the winner, and write the report, also of a study that is stopped."""

@@ -3,10 +3,11 @@
     python benchmarks/accuracy.py synthetic
     python benchmarks/accuracy.py fight --data FOLDER --jobs 2
     python benchmarks/accuracy.py thetis --data FOLDER/index.csv
+    python benchmarks/accuracy.py ego_gestures --data FOLDER/index.csv --only tsm/own --only gsm/own
 
 The synthetic set is made here. FOLDER holds the set in its official layout, or the fight clips and index.csv
 (`path,label,group,fold`), or features of THETIS and index.csv (`path,label,group,split`). Nothing is chosen
-by the scores. A run that is in --out already is not repeated.
+by the scores. A run that is in --out already is not repeated; with --only, the rows of other recipes stay.
 """
 
 import argparse
@@ -341,16 +342,29 @@ def begin_worker() -> None:
     end_with_parent(multiprocessing.parent_process().join)
 
 
-def run_all(experiment: str, folder: Path, out: Path, jobs: int) -> list[dict[str, str]]:
-    """Train and score all models of an experiment, `jobs` at a time; their rows in the order of the lines."""
+def run_all(
+    experiment: str, folder: Path, out: Path, jobs: int, only: Sequence[str] = ()
+) -> list[dict[str, str]]:
+    """Train and score the models of an experiment, `jobs` at a time; their rows in the order of the lines.
+
+    Of all recipes, or of some, as `"hman/own"` or `"hman/own model.attention=soft"` names them; those of the
+    other recipes are the rows that were written before.
+    """
     about = EXPERIMENTS[experiment]
-    runs = [
+    kept = [row for row in results() if row["experiment"] == experiment]
+
+    def asked(recipe: str, changes: str) -> bool:
+        return not only or recipe in only or f"{recipe} {changes}" in only
+
+    wanted = [
         (line, fold, seed)
         for table in about.tables
         for line in table.lines
         for fold in table.folds
         for seed in line.seeds(about)
     ]
+    # A line may be in tables of all folds and of one.
+    runs = list(dict.fromkeys(run for run in wanted if asked(run[0].recipe, " ".join(run[0].changes))))
     # Fresh interpreters: a forked one would inherit the backend's locked threads.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=begin_worker) as pool:
@@ -362,9 +376,11 @@ def run_all(experiment: str, folder: Path, out: Path, jobs: int) -> list[dict[st
                 f"seed {row['seed']} top-1 {row['top1']} ({row['seconds']} s)",
                 flush=True,
             )
-    rows = [future.result() for future in started]
+    rows = [row for row in kept if not asked(row["recipe"], row["set"])]
+    rows += [future.result() for future in started]
     for table in about.tables:
-        together = [table.lines[line] for line in table.together]
+        together = [table.lines[number] for number in table.together]
+        together = [line for line in together if asked(line.recipe, " ".join(line.changes))]
         rows += [answer_together(experiment, folder, out, line, about.seeds) for line in together]
     return rows
 
@@ -397,8 +413,8 @@ def table(about: Table, rows: Sequence[dict[str, str]], experiment: Experiment) 
     lines += floor_of(about, rows)
     used, found = [], []
     for line in about.lines:
-        values = seeds_of(line, rows, experiment)
-        ours, together = rows_of(line, rows)
+        values = seeds_of(line, rows, about, experiment)
+        ours, together = rows_of(line, rows, about)
         used += ours
         found.append(values)
         lines.append(
@@ -458,7 +474,8 @@ def averaged(counts: set[int]) -> str:
 
 def floor_of(about: Table, rows: Sequence[dict[str, str]]) -> list[str]:
     """A line of the highest floor of each fold, pooled; none where they were not computed."""
-    ours = {row["fold"]: row for line in about.lines for row in rows_of(line, rows)[0] if row.get("floor")}
+    used = [row for line in about.lines for row in rows_of(line, rows, about)[0]]
+    ours = {row["fold"]: row for row in used if row.get("floor")}
     if not ours:
         return []
     videos = sum(int(row["videos"]) for row in ours.values())
@@ -467,16 +484,23 @@ def floor_of(about: Table, rows: Sequence[dict[str, str]]) -> list[str]:
     return [f"| floor: logistic regression | {names} | {value:.3f} | | |"]
 
 
-def rows_of(line: Line, rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """The rows of the runs of a line, then that of its seeds together, where it exists."""
-    ours = [row for row in rows if (row["recipe"], row["set"]) == (line.recipe, " ".join(line.changes))]
+def rows_of(
+    line: Line, rows: Iterable[dict[str, str]], about: Table
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The rows of a line's runs on a table's folds, then that of its seeds together, where it exists."""
+    folds = {"" if fold is None else str(fold) for fold in about.folds}
+    ours = [
+        row
+        for row in rows
+        if (row["recipe"], row["set"]) == (line.recipe, " ".join(line.changes)) and row["fold"] in folds
+    ]
     return [row for row in ours if "+" not in row["seed"]], [row for row in ours if "+" in row["seed"]]
 
 
-def seeds_of(line: Line, rows: Iterable[dict[str, str]], about: Experiment) -> list[float]:
-    """Top-1 of each seed of a line, over all folds."""
-    ours, _ = rows_of(line, rows)
-    return [pooled([row for row in ours if int(row["seed"]) == seed]) for seed in line.seeds(about)]
+def seeds_of(line: Line, rows: Iterable[dict[str, str]], about: Table, experiment: Experiment) -> list[float]:
+    """Top-1 of each seed of a line, over all folds of a table."""
+    ours, _ = rows_of(line, rows, about)
+    return [pooled([row for row in ours if int(row["seed"]) == seed]) for seed in line.seeds(experiment)]
 
 
 def mean_and_bounds(values: Sequence[float]) -> str:
@@ -528,7 +552,7 @@ def summary(rows: Sequence[dict[str, str]]) -> str:
             data = f"[{table.title}](zoo/{page}/README.md#results)"
             for line in table.lines:
                 if all(change.startswith("data.") for change in line.changes):
-                    found = mean_and_bounds(seeds_of(line, ours, about))
+                    found = mean_and_bounds(seeds_of(line, ours, table, about))
                     lines.append(f"| {data} | {line.words} | {line.sees} | {found} |")
                     data = ""
     return "\n".join(lines)
@@ -541,6 +565,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the set")
     parser.add_argument("--out", type=Path, help="default runs/EXPERIMENT")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--only", action="append", default=[], metavar="RECIPE", help="train this one alone")
     arguments = parser.parse_args()
     out = arguments.out or Path("runs") / arguments.experiment
     if arguments.experiment == "synthetic":
@@ -551,7 +576,8 @@ def main() -> None:
         parser.error(f"{arguments.experiment} needs --data FOLDER")
     else:
         folder = arguments.data
-    write(arguments.experiment, run_all(arguments.experiment, folder, out, arguments.jobs))
+    rows = run_all(arguments.experiment, folder, out, arguments.jobs, arguments.only)
+    write(arguments.experiment, rows)
     print(tables(arguments.experiment, results()))
 
 

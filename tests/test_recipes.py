@@ -71,7 +71,9 @@ def shrunk(file):
     model.pop("weights", None)  # nothing is downloaded
     if arguments.get("backbone", "") is not None:
         default = str(model.get("backbone", arguments.get("backbone"))).partition(":")[0]
-        if "backbone" in arguments:
+        if model["name"] == "strn":  # whose blocks are those of a whole network
+            model["backbone"] = default
+        elif "backbone" in arguments:
             model["backbone"] = WHOLE.get(default, WHOLE["bn_inception"])
     elif "backbone" in model:
         model["backbone"] = FROZEN
@@ -145,7 +147,8 @@ def check_answers(recognizer, write):
     rng = np.random.default_rng(0)
     for weight in sorted(model.weights, key=lambda weight: weight.path):
         if len(weight.shape) > 1:
-            weight.assign(rng.normal(0, np.prod(weight.shape[:-1]) ** -0.5, weight.shape))
+            inputs = weight.shape[:2] if "depthwise" in weight.path else weight.shape[:-1]
+            weight.assign(rng.normal(0, np.prod(inputs) ** -0.5, weight.shape))
         elif "seed" not in weight.path:
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
     inputs = model.input[spec.input_name] if spec.masked else model.input

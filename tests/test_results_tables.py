@@ -61,3 +61,13 @@ def test_a_number_that_no_row_backs_is_found(accuracy, page, change):
     text = (ROOT / page).read_text(encoding="utf-8")
     assert change[0] in text
     assert unbacked(accuracy, text.replace(*change)) != []
+
+
+def test_a_table_of_one_fold_has_the_rows_of_that_fold_alone(accuracy):
+    line = accuracy.Line("GRU", "joints", "stacked_rnn/own")
+    row = {"recipe": "stacked_rnn/own", "set": "", "seed": "0", "videos": "10", "floor": "", "floor_of": ""}
+    rows = [row | {"fold": fold, "top1": top1} for fold, top1 in (("0", "1.0"), ("1", "0.5"))]
+    for folds, expected in (((0,), 1.0), ((1,), 0.5), ((0, 1), 0.75)):
+        about = accuracy.Table("one", lines=(line,), folds=folds)
+        experiment = accuracy.Experiment(tables=(about,), chance=".5", pages=(), seeds=1)
+        assert accuracy.seeds_of(line, rows, about, experiment) == [expected]

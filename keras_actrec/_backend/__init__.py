@@ -1,6 +1,6 @@
 """The only package that knows which backend runs.
 
-Every backend has one module here with the same functions:
+Every backend has one module here with the same functions, `jax_loop` and the like are parts of it:
 
 - `loop(step, states, sequences, unroll=False, with_taps=False)`: the recurrent loop.
 - `split(x, sizes)`: the parts of `x` along its last axis.

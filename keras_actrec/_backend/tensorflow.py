@@ -1,4 +1,4 @@
-"""TensorFlow: `tf.while_loop` over `TensorArray`s."""
+"""TensorFlow."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,126 +15,8 @@ from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them 
     depthwise_conv2d,
     max_pool2d,
 )
-from keras_actrec._backend.taps import Linear, recorded_by
+from keras_actrec._backend.tensorflow_loop import loop  # noqa: F401
 from keras_actrec._types import Tensor
-
-
-def loop(
-    step: Callable[..., tuple[Any, Any]],
-    states: Any,
-    sequences: Any,
-    unroll: bool = False,
-    with_taps: bool = False,
-) -> tuple[Any, Any]:
-    """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
-
-    Returns the outputs, stacked along a new first axis, and the last states. The first step runs
-    before the loop: it tells the loop the structure, types and shapes of the outputs. `with_taps`: see
-    `taps`.
-    """
-    flat = tf.nest.flatten(sequences)
-    length = tf.shape(flat[0])[0]
-    # Read from arrays: the gradient of an index would be as large as the sequence, at every step.
-    read = [
-        tf.TensorArray(part.dtype, size=length, element_shape=part.shape[1:]).unstack(part) for part in flat
-    ]
-    taps = _Taps(length) if with_taps else None
-
-    def run(t: Any, states: Any, inputs: list[Any]) -> tuple[Any, Any, list[Any]]:
-        if taps:
-            taps.begin_step(t, inputs)
-        parts = [array.read(t) for array in read]
-        outputs, states = step(states, tf.nest.pack_sequence_as(sequences, parts))
-        return outputs, states, taps.inputs if taps else []
-
-    with recorded_by(taps):
-        outputs, states, inputs = run(0, states, [])
-        structure = outputs
-        if unroll:
-            collected = [tf.nest.flatten(outputs)]
-            for t in range(1, flat[0].shape[0]):
-                outputs, states, inputs = run(t, states, inputs)
-                collected.append(tf.nest.flatten(outputs))
-            stacked = [tf.stack(steps) for steps in zip(*collected, strict=True)]
-        else:
-            arrays = [
-                tf.TensorArray(output.dtype, size=length, element_shape=output.shape).write(0, output)
-                for output in tf.nest.flatten(outputs)
-            ]
-
-            def body(t: Any, states: Any, arrays: list[Any], inputs: list[Any]) -> tuple[Any, ...]:
-                outputs, states, inputs = run(t, states, inputs)
-                pairs = zip(arrays, tf.nest.flatten(outputs), strict=True)
-                return t + 1, states, [array.write(t, output) for array, output in pairs], inputs
-
-            _, states, arrays, inputs = tf.while_loop(
-                lambda t, *_: t < length,
-                body,
-                (tf.constant(1), states, arrays, inputs),
-                maximum_iterations=length,
-            )
-            stacked = [array.stack() for array in arrays]
-    if taps:
-        taps.close(inputs)
-    for output in stacked:
-        output.set_shape([flat[0].shape[0], *output.shape[1:]])
-    return tf.nest.pack_sequence_as(structure, stacked), states
-
-
-class _Taps:
-    """A recorder for `length` steps, in each of which the same products follow one another."""
-
-    def __init__(self, length: Any) -> None:
-        self._length = length
-        # Of each product the taps, the transposed kernel, and where all inputs go.
-        self._products: list[tuple[Any, Any, dict[str, Any]]] = []
-        self.inputs: list[Any] = []  # arrays of each product's inputs, which go through the loop
-
-    def begin_step(self, t: Any, inputs: list[Any]) -> None:
-        self._step, self._next, self.inputs = t, 0, list(inputs)
-
-    def __call__(self, linear: Linear, x: Any) -> Any:
-        if self._next == len(self._products):  # in the first step
-            self._add(linear, x)
-        index, self._next = self._next, self._next + 1
-        taps, transposed, _ = self._products[index]
-        self.inputs[index] = self.inputs[index].write(self._step, tf.stop_gradient(x))
-        return taps.read(self._step) + tf.matmul(x, transposed, transpose_b=True)
-
-    def _add(self, linear: Linear, x: Any) -> None:
-        all_inputs: dict[str, Any] = {}
-        taps = _one_gradient(linear, all_inputs, (self._length, tf.shape(x)[0]))
-        shape = [x.shape[0], linear.kernel.shape[1]]
-        array = tf.TensorArray(taps.dtype, size=self._length, element_shape=shape).unstack(taps)
-        # For each product of few rows TensorFlow copies a kernel into another order, but no transposed one.
-        transposed = tf.stop_gradient(tf.transpose(linear.kernel))
-        self._products.append((array, transposed, all_inputs))
-        self.inputs.append(tf.TensorArray(x.dtype, size=self._length, element_shape=x.shape))
-
-    def close(self, inputs: list[Any]) -> None:
-        """Hands the inputs of all steps to where the gradients need them."""
-        for (_, _, all_inputs), array in zip(self._products, inputs, strict=True):
-            all_inputs["x"] = array.stack()
-
-
-def _one_gradient(linear: Linear, all_inputs: dict[str, Any], lengths: tuple[Any, Any]) -> Any:
-    """The taps of a product, `(T, B, N)`; their gradient gives the kernel's."""
-    columns = linear.kernel.shape[1]
-
-    @tf.custom_gradient
-    def taps(kernel: Any, *bias: Any) -> tuple[Any, Callable[..., Any]]:
-        def gradient(deltas: Any) -> Any:
-            rows = tf.reshape(deltas, (-1, columns))
-            x = tf.reshape(all_inputs["x"], (-1, kernel.shape[0]))
-            of_kernel = tf.matmul(x, rows, transpose_a=True)
-            return (of_kernel, tf.reduce_sum(rows, 0)) if bias else of_kernel
-
-        tap = bias[0] if bias else tf.zeros((), kernel.dtype)
-        return tf.broadcast_to(tap, (*lengths, columns)), gradient
-
-    # A custom gradient takes tensors, and gives those of variables elsewhere.
-    weights = [linear.kernel] if linear.bias is None else [linear.kernel, linear.bias]
-    return taps(*(tf.convert_to_tensor(weight) for weight in weights))
 
 
 def split(x: Any, sizes: Sequence[int]) -> list[Any]:

@@ -1,0 +1,142 @@
+"""The recurrent loop on JAX: `lax.scan`."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from keras_actrec._backend.taps import Linear, recorded_by
+
+
+def loop(
+    step: Callable[..., tuple[Any, Any]],
+    states: Any,
+    sequences: Any,
+    unroll: bool = False,
+    with_taps: bool = False,
+) -> tuple[Any, Any]:
+    """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
+
+    Returns the outputs, stacked along a new first axis, and the last states. `with_taps`: see `taps`.
+    """
+
+    def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
+        outputs, carry = step(carry, inputs)
+        return carry, outputs
+
+    length = jax.tree.leaves(sequences)[0].shape[0]
+    scan = functools.partial(lax.scan, length=length, unroll=length if unroll else 1)
+    products = _products(body, states, sequences) if with_taps else []
+    if products:
+        states, outputs = _with_taps(scan, body, products, states, sequences)
+    else:
+        with recorded_by(None):
+            states, outputs = scan(body, states, sequences)
+    return outputs, states
+
+
+_Body: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
+
+
+def _products(body: _Body, states: Any, sequences: Any) -> list[tuple[Linear, jax.ShapeDtypeStruct]]:
+    """The products of a step, in their order, and what comes out of each."""
+    products: list[tuple[Linear, jax.ShapeDtypeStruct]] = []
+
+    def note(linear: Linear, x: Any) -> Any:
+        result = x @ linear.kernel
+        products.append((linear, jax.ShapeDtypeStruct(result.shape, result.dtype)))
+        return result
+
+    with recorded_by(note):
+        jax.eval_shape(body, states, _one_step(sequences))
+    return products
+
+
+def _one_step(sequences: Any) -> Any:
+    return jax.tree.map(lambda sequence: jax.ShapeDtypeStruct(sequence.shape[1:], sequence.dtype), sequences)
+
+
+def _is_tall(linear: Linear) -> bool:
+    # Such kernels are transposed once before the loop: XLA would copy them into another order at each step.
+    rows, columns = linear.kernel.shape
+    return columns <= rows
+
+
+def _product(x: Any, kernel: Any, linear: Linear) -> Any:
+    return lax.dot_general(x, kernel, (((1,), (1 if _is_tall(linear) else 0,)), ((), ())))
+
+
+def _with_taps(
+    scan: Callable[..., Any],
+    body: _Body,
+    products: list[tuple[Linear, jax.ShapeDtypeStruct]],
+    states: Any,
+    sequences: Any,
+) -> tuple[Any, Any]:
+    """`scan(body, states, sequences)`, whose backward pass multiplies once for each kernel."""
+
+    def tapped(kernels: Any, taps: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
+        given = iter(zip(kernels, taps, strict=True))
+        collected = []
+
+        def record(linear: Linear, x: Any) -> Any:
+            kernel, tap = next(given)
+            collected.append(x)
+            return tap + _product(x, kernel, linear)
+
+        with recorded_by(record):
+            carry, outputs = body(carry, inputs)
+        return carry, (outputs, collected)
+
+    kernels = [linear.kernel.T if _is_tall(linear) else linear.kernel for linear, _ in products]
+    biases = [linear.bias for linear, _ in products]
+    shapes = [shape for _, shape in products]
+    # What the step takes from around it becomes an argument: a custom gradient must not close over tracers.
+    tapped, around = jax.closure_convert(tapped, kernels, shapes, states, _one_step(sequences))
+
+    def taps_of(biases: Any, *lengths: int) -> list[Any]:
+        return [
+            jnp.broadcast_to(jnp.zeros((), shape.dtype) if bias is None else bias, (*lengths, *shape.shape))
+            for bias, shape in zip(biases, shapes, strict=True)
+        ]
+
+    @jax.custom_vjp
+    def run(kernels: Any, biases: Any, around: Any, states: Any, sequences: Any) -> Any:
+        taps = taps_of(biases)
+
+        def one(carry: Any, inputs: Any) -> tuple[Any, Any]:
+            carry, (outputs, _) = tapped(kernels, taps, carry, inputs, *around)
+            return carry, outputs
+
+        return scan(one, states, sequences)
+
+    def forward(kernels: Any, biases: Any, around: Any, states: Any, sequences: Any) -> Any:
+        def whole(taps: Any, around: Any, states: Any, sequences: Any) -> Any:
+            def one(carry: Any, inputs: Any) -> tuple[Any, Any]:
+                tap, inputs = inputs
+                return tapped(kernels, tap, carry, inputs, *around)
+
+            states, (outputs, collected) = scan(one, states, (taps, sequences))
+            return (states, outputs), collected
+
+        taps = taps_of(biases, jax.tree.leaves(sequences)[0].shape[0])
+        result, pull_back, collected = jax.vjp(whole, taps, around, states, sequences, has_aux=True)
+        return result, (pull_back, collected)
+
+    def backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
+        pull_back, collected = residuals
+        deltas, *others = pull_back(cotangents)
+        of_kernels = [
+            jnp.einsum("tbd,tbn->nd" if _is_tall(linear) else "tbd,tbn->dn", x, delta)
+            for (linear, _), x, delta in zip(products, collected, deltas, strict=True)
+        ]
+        of_biases = [
+            None if bias is None else delta.sum((0, 1)) for bias, delta in zip(biases, deltas, strict=True)
+        ]
+        return (of_kernels, of_biases, *others)
+
+    run.defvjp(forward, backward)
+    return run(kernels, biases, around, states, sequences)

@@ -426,6 +426,25 @@ def test_the_rows_of_the_thesis_are_the_thesis():
     assert paper["strn_context"] == {"2, false": 0.197, "3": 0.194, "2, true": 0.205, "5": 0.209}
 
 
+def test_the_rows_of_the_other_papers_are_theirs():
+    paper = {name: read_study(name).table.paper for name in list_studies()}
+    # HM-AN, arXiv 1708.07590, tables 3 and 4, UCF Sports
+    assert list(paper["hman_frames"].values()) == [0.70, 0.74, 0.78, 0.82, 0.801]
+    assert list(paper["hman_attention"].values()) == [0.811, 0.82, 0.76, 0.82]
+    assert paper["hman_temperature"] == {"gumbel_constant, 0.3": 0.76, "gumbel_adaptive": 0.82}
+    # EleAttG, arXiv 1807.04445, tables 6 and 7, NTU RGB+D, cross-subject
+    assert list(paper["eleatt_layers"].values()) == [0.752, 0.787, 0.773, 0.764, 0.798]
+    assert list(paper["eleatt_activation"].values()) == [0.75, 0.727, 0.72, 0.787, 0.773, 0.764]
+    assert list(paper["eleatt_width"].values()) == [0.755, 0.758, 0.786, 0.752, 0.765, 0.798]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_every_row_of_the_paper_is_one_that_the_study_trains(file):
+    study = read_study(file)
+    trained = {study.table.label(values) for values in study.space.combinations()}
+    assert study.table.paper and trained >= set(study.table.paper)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return trees.northwestern_ucla(tmp_path_factory.mktemp("data"), subjects=2)

@@ -59,13 +59,9 @@ def pytest_addoption(parser):
 
 @pytest.fixture(autouse=True, scope="session")
 def _programs_of_the_user_are_left_alone():
-    """Commands keep what JAX compiles in the user's cache."""
+    """Commands keep what JAX compiles in the user's cache; in this process `_compile_once` has another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_ENABLE_COMPILATION_CACHE", "0")
-        if keras.backend.backend() == "jax":
-            import jax
-
-            jax.config.update("jax_enable_compilation_cache", False)
         yield
 
 

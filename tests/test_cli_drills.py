@@ -249,6 +249,21 @@ def test_evaluate_names_the_file_that_has_no_room(run, place, do, tmp_path):
         works(do(*again))
 
 
+def test_explain_names_the_page_that_has_no_room(run, do, tmp_path):
+    """Of an explanation that is made up: this model has none."""
+    before = f"""
+from pathlib import Path
+import numpy as np
+frames, mask, steps = np.zeros((2, 8, 8, 3), "uint8"), np.ones(2, bool), np.full((2, 2), 0.5)
+found = insight.Explanation(Path("a.mp4"), frames, mask, None, None, None, steps, steps[0], ("a", "b"))
+insight.explain = lambda *_, found=found: found
+keras_actrec.load = lambda path, model=keras_actrec.load({str(run / "model.keras")!r}): model
+"""
+    command = ["explain", "any.keras", "a.mp4", "--out", tmp_path / "page.html"]
+    check_full(do(*command, before=before, limit=LIMIT), tmp_path / "page.html")
+    assert "wrote" in works(do(*command, before=before))
+
+
 def test_a_model_that_has_no_room_is_named(run, do, tmp_path):
     loaded = f"keras_actrec.load({str(run / 'model.keras')!r})"
     before = f"keras_actrec.from_torch = lambda *_, model={loaded}, **__: (model, '')"

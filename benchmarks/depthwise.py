@@ -5,8 +5,9 @@
 Prints the ratio of the medians, below 1 where ours is faster.
 """
 
-import statistics
-import time
+import functools
+
+from side_by_side import measure, row  # isort: skip
 
 import keras
 import numpy as np
@@ -38,17 +39,12 @@ def main():
             keras.layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False),
         )
         models = [model_of(layer, side, channels) for layer in layers]
-        seconds = [[] for _ in models]
-        for repeat in range(8):
-            for model, taken in zip(models, seconds, strict=True):
-                started = time.perf_counter()
-                model.predict_on_batch(x)
-                if repeat >= 2:
-                    taken.append(time.perf_counter() - started)
-        ours, stock = (1e3 * statistics.median(taken) for taken in seconds)
+        steps = {
+            name: functools.partial(model.predict_on_batch, x)
+            for name, model in zip(("ours", "keras"), models, strict=True)
+        }
         shape = f"{side} x {side} x {channels}, {kernel} x {kernel}, stride {stride}"
-        print(f"{keras.backend.backend()} {shape}: ", end="")
-        print(f"ours {ours:.1f} ms, keras {stock:.1f} ms, ratio {ours / stock:.2f}")
+        row(shape, "ours", "keras", measure(steps, 6, warm_up=2))
 
 
 if __name__ == "__main__":

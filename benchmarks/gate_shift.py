@@ -2,12 +2,12 @@
 
     KERAS_BACKEND=jax python benchmarks/gate_shift.py
 
-Prints the ratio of the medians, below 1 where ours is faster. Run it with one thread for steady numbers
-(OMP_NUM_THREADS=1); only the ratio means anything.
+Prints the ratio of the medians, below 1 where ours is faster; only the ratio means anything.
 """
 
-import statistics
-import time
+import functools
+
+from side_by_side import measure, row  # isort: skip
 
 import keras
 import numpy as np
@@ -49,16 +49,11 @@ def main():
         shape = (FRAMES, side, side, channels)
         x = np.random.default_rng(0).normal(size=(CLIPS, *shape)).astype("float32")
         models = [model_of(layer, shape) for layer in (GateShift(), PlainGateShift())]
-        seconds = [[] for _ in models]
-        for repeat in range(18):
-            for model, taken in zip(models, seconds, strict=True):
-                started = time.perf_counter()
-                model.train_on_batch(x, np.zeros((CLIPS, 1)))
-                if repeat >= 3:
-                    taken.append(time.perf_counter() - started)
-        ours, plain = (1e3 * statistics.median(taken) for taken in seconds)
-        print(f"{keras.backend.backend()} {CLIPS} x {FRAMES} x {side} x {side} x {channels}: ", end="")
-        print(f"ours {ours:.1f} ms, Conv3D {plain:.1f} ms, ratio {ours / plain:.2f}", flush=True)
+        steps = {
+            name: functools.partial(model.train_on_batch, x, np.zeros((CLIPS, 1)))
+            for name, model in zip(("ours", "Conv3D"), models, strict=True)
+        }
+        row(f"{CLIPS} x {FRAMES} x {side} x {side} x {channels}", "ours", "Conv3D", measure(steps, 15))
 
 
 if __name__ == "__main__":

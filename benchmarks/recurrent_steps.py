@@ -9,19 +9,15 @@ longer and longer clips; the exponent is how the time grows with the number of s
 
 import argparse
 import math
-import os
 
-for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-    os.environ.setdefault(threads, "1")
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+from side_by_side import backend, measure, row, write  # isort: skip
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import plain_recurrent as plain  # noqa: E402
-import torch  # noqa: E402
-from side_by_side import measure, row, write  # noqa: E402
+import keras
+import numpy as np
+import plain_recurrent as plain
+import torch
 
-from keras_actrec.layers import (  # noqa: E402
+from keras_actrec.layers import (
     HMRNN,
     AttentionCell,
     AttentiveRNN,
@@ -91,7 +87,7 @@ class Last(torch.nn.Module):
 def compare(size, only, repeats, stock):
     """Each of our layers against its peer, and, by `stock`, `keras.layers.RNN` around its cell."""
     rows = []
-    jits = [False, True] if keras.backend.backend() == "tensorflow" else ["auto"]
+    jits = [False, True] if backend() == "tensorflow" else ["auto"]
     for name, (ours, shape, peer, width) in peers(size).items():
         if only and name not in only:
             continue
@@ -126,7 +122,7 @@ def growth(repeats):
         last = math.log2(times[GROWTH[-1]] / times[GROWTH[-2]])
         shown = ", ".join(f"{steps}: {1e3 * seconds:.0f} ms" for steps, seconds in times.items())
         print(
-            f"{keras.backend.backend()} 2 x {name}: {shown}, exponent {exponent:.2f}, last {last:.2f}",
+            f"{backend()} 2 x {name}: {shown}, exponent {exponent:.2f}, last {last:.2f}",
             flush=True,
         )
         rows.append(

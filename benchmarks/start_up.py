@@ -10,10 +10,8 @@ out of Keras what it does not need, is timed from outside, with Python's start a
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,10 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from side_by_side import machine
+
 HERE = Path(__file__).resolve().parents[1]
 BACKENDS = ("jax", "torch", "tensorflow")
 STAGES = ("keras", "package", "load", "first answer", "second answer")
-PACKAGES = ("keras", "jax", "torch", "tensorflow", "numpy", "opencv-python")
 
 MAKE = """
 import cv2
@@ -77,19 +76,6 @@ def measure(folder, checkout, backend):
     printed, _ = run(folder, checkout, backend, RUN)
     _, command = run(folder, checkout, backend, COMMAND, "predict", "model.keras", "clip.mp4")
     return dict(zip(STAGES, json.loads(printed.splitlines()[-1]), strict=True)) | {"command": command}
-
-
-def machine():
-    """What the figures depend on."""
-    names = (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "processor": next(names, platform.machine()),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        **versions,
-    }
 
 
 def main():

@@ -8,27 +8,15 @@ than wall time.
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import time
-from importlib.metadata import version
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-}
-os.environ.update(ONE_THREAD)  # before any backend is loaded
+from side_by_side import measure, row, write  # isort: skip
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import plain_networks  # noqa: E402
-import torch  # noqa: E402
+import keras
+import numpy as np
+import plain_networks
+import torch
 
-from keras_actrec import _backend, backbones, zoo  # noqa: E402
+from keras_actrec import _backend, backbones, zoo
 
 CLASSES = 101
 
@@ -90,18 +78,6 @@ CASES = {
 }
 
 
-def measure(runs, repeats):
-    """Median CPU seconds of each, in turn so that a slow moment hits all."""
-    seconds = [[] for _ in runs]
-    for repeat in range(repeats + 2):
-        for run, taken in zip(runs, seconds, strict=True):
-            started = time.process_time()
-            run()
-            if repeat >= 2:
-                taken.append(time.process_time() - started)
-    return [statistics.median(taken) for taken in seconds]
-
-
 def compare(name, repeats):
     """One row: a case's times and their ratio."""
     make, kind, shape = CASES[name]
@@ -109,8 +85,8 @@ def compare(name, repeats):
     sizes = sum(int(np.prod(weight.shape)) for weight in ours.trainable_weights)
     if sizes != sum(weight.numel() for weight in theirs.parameters()):
         raise SystemExit(f"{name}: the networks do not have as many parameters")
-    mine, plain = measure(kind(ours, theirs, frames_of(*shape)), repeats)
-    return {"case": name, "ours_ms": 1e3 * mine, "plain_torch_ms": 1e3 * plain, "ratio": mine / plain}
+    steps = dict(zip(("ours", "plain torch"), kind(ours, theirs, frames_of(*shape)), strict=True))
+    return row(name, "ours", "plain torch", measure(steps, repeats, warm_up=2))
 
 
 def main():
@@ -121,25 +97,10 @@ def main():
     parser.add_argument("--only", nargs="*", default=[], help="the first words of cases")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    backend, rows = keras.backend.backend(), []
-    for name in CASES:
-        if arguments.only and not name.startswith(tuple(arguments.only)):
-            continue
-        rows.append(compare(name, arguments.repeats))
-        print(f"{backend} {name}: ours {rows[-1]['ours_ms']:.0f} ms, ", end="")
-        print(f"plain torch {rows[-1]['plain_torch_ms']:.0f} ms, ratio {rows[-1]['ratio']:.2f}", flush=True)
+    names = [name for name in CASES if not arguments.only or name.startswith(tuple(arguments.only))]
+    rows = [compare(name, arguments.repeats) for name in names]
     if arguments.json:
-        machine = {
-            "system": platform.platform(),
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
-            "threads": 1,
-            "time": "CPU, median",
-            "versions": {name: version(name) for name in {"keras", "torch", "numpy", backend}},
-        }
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"backend": backend, **machine, "rows": rows}, file, indent=2)
+        write(arguments.json, rows)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,12 @@ from keras_actrec.layers import (
     EleAttLSTM,
     GumbelHardAttention,
     HMRNNCell,
+    LastStep,
     ReinforceAttention,
     SelfAttention2D,
     SlowRNN,
     SoftAttention,
+    StepCentering,
 )
 
 BATCH, TIME, LOCATIONS, CHANNELS, UNITS = 2, 4, 6, 3, 2
@@ -387,6 +389,29 @@ def test_a_mask_of_another_number_of_steps_is_refused_with_both_numbers(steps):
     for layer in layers:
         with pytest.raises(UserError, match=f"`mask` has {steps} steps and `sequences` have 6: give both as"):
             layer(sequences, mask=mask)
+
+
+@pytest.mark.parametrize("layer", [LastStep, StepCentering])
+def test_what_takes_all_steps_together_refuses_none_and_a_mask_of_another_number(layer):
+    sequences = np.ones((2, 6, 3), "float32")
+    with pytest.raises(UserError, match="`mask` has 5 steps and `sequences` have 6"):
+        layer()(sequences, mask=np.ones((2, 5), bool))
+    with pytest.raises(UserError, match="`sequences` have no steps"):
+        layer()(sequences[:, :0])
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 1), (2,), (3, 6), ()])
+def test_a_mask_of_another_form_is_refused(shape):
+    for layer in (EleAttGRU(4), HMRNN(4), SlowRNN(keras.layers.GRUCell(4), step_every=2), LastStep()):
+        with pytest.raises(UserError, match=r"`mask` must be \(2, T\), a value a step. Received: shape \("):
+            layer(np.ones((2, 6, 3), "float32"), mask=np.ones(shape, bool))
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (2, 6, 3, 4)])
+def test_steps_that_are_no_vectors_are_refused(shape):
+    for layer in (EleAttGRU(4), HMRNN(4)):
+        with pytest.raises(UserError, match=r"takes \(B, D\) a step. Received: shape \("):
+            layer(np.ones(shape, "float32"))
 
 
 @pytest.mark.graphs

@@ -179,7 +179,7 @@ class AttentiveRNN(keras.layers.RNN):
 
 
 def check_steps(sequences: Tensor, mask: Tensor | None) -> Tensor:
-    """Refuse no steps, and a mask of another number of them, which TensorFlow would cut the sequences to.
+    """Refuse no steps, and a mask of another form or number of them, which TensorFlow would cut them to.
 
     Returns:
         The sequences, which a graph that does not know the numbers refuses when they come.
@@ -187,6 +187,11 @@ def check_steps(sequences: Tensor, mask: Tensor | None) -> Tensor:
     Raises:
         UserError: for such sequences, where the numbers are known.
     """
+    if mask is not None:
+        count, masks = sequences.shape[0], mask.shape[0] if len(mask.shape) else 0
+        if len(mask.shape) != 2 or None not in (count, masks) and masks not in (1, count):
+            form = f"({count or 'B'}, T)"
+            raise UserError(f"`mask` must be {form}, a value a step. Received: shape {tuple(mask.shape)}")
     steps = sequences.shape[1]
     masked = steps if mask is None else mask.shape[1]
     if steps == 0:

@@ -112,6 +112,8 @@ class HMRNNCell(keras.layers.Layer):
             self._detectors[-1] = 0
 
     def build(self, input_shape: Shape) -> None:
+        if len(input_shape) != 2:
+            raise UserError(f"HMRNNCell takes (B, D) a step. Received: shape {tuple(input_shape)}")
         below = [input_shape[-1], *self._widths[:-1]]
         self._kernels = []
         for index, (width, detectors) in enumerate(zip(self._widths, self._detectors, strict=True)):

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
+from keras_actrec.layers.attentive_rnn import check_steps
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -22,6 +23,7 @@ class LastStep(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        inputs = check_steps(inputs, mask)
         if mask is None:
             return inputs[:, -1]
         behind = ops.argmax(ops.flip(ops.cast(mask, "int32"), axis=1), axis=1)  # padding behind the last step

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
+from keras_actrec.layers.attentive_rnn import check_steps
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -24,6 +25,7 @@ class StepCentering(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        inputs = check_steps(inputs, mask)
         if mask is None:
             return inputs - ops.mean(inputs, axis=1, keepdims=True)
         count = ops.cast(ops.expand_dims(mask, tuple(range(2, len(inputs.shape)))), inputs.dtype)

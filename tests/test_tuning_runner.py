@@ -459,7 +459,7 @@ def test_a_file_in_the_place_of_the_trials_ends_the_study_and_names_it(make, sta
         (self.out / "trials").touch()
 
     monkeypatch.setattr(study_run.StudyRun, "open", opened)
-    with pytest.raises(NotADirectoryError, match="out/trials/0"):
+    with pytest.raises(UserError, match="out/trials/0 cannot be a folder"):
         tuning.run_study(make((10, 20)), tmp_path, tmp_path / "out")
 
 

@@ -53,6 +53,7 @@ def evaluate(
             return evaluation.read_scores(file)
         if data is None:
             raise UserError("a model needs videos: set --data to a CSV file or a folder")
+        _backend.keep_programs()
         return evaluation.evaluate(
             load(file),
             data,
@@ -68,7 +69,6 @@ def evaluate(
             progress=progress,
         )
 
-    _backend.keep_programs()
     with progress_bars() as progress:
         found = [result_of(file) for file in files]
     result = evaluation.ensemble(found, fuse) if ensemble else found[0]

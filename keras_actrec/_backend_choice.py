@@ -69,7 +69,7 @@ def ensure_backend() -> None:
 
 @contextmanager
 def lean_keras() -> Iterator[None]:
-    """While this lasts, Keras is imported without what a command does not need of it: half the seconds.
+    """While this lasts, Keras is imported without what a command does not need of it: two thirds of the time.
 
     Keras imports packages for its plots, wrappers and checkpoints of other kinds where they are installed,
     and does without where they are not, as it is told here. They can be imported as ever afterwards; what

@@ -194,6 +194,14 @@ def test_without_weights_nothing_is_built_behind_the_layer(name, layer, monkeypa
     }
 
 
+@pytest.mark.parametrize("weights", ["imagenet", "some.pth", "some.weights.h5"])
+@pytest.mark.parametrize("until", ["stem", "block4_output"])
+def test_a_part_of_the_network_takes_no_weights(until, weights):
+    # It would be zeros: what starts there is what a file's weights replace.
+    with pytest.raises(UserError, match=f'backbones.build\\("efficientnet_lite0:{until}"\\)'):
+        backbones.efficientnet_lite0(weights=weights, until=until)
+
+
 @needs_weights
 @pytest.mark.parametrize(
     "arguments", [("efficientnet_lite0", "block4_output"), ("efficientnet_lite0:block4_output", None)]

@@ -75,8 +75,13 @@ def efficientnet_lite0(
         `(B, ceil(H / 32), ceil(W / 32), 1280)`, or to probabilities `(B, 1000)` with `include_top`.
 
     Raises:
-        UserError: if the weights are missing or do not fit.
+        UserError: if the weights are missing or do not fit; for weights with `until`.
     """
+    if until is not None and weights is not None:
+        raise UserError(
+            f"`until` goes with weights=None, as files have the whole network: take "
+            f'keras_actrec.backbones.build("efficientnet_lite0:{until}"). Received: weights={weights!r}'
+        )
     # Weights that are overwritten at once start at zero.
     initializer = _he_normal if weights is None else keras.initializers.Zeros
     inputs = keras.Input(input_shape, name="frames")

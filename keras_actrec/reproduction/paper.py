@@ -39,7 +39,7 @@ class Numbers(_Table):
     """The paper's numbers as it prints them: rows with a cell a column, `""` an empty one."""
 
     columns: list[str] = ["accuracy"]
-    rows: dict[str, list[float | str | InStudy]]
+    rows: dict[str, list[int | float | str | InStudy]]
 
     @pydantic.model_validator(mode="after")
     def _is_a_table(self) -> "Numbers":

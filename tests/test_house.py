@@ -22,7 +22,7 @@ FLOORS = (
     {"errors"},
     {"_children", "_fonts", "_locks", "_numbers", "_quiet", "_signals", "_suggest", "_types"},
     {"_files"},
-    {"_archive", "_backend_choice"},
+    {"_archive", "_backend_choice", "_shipped"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works
     {"layers"},
@@ -34,13 +34,14 @@ FLOORS = (
     {"recognizer"},
     {"training", "evaluation"},
     {"insight", "tuning"},
+    {"reproduction"},
     {"cli"},
     {"__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FORBIDDEN = {("data", "layers")}  # although it lies below
 BACKENDS = {"jax", "torch", "tensorflow"}
-DATA_FOLDERS = {"zoo", "tuning"}
+DATA_FOLDERS = {"papers", "tuning", "zoo"}
 
 
 def offences(source, module):
@@ -220,10 +221,12 @@ def test_every_test_runs_on_the_first_backend_and_what_computes_on_the_others(tm
 # Who advises a whole command, and the test that runs it as it is advised.
 ADVISERS = {
     "cli/init.py": "test_bad_input.py",
+    "cli/reproduce.py": "test_reproduce_run.py",
     "cli/train.py": "test_bad_input.py",
     "data/audit.py": "test_bad_input.py",
     "data/datasets/_common.py": "test_prediction.py",
     "evaluation/results.py": "test_bad_input.py",
+    "reproduction/work.py": "test_reproduce_run.py",
     "training/facts.py": "test_bad_input.py",
 }
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.no_backend
 CHECKOUT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-DATA = {"zoo": "recipes", "tuning": "studies"}  # folder to the package that it becomes
+DATA = {"papers": "papers", "tuning": "studies", "zoo": "recipes"}  # folder to the package that it becomes
 
 
 @pytest.fixture(scope="module")

@@ -153,3 +153,43 @@ def test_a_trace_is_what_the_specification_says():
     model, _ = behind("softmax_regression")
     with pytest.raises(UserError, match="`softmax_regression` has no attention or boundaries to explain"):
         zoo.traced(model, zoo.spec(model))
+
+
+@pytest.mark.parametrize("layer", [None, "features", "pooled", "inception_3a_output"])
+def test_the_features_of_a_layer_are_a_row_a_clip(layer):
+    backbone = "bn_inception:inception_3a_output"
+    model = zoo.gsm(3, input_shape=(2, 32, 32, 3), backbone=backbone, width=0.125, masked=True)
+    rng = np.random.default_rng(0)
+    clips = {"clip": rng.uniform(0, 255, (3, 2, 32, 32, 3)), "mask": np.ones((3, 2), bool)}
+    found = zoo.features_view(model, layer).predict_on_batch(clips)
+    # All four are the mean over steps and places of the same maps; those of frames are a batch of 6 there.
+    frames = keras.Model(model.input, model.get_layer("inception_3a_output").output)
+    maps = frames.predict_on_batch(clips).reshape(3, 2, *frames.output.shape[1:])
+    np.testing.assert_allclose(found, maps.mean(axis=(1, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_without_features_is_named():
+    model = zoo.frame_pool(3, input_shape=(2, 3, 3, 4))
+    with pytest.raises(UserError, match=r"has no layer 'clasifier': did you mean 'classifier'"):
+        zoo.features_view(model, "clasifier")
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_gates_stand_beside_what_they_saw(cell):
+    model = zoo.eleatt_rnn(3, input_shape=(4, 6), cell=cell, units=5, num_layers=2)
+    sequence = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+    x, gates = np.moveaxis(zoo.gates_view(model).predict_on_batch(sequence), 2, 0)
+    np.testing.assert_allclose(x, sequence, rtol=1e-6)
+    layer = model.get_layer("temporal")
+    weights = {weight.name: ops.convert_to_numpy(weight) for weight in layer.cell.weights}
+    first = sequence[:, 0] @ weights["attention_kernel"] + weights["attention_bias"]  # the state is 0
+    np.testing.assert_allclose(gates[:, 0], 1 / (1 + np.exp(-first)), rtol=1e-5)
+
+
+def test_a_model_without_a_gate_has_no_view_of_it():
+    for model in (
+        zoo.stacked_rnn(3, input_shape=(4, 6), units=5),
+        zoo.frame_pool(3, input_shape=(2, 3, 3, 4)),
+    ):
+        with pytest.raises(UserError, match="has no gate in its first recurrent layer: train eleatt_rnn"):
+            zoo.gates_view(model)

@@ -29,6 +29,7 @@ from keras_actrec.cli.extract import extract
 from keras_actrec.cli.init import init
 from keras_actrec.cli.models import models
 from keras_actrec.cli.predict import predict
+from keras_actrec.cli.reproduce import reproduce
 from keras_actrec.cli.results import results
 from keras_actrec.cli.synth import synth
 from keras_actrec.cli.train import train
@@ -50,6 +51,7 @@ COMMANDS = (
     (results, True),
     (predict, True),
     (explain, True),
+    (reproduce, True),
     (convert, True),
     (tune, True),
     (bench, True),

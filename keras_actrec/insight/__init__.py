@@ -1,8 +1,26 @@
 """Why a model answered as it did: the trace of a clip, pictures, the HTML report, and the demo."""
 
+from keras_actrec.insight.bars import draw_bars, draw_counts
 from keras_actrec.insight.demo import demo
+from keras_actrec.insight.embedding import draw_embedding, embed
 from keras_actrec.insight.explain import Explanation, explain
-from keras_actrec.insight.history import draw_history
+from keras_actrec.insight.gates import draw_gates
+from keras_actrec.insight.history import converged, draw_curves, draw_history
 from keras_actrec.insight.report import write_report
+from keras_actrec.insight.temperature import draw_temperature
 
-__all__ = ["Explanation", "demo", "draw_history", "explain", "write_report"]
+__all__ = [
+    "Explanation",
+    "converged",
+    "demo",
+    "draw_bars",
+    "draw_counts",
+    "draw_curves",
+    "draw_embedding",
+    "draw_gates",
+    "draw_history",
+    "draw_temperature",
+    "embed",
+    "explain",
+    "write_report",
+]

@@ -1,6 +1,8 @@
 """The history of a run as a picture."""
 
 import importlib.util
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,12 +10,14 @@ from keras_actrec._files import read_csv, read_json, replacing
 from keras_actrec._fonts import lettering
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
-from keras_actrec.insight._pictures import THEMES
+from keras_actrec.insight import _figures
+from keras_actrec.insight._figures import COLORS as _COLORS
+from keras_actrec.insight._figures import LINES
+from keras_actrec.training.tables import counted
 
 if TYPE_CHECKING:  # the extra viz
     from matplotlib.axes import Axes
 
-_COLORS = THEMES["light"]
 _FEW = 40  # epochs up to which each has a dot
 
 
@@ -58,6 +62,80 @@ def draw_history(run: PathLike) -> Path | None:
     with replacing(folder / "history.png") as part:
         figure.savefig(part, dpi=150, metadata={"Software": None})
     return folder / "history.png"
+
+
+def draw_curves(
+    runs: Mapping[str, PathLike], path: PathLike, *, columns: Sequence[str] = ("loss",), title: str = ""
+) -> Path:
+    """Draw columns of the histories of several runs on one axis each, a color a run.
+
+    What begins with `val_` is of the validation part and goes into the panel of the same name, dashed.
+
+    Args:
+        runs: what each run is called, and its directory.
+        path: the picture.
+        columns: of the histories, such as `("loss", "val_loss")`.
+        title: above it.
+
+    Raises:
+        UserError: no such column, or no history, in a directory; matplotlib is missing.
+    """
+    histories = {name: _read(Path(run) / "history.csv") for name, run in runs.items()}
+    for name, history in histories.items():
+        missing = [column for column in columns if column not in history]
+        if missing:
+            raise UserError(
+                f"{Path(runs[name]) / 'history.csv'} has no column {missing[0]!r}: "
+                f"it has {', '.join(history)}; val_... needs data.validation_fraction"
+            )
+    panels = list(dict.fromkeys(column.removeprefix("val_") for column in columns))
+    figure = _figures.new_figure(7, 1 + 3 * len(panels))
+    names, look = _figures.words([title, *histories])
+    for axes, panel in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        for number, (history, name) in enumerate(zip(histories.values(), names[1:], strict=True)):
+            for column in (each for each in columns if each.removeprefix("val_") == panel):
+                validates = column != panel
+                axes.plot(
+                    [epoch + 1 for epoch in history["epoch"]],
+                    history[column],
+                    label=f"{name}, validation" if validates else name,
+                    color=LINES[number % len(LINES)],
+                    linestyle="--" if validates else "-",
+                    marker="o" if len(history["epoch"]) <= _FEW else "",
+                    markersize=3,
+                    linewidth=1.6,
+                )
+        _figures.plain(axes, "epoch", panel)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        legend = axes.legend(frameon=False, labelcolor=_COLORS["ink"])
+        for text in legend.get_texts():
+            text.set(**look)
+    figure.suptitle(names[0], x=0.02, ha="left", fontsize=11, color=_COLORS["ink"], **look)
+    return _figures.save(figure, path)
+
+
+def converged(run: PathLike, share: float = 0.95) -> tuple[int, int]:
+    """Epochs and updates of the weights after which the loss had fallen by most of what it fell in all.
+
+    Args:
+        run: the run directory.
+        share: of the fall from the first epoch's loss to the lowest one.
+
+    Returns:
+        Number of epochs, at least 1, and of updates in them, where a small batch at the end of an epoch
+        counts.
+    """
+    folder = Path(run)
+    losses = _read(folder / "history.csv")["loss"]
+    record = read_json(folder / "run.json", "is it a run directory?")
+    last = losses[0] - share * (losses[0] - min(losses))
+    epochs = 1 + next(epoch for epoch, loss in enumerate(losses) if loss <= last)
+    try:
+        train, videos = record["recipe"]["train"], record["data"]["parts"]["train"]
+        batches = math.ceil(videos / train["batch_size"])
+        return epochs, epochs * batches // counted(train.get("accumulate", 1), batches)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'run.json'} is not that of a run: train it again") from error
 
 
 def _read(file: Path) -> dict[str, list[float]]:

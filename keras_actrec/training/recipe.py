@@ -9,12 +9,12 @@ from pydantic.fields import FieldInfo
 
 from keras_actrec import zoo
 from keras_actrec._files import read_toml
+from keras_actrec._shipped import find, shipped
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import shown
 from keras_actrec.data import files_of
 from keras_actrec.errors import MisfitError, UserError
 from keras_actrec.training.overrides import Override, read_overrides
-from keras_actrec.training.shipped import find, shipped
 from keras_actrec.training.tables import (
     SAMPLE_TABLES,
     ClipTable,

@@ -10,13 +10,13 @@ import pydantic
 
 from keras_actrec._files import read_toml, to_toml
 from keras_actrec._numbers import MOST, MOST_SEED
+from keras_actrec._shipped import find, shipped
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import shown
 from keras_actrec.errors import UserError
 from keras_actrec.training import Recipe, find_recipe, read_recipe
 from keras_actrec.training.overrides import REMOVED, Override, read_overrides
 from keras_actrec.training.recipe import said_of
-from keras_actrec.training.shipped import find, shipped
 from keras_actrec.tuning.space import SEED, Axis, Space, overrides_of, text_of
 
 _MOST_COMBINATIONS = 10_000  # of a grid

@@ -1,7 +1,7 @@
 """Models: one builder a file, from arguments to an uncompiled functional `keras.Model`."""
 
 from keras_actrec.zoo._registry import ModelSpec, build, check_arguments, list_models, spec
-from keras_actrec.zoo._views import backbone, resized, traced, training_view
+from keras_actrec.zoo._views import backbone, features_view, gates_view, resized, traced, training_view
 from keras_actrec.zoo.cham import cham
 from keras_actrec.zoo.conv_attention import conv_attention
 from keras_actrec.zoo.eleatt_rnn import eleatt_rnn
@@ -26,8 +26,10 @@ __all__ = [
     "check_arguments",
     "conv_attention",
     "eleatt_rnn",
+    "features_view",
     "frame_gru",
     "frame_pool",
+    "gates_view",
     "gsm",
     "hman",
     "list_models",

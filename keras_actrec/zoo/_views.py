@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+from keras import ops
 
+from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import Shape
 from keras_actrec.errors import UserError
-from keras_actrec.layers import FrameWise
+from keras_actrec.layers import FrameWise, UnfoldTime
 from keras_actrec.zoo._registry import ModelSpec, list_models
 from keras_actrec.zoo._registry import spec as registered
 
@@ -80,6 +82,49 @@ def _trace(model: keras.Model, spec: ModelSpec) -> dict[str, keras.KerasTensor]:
     names = sorted({"output", *layer.cell.trace_sizes})
     tensors = dict(zip(names, keras.tree.flatten(layer.output), strict=False))
     return {name: tensors[name] for name in spec.trace if name in tensors}
+
+
+def features_view(model: keras.Model, layer: str | None = None) -> keras.Model:
+    """The model whose answer is what a layer makes of a clip, `(B, D)`: the mean over steps and places.
+
+    Args:
+        model: a model of the zoo.
+        layer: its name; by default what the classifier sees, which in `gsm` and its like is the mean of the
+            last convolution's maps. Layers of single frames, which are a batch there, count too.
+
+    Raises:
+        UserError: for a name that no layer has, with the nearest one, or a layer without channels.
+    """
+    names = [each.name for each in model.layers]
+    if layer is not None and layer not in names:
+        raise UserError(f"`{model.name}` has no layer {layer!r}: {did_you_mean(layer, names, count=3)}")
+    tensor = model.get_layer("classifier").input if layer is None else model.get_layer(layer).output
+    if not hasattr(tensor, "shape") or len(tensor.shape) < 2:
+        raise UserError(f"layer {layer!r} of `{model.name}` gives no features: choose another one")
+    clip = next((each for each in model.inputs if each.name != "mask"), None)
+    shapes = keras.tree.map_structure(
+        lambda each: (2, *(size or 2 for size in each.shape[1:])),
+        model.input,  # any sizes
+    )
+    if keras.Model(model.input, tensor).compute_output_shape(shapes)[0] != 2:  # frames are the batch
+        tensor = UnfoldTime()([tensor, clip])
+    axes = tuple(range(1, len(tensor.shape) - 1))
+    return keras.Model(model.input, ops.mean(tensor, axis=axes) if axes else tensor)
+
+
+def gates_view(model: keras.Model) -> keras.Model:
+    """The model whose answer is what its first gate saw and let through, `(B, T, 2, D)`: x, then a.
+
+    Raises:
+        UserError: for a model whose first recurrent layer has no gate.
+    """
+    layer = next((each for each in model.layers if each.name == "temporal"), None)
+    if layer is None or "gates" not in getattr(getattr(layer, "cell", None), "trace_sizes", {}):
+        raise UserError(f"`{model.name}` has no gate in its first recurrent layer: train eleatt_rnn")
+    names = sorted({"output", *layer.cell.trace_sizes})
+    gates = dict(zip(names, keras.tree.flatten(layer.output), strict=False))["gates"]
+    seen = keras.tree.flatten(layer.input)[0]
+    return keras.Model(model.input, ops.stack([seen, gates], axis=2))
 
 
 def resized(model: keras.Model, shape: Shape) -> keras.Model:

@@ -1,0 +1,54 @@
+"""What the pictures of several runs share: colors, axes, and how they are saved."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_actrec._files import replacing
+from keras_actrec._fonts import lettering
+from keras_actrec._types import PathLike
+from keras_actrec.errors import UserError
+from keras_actrec.insight._pictures import THEMES
+
+if TYPE_CHECKING:  # the extra viz
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = THEMES["light"]
+# Okabe and Ito's for the color-blind, without black and the yellow that is too pale on white.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure, of so many inches.
+
+    Raises:
+        UserError: matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("A picture needs the extra `viz`: pip install 'keras_actrec[viz]'") from error
+    return Figure((width, height), layout="constrained")
+
+
+def plain(axes: "Axes", x: str, y: str) -> None:
+    """Axes with two spines and quiet colors, and what they are called."""
+    axes.set_xlabel(x, color=COLORS["muted"], parse_math=False)
+    axes.set_ylabel(y, color=COLORS["muted"], parse_math=False)
+    axes.tick_params(length=0, labelcolor=COLORS["ink"])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(COLORS["line"])
+
+
+def words(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
+    """Names from outside as text that fonts have, a number for others, and how they are drawn."""
+    drawn, families = lettering(texts, lambda number: f"#{number}")
+    return list(drawn), {"fontfamily": families, "parse_math": False}
+
+
+def save(figure: "Figure", path: PathLike) -> Path:
+    """Write the figure as a PNG file, complete or not at all."""
+    with replacing(path) as part:
+        figure.savefig(part, dpi=150, metadata={"Software": None})
+    return Path(path)

@@ -1,0 +1,106 @@
+"""What the gates of EleAttG let through of each joint of a skeleton."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_actrec import zoo
+from keras_actrec._types import PathLike
+from keras_actrec.data.preprocessors import Indexed, SkeletonPreprocessor
+from keras_actrec.errors import UserError
+from keras_actrec.insight import _figures
+from keras_actrec.recognizer import Recognizer
+from keras_actrec.scoring import score
+
+_FRAMES = 5  # of a sequence that are drawn
+
+
+def average_response(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The average response of each element, `(D,)`: `a_bar = sqrt(energy behind the gate / in front of it)`.
+
+    Args:
+        before: sum of `x^2` over all steps, `(D,)`.
+        after: sum of `(a x)^2`. Where both are 0, the response is 1.
+    """
+    return np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0))
+
+
+def relative_response(gates: np.ndarray, average: np.ndarray, joints: int) -> np.ndarray:
+    """How much a gate opens for each joint, against its average: `a_hat[i, j] = a[i, j] / a_bar[i]`.
+
+    The coordinates of a joint are summed, which stand one after the other, as the joints do.
+
+    Args:
+        gates: a, `(T, D)`.
+        average: a_bar, `(D,)`.
+        joints: number of joints, of all persons, `D / joints` coordinates each.
+
+    Returns:
+        `(T, joints)`.
+    """
+    return (gates / average).reshape(len(gates), joints, -1).sum(axis=-1)
+
+
+def draw_gates(
+    recognizer: Recognizer, items: Indexed, path: PathLike, *, classes: Sequence[str], title: str = ""
+) -> Path:
+    """Draw the relative response of the first layer's gates on the joints, frame by frame, a row a class.
+
+    The larger and darker a joint, the more the gate lets of it through, against the average over all files.
+
+    Args:
+        recognizer: a model with a gate in its first layer, trained on skeletons.
+        items: what `recognizer.preprocessor.index` gave; the average is over all of them.
+        path: the picture.
+        classes: of each the first file is drawn.
+        title: above it.
+
+    Raises:
+        UserError: for a model without such a gate, or not of skeletons, a class without a file; matplotlib is
+            missing.
+    """
+    form = getattr(recognizer.preprocessor, "form", None)
+    if not isinstance(recognizer.preprocessor, SkeletonPreprocessor) or form is None:
+        raise UserError(
+            f"{recognizer.model.name} was not trained on skeletons, on whose joints gates are drawn"
+        )
+    view = zoo.gates_view(recognizer.model)
+    names = recognizer.class_names
+    for name in classes:
+        if name not in {names[record.label] for record, _ in items}:
+            raise UserError(f"no file here shows {name!r}: choose from {', '.join(names)}")
+    joints, energy, shown = form.bodies * form.joints, [], {}
+    found = score(view, recognizer.preprocessor, items, masked=recognizer.spec.masked)
+    for file in found:
+        x, a = np.moveaxis(np.asarray(file.scores, "float64"), 1, 0)  # (T, D) each
+        there = x.any(axis=-1)  # padding is 0 throughout
+        energy.append(np.stack([np.sum(x**2, axis=0), np.sum((a * x) ** 2, axis=0)]))
+        name = names[file.record.label]
+        if name in classes and name not in shown and there.any():
+            shown[name] = x[there], a[there]
+    average = average_response(*np.sum(energy, axis=0))
+    figure = _figures.new_figure(2 * _FRAMES, 2.2 * len(classes) + 0.6)
+    texts, look = _figures.words([title, *classes])
+    rows = figure.subplots(len(classes), _FRAMES, squeeze=False)
+    for row, name, text in zip(rows, classes, texts[1:], strict=True):
+        x, a = shown[name]
+        response = relative_response(a, average, joints)
+        places = x.reshape(len(x), joints, -1)[..., :2]
+        there = places.any(axis=(0, 2))  # joints of persons that are absent are 0
+        low, high = response[:, there].min(), response[:, there].max()
+        shares = (response - low) / ((high - low) or 1)
+        limits = [(places[:, there, axis].min(), places[:, there, axis].max()) for axis in (0, 1)]
+        room = 0.1 * max(high - low for low, high in limits) + 1e-6
+        for axes, step in zip(row, np.linspace(0, len(x) - 1, _FRAMES).astype(int), strict=True):
+            points = places[step, there]
+            size = 10 + 110 * shares[step, there]
+            axes.scatter(*points.T, s=size, c=shares[step, there], cmap="viridis_r", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[], aspect="equal")
+            axes.set_xlim(limits[0][0] - room, limits[0][1] + room)
+            axes.set_ylim(limits[1][0] - room, limits[1][1] + room)
+            axes.set_xlabel(f"step {step + 1}", fontsize=8, color=_figures.COLORS["muted"])
+            axes.spines[:].set_color(_figures.COLORS["line"])
+        row[0].set_ylabel(text, color=_figures.COLORS["ink"], fontsize=9, **look)
+    figure.suptitle(texts[0], x=0.02, ha="left", fontsize=11, color=_figures.COLORS["ink"], **look)
+    return _figures.save(figure, path)

@@ -1,0 +1,107 @@
+"""What stands of a table or figure: rows of results, trials of studies, and what `reproduce` has made."""
+
+import functools
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_actrec._files import read_csv, read_json, read_toml
+from keras_actrec._shipped import shipped
+from keras_actrec.evaluation import read_results
+from keras_actrec.reproduction.paper import Element, Form, Training, find_element, list_papers
+from keras_actrec.training import read_recipe
+from keras_actrec.tuning import find_study, read_study
+
+OFFICIAL, SMALL, READY = "measured on the official data", "measured on small data", "ready, data needed"
+CANNOT = "cannot be made"
+MADE = "made.json"  # `reproduce` writes it last: what was made, and with which changes
+_FOLD = "data.test_fold="  # has a column of its own in results
+
+
+@functools.cache
+def _results() -> dict[tuple[str, tuple[str, ...], str], dict[str, float]]:
+    """Top-1 of each seed of what was trained: recipe, its changes and its fold."""
+    found: dict[tuple[str, tuple[str, ...], str], dict[str, float]] = {}
+    for file in shipped("recipes", "zoo", "*/results.csv"):
+        for row in read_results(file):
+            if "+" not in row["seed"]:  # that is several models as one
+                what = row["recipe"], tuple(sorted(row["set"].split())), row["fold"]
+                found.setdefault(what, {})[row["seed"]] = float(row["top1"])
+    return found
+
+
+def seeds_of(trainings: Sequence[Training]) -> dict[str, float]:
+    """Mean top-1 over trainings, of each seed that all of them have; empty where one has none.
+
+    Args:
+        trainings: those of a cell, which differ in a fold.
+    """
+    each = []
+    for training in trainings:
+        changes = [change for change in training.changes if not change.startswith(_FOLD)]
+        folds = [change.removeprefix(_FOLD) for change in training.changes if change not in changes]
+        own = read_recipe(training.recipe).data.test_fold  # of a recipe for a set with folds
+        fold = folds[-1] if folds else "" if own is None else str(own)
+        words = tuple(sorted(" ".join(changes).split()))
+        each.append(_results().get((training.recipe, words, fold), {}))
+    common = set.intersection(*map(set, each)) if each else set()
+    return {seed: statistics.mean(found[seed] for found in each) for seed in sorted(common, key=int)}
+
+
+def folder_of(form: Form, column: str) -> Path | None:
+    """Where the trials of a form's study stand, on its data; None where they do not.
+
+    A study's folder holds those on one set, and folders in it those on others. `best.toml`, the winner's
+    recipe, tells which.
+    """
+    part = form.columns.get(column)
+    changes = [*form.overrides, *(part.overrides if part else [])]
+    wanted = read_study(form.study, changes).recipe_of().data
+    for file in sorted(find_study(form.study).parent.rglob("trials.csv")):
+        best = file.with_name("best.toml")
+        data = read_toml(best)["data"] if best.exists() else {}
+        same = (data.get("dataset"), data.get("split")) == (wanted.dataset, wanted.split)
+        if same and any(row["status"] == "COMPLETED" for row in read_csv(file)):
+            return file.parent
+    return None
+
+
+def count(name: str, element: Element, form: Form) -> tuple[int, int]:
+    """How many parts of a form stand, and how many there are.
+
+    Of a study these are its columns, of trainings the cells, whose accuracy results have. Figures, and other
+    numbers than accuracies, stand whole or not, see `made_folder`.
+    """
+    made = made_folder(name, form is element.small) / MADE
+    if made.exists() and not read_json(made, "make it anew")["changes"]:
+        return 1, 1
+    if element.picture:
+        return 0, 1
+    if form.study:
+        columns = list(form.columns) or [""]
+        return sum(folder_of(form, column) is not None for column in columns), len(columns)
+    cells = list(element.cells(form))
+    stand = [cell.metric in ("top1", "error") and bool(seeds_of(cell.trainings)) for cell in cells]
+    return sum(stand), len(stand)
+
+
+def made_folder(name: str, small: bool) -> Path:
+    """Where what `reproduce` has made is kept with the library: `papers/eleattg/figure3`, or `...-small`."""
+    paper, _, short = name.partition("/")
+    return list_papers()[paper].parent / paper / (f"{short}-small" if small else short)
+
+
+def state(name: str) -> str:
+    """What stands of an element, such as `"eleattg/table6"`, in words; of what is there in part, how much.
+
+    Raises:
+        UserError: for a name that none has.
+    """
+    name, _, element = find_element(name)
+    if element.cannot:
+        return CANNOT
+    for words, form in ((OFFICIAL, element.official), (SMALL, element.small)):
+        have, every = count(name, element, form) if form else (0, 0)
+        if have:
+            return words if have == every else f"{words}, {have} of {every}"
+    return READY

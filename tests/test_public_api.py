@@ -109,6 +109,7 @@ PUBLIC = {
         "Protocol",
         "RESULT_COLUMNS",
         "calibration_bins",
+        "describe_folds",
         "describe_run",
         "ensemble",
         "find_runs",

@@ -17,6 +17,7 @@ from keras_actrec.evaluation.metrics import (
 from keras_actrec.evaluation.protocols import PROTOCOLS, Protocol
 from keras_actrec.evaluation.results import (
     RESULT_COLUMNS,
+    describe_folds,
     describe_run,
     find_runs,
     is_evaluated,
@@ -35,6 +36,7 @@ __all__ = [
     "bootstrap_interval",
     "calibration_bins",
     "confusion_matrix",
+    "describe_folds",
     "describe_run",
     "ensemble",
     "evaluate",

@@ -54,7 +54,7 @@ def write_report(study: Study, out: str | Path) -> None:
     for trial in trials:
         if trial.completed and not math.isfinite(trial.result["metrics"].get(study.objective, math.nan)):
             raise damaged(trial.folder / "result.json")
-    best = best_configuration(study, configurations(trials))
+    best = best_configuration(study, configurations(study, trials))
     if best is None:
         return
     text = (best.shown.folder / "recipe.toml").read_text(encoding="utf-8")
@@ -87,13 +87,13 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
     """The paper's table in Markdown, our column next to the paper's, and whether its finding holds.
 
     Our figures are on the test part, `1 - top1` where the paper's column is an error, in percent where the
-    paper's are above 1; with several seeds their mean, and the 95 % interval over them by Student's t. The
-    objective, by which rows with several configurations choose theirs, is on the validation part.
+    paper's are above 1; with several seeds or folds their mean, and the 95 % interval over them by Student's
+    t. The objective, by which rows with several configurations choose theirs, is on the validation part.
     """
     paper_table = study.table
     if paper_table is None:
         raise ValueError(f"{study.name} has no table of a paper")
-    rows = _rows(study, paper_table, configurations(trials))
+    rows = _rows(study, paper_table, configurations(study, trials))
     column = paper_table.column
     heads = [", ".join(paper_table.rows), f"{column}, paper", f"{column}, here", study.objective]
     heads += ["parameters", "status"]
@@ -112,15 +112,15 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
                     _figures(paper_table, tests),
                     "" if score is None else f"{score:.4f}",
                     f"{row.shown.result['parameters']:,}" if row.completed else "",
-                    _status(row),
+                    _status(study, row),
                 ]
             )
         )
     videos = [statistics.mean(rows[label].values("test_videos")) for label in ours]
     notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", paper_table.note]
     if any(len(tests) > 1 for tests in ours.values()):
-        notes += ["Here: the mean over the seeds ± its 95 % interval (Student)."]
-    notes += [_verdict(paper_table, ours, min(videos, default=0)) if paper_table.paper else ""]
+        notes += [f"Here: the mean over the {study.repeats} ± its 95 % interval (Student)."]
+    notes += [_verdict(study, paper_table, ours, min(videos, default=0)) if paper_table.paper else ""]
     return "\n".join([*lines, "", " ".join(note for note in notes if note)]).rstrip()
 
 
@@ -136,15 +136,17 @@ def _rows(study: Study, paper_table: PaperTable, found: Iterable[Configuration])
     return {label: best_configuration(study, group) or group[0] for label, group in groups.items() if group}
 
 
-def _status(row: Configuration) -> str:
+def _status(study: Study, row: Configuration) -> str:
     """What became of a configuration's trials."""
     if len(row.trials) > 1:
-        return f"{len(row.completed)} of {len(row.trials)} seeds completed"
+        return f"{len(row.completed)} of {len(row.trials)} {study.repeats} completed"
     result = row.shown.result
     return result["status"].lower() + (f": {result['reason']}" if result["reason"] else "")
 
 
-def _verdict(paper_table: PaperTable, ours: Mapping[str, Sequence[float]], videos: float) -> str:
+def _verdict(
+    study: Study, paper_table: PaperTable, ours: Mapping[str, Sequence[float]], videos: float
+) -> str:
     """Whether the paper's best row is the best one here too, and which of its orders of two rows hold.
 
     The paper's finding, that its best row is the best, holds where this row leads all that the paper puts
@@ -164,7 +166,7 @@ def _verdict(paper_table: PaperTable, ours: Mapping[str, Sequence[float]], video
     sign = -1 if _is_error(paper_table) else 1
     means = {label: statistics.mean(figures) for label, figures in ours.items()}
     leads = {(one, other): sign * (means[one] - means[other]) for one, other in pairs}
-    margins, by = _margin(paper_table, ours, pairs, videos)
+    margins, by = _margin(study, paper_table, ours, pairs, videos)
     seen = [pair for pair in pairs if leads[pair] > margins[pair]]
     turned = [pair for pair in pairs if leads[pair] < -margins[pair]]
     rivals = [pair for pair in pairs if pair[0] == best]
@@ -192,6 +194,7 @@ def _named(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _margin(
+    study: Study,
     paper_table: PaperTable,
     ours: Mapping[str, Sequence[float]],
     pairs: Sequence[tuple[str, str]],
@@ -211,7 +214,8 @@ def _margin(
     if min(seeds) > 1:
         samples = [ours[label] for label in labels]
         found = {(one, other): _tukey(ours[one], ours[other], samples) for one, other in pairs}
-        by = f"{min(seeds)} seeds, the same {videos:.0f} test videos, Tukey's interval for {len(pairs)} pairs"
+        tested = f"the same {videos:.0f}" if study.repeats == "seeds" else f"each with {videos:.0f}"
+        by = f"{min(seeds)} {study.repeats}, {tested} test videos, Tukey's interval for {len(pairs)} pairs"
     else:
         shares = {label: min(max(statistics.mean(ours[label]) / unit, 0.0), 1.0) for label in labels}
         variances = {label: share * (1 - share) / videos for label, share in shares.items()}

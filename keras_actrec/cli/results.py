@@ -18,7 +18,8 @@ def results(
 ) -> None:
     """Say what runs have reached, a line a run, and gather those with test.json of `evaluate --json`.
 
-    Evaluated runs of several folds have a line for their mean. A run that cannot be read is a line, the others are shown, and the exit status is 1.
+    Evaluated runs of several folds have a line for their mean. A run that cannot be read is a line, the
+    others are shown, and the exit status is 1.
     """
     from keras_actrec import evaluation
 

@@ -255,9 +255,11 @@ def _check(study: Study) -> None:
     for values in study.space.combinations() if grid else study.space.samples():
         overrides = overrides_of(values)
         try:
-            study.recipe_of(overrides)
+            recipe = study.recipe_of(overrides)
         except UserError as error:
             raise UserError(f"with {' '.join(overrides)}: {error}") from error
+        if recipe.data.watch_test and study.objective.startswith("val_"):
+            raise UserError("data.watch_test=true would have the study choose by the test part: leave it out")
     for name in study.table.rows if study.table else ():
         if name not in study.axes:
             raise UserError(f"table.row: unknown axis {name!r}; {_hint(name, study.axes)}")

@@ -204,6 +204,18 @@ def test_networks_on_features_of_pixels_learn_as_those_of_eleattgs_table_1(
     assert not train.train_backbone
 
 
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    ("name", "videos", "updates"),
+    [("ucf_sports", 112, 400), ("olympic_sports", 649, 2500), ("hmdb51", 3570, 10_000)],
+)
+def test_hman_makes_the_updates_of_its_papers_table_2_in_whole_epochs(name, videos, updates):
+    train = training.read_recipe(f"hman/{name}").train
+    an_epoch = -(-videos // train.batch_size)
+    assert (train.batch_size, train.accumulate) == (64, 1)
+    assert updates <= train.epochs * an_epoch < updates + an_epoch
+
+
 @pytest.mark.parametrize(
     "name",
     ["kinetics", "msr_action3d"],  # which have no recipe

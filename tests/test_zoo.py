@@ -120,6 +120,7 @@ VARIANTS = [
     ("hman", {"num_layers": 3}, QUERY + TEMPERATURE + THREE_LAYERS),
     ("hman", {"attention": "gumbel_constant", "boundary": "scalar"}, QUERY + hm(1) + HEAD),
     ("hman", {"attention": "soft", "content": True}, CONTENT + hm(2) + HEAD),
+    ("hman", {"attention": "soft", "start": "features"}, QUERY + hm(2) + HEAD + 2 * (3 + 1) * 2),
     ("hman", {"attention": "reinforce", "motion": True}, QUERY + hm(2, channels=2 * 3 + 2) + HEAD),
     ("lstm_attention", {"num_layers": 3}, QUERY + LSTM + 2 * 4 * 2 * (2 + 2 + 1) + LSTM_HEAD),
     ("frame_pool", {}, (3 + 1) * 3),

@@ -121,6 +121,7 @@ PUBLIC = {
         "read_scores",
         "result_row",
         "write_results",
+        "write_precisions",
         "write_scores",
         "average_precision",
         "bootstrap_interval",

@@ -220,6 +220,19 @@ def test_a_trial_that_is_proposed_again_is_no_further_seed(study, tmp_path):
     assert [[trial.name for trial in group.trials] for group in groups] == [["0"], ["1"]]
 
 
+def test_a_table_of_average_precision_has_that_of_the_test_part(study, tmp_path):
+    write_seeds(tmp_path, {30: (0.9, 0.9, 0.9), 40: (0.1, 0.1, 0.1)})
+    for file in (tmp_path / "trials").glob("*/result.json"):
+        result = json.loads(file.read_text())
+        metrics = result["metrics"]
+        metrics |= {"test_map": 1 - metrics["test_top1"], "val_map": 1 - metrics["val_accuracy"]}
+        file.write_text(json.dumps(result))
+    made = study(SEEDS, frames_table(column="mAP", paper={"30": 0.7, "40": 0.8}), objective="val_map")
+    text = report.table(made, results.read_trials(tmp_path))
+    assert "| 30 | 0.700 | 0.100 ± 0.000 | 0.1000 |" in text and "mAP, here" in text
+    assert "| 40 | 0.800 | 0.900 ± 0.000 | 0.9000 |" in text and "**The finding holds here.**" in text
+
+
 def test_a_row_is_the_mean_of_its_folds(study, tmp_path):
     folds = {"data.split": {"values": [1, 2, 3]}, "model.name": {"values": ["tsn", "tsm"]}}
     tests = {"tsn": (0.5, 0.6, 0.7), "tsm": (0.2, 0.2, 0.2)}

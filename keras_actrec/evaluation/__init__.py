@@ -25,7 +25,7 @@ from keras_actrec.evaluation.results import (
     result_row,
     write_results,
 )
-from keras_actrec.evaluation.scores import ensemble, read_scores, write_scores
+from keras_actrec.evaluation.scores import ensemble, read_scores, write_precisions, write_scores
 
 __all__ = [
     "PROTOCOLS",
@@ -55,5 +55,6 @@ __all__ = [
     "student_interval",
     "top_k_accuracy",
     "write_results",
+    "write_precisions",
     "write_scores",
 ]

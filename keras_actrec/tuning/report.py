@@ -24,7 +24,7 @@ from keras_actrec.tuning.study import PaperTable, Study
 
 def write_trials(study: Study, out: str | Path) -> None:
     """Write `trials.csv`: a row a trial, with a column an axis, the objective and what it cost."""
-    columns = ["test_top1"] if study.table else []
+    columns = [_measure(study.table)] if study.table else []
     rows = []
     for trial in read_trials(out):
         metrics = trial.result.get("metrics", {})
@@ -86,9 +86,10 @@ def _results(study: Study, out: Path, trials: list[Trial], best: Configuration) 
 def table(study: Study, trials: Iterable[Trial]) -> str:
     """The paper's table in Markdown, our column next to the paper's, and whether its finding holds.
 
-    Our figures are on the test part, `1 - top1` where the paper's column is an error, in percent where the
-    paper's are above 1; with several seeds or folds their mean, and the 95 % interval over them by Student's
-    t. The objective, by which rows with several configurations choose theirs, is on the validation part.
+    Our figures are on the test part: top-1, `1 - top1` where the paper's column is an error, mean average
+    precision where it is mAP, in percent where the paper's are above 1; with several seeds or folds their
+    mean, and the 95 % interval over them by Student's t. The objective, by which rows with several
+    configurations choose theirs, is on the validation part.
     """
     paper_table = study.table
     if paper_table is None:
@@ -100,7 +101,7 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
     lines = [_cells(heads), _cells("---" for _ in heads)]
     ours = {}
     for label, row in rows.items():
-        tests = [_like_paper(paper_table, top1) for top1 in row.values("test_top1")]
+        tests = [_like_paper(paper_table, value) for value in row.values(_measure(paper_table))]
         if tests:
             ours[label] = tests
         score = row.mean(study.objective)
@@ -163,6 +164,8 @@ def _verdict(
     ]
     if not any(one == best for one, _ in pairs):
         return "Too few rows to compare."
+    if _measure(paper_table) == "test_map" and min(len(each) for each in ours.values()) < 2:
+        return "One seed: whether mAP differs by more than chance is not to be told."
     sign = -1 if _is_error(paper_table) else 1
     means = {label: statistics.mean(figures) for label, figures in ours.items()}
     leads = {(one, other): sign * (means[one] - means[other]) for one, other in pairs}
@@ -237,6 +240,11 @@ def _tukey(one: Sequence[float], other: Sequence[float], samples: Sequence[Seque
     return float(range_) * math.sqrt(within * (1 / len(one) + 1 / len(other)) / 2)
 
 
+def _measure(paper_table: PaperTable | None) -> str:
+    """Which metric of a trial the figures of a table are made of."""
+    return "test_map" if paper_table is not None and "map" in paper_table.column.lower() else "test_top1"
+
+
 def _is_error(paper_table: PaperTable) -> bool:
     return "error" in paper_table.column.lower()
 
@@ -245,8 +253,8 @@ def _is_percent(paper_table: PaperTable) -> bool:
     return any(value > 1 for value in paper_table.paper.values())
 
 
-def _like_paper(paper_table: PaperTable, top1: float) -> float:
-    value = 1 - top1 if _is_error(paper_table) else top1
+def _like_paper(paper_table: PaperTable, value: float) -> float:
+    value = 1 - value if _is_error(paper_table) else value
     return 100 * value if _is_percent(paper_table) else value
 
 
@@ -267,7 +275,7 @@ def _winner(study: Study, out: Path, best: Configuration) -> str:
     """The best configuration, and its runs with other seeds: mean and 95 % interval."""
     lines = [f"Best: {_objective(study, best)}, with {' '.join(best.overrides)} (`best.toml`)."]
     runs = [run for run in read_trials(out, f"winner/{best.trials[0].name}") if run.completed]
-    for name in (study.objective, "test_top1"):
+    for name in (study.objective, _measure(study.table)):
         values = [run.result["metrics"][name] for run in runs if name in run.result["metrics"]]
         if values:
             each = ", ".join(f"{value:.4f}" for value in values)

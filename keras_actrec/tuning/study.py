@@ -43,6 +43,8 @@ class Budget(_Table):
 class PaperTable(_Table):
     """`[table]`: the table of the paper. `paper` holds its figures under the labels of the rows.
 
+    `column` says what the figures are: an `error` rate, `mAP`, or else top-1 accuracy.
+
     The label of a row are the values of the axes in `row`, `"98-104"`, or, of several, `"2, true"`; an axis
     that the row does not have is left out.
     """
@@ -67,8 +69,9 @@ class StudyTable(_Table):
 
     name: of the study, by default its folder's. title: one line. paper: which table. recipe: the base, a file
         next to the study's or anywhere, or a name such as `hman/synthetic`. set: overrides of the base.
-    objective: a column of the history; the last epoch counts, whose weights are kept. direction: `max` or
-        `min`, by default as the objective asks.
+    objective: a column of the history; the last epoch counts, whose weights are kept. Or `val_map`, the mean
+        average precision of the model that is kept on the validation part. direction: `max` or `min`, by
+        default as the objective asks.
     oracle: `grid`, `random`, `bayesian` or `hyperband`, which sets `train.epochs` itself, up to the base's.
     max_trials: trials, fewer where the space has fewer combinations. seed: of the oracle.
     repeat: axes along which a configuration is repeated: seeds, folds, splits. It is judged by the mean.
@@ -81,7 +84,7 @@ class StudyTable(_Table):
     paper: str = ""
     recipe: str
     overrides: list[str] = pydantic.Field([], alias="set")
-    objective: Literal["val_accuracy", "val_loss", "accuracy", "loss"] = "val_accuracy"
+    objective: Literal["val_accuracy", "val_loss", "val_map", "accuracy", "loss"] = "val_accuracy"
     direction: Literal["max", "min"] = "max"
     oracle: Literal["grid", "random", "bayesian", "hyperband"] = "grid"
     max_trials: int = pydantic.Field(ge=1, le=MOST)

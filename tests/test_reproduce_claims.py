@@ -1,4 +1,4 @@
-"""What the papers claim beside what stands here: the page is the program's, and its verdicts follow the rows."""
+"""The papers' claims beside what stands here: the page is the program's, and verdicts follow the rows."""
 
 import re
 from pathlib import Path

@@ -31,7 +31,7 @@ class Fusion:
         if how not in ("probabilities", "logits", "votes"):
             raise UserError(f"`how` must be one of probabilities, logits, votes. Received: how={how!r}")
         self.how = how
-        self._count = 0
+        self.count = 0  # of runs or views
         self._mean: np.ndarray | float = 0.0  # these are sums
         self._logits: np.ndarray | float = 0.0
         self._votes: np.ndarray | float = 0.0
@@ -39,24 +39,28 @@ class Fusion:
     def add(self, scores: ArrayLike) -> None:
         """Count probabilities `(V, ..., C)` of V runs or views in."""
         scores = np.asarray(scores, "float64")
-        self._count += len(scores)
+        self.count += len(scores)
         self._mean += scores.sum(axis=0)
         if self.how == "logits":
             self._logits += np.log(np.maximum(scores, np.finfo("float32").tiny)).sum(axis=0)
-        if self.how == "votes":
-            classes = np.arange(scores.shape[-1])
-            self._votes += (scores.argmax(axis=-1)[..., None] == classes).sum(axis=0)
+        classes = np.arange(scores.shape[-1])
+        self._votes += (scores.argmax(axis=-1)[..., None] == classes).sum(axis=0)
+
+    @property
+    def votes(self) -> np.ndarray:
+        """How many of them name each class, `(..., C)`."""
+        return np.asarray(self._votes)
 
     def answer(self) -> np.ndarray:
         """The probabilities `(..., C)` of all that were added."""
-        mean = np.asarray(self._mean) / self._count
+        mean = np.asarray(self._mean) / self.count
         if self.how == "logits":
-            logits = np.asarray(self._logits) / self._count
+            logits = np.asarray(self._logits) / self.count
             fused = np.exp(logits - logits.max(axis=-1, keepdims=True))
             return fused / fused.sum(axis=-1, keepdims=True)
         if self.how == "votes":
-            tie = 0.5 / (self._count + 1)  # below half a vote
-            return (1 - tie) * np.asarray(self._votes) / self._count + tie * mean
+            tie = 0.5 / (self.count + 1)  # below half a vote
+            return (1 - tie) * self.votes / self.count + tie * mean
         return mean
 
 

@@ -97,6 +97,20 @@ def test_views_become_one_answer_as_the_protocol_says(average, data):
     assert np.abs(expected["probabilities"] - expected["logits"]).max() > 0.04
 
 
+def test_each_view_counts_by_itself_in_the_sequence_accuracy(data):
+    protocol = Protocol("mine", {"method": "sequences", "hop": 1})
+    result = evaluate(recognizer(CLASSES, sampling=Sampling(3)), data, part="all", protocol=protocol)
+    # Two of the six of the red video are mostly red, and all six of the blue one blue.
+    assert (result.views, result.view_accuracy) == (12, 8 / 12)
+    assert (result.top1, result.to_json()["view_accuracy"]) == (1 / 2, 8 / 12)
+
+
+def test_hmans_sequences_lie_end_to_end_and_repeat_the_last_frame_of_a_short_video():
+    seen = PROTOCOLS["hman_sequences"].of(stub(Sampling(3, "contiguous"), steps=True)).preprocessor
+    assert seen.sampling.clips(8)[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert seen.sampling.clips(2)[0].tolist() == [[0, 1, 1]]
+
+
 def test_the_name_and_what_was_seen_are_stamped_into_the_result(data):
     model = recognizer(CLASSES, sampling=Sampling(2))
     result = evaluate(model, data, part="all", protocol=Protocol("twice", {"num_clips": 2}, average="logits"))
@@ -119,7 +133,7 @@ def test_steps_are_averaged_and_named(data):
     assert words == "hman: 1 clip of 4 frames (segments), whole frame 224, mean of the steps' probabilities"
 
 
-@pytest.mark.parametrize("name", ["hman", "sharma"])
+@pytest.mark.parametrize("name", ["hman", "hman_sequences", "sharma"])
 def test_a_model_with_one_answer_a_clip_cannot_be_tested_by_its_steps(name):
     with pytest.raises(UserError, match=f"protocol {name} averages the answers of all steps, and stub"):
         PROTOCOLS[name].of(stub())

@@ -12,6 +12,7 @@ from keras_actrec.data import write_synthetic
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import (
     RESULT_COLUMNS,
+    describe_folds,
     describe_run,
     evaluate,
     find_runs,
@@ -81,6 +82,31 @@ def test_a_set_without_folds_or_official_count_has_empty_cells(tmp_path):
     data = {**RECORD["data"], "official": None}
     row = result_row(write(tmp_path, {"recipe": recipe, "data": data, "overrides": []}))
     assert (row["fold"], row["official"], row["set"]) == ("", "", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "change"),
+    [({"split": 2}, "data.split=2"), ({"split": "cs", "options": {"fold": 2}}, "data.options={fold=2}")],
+)
+def test_an_official_split_and_a_fold_of_a_reader_are_the_fold(data, change, tmp_path):
+    recipe = {"model": {"name": "hman"}, "data": data, "train": {"seed": 3}}
+    row = result_row(write(tmp_path, {"recipe": recipe, "overrides": [change, "model.motion=false"]}))
+    assert (row["fold"], row["set"]) == ("2", "model.motion=false")
+
+
+def test_a_fold_counts_once_in_the_mean_of_folds(tmp_path):
+    def run(name, fold, top1, **recipe):
+        record = {"recipe": {**RECORD["recipe"], "data": {"test_fold": fold}}, **recipe}
+        return result_row(write(tmp_path / name, record, {"top1": top1, "mean_class": top1}))
+
+    rows = [run("a", 0, 0.5), run("b", 0, 0.7), run("c", 1, 0.8), run("d", 1, 0.1, recipe_name="hman/other")]
+    # The folds' means .6 and .8; Student's t of one degree, 12.7062, times .1
+    assert describe_folds(rows) == [
+        "hman/fight model.motion=false train.epochs = 9, mean of 2 folds: top-1 0.7000 ± 1.2706  "
+        "mean class 0.7000"
+    ]
+    done = CliRunner().invoke(app, ["results", str(tmp_path)])
+    assert done.exit_code == 0 and "mean of 2 folds: top-1 0.7000" in done.output
 
 
 def test_a_test_without_floors_has_empty_cells(tmp_path):

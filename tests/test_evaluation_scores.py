@@ -19,6 +19,7 @@ from keras_actrec.evaluation import (
     evaluate,
     expected_calibration_error,
     read_scores,
+    write_precisions,
     write_scores,
 )
 from test_evaluation import CLASSES, data, recognizer, trained_on  # noqa: F401  (data is a fixture)
@@ -46,6 +47,28 @@ def test_the_json_has_every_number_and_no_nan():
     assert written["average_precision"] == [*precision[:2], None]
     assert written["map"] == pytest.approx(np.mean(precision[:2]))
     assert written["manifest"] == "abc"
+
+
+def test_average_precisions_of_several_models_stand_side_by_side(tmp_path):
+    turned = result(SCORES[:, [1, 0, 2]], names=("b", "a", "c"), labels=1 - LABELS)
+    files = [str(tmp_path / f"{name}.npz") for name in ("one", "two")]
+    for each, file in zip([result(), turned], files, strict=True):
+        write_scores(each, file)
+    table, page = tmp_path / "ap.csv", tmp_path / "page.html"
+    command = ["evaluate", files[0], "--ensemble", files[1], "--precisions", str(table), "--page", str(page)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    # By hand: of class a the videos of rank 1 and 5, of b 1, 2 and 5, of c none.
+    a, b = (1 + 2 / 5) / 2, (1 + 1 + 3 / 5) / 3
+    for row, expected in zip(rows, [f"{a:.4f}", f"{b:.4f}", "", f"{(a + b) / 2:.4f}"], strict=True):
+        assert list(row.values())[1:] == [expected] * 3, row
+    assert [row["class"] for row in rows] == ["a", "b", "c", "mAP"]
+    assert list(rows[0]) == ["class", "m + m", "m 2", "m 3"]
+    text = page.read_text(encoding="utf-8")
+    assert text.count(f'data-label="mAP">{50 * (a + b):.1f}%') == 3
+    with pytest.raises(UserError, match="m and n do not have the same classes: 'c'"):
+        write_precisions([result(), result(names=("a", "b", "d"), name="n")], table)
 
 
 def test_the_interval_is_over_groups_where_videos_have_them():

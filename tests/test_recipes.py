@@ -190,6 +190,32 @@ def test_a_card_lists_its_recipes_and_each_begins_with_a_comment_that_tells_the_
     assert "Cost:" in comment[0]
 
 
+@pytest.mark.no_backend
+@pytest.mark.parametrize("model", ["eleatt_rnn", "stacked_rnn"])
+@pytest.mark.parametrize(("name", "batch_size", "num_layers"), [("ntu_features", 256, 3), ("jhmdb", 32, 1)])
+def test_networks_on_features_of_pixels_learn_as_those_of_eleattgs_table_1(
+    model, name, batch_size, num_layers
+):
+    recipe = training.read_recipe(f"{model}/{name}")
+    train = recipe.train
+    assert (train.optimizer, train.learning_rate, train.batch_size) == ("adam", 0.001, batch_size)
+    assert recipe.model.arguments["units"] == 512 and recipe.model.arguments["num_layers"] == num_layers
+    assert recipe.model.arguments["backbone"] == {"ntu_features": "resnet50"}.get(name, "efficientnet_lite0")
+    assert not train.train_backbone
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    ("name", "videos", "updates"),
+    [("ucf_sports", 112, 400), ("olympic_sports", 649, 2500), ("hmdb51", 3570, 10_000)],
+)
+def test_hman_makes_the_updates_of_its_papers_table_2_in_whole_epochs(name, videos, updates):
+    train = training.read_recipe(f"hman/{name}").train
+    an_epoch = -(-videos // train.batch_size)
+    assert (train.batch_size, train.accumulate) == (64, 1)
+    assert updates <= train.epochs * an_epoch < updates + an_epoch
+
+
 @pytest.mark.parametrize(
     "name",
     ["kinetics", "msr_action3d"],  # which have no recipe

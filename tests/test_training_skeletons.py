@@ -60,6 +60,35 @@ def test_a_network_learns_which_joint_moves(run, data, tmp_path):
         assert len({row["predicted"] for row in csv.DictReader(file)}) == 10
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_history_has_top_5_and_what_the_test_part_is_told_after_an_epoch(data, tmp_path, smoothing):
+    learning = {"epochs": 2, "learning_rate": 1e-3, "label_smoothing": smoothing}
+    seen = recipe(data={"watch_test": True}, train=learning)
+    watched = training.train(seen, data, tmp_path / "run")
+    rows = list(csv.DictReader((watched.folder / "history.csv").read_text().splitlines()))
+    scores = evaluation.evaluate(watched.recognizer, data, part="test")
+    ranks = (scores.scores > scores.scores[np.arange(80), scores.labels][:, None]).sum(axis=1)
+    assert float(rows[-1]["val_top5"]) == pytest.approx(np.mean(ranks < 5), abs=1e-6)
+    assert float(rows[-1]["val_accuracy"]) == pytest.approx(np.mean(ranks < 1), abs=1e-6)
+    assert 0 <= float(rows[0]["accuracy"]) <= float(rows[0]["top5"]) <= 1
+    assert np.mean(ranks < 1) < np.mean(ranks < 5) < 1  # the figures can be told apart
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train": {"keep": "best"}}, "nothing may be chosen: leave it out, or train.monitor='val_accuracy'"),
+        ({"data": {"validation_fraction": 0.25}}, "data.watch_test=true is for data without a validation"),
+    ],
+)
+def test_nothing_is_chosen_by_a_test_part_that_is_watched(data, values, message):
+    with pytest.raises(UserError, match=message):
+        prepare.read_data(
+            recipe(**{"train": {}, **values, "data": {"watch_test": True, **values.get("data", {})}}).data,
+            data,
+        )
+
+
 def test_the_file_reads_a_sequence_as_it_was_trained(run, data):
     loaded = keras_actrec.load(run.folder / "model.keras")
     assert loaded.preprocessor == SkeletonPreprocessor(

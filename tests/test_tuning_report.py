@@ -121,7 +121,7 @@ def test_of_several_trials_in_a_row_the_objective_chooses_and_not_the_test(study
 
 
 def best(study, folder):
-    found = results.best_configuration(study, results.configurations(results.read_trials(folder)))
+    found = results.best_configuration(study, results.configurations(study, results.read_trials(folder)))
     return found and [trial.name for trial in found.trials]
 
 
@@ -216,8 +216,36 @@ def test_a_configuration_of_which_seeds_failed_goes_behind_one_that_held(study, 
 def test_a_trial_that_is_proposed_again_is_no_further_seed(study, tmp_path):
     for name in ("0", "1"):
         write(tmp_path, name, {"train.seed": 0, "clip.frames": 30}, 0.5, test=0.5)
-    groups = results.configurations(results.read_trials(tmp_path))
+    groups = results.configurations(study(SEEDS), results.read_trials(tmp_path))
     assert [[trial.name for trial in group.trials] for group in groups] == [["0"], ["1"]]
+
+
+def test_a_table_of_average_precision_has_that_of_the_test_part(study, tmp_path):
+    write_seeds(tmp_path, {30: (0.9, 0.9, 0.9), 40: (0.1, 0.1, 0.1)})
+    for file in (tmp_path / "trials").glob("*/result.json"):
+        result = json.loads(file.read_text())
+        metrics = result["metrics"]
+        metrics |= {"test_map": 1 - metrics["test_top1"], "val_map": 1 - metrics["val_accuracy"]}
+        file.write_text(json.dumps(result))
+    made = study(SEEDS, frames_table(column="mAP", paper={"30": 0.7, "40": 0.8}), objective="val_map")
+    text = report.table(made, results.read_trials(tmp_path))
+    assert "| 30 | 0.700 | 0.100 ± 0.000 | 0.1000 |" in text and "mAP, here" in text
+    assert "| 40 | 0.800 | 0.900 ± 0.000 | 0.9000 |" in text and "**The finding holds here.**" in text
+
+
+def test_a_row_is_the_mean_of_its_folds(study, tmp_path):
+    folds = {"data.split": {"values": [1, 2, 3]}, "model.name": {"values": ["tsn", "tsm"]}}
+    tests = {"tsn": (0.5, 0.6, 0.7), "tsm": (0.2, 0.2, 0.2)}
+    for number, (name, figures) in enumerate(tests.items()):
+        for fold, figure in enumerate(figures):
+            values = {"data.split": fold + 1, "model.name": name}
+            write(tmp_path, str(3 * number + fold), values, 0.5, test=figure)
+    table = {"row": "model.name", "column": "accuracy", "paper": {"tsn": 0.9, "tsm": 0.8}}
+    made = study(folds, table, repeat=["data.split"], winner_seeds=[])
+    text = report.table(made, results.read_trials(tmp_path))
+    # Student's t of two degrees, 4.3027, times .1 / sqrt 3
+    assert "| tsn | 0.900 | 0.600 ± 0.248 | 0.5000 | 1,234 | 3 of 3 folds completed |" in text
+    assert "the mean over the folds ±" in text and "3 folds, each with 100 test videos" in text
 
 
 def test_an_installed_package_has_no_commit_and_a_report(study, tmp_path):

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import keras_actrec
 import trees
-from keras_actrec import _files, training, tuning
+from keras_actrec import _files, evaluation, training, tuning
 from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.training.folder import RunFolder
 from keras_actrec.training.prepare import read_data
@@ -419,6 +420,16 @@ def test_a_trial_tells_the_last_epoch_and_the_test_part(job, capsys):
     assert result["parameters"] == 3 * 63 * 2 + 30
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["1/2", "2/2"]
     assert trial.run(values)["metrics"] == pytest.approx(result["metrics"])  # from the finished run
+
+
+def test_a_trial_tells_the_average_precision_of_the_part_by_which_it_is_chosen(job, data, tmp_path):
+    values = job(objective="val_map")
+    result = trial.run(values)
+    recognizer = keras_actrec.load(values["run"] / "model.keras")
+    for part, name in (("validation", "val_map"), ("test", "test_map")):
+        scored = evaluation.evaluate(recognizer, data, part=part)
+        precision = evaluation.average_precision(scored.scores, scored.labels)
+        assert result["metrics"][name] == pytest.approx(np.nanmean(precision))
 
 
 def test_a_trial_with_too_many_parameters_does_not_train(job):

@@ -120,6 +120,7 @@ VARIANTS = [
     ("hman", {"num_layers": 3}, QUERY + TEMPERATURE + THREE_LAYERS),
     ("hman", {"attention": "gumbel_constant", "boundary": "scalar"}, QUERY + hm(1) + HEAD),
     ("hman", {"attention": "soft", "content": True}, CONTENT + hm(2) + HEAD),
+    ("hman", {"attention": "soft", "start": "features"}, QUERY + hm(2) + HEAD + 2 * (3 + 1) * 2),
     ("hman", {"attention": "reinforce", "motion": True}, QUERY + hm(2, channels=2 * 3 + 2) + HEAD),
     ("lstm_attention", {"num_layers": 3}, QUERY + LSTM + 2 * 4 * 2 * (2 + 2 + 1) + LSTM_HEAD),
     ("frame_pool", {}, (3 + 1) * 3),
@@ -451,7 +452,7 @@ def test_the_reward_trains_the_attention():
     model = compiled_reinforce()
     kernel = model.get_layer("temporal").cell.attention.kernel
     before = numpy(kernel)
-    assert np.isfinite(model.train_on_batch(FEATURES, CLASSES))
+    assert np.all(np.isfinite(model.train_on_batch(FEATURES, CLASSES)))
     assert np.any(numpy(kernel) != before)
     assert -20 < float(model.get_layer("policy").baseline) < 0
 
@@ -460,8 +461,28 @@ def test_a_reinforce_model_adds_nothing_at_test():
     model = compiled_reinforce()
     probabilities = model.predict_on_batch(FEATURES)
     expected = -np.log(probabilities[np.arange(4), CLASSES]).mean()
-    assert model.test_on_batch(FEATURES, CLASSES) == pytest.approx(expected, rel=1e-4)
+    assert model.test_on_batch(FEATURES, CLASSES)[0] == pytest.approx(expected, rel=1e-4)
+    assert model.evaluate(FEATURES, CLASSES, return_dict=True, verbose=0).keys() == {"loss"}
     assert float(model.get_layer("policy").baseline) == 0
+
+
+def test_the_loss_of_a_reinforce_model_is_the_cross_entropy_and_the_policys_part_a_column_of_its_own():
+    model = compiled_reinforce()
+    classifier = model.get_layer("classifier")
+    classifier.kernel.assign(np.zeros(classifier.kernel.shape))
+    classifier.bias.assign(log([0.5, 0.25, 0.25]))  # what it answers, whatever it looks at
+    model.optimizer.learning_rate = 0.0
+    found = model.fit(
+        FEATURES, np.array([0, 0, 0, 1]), epochs=2, batch_size=3, shuffle=False, verbose=0
+    ).history
+    entropy = -(3 * log(0.5) + log(0.25)) / 4
+    np.testing.assert_allclose(found["loss"], [entropy, entropy], rtol=1e-5)
+    # log p(l) <= 0 and, in the first batch, a reward of log .5 and no baseline: a policy's part below 0
+    assert found.keys() == {"loss", "policy_loss"} and found["policy_loss"][0] < -0.1
+    baseline = 0.0
+    for reward in 2 * [log(0.5), log(0.25)]:
+        baseline = 0.9 * baseline + 0.1 * reward
+    assert float(model.get_layer("policy").baseline) == pytest.approx(baseline, rel=1e-5)
 
 
 @pytest.mark.graphs

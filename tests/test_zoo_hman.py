@@ -111,3 +111,29 @@ def test_without_a_fully_connected_layer_the_classifier_sees_the_recurrent_ones(
 def test_options_that_would_do_nothing_or_do_not_fit_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         small(**arguments)
+
+
+def test_what_the_first_frame_is_asked_by_is_made_of_the_clips_features():
+    maps = RNG.normal(size=(6, 3, 2, 2, 9)) + RNG.normal(scale=5, size=(6, 1, 1, 1, 9))
+    maps = maps.astype("float32")
+    options = {"embedding": None, "attention": "gumbel_adaptive", "boundary": "scalar", "masked": True}
+    mask = np.array([[True, True, False]] * 6)
+    found, kernels = {}, {}
+    for start in ("zeros", "features"):
+        model = randomize(small(start=start, **options), seed=2, scale=1.0)
+        trace = zoo.traced(model, zoo.spec(model))
+        found[start] = numpy(trace({"features": maps, "mask": mask})["attention"])[:, 0]  # (B, N)
+        kernels[start] = numpy(model.get_layer("temporal").cell.attention.kernel)
+    assert np.all(np.argmax(found["zeros"], axis=1) == 0)
+    kernel, bias = model.get_layer("initial_h").get_weights()
+    asked = np.tanh(maps[:, :2].mean((1, 2, 3)) @ kernel + bias)  # of the steps that count
+    place = np.argmax(asked @ kernels["features"], axis=1)
+    assert len(set(place)) > 1
+    close(found["features"], np.eye(4)[place], 0)
+
+
+def test_the_start_from_features_has_two_maps_of_them_more():
+    plain, more = small(embedding=None), small(embedding=None, start="features")
+    assert more.count_params() - plain.count_params() == 2 * (9 * 4 + 4)
+    with pytest.raises(UserError, match="`start` must be one of zeros, features. Received: start='ones'"):
+        small(start="ones")

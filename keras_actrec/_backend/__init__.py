@@ -2,6 +2,7 @@
 
 Every backend has one module here with the same functions, `jax_loop` and the like are parts of it:
 
+- `Linear(*kernels, bias=None)`: a product, made before the loop; see `taps`.
 - `loop(step, states, sequences, unroll=False, with_taps=False)`: the recurrent loop.
 - `split(x, sizes)`: the parts of `x` along its last axis.
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
@@ -29,8 +30,6 @@ ensure_backend()
 import keras  # noqa: E402  (only after the backend is chosen)
 import numpy as np  # noqa: E402
 
-from keras_actrec._backend.taps import Linear  # noqa: E402
-
 name = keras.backend.backend()
 
 if name == "jax":
@@ -42,6 +41,7 @@ elif name == "tensorflow":
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
 
+Linear = own.Linear
 average_pool2d = own.average_pool2d
 batch_norm = own.batch_norm
 call_network = own.call_network

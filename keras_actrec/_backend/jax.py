@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 # The package takes these from here.
+from keras_actrec._backend.jax_loop import LinearByRows as Linear  # noqa: F401
 from keras_actrec._backend.jax_loop import loop  # noqa: F401
 from keras_actrec._backend.jax_programs import keep_programs  # noqa: F401
 from keras_actrec._backend.stock import (  # noqa: F401

@@ -63,10 +63,14 @@ class Linear:
         if _active.recorder is not None and len(x.shape) == 2:
             return _active.recorder(self, x)
         rows = x if len(x.shape) == 2 else ops.reshape(x, (-1, x.shape[-1]))
-        product = ops.matmul(rows, self.kernel)
+        product = self.multiply(rows)
         if self.bias is not None:
             product = product + self.bias
         return product if rows is x else ops.reshape(product, (*ops.shape(x)[:-1], product.shape[-1]))
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """`x kernel` for `x (B, D)`, the inputs beside one another."""
+        return ops.matmul(x, self.kernel)
 
 
 def _fixed(weight: Any) -> Any:

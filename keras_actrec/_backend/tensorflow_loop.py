@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from keras_actrec._backend.taps import Linear, recorded_by
 
@@ -75,7 +76,7 @@ class _Taps:
 
     def __init__(self, length: Any) -> None:
         self._length = length
-        # Of each product the taps, the transposed kernel, and where all inputs go.
+        # Of each product the taps, the function that multiplies, and where all inputs go.
         self._products: list[tuple[Any, Any, dict[str, Any]]] = []
         self.inputs: list[Any] = []  # arrays of each product's inputs, which go through the loop
 
@@ -86,24 +87,44 @@ class _Taps:
         if self._next == len(self._products):  # in the first step
             self._add(linear, x)
         index, self._next = self._next, self._next + 1
-        taps, transposed, _ = self._products[index]
+        taps, multiply, _ = self._products[index]
         self.inputs[index] = self.inputs[index].write(self._step, tf.stop_gradient(x))
-        return taps.read(self._step) + tf.matmul(x, transposed, transpose_b=True)
+        return taps.read(self._step) + multiply(x)
 
     def _add(self, linear: Linear, x: Any) -> None:
         all_inputs: dict[str, Any] = {}
         taps = _one_gradient(linear, all_inputs, (self._length, tf.shape(x)[0]))
         shape = [x.shape[0], linear.kernel.shape[1]]
         array = tf.TensorArray(taps.dtype, size=self._length, element_shape=shape).unstack(taps)
-        # For each product of few rows TensorFlow copies a kernel into another order, but no transposed one.
-        transposed = tf.stop_gradient(tf.transpose(linear.kernel))
-        self._products.append((array, transposed, all_inputs))
+        self._products.append((array, _multiplier(tf.stop_gradient(linear.kernel)), all_inputs))
         self.inputs.append(tf.TensorArray(x.dtype, size=self._length, element_shape=x.shape))
 
     def close(self, inputs: list[Any]) -> None:
         """Hands the inputs of all steps to where the gradients need them."""
         for (_, _, all_inputs), array in zip(self._products, inputs, strict=True):
             all_inputs["x"] = array.stack()
+
+
+def _multiplier(kernel: Any) -> Callable[[Any], Any]:
+    """A function of `x (B, D)`: its product with `kernel (D, N)`, whose gradient is that of `x`.
+
+    Both ways take the form that reads a kernel fastest where there are few rows: TensorFlow's own product ten
+    times as fast where its columns lie side by side, that of XLA twice as fast where its rows do.
+    """
+    transposed = tf.transpose(kernel)
+    graph = tf.compat.v1.get_default_graph()
+    forward, back = (
+        (transposed, kernel) if (by_xla := GraphOrParentsInXlaContext(graph)) else (kernel, transposed)
+    )
+
+    @tf.custom_gradient
+    def multiply(x: Any) -> tuple[Any, Callable[[Any], Any]]:
+        return (
+            tf.matmul(x, forward, transpose_b=by_xla),
+            lambda delta: tf.matmul(delta, back, transpose_b=by_xla),
+        )
+
+    return multiply
 
 
 def _one_gradient(linear: Linear, all_inputs: dict[str, Any], lengths: tuple[Any, Any]) -> Any:

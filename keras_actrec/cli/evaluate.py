@@ -31,6 +31,9 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write a CSV row for every video here.")] = None,
     scores: Annotated[Path | None, typer.Option(help="Write all probabilities here, as .npz.")] = None,
+    precisions: Annotated[
+        Path | None, typer.Option(help="Write each class' average precision here, a column a model.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
@@ -78,16 +81,21 @@ def evaluate(
         result.write_predictions(predictions)
     if scores is not None:
         evaluation.write_scores(result, scores)
+    together = [result, *found] if ensemble else found
+    if precisions is not None:
+        evaluation.write_precisions(together, precisions)
     if page is not None:
         from keras_actrec import insight
 
-        insight.write_report(page, title=f"{result.name}, part {result.part}", evaluations=[result])
+        insight.write_report(page, title=f"{result.name}, part {result.part}", evaluations=together)
 
     for line in result.skipped:
         say(f"skipped: {line}")
     say(f"{result.name}, part {result.part}: {result.videos} videos, {len(result.skipped)} skipped")
     say(f"protocol: {result.protocol}")
     say(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
+    if result.views is not None and result.views > result.videos:
+        say(f"one view alone (sequence accuracy) {result.view_accuracy:.4f} over {result.views} views")
     if result.floors:
         say(evaluation.floor_line(result.floors, result.top1))
     values = result.to_json()

@@ -18,11 +18,12 @@ def results(
 ) -> None:
     """Say what runs have reached, a line a run, and gather those with test.json of `evaluate --json`.
 
-    A run that cannot be read is a line, the others are shown, and the exit status is 1.
+    Evaluated runs of several folds have a line for their mean. A run that cannot be read is a line, the
+    others are shown, and the exit status is 1.
     """
     from keras_actrec import evaluation
 
-    found, rows, failed = list[Path](), list[dict[str, str]](), False
+    found, rows, failed = list[Path](), list[dict[str, str]](), False  # rows of what is evaluated
     for folder in runs:
         try:
             found += [run for run in evaluation.find_runs([folder]) if run not in found]
@@ -32,11 +33,13 @@ def results(
     for run in found:
         try:
             say(evaluation.describe_run(run))
-            if out is not None and evaluation.is_evaluated(run):
+            if evaluation.is_evaluated(run):
                 rows.append(evaluation.result_row(run))
         except UserError as error:
             failed = True
             say(f"not shown: {error}")
+    for line in evaluation.describe_folds(rows):
+        say(line)
     if out is not None:
         evaluation.write_results(out, rows)
         say(f"wrote {out}")

@@ -86,10 +86,11 @@ def train(
         say(f"this run is finished: its model is {out / 'model.keras'}")
         return
     reached, floors = run.record["val_accuracy"], None
+    part = "test" if values.data.watch_test else "validation"
     if reached is not None:
         with progress_bars() as progress:
             floors = evaluation.floors_of_part(
-                run.recognizer, data, part="validation", audit=audit, progress=progress
+                run.recognizer, data, part=part, audit=audit, progress=progress
             )
     picture = insight.draw_history(out)
     for line in run.record["data"]["skipped"]:
@@ -99,7 +100,7 @@ def train(
     if reached is not None:
         # A floor is of whole clips: answers of single steps are no match for it.
         what = "right steps" if run.recognizer.spec.per_step else "top-1"
-        say(f"validation, epoch {run.record['kept_epoch'] + 1}, which is kept: {what} {reached:.4f}")
+        say(f"{part}, epoch {run.record['kept_epoch'] + 1}, which is kept: {what} {reached:.4f}")
     if floors:
         say(evaluation.floor_line(floors, None if run.recognizer.spec.per_step else reached))
     if picture is None:

@@ -17,6 +17,7 @@ from keras_actrec.evaluation.metrics import (
 from keras_actrec.evaluation.protocols import PROTOCOLS, Protocol
 from keras_actrec.evaluation.results import (
     RESULT_COLUMNS,
+    describe_folds,
     describe_run,
     find_runs,
     is_evaluated,
@@ -24,7 +25,7 @@ from keras_actrec.evaluation.results import (
     result_row,
     write_results,
 )
-from keras_actrec.evaluation.scores import ensemble, read_scores, write_scores
+from keras_actrec.evaluation.scores import ensemble, read_scores, write_precisions, write_scores
 
 __all__ = [
     "PROTOCOLS",
@@ -35,6 +36,7 @@ __all__ = [
     "bootstrap_interval",
     "calibration_bins",
     "confusion_matrix",
+    "describe_folds",
     "describe_run",
     "ensemble",
     "evaluate",
@@ -53,5 +55,6 @@ __all__ = [
     "student_interval",
     "top_k_accuracy",
     "write_results",
+    "write_precisions",
     "write_scores",
 ]

@@ -45,6 +45,9 @@ class Evaluation:
         extra: further columns of a report, name to text.
         manifest: hash of the set that the part is of, see `Manifest.sha256`.
         floors: what simple classifiers reach, see `floors`; None where that is not known.
+        views: number of clips and crops that were answered, None where that is not known.
+        view_accuracy: share of them whose own highest score is right, each counting as much as any other:
+            the sequence accuracy of papers that count every sequence of a video.
     """
 
     name: str
@@ -59,6 +62,8 @@ class Evaluation:
     extra: Mapping[str, str] = field(default_factory=dict)
     manifest: str | None = None
     floors: Mapping[str, float] | None = None
+    views: int | None = None
+    view_accuracy: float | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -128,6 +133,11 @@ class Evaluation:
         """See `average_precision`."""
         return average_precision(self.scores, self.labels)
 
+    @property
+    def map(self) -> float:
+        """Mean of the average precisions of the classes that have a video."""
+        return float(np.nanmean(self.average_precision))
+
     def to_json(self) -> dict[str, Any]:
         """The result as plain values; lists over classes are in the order of `class_names`."""
         precision = self.average_precision
@@ -140,8 +150,10 @@ class Evaluation:
             "floors": None if self.floors is None else dict(self.floors),
             "top5": self.top5,
             "mean_class": self.mean_class,
+            "views": self.views,
+            "view_accuracy": self.view_accuracy,
             "ece": self.ece,
-            "map": float(np.nanmean(precision)),
+            "map": self.map,
             "videos": self.videos,
             "skipped": list(self.skipped),
             "official": self.official,
@@ -239,7 +251,7 @@ def evaluate(
             verify=verify,
             progress=lambda done, total: progress("frames", done, total, part),
         )
-    scores = []
+    scores, views, right = [], 0, 0
     for file in score(
         recognizer.model,
         preprocessor,
@@ -250,6 +262,8 @@ def evaluate(
         workers=workers,
     ):
         scores.append(file.scores)
+        views += file.fusion.count
+        right += int(file.fusion.votes[file.record.label])
         progress("scoring", len(scores), len(indexed), part)
     scored = tuple(record for record, _ in indexed)
     return Evaluation(
@@ -264,6 +278,8 @@ def evaluate(
         official=files.manifest.official.get(part),
         manifest=files.manifest.sha256,
         floors=files.floors(indexed) if floors else None,
+        views=views,
+        view_accuracy=right / views,
     )
 
 

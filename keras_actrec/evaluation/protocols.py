@@ -115,9 +115,12 @@ PROTOCOLS = {
         Protocol("tsn", {**_SEGMENTS, "frames": 25}, {**_CENTER, "num_crops": 10}, average="logits"),
         # STRN: all sequences of T frames, end to end.
         Protocol("strn", _SEQUENCES),
-        # HM-AN: the mean of T steps. Attention LSTM (Sharma et al.): all blocks of T frames, one from every
-        # frame on, each with the mean of its steps, and the class that most of them name.
+        # HM-AN: the mean of T steps; for the sequence accuracy of its table 8 (`Evaluation.view_accuracy`)
+        # all sequences of T frames, end to end, as it does not say how they lie. Attention LSTM (Sharma):
+        # all blocks of T frames, one from every frame on, each with the mean of its steps, and the class that
+        # most of them name.
         Protocol("hman", {"num_clips": 1}, {"num_crops": 1}, steps=True),
+        Protocol("hman_sequences", {**_SEQUENCES, "stride": 1}, {"num_crops": 1}, steps=True),
         Protocol("sharma", {**_SEQUENCES, "stride": 1, "hop": 1}, average="votes", steps=True),
     )
 }

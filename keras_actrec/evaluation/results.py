@@ -1,5 +1,6 @@
 """Rows of results, made of what a run and its test have written."""
 
+import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -8,6 +9,7 @@ from typing import Any
 from keras_actrec._files import read_csv, read_json, write_csv
 from keras_actrec._text import command
 from keras_actrec.errors import UserError
+from keras_actrec.evaluation.metrics import student_interval
 
 RESULT_COLUMNS = (
     "experiment",
@@ -31,7 +33,6 @@ RESULT_COLUMNS = (
     "floor_of",
 )
 _SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # of a history
-_OWN_COLUMN = ("train.seed", "data.test_fold")  # overrides that `set` does not repeat
 
 
 def find_runs(folders: Iterable[str | Path]) -> list[Path]:
@@ -99,8 +100,9 @@ def result_row(run: str | Path) -> dict[str, str]:
 
     Returns:
         dict of text by column. `experiment` is what the recipe is called in its model's folder, `set` what
-        was changed in it, without seed and fold, `found` and `official` count the whole set; `floor` is the
-        highest of the test's floors and `floor_of` its name, empty where it has none.
+        was changed in it, without seed and fold, which is the number of an official split too; `found` and
+        `official` count the whole set; `floor` is the highest of the test's floors and `floor_of` its name,
+        empty where it has none.
 
     Raises:
         UserError: for a file that is missing or was not written by `train` and `evaluate`, and for a test on
@@ -140,8 +142,9 @@ def result_row(run: str | Path) -> dict[str, str]:
 def _columns(record: Mapping[str, Any]) -> dict[str, str]:
     """The columns that tell what was trained."""
     recipe, name = record["recipe"], record["recipe_name"]
-    fold = recipe["data"].get("test_fold")
-    changes = [each for each in record["overrides"] if each.partition("=")[0].strip() not in _OWN_COLUMN]
+    key, fold = _fold(recipe["data"])
+    own = ("train.seed", "data.test_fold", key)
+    changes = [each for each in record["overrides"] if each.partition("=")[0].strip() not in own]
     return {
         "experiment": PurePosixPath(name).stem,
         "recipe": name,
@@ -149,6 +152,48 @@ def _columns(record: Mapping[str, Any]) -> dict[str, str]:
         "fold": "" if fold is None else str(fold),
         "seed": str(recipe["train"]["seed"]),
     }
+
+
+def _fold(data: Mapping[str, Any]) -> tuple[str, Any]:
+    """Which key of `[data]` says the fold, or the number of an official split, and what it says."""
+    options, split = data.get("options", {}), data.get("split")
+    if data.get("test_fold") is None and options.keys() == {"fold"}:
+        return "data.options", options["fold"]
+    if data.get("test_fold") is None and isinstance(split, int):
+        return "data.split", split
+    return "data.test_fold", data.get("test_fold")
+
+
+def describe_folds(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """Say in a line what runs that differ in fold and seed alone have reached together.
+
+    A fold counts once, with the mean of its seeds; then the mean over the folds and the half width of its
+    95 % interval by Student's t. It is over these folds, which share clips.
+
+    Args:
+        rows: of `result_row`.
+
+    Returns:
+        A line for every recipe that was run on two folds or more.
+    """
+    groups: dict[tuple[str, str], dict[str, list[Mapping[str, str]]]] = {}
+    for row in rows:
+        if row["fold"]:
+            groups.setdefault((row["recipe"], row["set"]), {}).setdefault(row["fold"], []).append(row)
+    lines = []
+    for (recipe, changes), folds in groups.items():
+        if len(folds) < 2:
+            continue
+        top1, mean_class = (
+            student_interval([statistics.mean(float(row[name]) for row in fold) for fold in folds.values()])
+            for name in ("top1", "mean_class")
+        )
+        words = " ".join(filter(None, [recipe, changes]))
+        lines.append(
+            f"{words}, mean of {len(folds)} folds: top-1 {top1[0]:.4f} ± {top1[1]:.4f}  "
+            f"mean class {mean_class[0]:.4f}"
+        )
+    return lines
 
 
 def _words(row: Mapping[str, str]) -> str:

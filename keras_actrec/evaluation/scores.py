@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._archive import read_arrays
-from keras_actrec._files import replacing
+from keras_actrec._files import replacing, write_csv
 from keras_actrec.data import Record
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation.evaluate import Evaluation
@@ -69,6 +69,40 @@ def read_scores(path: str | Path) -> Evaluation:
     )
 
 
+def write_precisions(evaluations: Sequence[Evaluation], path: str | Path) -> None:
+    """Write the average precisions of several models side by side, as tables of papers have them.
+
+    A row a class and a last one, `mAP`, with their mean; a column a model, empty where a class has no video.
+
+    Args:
+        evaluations: `Evaluation`s over the same classes.
+        path: the CSV file.
+
+    Raises:
+        UserError: for models of other classes.
+    """
+    first = evaluations[0]
+    for other in evaluations:
+        if set(other.class_names) != set(first.class_names):
+            odd = sorted(set(other.class_names) ^ set(first.class_names))[0]
+            raise UserError(f"{first.name} and {other.name} do not have the same classes: {odd!r}")
+    names = _told_apart([each.name for each in evaluations])
+    columns = []
+    for each in evaluations:
+        precision = dict(zip(each.class_names, each.average_precision, strict=True))
+        columns.append([*(precision[name] for name in first.class_names), each.map])
+    rows = []
+    for name, *values in zip((*first.class_names, "mAP"), *columns, strict=True):
+        texts = ["" if np.isnan(value) else f"{value:.4f}" for value in values]
+        rows.append({"class": name, **dict(zip(names, texts, strict=True))})
+    write_csv(path, rows, ("class", *names))
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names of columns: those that occur twice with their number."""
+    return [name if names.count(name) == 1 else f"{name} {at}" for at, name in enumerate(names, 1)]
+
+
 def ensemble(evaluations: Sequence[Evaluation], average: str = "probabilities") -> Evaluation:
     """The one answer of several models, video by video.
 
@@ -117,6 +151,8 @@ def ensemble(evaluations: Sequence[Evaluation], average: str = "probabilities") 
         first,
         name=" + ".join(each.name for each in evaluations),
         scores=fused,
+        views=None,
+        view_accuracy=None,
         skipped=tuple(dict.fromkeys(line for each in evaluations for line in each.skipped)),
         protocol=f"{how[average]} of {len(evaluations)} models, each with {'; '.join(protocols)}",
     )

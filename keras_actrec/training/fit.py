@@ -66,7 +66,8 @@ def fit(
     _check_run(table, prepared.batches, "validation" in datasets)
     frozen = _freeze_norms(learner) if table.partial_bn else []
     backbone = _backbone_weights(learner, prepared.spec) if table.paces_backbone else []
-    loss, metrics = _measures(table)
+    loss, metrics = _measures(table, len(prepared.manifest.class_names))
+    measured = [*metrics, *learner.metrics]  # those that the model itself has, as long as it is not compiled
     learner.compile(
         optimizer=optimizer_of(table, prepared.batches, learner.trainable_weights, backbone),
         loss=loss,
@@ -76,7 +77,7 @@ def fit(
     callbacks = callbacks_of(table)
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
     best = KeepBest(table.monitor) if table.monitor and table.keep == "best" else None
-    checkpoint = Checkpoint(out, table.seed, remember, best, metrics)
+    checkpoint = Checkpoint(out, table.seed, remember, best, measured)
     done = checkpoint.restore(learner)
     position = Position(checkpoint, prepared.batches, checkpoint_minutes)
     callbacks = [
@@ -152,19 +153,18 @@ def _finish_epoch(
     each.on_train_end()
 
 
-def _measures(table: TrainTable) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
-    """The loss, and what else is told of an epoch."""
-    if not table.soft_labels:
-        return (
-            keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
-            [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        )
-    return (
-        keras.losses.CategoricalCrossentropy(
+def _measures(table: TrainTable, num_classes: int) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
+    """The loss, and what else is told of an epoch: top-5 where there are more classes."""
+    losses, metrics = keras.losses, keras.metrics
+    if table.soft_labels:
+        loss = losses.CategoricalCrossentropy(
             label_smoothing=table.label_smoothing, reduction="mean_with_sample_weight"
-        ),
-        [keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
+        )
+        top1, top5 = metrics.CategoricalAccuracy, metrics.TopKCategoricalAccuracy
+    else:
+        loss = losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
+        top1, top5 = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
+    return loss, [top1(name="accuracy"), *([top5(5, name="top5")] if num_classes > 5 else [])]
 
 
 def _check_run(table: TrainTable, batches: int, validated: bool) -> None:

@@ -177,6 +177,10 @@ def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tup
         per_class=table.per_class,
         seed=table.split_seed,
     )
+    if table.watch_test:
+        if parts["validation"]:
+            raise UserError("data.watch_test=true is for data without a validation part: leave it out")
+        parts["validation"] = parts["test"]
     return manifest, parts
 
 

@@ -160,6 +160,11 @@ def _parse(values: dict[str, Any]) -> Recipe:
         recipe.preprocessor  # noqa: B018  (which checks its arguments)
     except UserError as error:
         raise _in_table(table, f"[{table}] {error}", getattr(error, "pairs", ())) from error
+    if recipe.data.watch_test and str(recipe.train.monitor).startswith("val_"):
+        raise UserError(
+            "data.watch_test=true shows the test part after each epoch, by which nothing may be chosen: "
+            f"leave it out, or train.monitor={recipe.train.monitor!r} and train.keep"
+        )
     model, unknown = recipe.model, []
     try:
         unknown = [name for name in model.arguments if name not in zoo.spec(model.name).arguments]

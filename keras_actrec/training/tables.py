@@ -42,7 +42,9 @@ class ModelTable(pydantic.BaseModel):
 class DataTable(_Table):
     """`[data]`: how the videos are found and split. See `read_set` and `split_manifest`.
 
-    `options` are further options of the set's reader: `options = { class_order = "sorted" }`.
+    `options` are further options of the set's reader: `options = { class_order = "sorted" }`. `watch_test`
+    tells after each epoch what is reached on the test part, in the columns of validation: a paper's curves
+    over its official validation part, which is the test part here. Nothing can be chosen by it.
     """
 
     dataset: str | None = None
@@ -53,6 +55,7 @@ class DataTable(_Table):
     test_fraction: float = pydantic.Field(0.25, gt=0, lt=1)
     validation_fraction: float = pydantic.Field(0.0, ge=0, lt=1)
     per_class: int | None = pydantic.Field(None, ge=1, le=MOST)
+    watch_test: bool = False
     split_seed: int = pydantic.Field(0, ge=0, le=MOST_SEED)
     on_error: Literal["raise", "skip"] = "raise"
     max_skipped: float = pydantic.Field(0.1, ge=0, le=1)

@@ -98,7 +98,8 @@ def _measure(study: Study, data: str | Path, progress: StageProgress | None) -> 
 
     with tempfile.TemporaryDirectory() as folder:
         run = train(recipe, data, Path(folder) / "run", cache=Path(folder) / "cache", progress=watch)
-    if study.objective not in run.record["last_epoch"]:
+    needed = "val_accuracy" if study.objective.startswith("val_") else study.objective
+    if needed not in run.record["last_epoch"]:
         raise UserError(
             f"{study.name}: study.objective={study.objective!r} needs a validation part: "
             "put data.validation_fraction=0.25 into `set`"

@@ -10,7 +10,7 @@ import numpy as np
 from keras_actrec._files import replacing
 from keras_actrec._fonts import lettering
 from keras_actrec.tuning.results import Trial
-from keras_actrec.tuning.space import SEED, text_of
+from keras_actrec.tuning.space import text_of
 from keras_actrec.tuning.study import Study
 
 if TYPE_CHECKING:  # the extra viz
@@ -29,7 +29,7 @@ def draw(study: Study, trials: Sequence[Trial], out: Path) -> str:
         return f"No pictures: they need {_FEWEST} completed trials that differ."
     codes = np.array([_codes([trial.values.get(name) for trial in completed]) for name in axes]).T
     scores = np.array([trial.result["metrics"][study.objective] for trial in completed])
-    varied = [column for column, name in enumerate(axes) if name != SEED] or [0]
+    varied = [column for column, name in enumerate(axes) if name not in study.repeated] or [0]
     names = [axes[column] for column in varied]
     _draw_parallel(study, names, completed, codes[:, varied], scores, out / "parallel.png")
     _draw_importance(study, axes, importance(codes, scores), out / "importance.png")

@@ -24,7 +24,7 @@ from keras_actrec.tuning.study import PaperTable, Study
 
 def write_trials(study: Study, out: str | Path) -> None:
     """Write `trials.csv`: a row a trial, with a column an axis, the objective and what it cost."""
-    columns = ["test_top1"] if study.table else []
+    columns = [_measure(study.table)] if study.table else []
     rows = []
     for trial in read_trials(out):
         metrics = trial.result.get("metrics", {})
@@ -54,7 +54,7 @@ def write_report(study: Study, out: str | Path) -> None:
     for trial in trials:
         if trial.completed and not math.isfinite(trial.result["metrics"].get(study.objective, math.nan)):
             raise damaged(trial.folder / "result.json")
-    best = best_configuration(study, configurations(trials))
+    best = best_configuration(study, configurations(study, trials))
     if best is None:
         return
     text = (best.shown.folder / "recipe.toml").read_text(encoding="utf-8")
@@ -86,21 +86,22 @@ def _results(study: Study, out: Path, trials: list[Trial], best: Configuration) 
 def table(study: Study, trials: Iterable[Trial]) -> str:
     """The paper's table in Markdown, our column next to the paper's, and whether its finding holds.
 
-    Our figures are on the test part, `1 - top1` where the paper's column is an error, in percent where the
-    paper's are above 1; with several seeds their mean, and the 95 % interval over them by Student's t. The
-    objective, by which rows with several configurations choose theirs, is on the validation part.
+    Our figures are on the test part: top-1, `1 - top1` where the paper's column is an error, mean average
+    precision where it is mAP, in percent where the paper's are above 1; with several seeds or folds their
+    mean, and the 95 % interval over them by Student's t. The objective, by which rows with several
+    configurations choose theirs, is on the validation part.
     """
     paper_table = study.table
     if paper_table is None:
         raise ValueError(f"{study.name} has no table of a paper")
-    rows = _rows(study, paper_table, configurations(trials))
+    rows = _rows(study, paper_table, configurations(study, trials))
     column = paper_table.column
     heads = [", ".join(paper_table.rows), f"{column}, paper", f"{column}, here", study.objective]
     heads += ["parameters", "status"]
     lines = [_cells(heads), _cells("---" for _ in heads)]
     ours = {}
     for label, row in rows.items():
-        tests = [_like_paper(paper_table, top1) for top1 in row.values("test_top1")]
+        tests = [_like_paper(paper_table, value) for value in row.values(_measure(paper_table))]
         if tests:
             ours[label] = tests
         score = row.mean(study.objective)
@@ -112,15 +113,15 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
                     _figures(paper_table, tests),
                     "" if score is None else f"{score:.4f}",
                     f"{row.shown.result['parameters']:,}" if row.completed else "",
-                    _status(row),
+                    _status(study, row),
                 ]
             )
         )
     videos = [statistics.mean(rows[label].values("test_videos")) for label in ours]
     notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", paper_table.note]
     if any(len(tests) > 1 for tests in ours.values()):
-        notes += ["Here: the mean over the seeds ± its 95 % interval (Student)."]
-    notes += [_verdict(paper_table, ours, min(videos, default=0)) if paper_table.paper else ""]
+        notes += [f"Here: the mean over the {study.repeats} ± its 95 % interval (Student)."]
+    notes += [_verdict(study, paper_table, ours, min(videos, default=0)) if paper_table.paper else ""]
     return "\n".join([*lines, "", " ".join(note for note in notes if note)]).rstrip()
 
 
@@ -136,15 +137,17 @@ def _rows(study: Study, paper_table: PaperTable, found: Iterable[Configuration])
     return {label: best_configuration(study, group) or group[0] for label, group in groups.items() if group}
 
 
-def _status(row: Configuration) -> str:
+def _status(study: Study, row: Configuration) -> str:
     """What became of a configuration's trials."""
     if len(row.trials) > 1:
-        return f"{len(row.completed)} of {len(row.trials)} seeds completed"
+        return f"{len(row.completed)} of {len(row.trials)} {study.repeats} completed"
     result = row.shown.result
     return result["status"].lower() + (f": {result['reason']}" if result["reason"] else "")
 
 
-def _verdict(paper_table: PaperTable, ours: Mapping[str, Sequence[float]], videos: float) -> str:
+def _verdict(
+    study: Study, paper_table: PaperTable, ours: Mapping[str, Sequence[float]], videos: float
+) -> str:
     """Whether the paper's best row is the best one here too, and which of its orders of two rows hold.
 
     The paper's finding, that its best row is the best, holds where this row leads all that the paper puts
@@ -161,10 +164,12 @@ def _verdict(paper_table: PaperTable, ours: Mapping[str, Sequence[float]], video
     ]
     if not any(one == best for one, _ in pairs):
         return "Too few rows to compare."
+    if _measure(paper_table) == "test_map" and min(len(each) for each in ours.values()) < 2:
+        return "One seed: whether mAP differs by more than chance is not to be told."
     sign = -1 if _is_error(paper_table) else 1
     means = {label: statistics.mean(figures) for label, figures in ours.items()}
     leads = {(one, other): sign * (means[one] - means[other]) for one, other in pairs}
-    margins, by = _margin(paper_table, ours, pairs, videos)
+    margins, by = _margin(study, paper_table, ours, pairs, videos)
     seen = [pair for pair in pairs if leads[pair] > margins[pair]]
     turned = [pair for pair in pairs if leads[pair] < -margins[pair]]
     rivals = [pair for pair in pairs if pair[0] == best]
@@ -192,6 +197,7 @@ def _named(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _margin(
+    study: Study,
     paper_table: PaperTable,
     ours: Mapping[str, Sequence[float]],
     pairs: Sequence[tuple[str, str]],
@@ -211,7 +217,8 @@ def _margin(
     if min(seeds) > 1:
         samples = [ours[label] for label in labels]
         found = {(one, other): _tukey(ours[one], ours[other], samples) for one, other in pairs}
-        by = f"{min(seeds)} seeds, the same {videos:.0f} test videos, Tukey's interval for {len(pairs)} pairs"
+        tested = f"the same {videos:.0f}" if study.repeats == "seeds" else f"each with {videos:.0f}"
+        by = f"{min(seeds)} {study.repeats}, {tested} test videos, Tukey's interval for {len(pairs)} pairs"
     else:
         shares = {label: min(max(statistics.mean(ours[label]) / unit, 0.0), 1.0) for label in labels}
         variances = {label: share * (1 - share) / videos for label, share in shares.items()}
@@ -233,6 +240,11 @@ def _tukey(one: Sequence[float], other: Sequence[float], samples: Sequence[Seque
     return float(range_) * math.sqrt(within * (1 / len(one) + 1 / len(other)) / 2)
 
 
+def _measure(paper_table: PaperTable | None) -> str:
+    """Which metric of a trial the figures of a table are made of."""
+    return "test_map" if paper_table is not None and "map" in paper_table.column.lower() else "test_top1"
+
+
 def _is_error(paper_table: PaperTable) -> bool:
     return "error" in paper_table.column.lower()
 
@@ -241,8 +253,8 @@ def _is_percent(paper_table: PaperTable) -> bool:
     return any(value > 1 for value in paper_table.paper.values())
 
 
-def _like_paper(paper_table: PaperTable, top1: float) -> float:
-    value = 1 - top1 if _is_error(paper_table) else top1
+def _like_paper(paper_table: PaperTable, value: float) -> float:
+    value = 1 - value if _is_error(paper_table) else value
     return 100 * value if _is_percent(paper_table) else value
 
 
@@ -263,7 +275,7 @@ def _winner(study: Study, out: Path, best: Configuration) -> str:
     """The best configuration, and its runs with other seeds: mean and 95 % interval."""
     lines = [f"Best: {_objective(study, best)}, with {' '.join(best.overrides)} (`best.toml`)."]
     runs = [run for run in read_trials(out, f"winner/{best.trials[0].name}") if run.completed]
-    for name in (study.objective, "test_top1"):
+    for name in (study.objective, _measure(study.table)):
         values = [run.result["metrics"][name] for run in runs if name in run.result["metrics"]]
         if values:
             each = ", ".join(f"{value:.4f}" for value in values)

@@ -12,7 +12,6 @@ import pydantic
 
 from keras_actrec._files import read_text
 from keras_actrec.errors import UserError
-from keras_actrec.tuning.space import SEED
 from keras_actrec.tuning.study import Study
 
 
@@ -100,9 +99,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The trials that differ in `train.seed` alone, where that is an axis of the study; else a single one."""
+    """The trials that differ in what a study repeats alone, such as `train.seed`; else a single one.
+
+    Attributes:
+        trials: its trials.
+        overrides: what all of them change in the base.
+    """
 
     trials: list[Trial]
+    overrides: list[str]
 
     @property
     def completed(self) -> list[Trial]:
@@ -114,18 +119,13 @@ class Configuration:
         """The trial that represents all of them: the first one that came to a result, else the first."""
         return next(iter(self.completed), self.trials[0])
 
-    @property
-    def overrides(self) -> list[str]:
-        """What all of them change in the base."""
-        return _without_seed(self.trials[0])
-
     def values(self, metric: str) -> list[float]:
         """A metric of the completed trials that have it."""
         found = [trial.result["metrics"].get(metric) for trial in self.completed]
         return [value for value in found if value is not None]
 
     def mean(self, metric: str) -> float | None:
-        """The mean of a metric over the seeds; None where no trial has it."""
+        """The mean of a metric over the repetitions; None where no trial has it."""
         values = self.values(metric)
         return statistics.mean(values) if values else None
 
@@ -140,23 +140,24 @@ def read_trials(out: str | Path, kind: str = "trials") -> list[Trial]:
     return sorted(found, key=lambda trial: int(trial.name.removeprefix("seed-")))
 
 
-def configurations(trials: Iterable[Trial]) -> list[Configuration]:
+def configurations(study: Study, trials: Iterable[Trial]) -> list[Configuration]:
     """The trials as `Configuration`s, in the order of their first ones."""
+    repeated = study.repeated
     groups: dict[Any, list[Trial]] = {}
     times: collections.Counter[str] = collections.Counter()
     for trial in trials:
         same: Any = trial.name
-        if SEED in trial.values:
+        if any(name in trial.values for name in repeated):
             times[repr(trial.overrides)] += 1  # what an oracle proposes again is no further seed
-            same = repr(_without_seed(trial)), times[repr(trial.overrides)]
+            same = repr(_kept(trial, repeated)), times[repr(trial.overrides)]
         groups.setdefault(same, []).append(trial)
-    return [Configuration(group) for group in groups.values()]
+    return [Configuration(group, _kept(group[0], repeated)) for group in groups.values()]
 
 
 def best_configuration(study: Study, found: Iterable[Configuration]) -> Configuration | None:
     """The configuration with the best mean of the objective, the first of equal ones; None without any.
 
-    One that came to a result with every seed goes before one that did not: the mean of the seeds that
+    One that came to a result each time goes before one that did not: the mean of the repetitions that
     survived would reward failing.
     """
     sign = 1 if study.direction == "max" else -1
@@ -178,8 +179,9 @@ def check_any_completed(out: str | Path) -> None:
         )
 
 
-def _without_seed(trial: Trial) -> list[str]:
-    return [text for text in trial.overrides if not text.startswith(f"{SEED}=")]
+def _kept(trial: Trial, repeated: Iterable[str]) -> list[str]:
+    """What a trial changes in the base, but for what is repeated."""
+    return [text for text in trial.overrides if text.partition("=")[0] not in repeated]
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from keras_actrec.errors import UserError
 
 _LARGEST = 1e15  # a float of such a size still tells whole numbers apart
 _MOST_VALUES = 1_000_000
-SEED = "train.seed"  # the axis along which a configuration is repeated
+SEED = "train.seed"
 
 
 def import_keras_tuner() -> ModuleType:
@@ -38,7 +38,7 @@ class Axis(pydantic.BaseModel):
     """What is varied: one of `values`, or a number from `low` to `high`.
 
     Args:
-        values: list of strings, numbers, booleans or lists.
+        values: list of strings, numbers, booleans, lists or tables.
         low: smallest value. Where `low` and `high` are whole numbers, so is every value.
         high: largest value.
         step: distance between values, for a range without `sampling="log"`.
@@ -247,8 +247,14 @@ class Space:
 
 def overrides_of(values: Mapping[str, Any]) -> list[str]:
     """Values as overrides of a recipe: `{"clip.frames": 30}` gives `["clip.frames=30"]`."""
-    texts = {name: to_toml({"value": value}).removeprefix("value = ") for name, value in values.items()}
-    return [f"{name}={text.rstrip()}" for name, text in texts.items()]
+    return [f"{name}={_inline(value)}" for name, value in values.items()]
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML in one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_inline(each)}' for key, each in value.items())}}}"
+    return to_toml({"value": value}).removeprefix("value = ").rstrip()
 
 
 def text_of(value: Any) -> str:

@@ -43,6 +43,8 @@ class Budget(_Table):
 class PaperTable(_Table):
     """`[table]`: the table of the paper. `paper` holds its figures under the labels of the rows.
 
+    `column` says what the figures are: an `error` rate, `mAP`, or else top-1 accuracy.
+
     The label of a row are the values of the axes in `row`, `"98-104"`, or, of several, `"2, true"`; an axis
     that the row does not have is left out.
     """
@@ -67,12 +69,14 @@ class StudyTable(_Table):
 
     name: of the study, by default its folder's. title: one line. paper: which table. recipe: the base, a file
         next to the study's or anywhere, or a name such as `hman/synthetic`. set: overrides of the base.
-    objective: a column of the history; the last epoch counts, whose weights are kept. direction: `max` or
-        `min`, by default as the objective asks.
+    objective: a column of the history; the last epoch counts, whose weights are kept. Or `val_map`, the mean
+        average precision of the model that is kept on the validation part. direction: `max` or `min`, by
+        default as the objective asks.
     oracle: `grid`, `random`, `bayesian` or `hyperband`, which sets `train.epochs` itself, up to the base's.
     max_trials: trials, fewer where the space has fewer combinations. seed: of the oracle.
+    repeat: axes along which a configuration is repeated: seeds, folds, splits. It is judged by the mean.
     winner_seeds: `train.seed` of the runs in which the best configuration is trained again, other ones than
-        those of an axis `train.seed`.
+        those of an axis `train.seed`; none where it is repeated along other axes.
     """
 
     name: str
@@ -80,11 +84,12 @@ class StudyTable(_Table):
     paper: str = ""
     recipe: str
     overrides: list[str] = pydantic.Field([], alias="set")
-    objective: Literal["val_accuracy", "val_loss", "accuracy", "loss"] = "val_accuracy"
+    objective: Literal["val_accuracy", "val_loss", "val_map", "accuracy", "loss"] = "val_accuracy"
     direction: Literal["max", "min"] = "max"
     oracle: Literal["grid", "random", "bayesian", "hyperband"] = "grid"
     max_trials: int = pydantic.Field(ge=1, le=MOST)
     seed: int = pydantic.Field(0, ge=0, le=MOST_SEED)
+    repeat: list[str] = [SEED]
     winner_seeds: list[Annotated[int, pydantic.Field(ge=0, le=MOST_SEED)]] = [0, 1, 2]
 
     @pydantic.model_validator(mode="before")
@@ -97,9 +102,9 @@ class StudyTable(_Table):
 class Study(StudyTable):
     """A study, as `[study]`, `[budget]`, `[space."table.key"]` and `[table]` of a TOML file say.
 
-    See `StudyTable`, `Budget`, `Axis` and `PaperTable` for the keys. `read_study` makes it. With an axis
-    `train.seed`, trials that differ in it alone are one configuration, which is judged by their mean; oracles
-    other than `grid`, which would search for the luckiest seed, take its first value.
+    See `StudyTable`, `Budget`, `Axis` and `PaperTable` for the keys. `read_study` makes it. Trials that
+    differ in axes of `repeat` alone, by default `train.seed`, are one configuration, which is judged by
+    their mean; oracles other than `grid`, which would search for the luckiest seed, take the first value.
     """
 
     budget: Budget = Budget()
@@ -110,6 +115,18 @@ class Study(StudyTable):
     def space(self) -> Space:
         """The `Space`, whose axes are keys of the recipe."""
         return Space(self.axes)
+
+    @property
+    def repeated(self) -> list[str]:
+        """The axes along which configurations are repeated."""
+        return [name for name in self.repeat if name in self.axes]
+
+    @property
+    def repeats(self) -> str:
+        """What a configuration's figure is the mean over, in a word."""
+        others = [name for name in self.repeated if name != SEED]
+        seeds = ["seeds"] if SEED in self.repeated or not others else []
+        return " and ".join([*seeds, *(["folds"] if others else [])])
 
     def recipe_of(self, overrides: Iterable[str] = ()) -> Recipe:
         """The `Recipe` of a trial: the base with the study's overrides and then these."""
@@ -192,7 +209,7 @@ def parse_study(values: dict[str, Any], source: str | Path = "study") -> Study:
         study = Study.model_validate({**values["study"], **rest})
     except pydantic.ValidationError as error:
         raise UserError(f"{source}: {_first_problem(error)}") from error
-    study = _with_one_seed(study)
+    study = _without_luck(study)
     try:
         _check(study)
     except UserError as error:
@@ -208,13 +225,13 @@ _TABLES: dict[str, type[pydantic.BaseModel]] = {
 }
 
 
-def _with_one_seed(study: Study) -> Study:
-    """The study with the first seed alone where its oracle would search for the luckiest one."""
-    if study.oracle == "grid" or SEED not in study.axes:
+def _without_luck(study: Study) -> Study:
+    """The study with the first seed and fold alone where its oracle would search for the luckiest ones."""
+    if study.oracle == "grid" or not study.repeated:
         return study
-    axis = study.axes[SEED]
-    first = Axis(values=axis.ends[:1], when=axis.when)
-    return study.model_copy(update={"axes": {**study.axes, SEED: first}})
+    axes = {name: study.axes[name] for name in study.repeated}
+    first = {name: Axis(values=axis.ends[:1], when=axis.when) for name, axis in axes.items()}
+    return study.model_copy(update={"axes": {**study.axes, **first}})
 
 
 def _check(study: Study) -> None:
@@ -228,8 +245,8 @@ def _check(study: Study) -> None:
     endless = [name for name, axis in study.axes.items() if axis.choices is None]
     if study.oracle == "grid" and endless:
         raise UserError(f"study.oracle='grid' needs an end of all values: give {endless[0]} values or a step")
-    if SEED in study.axes:
-        _check_seeds(study)
+    if study.repeated:
+        _check_repeats(study)
     if study.oracle == "hyperband" and "train.epochs" in study.axes:
         raise UserError("study.oracle='hyperband' sets train.epochs itself: take the axis out")
     grid = study.oracle == "grid"
@@ -241,19 +258,29 @@ def _check(study: Study) -> None:
     for values in study.space.combinations() if grid else study.space.samples():
         overrides = overrides_of(values)
         try:
-            study.recipe_of(overrides)
+            recipe = study.recipe_of(overrides)
         except UserError as error:
             raise UserError(f"with {' '.join(overrides)}: {error}") from error
+        if recipe.data.watch_test and study.objective.startswith("val_"):
+            raise UserError("data.watch_test=true would have the study choose by the test part: leave it out")
     for name in study.table.rows if study.table else ():
         if name not in study.axes:
             raise UserError(f"table.row: unknown axis {name!r}; {_hint(name, study.axes)}")
 
 
-def _check_seeds(study: Study) -> None:
-    """Refuse seeds that make a row, or that the winner has had."""
+def _check_repeats(study: Study) -> None:
+    """Refuse repetitions that make a row, or that the winner has had, or that it would not have."""
+    for name in study.repeated:
+        if study.table and name in study.table.rows:
+            raise UserError(f"table.row: {name} makes no row; trials that differ in it alone are one")
+        if name != SEED and study.winner_seeds:
+            raise UserError(
+                f"study.winner_seeds: the best configuration has been trained with each {name} and is not "
+                f"trained again: set it to []. Received: {study.winner_seeds}"
+            )
+    if SEED not in study.repeated:
+        return
     seeds = study.axes[SEED].choices or []
-    if study.table and SEED in study.table.rows:
-        raise UserError(f"table.row: {SEED} makes no row; trials that differ in it alone are one")
     again = [seed for seed in study.winner_seeds if seed in seeds]
     if again:
         raise UserError(

@@ -29,7 +29,7 @@ from keras_actrec.tuning.study import Study, read_study
 from keras_actrec.tuning.trial import CANNOT_READ, CANNOT_WRITE, failed
 
 # What a study that is gone on with must share; its budget, and how many trials it has, may change.
-_SAME = ("recipe", "overrides", "objective", "direction", "oracle", "seed", "axes")
+_SAME = ("recipe", "overrides", "objective", "direction", "oracle", "seed", "repeat", "axes")
 _LOOK = 0.1  # seconds between looks at a trial's process
 _GRACE = 15  # seconds that a trial has for a checkpoint; Slurm and Kubernetes kill after thirty
 
@@ -140,7 +140,7 @@ class StudyRun:
 
     def train_winner(self) -> None:
         """Train the best configuration again, with each seed of the study."""
-        found = results.configurations(results.read_trials(self.out))
+        found = results.configurations(self.study, results.read_trials(self.out))
         best = results.best_configuration(self.study, found)
         if best is None:
             return

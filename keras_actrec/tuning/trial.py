@@ -1,5 +1,6 @@
 """One trial, in a process of its own: trains a recipe, scores it, writes what came of it."""
 
+import functools
 import json
 import math
 import os
@@ -29,8 +30,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     A run directory that exists already is gone on with: from its last epoch, or, where it is finished, from
     its model. A result is `status` (`COMPLETED` or `FAILED`), `reason`, and, where it is completed,
     `metrics`, `epochs`, `parameters`, the `seconds` of training in this process, and `protocol`. The metrics
-    are those of the last epoch, whose weights are kept, and with `job["test"]` those of the test part:
-    `test_top1`, `test_mean_class` and the number of its videos, `test_videos`.
+    are those of the last epoch, whose weights are kept, `val_map` where that is the objective, and with
+    `job["test"]` those of the test part: `test_top1`, `test_mean_class`, `test_map` and the number of its
+    videos, `test_videos`.
     """
     recipe, folder, objective = training.read_recipe(job["recipe"]), Path(job["run"]), job["objective"]
     manifest, parts = read_data(recipe.data, job["data"])
@@ -45,20 +47,25 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     trained = training.train(recipe, job["data"], folder, cache=job["cache"], progress=_print_progress)
     recognizer, record = trained.recognizer, trained.record
     metrics, protocol = dict(record["last_epoch"]), ""
+    score = functools.partial(
+        evaluation.evaluate,
+        recognizer,
+        job["data"],
+        on_error=recipe.data.on_error,
+        max_skipped=recipe.data.max_skipped,
+        cache=job["cache"],
+    )
+    if objective == "val_map":
+        metrics["val_map"] = score(part="validation").map
     if not math.isfinite(metrics[objective]):
         return failed(f"{objective} is not a number: lower train.learning_rate, or set train.clipnorm=1")
     if job["test"] and record["data"]["parts"]["test"]:
-        scores = evaluation.evaluate(
-            recognizer,
-            job["data"],
-            on_error=recipe.data.on_error,
-            max_skipped=recipe.data.max_skipped,
-            cache=job["cache"],
-        )
+        scores = score()
         protocol = scores.protocol
         metrics |= {
             "test_top1": scores.top1,
             "test_mean_class": scores.mean_class,
+            "test_map": scores.map,
             "test_videos": scores.videos,
         }
     return {

@@ -83,12 +83,29 @@ class _Batch:
         return latest
 
 
+class _Measured:
+    """The mean of the policy's loss over an epoch; a plain object, as Keras saves metrics with a model."""
+
+    def __init__(self) -> None:
+        self.metric = keras.metrics.Mean(name="policy_loss")
+
+
 @keras.saving.register_keras_serializable("keras_actrec")
 class ReinforceModel(keras.Model):
-    """A functional model with one `PolicyGradient` layer, whose loss is added in training."""
+    """A functional model with one `PolicyGradient` layer, whose loss is trained on too.
+
+    `loss` is the compiled one, as of any other model, with the gradient of both; the policy's part, which is
+    no error and may be of any sign and size, is the metric `policy_loss`, 0 at test.
+    """
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        self._measured = _Measured()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Those of every model, and `policy_loss`."""
+        return [*super().metrics, self._measured.metric]
 
     def compute_loss(
         self,
@@ -100,5 +117,14 @@ class ReinforceModel(keras.Model):
     ) -> Tensor:
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if training:
-            loss = loss + self.get_layer("policy").loss(y)
+            policy = self.get_layer("policy").loss(y)
+            self._measured.metric.update_state(ops.stop_gradient(policy), sample_weight=ops.shape(y)[0])
+            loss = loss + (policy - ops.stop_gradient(policy))  # the gradient of both, the value of one
         return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; the names that it returns are those of what a test has."""
+        found = super().evaluate(*args, **kwargs)
+        if isinstance(found, dict):
+            found.pop(self._measured.metric.name)
+        return found

@@ -52,6 +52,7 @@ def hman(
     num_layers: int = 3,
     boundary: str = "units",
     steady: bool = False,
+    start: str = "zeros",
     hidden: int = 1024,
     dropout: float = 0.5,
     masked: bool = False,
@@ -91,6 +92,10 @@ def hman(
         steady: whether the boundaries are learned without noise and are rare at the start, when the forget
             gate is open: `HMRNNCell` with `boundary_noise=False`, `boundary_bias=-2`, `forget_bias=1`. Not
             in the paper, whose cell does not learn a few hundred clips.
+        start: of the first layer, which is what the attention is asked by at the first step: `"zeros"`, with
+            which all locations are as probable there and, without noise, the one at the top left is taken
+            whatever the clip shows; or `"features"`, `h_0 = tanh(W_h m)`, `c_0 = tanh(W_c m)` with m the mean
+            of all features of the clip, as in `lstm_attention`. The paper does not say.
         hidden: width of the fully connected layer, 0 for none.
         dropout: rate before and after the fully connected layer.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
@@ -116,6 +121,8 @@ def hman(
         raise UserError(
             '`attention="reinforce"` rewards probabilities: it needs `classifier_activation="softmax"`'
         )
+    if start not in ("zeros", "features"):
+        raise UserError(f"`start` must be one of zeros, features. Received: start={start!r}")
     _parts.check_embedding(input_dropout, embedding)
     for argument, value in (("pixels", pixels), ("input_dropout", input_dropout)):
         if value and embedding is None:
@@ -145,7 +152,8 @@ def hman(
         name="cell",
     )
     temporal = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")
-    trace = temporal(locations, mask=mask)
+    initial = _initial_state(cell.cell, maps, mask) if start == "features" else None
+    trace = temporal(locations, initial_state=initial, mask=mask)
 
     x = keras.layers.Dropout(dropout, name="dropout_1")(trace["output"])  # (B, T, L * units)
     if hidden:
@@ -179,6 +187,18 @@ def _with_summary(
         summary = keras.layers.Concatenate(name="features_and_pixels")([summary, grid])
     everywhere = ops.expand_dims(summary, 2) + ops.zeros_like(x[..., :1])  # (B, T, N, ...)
     return keras.layers.Concatenate(name="locations_and_summary")([x, everywhere])
+
+
+def _initial_state(cell: HMRNNCell, maps: Tensor, mask: Tensor | None) -> list[Tensor]:
+    """h, c and z before the first step: of the first layer from the mean of the features, else zeros."""
+    width, _, detectors = cell.state_size
+    first = cell.query_size
+    mean = _parts.average(_parts.pooled(maps), mask, name="mean_features")  # (B, D)
+    states = []
+    for name in "hc":
+        state = keras.layers.Dense(first, activation="tanh", name=f"initial_{name}")(mean)
+        states.append(ops.pad(state, ((0, 0), (0, width - first))))
+    return [*states, ops.zeros_like(states[0][:, :detectors])]
 
 
 def _attention(

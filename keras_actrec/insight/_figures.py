@@ -41,6 +41,13 @@ def plain(axes: "Axes", x: str, y: str) -> None:
     axes.spines[["left", "bottom"]].set_color(COLORS["line"])
 
 
+def head(figure: "Figure", title: str) -> None:
+    """Write a title at the top left."""
+    (text,), families = lettering([title], lambda _: "", most=100)
+    look = {"fontsize": 11, "color": COLORS["ink"], "fontfamily": families, "parse_math": False}
+    figure.suptitle(text, x=0.02, ha="left", **look)
+
+
 def words(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
     """Names from outside as text that fonts have, a number for others, and how they are drawn."""
     drawn, families = lettering(texts, lambda number: f"#{number}")

@@ -34,7 +34,7 @@ def draw_bars(
     printed = printed or {}
     figure = _figures.new_figure(1.5 + 1.1 * len(ours), 4)
     axes = figure.subplots()
-    names, look = _figures.words([title, *ours])
+    names, look = _figures.words(ours)
     bars = {}
     for number, (row, figures) in enumerate(ours.items()):
         if figures:
@@ -43,10 +43,10 @@ def draw_bars(
         if row in printed:
             place = axes.bar(number + 0.2, printed[row], 0.4, color=_figures.COLORS["line"])
             bars["printed in the paper"] = place
-    axes.set_xticks(range(len(ours)), names[1:], **look)
+    axes.set_xticks(range(len(ours)), names, **look)
     _figures.plain(axes, "", y)
-    axes.legend(bars.values(), bars.keys(), frameon=False, loc="lower right")
-    figure.suptitle(names[0], x=0.02, ha="left", fontsize=11, color=_figures.COLORS["ink"], **look)
+    figure.legend(bars.values(), bars.keys(), frameon=False, ncols=2, loc="outside lower right")
+    _figures.head(figure, title)
     return _figures.save(figure, path)
 
 
@@ -67,16 +67,14 @@ def draw_counts(classes: Mapping[str, int], path: PathLike, *, title: str = "") 
     few = len(ordered) <= 40  # labels that can be read
     figure = _figures.new_figure(max(7, 0.28 * len(ordered)) if few else 9, 4.5)
     axes = figure.subplots()
-    names, look = _figures.words([title, *(name for name, _ in ordered)])
+    names, look = _figures.words(name for name, _ in ordered)
     axes.bar(range(len(ordered)), [count for _, count in ordered], color=_figures.LINES[0], width=0.8)
     _figures.plain(axes, "" if few else f"{len(ordered)} labels, by frequency", "clips")
     axes.set_xlim(-0.6, len(ordered) - 0.4)
     if few:
-        axes.set_xticks(
-            range(len(ordered)), names[1:], rotation=55, ha="right", rotation_mode="anchor", **look
-        )
+        axes.set_xticks(range(len(ordered)), names, rotation=55, ha="right", rotation_mode="anchor", **look)
     else:
         axes.set_xticks([])
     axes.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    figure.suptitle(names[0], x=0.02, ha="left", fontsize=11, color=_figures.COLORS["ink"], **look)
+    _figures.head(figure, title)
     return _figures.save(figure, path)

@@ -64,9 +64,9 @@ def draw_embedding(
         UserError: as `embed`; matplotlib is missing.
     """
     figure = _figures.new_figure(5.5 * len(panels), 5.5)
-    names, look = _figures.words([title, *panels])
+    names, look = _figures.words(panels)
     for axes, name, (recognizer, items) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], names[1:], panels.values(), strict=True
+        figure.subplots(1, len(panels), squeeze=False)[0], names, panels.values(), strict=True
     ):
         points = embed(recognizer, items, layer=layer)
         labels = np.array([record.label for record, _ in items])
@@ -82,7 +82,7 @@ def draw_embedding(
         if few:
             for line in axes.legend(fontsize=7, frameon=False, ncols=2).get_texts():
                 line.set(**text)
-    figure.suptitle(names[0], x=0.02, ha="left", fontsize=11, color=_figures.COLORS["ink"], **look)
+    _figures.head(figure, title)
     return _figures.save(figure, path)
 
 

@@ -81,9 +81,9 @@ def draw_gates(
             shown[name] = x[there], a[there]
     average = average_response(*np.sum(energy, axis=0))
     figure = _figures.new_figure(2 * _FRAMES, 2.2 * len(classes) + 0.6)
-    texts, look = _figures.words([title, *classes])
+    texts, look = _figures.words(classes)
     rows = figure.subplots(len(classes), _FRAMES, squeeze=False)
-    for row, name, text in zip(rows, classes, texts[1:], strict=True):
+    for row, name, text in zip(rows, classes, texts, strict=True):
         x, a = shown[name]
         response = relative_response(a, average, joints)
         places = x.reshape(len(x), joints, -1)[..., :2]
@@ -102,5 +102,5 @@ def draw_gates(
             axes.set_xlabel(f"step {step + 1}", fontsize=8, color=_figures.COLORS["muted"])
             axes.spines[:].set_color(_figures.COLORS["line"])
         row[0].set_ylabel(text, color=_figures.COLORS["ink"], fontsize=9, **look)
-    figure.suptitle(texts[0], x=0.02, ha="left", fontsize=11, color=_figures.COLORS["ink"], **look)
+    _figures.head(figure, title)
     return _figures.save(figure, path)

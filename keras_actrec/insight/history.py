@@ -90,9 +90,9 @@ def draw_curves(
             )
     panels = list(dict.fromkeys(column.removeprefix("val_") for column in columns))
     figure = _figures.new_figure(7, 1 + 3 * len(panels))
-    names, look = _figures.words([title, *histories])
+    names, look = _figures.words(histories)
     for axes, panel in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-        for number, (history, name) in enumerate(zip(histories.values(), names[1:], strict=True)):
+        for number, (history, name) in enumerate(zip(histories.values(), names, strict=True)):
             for column in (each for each in columns if each.removeprefix("val_") == panel):
                 validates = column != panel
                 axes.plot(
@@ -110,7 +110,7 @@ def draw_curves(
         legend = axes.legend(frameon=False, labelcolor=_COLORS["ink"])
         for text in legend.get_texts():
             text.set(**look)
-    figure.suptitle(names[0], x=0.02, ha="left", fontsize=11, color=_COLORS["ink"], **look)
+    _figures.head(figure, title)
     return _figures.save(figure, path)
 
 

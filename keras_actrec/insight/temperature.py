@@ -40,8 +40,8 @@ def draw_temperature(
         raise UserError("`explanations` must hold at least one clip. Received: none")
     figure = _figures.new_figure(7, 4)
     axes = figure.subplots()
-    names, look = _figures.words([title, *(each.true_label or each.path.name for each in explanations)])
-    for number, (each, name) in enumerate(zip(explanations, names[1:], strict=True)):
+    names, look = _figures.words(each.true_label or each.path.name for each in explanations)
+    for number, (each, name) in enumerate(zip(explanations, names, strict=True)):
         if each.temperature is None:
             raise UserError(
                 f"{each.model_name} has no temperature: train hman with attention=gumbel_adaptive"
@@ -73,5 +73,5 @@ def draw_temperature(
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for text in axes.legend(frameon=False, fontsize=8, labelcolor=_figures.COLORS["ink"]).get_texts():
         text.set(**look)
-    figure.suptitle(names[0], x=0.02, ha="left", fontsize=11, color=_figures.COLORS["ink"], **look)
+    _figures.head(figure, title)
     return _figures.save(figure, path)

@@ -190,7 +190,8 @@ class Evidence(_Table):
 class Claim(_Table):
     """What a paper says, in which element its numbers are, and which of two rows it puts first.
 
-    study: that judges it, by default that of the element. also: further data that tell of it. fact: what the
+    worse_element: where the second row is, by default the same. study: that judges it, by default that of the
+    element, where no rows are named. also: further data that tell of it. fact: what the
     paper itself or its code says of it.
     """
 
@@ -198,6 +199,7 @@ class Claim(_Table):
     element: str
     better: str = ""
     worse: str = ""
+    worse_element: str = ""
     study: str = ""
     also: list[Evidence] = []
     fact: str = ""
@@ -220,8 +222,9 @@ class Paper(_Table):
                 if unknown:
                     raise ValueError(f"{name}: unknown set {unknown.pop()!r}")
         for claim in self.claims:
-            if claim.element not in self.elements:
-                raise ValueError(f"claim about an unknown element {claim.element!r}")
+            for name in (claim.element, claim.worse_element or claim.element):
+                if name not in self.elements:
+                    raise ValueError(f"claim about an unknown element {name!r}")
         return self
 
 

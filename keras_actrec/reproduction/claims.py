@@ -1,0 +1,180 @@
+"""What the papers claim, and what stands here of it: a page that a program writes from results."""
+
+import re
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from keras_actrec._text import printable
+from keras_actrec.evaluation import student_interval
+from keras_actrec.reproduction.paper import (
+    Claim,
+    Clips,
+    Element,
+    Form,
+    Paper,
+    Part,
+    Training,
+    list_papers,
+    read_paper,
+)
+from keras_actrec.reproduction.standing import folder_of, seeds_of
+from keras_actrec.tuning import read_study
+
+HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
+# What the page of a study says of its finding, which `tuning.report` writes.
+_STUDY = {
+    "The finding holds here": HOLDS,
+    "The finding does not hold here": NOT,
+    "Too little data to tell whether the finding holds": OPEN,
+}
+_VERDICT = re.compile(rf"(`[^`]+`, leads `[^`]+` by [^*]*?)\. \*\*({'|'.join(_STUDY)})\.\*\*")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What stands here of a claim: on which data, what was found, and whether the claim holds there."""
+
+    on: str
+    found: str
+    verdict: str
+
+
+def findings(paper: Paper, claim: Claim) -> list[Finding]:
+    """All that stands of a claim, on the official data first; empty where nothing is measured."""
+    element, found = paper.elements[claim.element], list[Finding]()
+    for form in filter(None, (element.official, element.small)):
+        found += _of_form(paper, element, form, claim)
+    study = claim.study or next(
+        (form.study for form in (element.small, element.official) if form and form.study), ""
+    )
+    if study and (claim.study or not claim.better):
+        found += _of_study(study, element, claim)
+    for pair in claim.also:
+        found += _of_pair(pair.on, _trainings(pair.better), _trainings(pair.worse))
+    return found
+
+
+def _of_form(paper: Paper, element: Element, form: Form, claim: Claim) -> Iterator[Finding]:
+    """The two rows of a claim in a form of trainings, a finding a column."""
+    cells = {(cell.row, cell.column): cell for cell in element.cells(form)}
+    for (row, column), better in cells.items():
+        worse = cells.get((claim.worse, column))
+        if row == claim.better and worse is not None:
+            words = [_words(paper.sets[better.trainings[0].data]), *([column] if form.columns else [])]
+            if form is element.official:
+                words.insert(0, "the official data")
+            yield from _of_pair(", ".join(words), better.trainings, worse.trainings)
+
+
+def _words(about: str | Clips) -> str:
+    """What a set is called."""
+    return "clips that are made" if isinstance(about, Clips) else re.split("[,:]", about)[0]
+
+
+def _trainings(part: Part) -> tuple[Training, ...]:
+    """What a part alone says is trained, over its folds."""
+    folds = [[part.fold.replace("N", str(number))] for number in part.folds] or [[]]
+    return tuple(Training(part.recipe, (*part.overrides, *fold), "") for fold in folds)
+
+
+def _of_pair(on: str, better: tuple[Training, ...], worse: tuple[Training, ...]) -> Iterator[Finding]:
+    """The difference of two lines of results, seed by seed; nothing where one of them does not stand."""
+    ours, theirs = seeds_of(better), seeds_of(worse)
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        return
+    differences = [100 * (ours[seed] - theirs[seed]) for seed in seeds]
+    means = [100 * statistics.mean(each[seed] for seed in seeds) for each in (ours, theirs)]
+    text = f"{means[0]:.1f} against {means[1]:.1f}: "
+    if len(seeds) == 1:
+        yield Finding(on, f"{text}{differences[0]:+.1f}, one seed", OPEN)
+        return
+    mean, half = student_interval(differences)
+    low, high = mean - half, mean + half
+    verdict = HOLDS if low > 0 else NOT if high < 0 else OPEN
+    yield Finding(on, f"{text}{mean:+.1f} ({low:+.1f} to {high:+.1f}), {len(seeds)} seeds", verdict)
+
+
+def _of_study(name: str, element: Element, claim: Claim) -> Iterator[Finding]:
+    """What the pages of a study say of its finding."""
+    forms = [Form(study=name)] if claim.study else [element.official, element.small]
+    for form in forms:
+        if form is None or form.study != name:
+            continue
+        for column in list(form.columns) or [""]:
+            folder = folder_of(form, column)
+            text = (folder / "README.md").read_text(encoding="utf-8") if folder is not None else ""
+            for found, words in _VERDICT.findall(text):
+                data = read_study(name).recipe_of().data.dataset or "clips that are made"
+                yield Finding(f"{data}, study {name}", found, _STUDY[words])
+
+
+def printed(paper: Paper, claim: Claim) -> str:
+    """What the paper's numbers say of a claim."""
+    element = paper.elements[claim.element]
+    if claim.better:
+        return _two_rows(paper, element, claim)
+    texts = []
+    for name in dict.fromkeys(
+        form.study for form in (element.official, element.small) if form and form.study
+    ):
+        table = read_study(name).table
+        if table is not None and len(table.paper) > 1:
+            falls = "error" in table.column
+            ranked = sorted(table.paper.items(), key=lambda pair: pair[1], reverse=not falls)
+            first, second = (f"`{row}` {value:.3f}" for row, value in ranked[:2])
+            texts.append(f"{table.column} {first}, then {second}")
+    return "; ".join(texts)
+
+
+def _two_rows(paper: Paper, element: Element, claim: Claim) -> str:
+    """The two rows of a claim, column by column, where they are trained here or nowhere."""
+    other = paper.elements[claim.worse_element or claim.element]
+    if element.paper is None or other.paper is None:
+        return ""
+    trained = {cell.column for cell in element.cells(element.official)} if element.official else set()
+    texts = []
+    for column, theirs in zip(element.paper.columns, other.paper.columns, strict=False):
+        better, worse = element.paper.cell(claim.better, column), other.paper.cell(claim.worse, theirs)
+        if column in trained and isinstance(better, (int, float)) and isinstance(worse, (int, float)):
+            places = 1 if element.paper.is_percent else 3
+            texts.append(f"{column} {better} against {worse}: {better - worse:+.{places}f}")
+    return "; ".join(texts)
+
+
+def claims_page() -> str:
+    """The page in Markdown: each claim, the paper's numbers, ours with intervals, and whether it holds."""
+    counts = {verdict: 0 for verdict in (HOLDS, NOT, OPEN)}
+    parts, claims, unmeasured = [], 0, 0
+    for name in list_papers():
+        paper = read_paper(name)
+        lines = [f"## {printable(paper.cite)}", ""]
+        lines += ["| the paper says | its numbers | on | here | |", "|---|---|---|---|---|"]
+        for claim in paper.claims:
+            claims += 1
+            found = findings(paper, claim)
+            unmeasured += not found
+            rows = [(each.on, each.found, f"**{each.verdict}**") for each in found]
+            first = [f"{claim.says} ({claim.element})", printed(paper, claim) or "–"]
+            for row in rows or [("–", "nothing is measured", "")]:
+                lines.append(_line([*first, *row]))
+                first = ["", ""]
+            if claim.fact:
+                lines.append(_line(["", "", "", claim.fact, ""]))
+            for each in found:
+                counts[each.verdict] += 1
+        parts.append("\n".join(lines))
+    head = (
+        f"{claims} claims; of {unmeasured} nothing is measured here. Of {sum(counts.values())} comparisons "
+        f"{counts[HOLDS]} say that it holds, {counts[NOT]} that it does not, and {counts[OPEN]} cannot tell. "
+        "None is on a paper's official data unless it says so. Accuracies in percent; a difference "
+        "with its 95 % interval over the seeds (Student), seed by seed on the same test clips, which says "
+        "nothing about other clips. Each number is of rows in `zoo/*/results.csv`, or on the page of a study "
+        "in `tuning/`."
+    )
+    return "\n\n".join([head, *parts])
+
+
+def _line(texts: list[str]) -> str:
+    return f"| {' | '.join(printable(text).replace('|', '/') for text in texts)} |"

@@ -203,7 +203,7 @@ def _check_values(model: ModelTable) -> None:
     defaults = zoo.spec(model.name).arguments
     for name, value in model.arguments.items():
         if name in _DECIDED:
-            raise UserError(f"{name!r} cannot be set here, {_DECIDED[name]}; leave it out")
+            raise UserError(f"{shown(name)} cannot be set here, {_DECIDED[name]}; leave it out")
         default = "" if name in ("backbone", "weights") else defaults[name]
         expected, kinds = _KINDS.get(type(default), ("", ()))
         if kinds and type(value) not in kinds:
@@ -214,7 +214,7 @@ def _unknown(tables: list[str], key: str) -> str:
     """What to say of an unknown key of a table, or of an unknown table."""
     known = (_TABLES[tables[0]] if tables else Recipe).model_fields
     prefix = "".join(f"{table}." for table in tables)
-    return f"unknown key {prefix + key!r}; {did_you_mean(key, known, prefix=prefix)}"
+    return f"unknown key {shown(prefix + key)}; {did_you_mean(key, known, prefix=prefix)}"
 
 
 def _first_problem(error: pydantic.ValidationError) -> str:
@@ -226,7 +226,7 @@ def _first_problem(error: pydantic.ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         return _unknown(tables, key)
     if problem["type"] == "missing":
-        return f"{name!r} is missing"
+        return f"{shown(name)} is missing"
     field = _TABLES[tables[0]].model_fields.get(key) if tables else None
     return f"{name}: {said_of(problem, field)}. Received: {shown(problem['input'])}"
 

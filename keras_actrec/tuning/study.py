@@ -201,7 +201,7 @@ def parse_study(values: dict[str, Any], source: str | Path = "study") -> Study:
     """Check nested dicts and return the `Study`. `source` names them in errors."""
     for table in values:
         if table not in _TABLES:
-            raise UserError(f"{source}: unknown table {table!r}; {_hint(table, _TABLES)}")
+            raise UserError(f"{source}: unknown table {shown(table)}; {_hint(table, _TABLES)}")
     if not isinstance(values.get("study"), dict):
         raise UserError(f"{source}: the table [study] is missing")
     rest = {key: value for key, value in values.items() if key != "study"}
@@ -265,7 +265,7 @@ def _check(study: Study) -> None:
             raise UserError("data.watch_test=true would have the study choose by the test part: leave it out")
     for name in study.table.rows if study.table else ():
         if name not in study.axes:
-            raise UserError(f"table.row: unknown axis {name!r}; {_hint(name, study.axes)}")
+            raise UserError(f"table.row: unknown axis {shown(name)}; {_hint(name, study.axes)}")
 
 
 def _check_repeats(study: Study) -> None:
@@ -351,10 +351,10 @@ def _take_from_row(values: dict[str, Any], name: str, given: set[str]) -> list[s
 def _check_known(change: Override, study: Study, source: Path) -> None:
     """Refuse to take out what is not set and could not be."""
     if change.table not in _TABLES:
-        raise UserError(f"{source}: unknown table {change.table!r}; {_hint(change.table, _TABLES)}")
+        raise UserError(f"{source}: unknown table {shown(change.table)}; {_hint(change.table, _TABLES)}")
     known = list(study.axes) if change.table == "space" else _keys(_TABLES[change.table])
     if change.key and change.key not in known:
-        raise UserError(f"{source}: unknown key {change.name!r}; {_hint(change.key, known)}")
+        raise UserError(f"{source}: unknown key {shown(change.name)}; {_hint(change.key, known)}")
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
@@ -372,9 +372,9 @@ def _first_problem(error: pydantic.ValidationError) -> str:
     else:
         name = ".".join([table, *rest[:1]])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {name!r}; {_hint(rest[0], _keys(_TABLES[table]))}"
+        return f"unknown key {shown(name)}; {_hint(rest[0], _keys(_TABLES[table]))}"
     if problem["type"] == "missing":
-        return f"{name!r} is missing"
+        return f"{shown(name)} is missing"
     if problem["type"] == "value_error":
         message = problem["msg"].removeprefix("Value error, ")
         return f"{name}: {message[0].lower()}{message[1:]}"

@@ -101,6 +101,7 @@ def read_json(path: str | Path, kind: type) -> Any:
 
 _NUMBERS = ("double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 _MATRIX, _COMPRESSED = 14, 15  # types of elements of a MATLAB file
+_KINDS = frozenset({*range(1, 8), 9, 12, 13, _MATRIX, 16, 17, 18})  # all that are in a matrix
 _MOST_UNPACKED = 1 << 26  # bytes, or ten times as many as the file has
 
 
@@ -127,9 +128,9 @@ def read_mat(path: str | Path, name: str) -> np.ndarray:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """A MATLAB file with nothing compressed in it, and whose parts are as long as they say.
+    """A MATLAB file with nothing compressed in it, whose parts are of known kinds and as long as they say.
 
-    SciPy would take what a part claims before it reads it.
+    SciPy would take what a part claims before it reads it, and an unknown kind ends the process.
     """
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if order is None:  # of version 4, which compresses nothing
@@ -144,7 +145,9 @@ def _unpacked(content: bytes) -> bytes:
                 raise ValueError("it unpacks to much more than it has")
         for inner, matrix in _elements(part, 0, order):
             if inner == _MATRIX:
-                list(_elements(matrix, 8, order))
+                kinds = {kind for kind, _ in _elements(matrix, 8, order)}
+                if not kinds <= _KINDS:  # SciPy would look for it behind its table
+                    raise ValueError(f"an element is of kind {max(kinds - _KINDS)}")
         parts.append(part)
     return b"".join(parts)
 
@@ -154,7 +157,7 @@ def _elements(content: bytes, place: int, order: str) -> Iterator[tuple[int, byt
     while place + 8 <= len(content):
         kind, size = struct.unpack_from(f"{order}II", content, place)
         if kind >> 16:  # a small one, in the eight bytes
-            size = 0
+            kind, size = kind & 0xFFFF, 0
         elif kind != _COMPRESSED:
             size += -size % 8
         if place + 8 + size > len(content):

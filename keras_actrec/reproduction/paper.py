@@ -87,10 +87,11 @@ class Form(_Table):
     """How a table or a figure is made, of the official data or of small data.
 
     data: which of the paper's `sets`. study: its study, with the changes `set`; each of `columns` is one run
-    of it. rows and columns: otherwise, trainings. seeds: of each. metric: what is read of a test: `top1`,
-    `top5`, `mean_class`, `map`, `error`, `ap CLASS`; of a history `epochs` and `updates` until it has
-    converged. draw: what a figure draws: columns of histories, classes, or rows of a study. dataset: whose
-    files are read where nothing is trained. model: arguments of a builder, whose `name` is among them.
+    of it. rows and columns: otherwise, trainings. seeds: of each. protocol: how a test looks at videos, by
+    default as training does. metric: what is read of a test: `top1`, `top5`, `mean_class`, `map`,
+    `view_accuracy`, `error`, `ap CLASS`; of a history `epochs` and `updates` until it has converged. draw:
+    what a figure draws: columns of histories, classes, or rows of a study. dataset: whose files are read
+    where nothing is trained. model: arguments of a builder, whose `name` is among them.
     """
 
     data: str = ""
@@ -100,6 +101,7 @@ class Form(_Table):
     columns: dict[str, Part] = {}
     seeds: list[Annotated[int, pydantic.Field(ge=0)]] = [0]
     metric: str = "top1"
+    protocol: str = ""
     draw: list[str] = []
     dataset: str = ""
     model: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_actrec._files import read_csv, read_json, read_toml
 from keras_actrec._shipped import shipped
 from keras_actrec.evaluation import read_results
+from keras_actrec.evaluation.results import columns_of
 from keras_actrec.reproduction.paper import Element, Form, Training, find_element, list_papers
 from keras_actrec.training import read_recipe
 from keras_actrec.tuning import find_study, read_study
@@ -15,7 +16,6 @@ from keras_actrec.tuning import find_study, read_study
 OFFICIAL, SMALL, READY = "measured on the official data", "measured on small data", "ready, data needed"
 CANNOT = "cannot be made"
 MADE = "made.json"  # `reproduce` writes it last: what was made, and with which changes
-_FOLD = "data.test_fold="  # has a column of its own in results
 
 
 @functools.cache
@@ -38,12 +38,13 @@ def seeds_of(trainings: Sequence[Training]) -> dict[str, float]:
     """
     each = []
     for training in trainings:
-        changes = [change for change in training.changes if not change.startswith(_FOLD)]
-        folds = [change.removeprefix(_FOLD) for change in training.changes if change not in changes]
-        own = read_recipe(training.recipe).data.test_fold  # of a recipe for a set with folds
-        fold = folds[-1] if folds else "" if own is None else str(own)
-        words = tuple(sorted(" ".join(changes).split()))
-        each.append(_results().get((training.recipe, words, fold), {}))
+        if not any(recipe == training.recipe for recipe, _, _ in _results()):
+            return {}
+        changes = list(training.changes)
+        recipe = read_recipe(training.recipe, changes).model_dump(exclude_none=True)
+        row = columns_of({"recipe": recipe, "recipe_name": training.recipe, "overrides": changes})
+        what = training.recipe, tuple(sorted(row["set"].split())), row["fold"]
+        each.append(_results().get(what, {}))
     common = set.intersection(*map(set, each)) if each else set()
     return {seed: statistics.mean(found[seed] for found in each) for seed in sorted(common, key=int)}
 

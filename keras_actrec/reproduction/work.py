@@ -328,13 +328,17 @@ class _Plan:
 
     def _test(self, each: Training, folder: Path) -> Step:
         model, file, root = folder / "model.keras", folder / "test.json", self.roots[each.data]
+        protocol = self.form.protocol or None
 
         def do(progress: StageProgress, tell: Tell) -> None:
             if not file.exists():
-                evaluation.evaluate(load(model), root, floors=True, progress=progress).write_json(file)
+                evaluation.evaluate(
+                    load(model), root, protocol=protocol, floors=True, progress=progress
+                ).write_json(file)
                 keras.backend.clear_session()
 
-        return Step(command("evaluate", model, "--data", root, "--json", file), do)
+        words = ["--protocol", protocol] if protocol else []
+        return Step(command("evaluate", model, "--data", root, "--json", file, *words), do)
 
     # Pictures of trained models
 

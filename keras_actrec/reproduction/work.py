@@ -92,7 +92,8 @@ def reproduce(
 
     Args:
         name: as of `plan`.
-        out: folder: `README.md` with the table, or the figure; runs, studies and their cache.
+        out: folder: `README.md` with the table, and its rows as CSV, or with the figure; runs, studies and
+            their cache. Elements that share it share trainings.
         data: as of `plan`.
         small: as of `plan`.
         changes: as of `plan`.
@@ -201,7 +202,7 @@ class _Plan:
             for column, (study, folder) in folders.items():
                 path = self.out / "-".join(filter(None, [self.short, _slug(column)]))
                 path = path.with_name(f"{path.name}.png")
-                steps.append(Step(f"draw {path}", functools.partial(self._bars, study, folder, path)))
+                steps.append(self._draw(path, functools.partial(self._bars, study, folder, path)))
         return steps
 
     def _printed(self, column: str) -> list[str]:
@@ -260,7 +261,7 @@ class _Plan:
 
         first = Step(command("audit", "--data", root, "--json", file, *words), audit)
         if self.element.picture == "labels":
-            return [first, Step(f"draw {picture}", draw)]
+            return [first, self._draw(picture, draw)]
         return [first, Step(f"write {self.out / 'README.md'}", table)]
 
     def _network(self, *_: Any) -> None:
@@ -301,7 +302,7 @@ class _Plan:
             self._write(tables.of_runs(self.element, self.form, folders, seeds))
             if tested:
                 rows = [evaluation.result_row(folder) for folder in folders.values()]
-                evaluation.write_results(self.out / "results.csv", rows)
+                evaluation.write_results(self.out / f"{self.short}.csv", rows)
 
         return [*steps, Step(f"write {self.out / 'README.md'}", table)]
 
@@ -353,7 +354,9 @@ class _Plan:
         }
         function, suffix = draw[self.element.picture]
         path = self.out / f"{self.short}.{suffix}"
-        return Step(f"draw {path}", functools.partial(function, runs, path))
+        return self._draw(
+            path, functools.partial(function, runs, path), [folder for folder, _ in runs.values()]
+        )
 
     def _loss(self, runs: Mapping[str, tuple[Path, Path]], path: Path, *_: Any) -> None:
         folders = {name: folder for name, (folder, _) in runs.items()}
@@ -396,14 +399,27 @@ class _Plan:
         (run,) = runs.values()
         insight.draw_gates(*_opened(*run), path, classes=self.form.draw, title=self.title)
 
-    def _write(self, block: str) -> None:
-        notes = [
-            self.element.note,
-            self.form.note,
-            *(f"{row}: {why}." for row, why in self.element.missing.items()),
-        ]
-        text = "\n\n".join([block, f"{self.paper.cite}.", *filter(None, notes)])
-        write_block(self.out / "README.md", "results", text, heading=f"# {printable(self.title)}")
+    def _draw(
+        self, path: Path, draw: Callable[[StageProgress, Tell], Any], runs: Sequence[Path] = ()
+    ) -> Step:
+        """The step that draws a picture, and writes with which runs."""
+
+        def do(progress: StageProgress, tell: Tell) -> None:
+            draw(progress, tell)
+            link = (
+                f"![{self.short}]({path.name})" if path.suffix == ".png" else f"[{self.short}]({path.name})"
+            )
+            self._write("\n\n".join([link, *([tables.made_of(runs)] if runs else [])]), path.stem)
+
+        return Step(f"draw {path}", do)
+
+    def _write(self, block: str, name: str = "") -> None:
+        """Put a table or picture on the page of the folder, which other elements may share."""
+        missing = [f"{row}: {why}." for row, why in self.element.missing.items()]
+        notes = [self.element.note, self.form.note, *missing]
+        text = "\n\n".join([f"## {printable(self.title)}", block, *filter(None, notes)])
+        heading = f"# {printable(self.paper.cite)}"
+        write_block(self.out / "README.md", name or self.short, text, heading=heading)
 
 
 def _tune(study: tuning.Study, root: Path, folder: Path, progress: StageProgress, tell: Tell) -> None:

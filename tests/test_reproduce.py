@@ -296,6 +296,24 @@ def test_numbers_of_official_splits_are_folds(shelf):
     assert found == [{}, {"0": 0.8}]
 
 
+def test_a_training_may_start_from_another_one(monkeypatch):
+    start = {"recipe": "strn/synthetic", "set": ["clip.size=32"]}
+    rows = {"mine": {"recipe": "strn/synthetic", "start": start}, "plain": {"recipe": "strn/synthetic"}}
+    element = {"title": "one", "small": {"data": "set", "seeds": [0, 1], "rows": rows}}
+    paper = papers.Paper.model_validate({"cite": "me", "sets": {"set": "s"}, "elements": {"one": element}})
+    monkeypatch.setattr(papers, "read_paper", lambda name: paper)
+    lines = [shlex.split(step.line) for step in reproduction.plan("made/one", small=True, out="o")]
+    trained = [line for line in lines if line[1] == "train"]
+    folders = [line[line.index("--out") + 1] for line in trained]
+    sources = [line[line.index("--from") + 1] if "--from" in line else None for line in trained]
+    # what is started from comes first, and with the same seed
+    assert sources == [None, None, folders[0], folders[1], None, None]
+    assert len(set(folders)) == 6
+    tested = [line[2].removesuffix("/model.keras") for line in lines if line[1] == "evaluate"]
+    assert tested == folders[2:]
+    assert standing.seeds_of(next(paper.elements["one"].cells(paper.elements["one"].small)).trainings) == {}
+
+
 def run_folder(folder, top1, **more):
     folder.mkdir(parents=True)
     record = {

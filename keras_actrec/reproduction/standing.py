@@ -38,8 +38,8 @@ def seeds_of(trainings: Sequence[Training]) -> dict[str, float]:
     """
     each = []
     for training in trainings:
-        if not any(recipe == training.recipe for recipe, _, _ in _results()):
-            return {}
+        if training.start or not any(recipe == training.recipe for recipe, _, _ in _results()):
+            return {}  # results do not tell what a run has started from
         changes = list(training.changes)
         recipe = read_recipe(training.recipe, changes).model_dump(exclude_none=True)
         row = columns_of({"recipe": recipe, "recipe_name": training.recipe, "overrides": changes})

@@ -280,13 +280,15 @@ class _Plan:
         others = [change for change in self.changes if not change.startswith(_SEED)]
         trainings = dict.fromkeys(training for cell in cells for training in cell.trainings)
         tested = not self.element.picture and {cell.metric for cell in cells} - {"epochs", "updates"}
-        steps, folders = [], {}
+        wanted, steps, folders = set(trainings), list[Step](), dict[tuple[Training, int], Path]()
+        trainings = {**{each.start: None for each in trainings if each.start}, **trainings}
         for each in trainings:
             for seed in seeds:
                 folder = self.out / "runs" / f"{each.named()}-seed-{seed}"
                 folders[each, seed] = folder
-                steps.append(self._train(each, [*each.changes, *others, f"{_SEED}{seed}"], folder))
-                if tested:
+                start = folders[each.start, seed] if each.start else None
+                steps.append(self._train(each, [*each.changes, *others, f"{_SEED}{seed}"], folder, start))
+                if tested and each in wanted:
                     steps.append(self._test(each, folder))
         if self.element.picture:
             runs = {
@@ -301,12 +303,14 @@ class _Plan:
         def table(*_: Any) -> None:
             self._write(tables.of_runs(self.element, self.form, folders, seeds))
             if tested:
-                rows = [evaluation.result_row(folder) for folder in folders.values()]
+                rows = [
+                    evaluation.result_row(folder) for (each, _), folder in folders.items() if each in wanted
+                ]
                 evaluation.write_results(self.out / f"{self.short}.csv", rows)
 
         return [*steps, Step(f"write {self.out / 'README.md'}", table)]
 
-    def _train(self, each: Training, changes: list[str], folder: Path) -> Step:
+    def _train(self, each: Training, changes: list[str], folder: Path, start: Path | None) -> Step:
         recipe = training.read_recipe(each.recipe, changes)
         root, cache = self.roots[each.data], self.out / "cache"
 
@@ -317,13 +321,15 @@ class _Plan:
                 folder,
                 name=each.recipe,
                 overrides=changes,
+                start=start,
                 cache=cache,
                 tell=tell,
                 progress=progress,
             )
             keras.backend.clear_session()
 
-        words = [word for change in changes for word in ("--set", change)]
+        words = ["--from", start] if start else []
+        words += [word for change in changes for word in ("--set", change)]
         line = command("train", each.recipe, "--data", root, "--out", folder, "--cache", cache, *words)
         return Step(line, do)
 

@@ -55,16 +55,17 @@ def folder_of(form: Form, column: str) -> Path | None:
     A study's folder holds those on one set, and folders in it those on others. `best.toml`, the winner's
     recipe, tells which.
     """
-    part = form.columns.get(column)
-    changes = [*form.overrides, *(part.overrides if part else [])]
-    wanted = read_study(form.study, changes).recipe_of().data
+    standing = []
     for file in sorted(find_study(form.study).parent.rglob("trials.csv")):
         best = file.with_name("best.toml")
-        data = read_toml(best)["data"] if best.exists() else {}
-        same = (data.get("dataset"), data.get("split")) == (wanted.dataset, wanted.split)
-        if same and any(row["status"] == "COMPLETED" for row in read_csv(file)):
-            return file.parent
-    return None
+        if best.exists() and any(row["status"] == "COMPLETED" for row in read_csv(file)):
+            standing.append((file.parent, read_toml(best)["data"]))
+    if not standing:
+        return None
+    part = form.columns.get(column)
+    wanted = read_study(form.study, [*form.overrides, *(part.overrides if part else [])]).recipe_of().data
+    same = (wanted.dataset, wanted.split)
+    return next((place for place, data in standing if (data.get("dataset"), data.get("split")) == same), None)
 
 
 def count(name: str, element: Element, form: Form) -> tuple[int, int]:
@@ -99,6 +100,11 @@ def state(name: str) -> str:
         UserError: for a name that none has.
     """
     name, _, element = find_element(name)
+    return state_of(name, element)
+
+
+def state_of(name: str, element: Element) -> str:
+    """The state of an element that has been read already."""
     if element.cannot:
         return CANNOT
     for words, form in ((OFFICIAL, element.official), (SMALL, element.small)):

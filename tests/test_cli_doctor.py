@@ -128,7 +128,12 @@ def test_the_version_without_a_backend_says_how_to_install_one(run_python, hide)
 
 @pytest.mark.parametrize(
     ("words", "number", "completed"),
-    [("keras-actrec ev", 1, ["evaluate"]), ("keras-actrec train x --ca", 3, ["--cache"])],
+    [
+        ("keras-actrec ev", 1, ["evaluate"]),
+        ("keras-actrec train x --ca", 3, ["--cache"]),
+        ("keras-actrec reproduce hman/figure1", 2, ["hman/figure10", "hman/figure11"]),
+        ("keras-actrec reproduce st", 2, ["strn", *(f"strn/table5.{number}" for number in range(1, 10))]),
+    ],
 )
 def test_the_shell_completes_commands_and_options(run_python, words, number, completed):
     code = "import sys; sys.argv = ['keras-actrec']; from keras_actrec_program import main; main()"

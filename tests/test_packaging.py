@@ -33,7 +33,7 @@ def source(tmp_path_factory):
         shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in DATA:
         (source / folder / "made_up").mkdir()
-        for name in ("README.md", "data.toml", "results.csv", "picture.png", "notes.txt"):
+        for name in ("README.md", "data.toml", "results.csv", "picture.png", "made.json", "notes.txt"):
             (source / folder / "made_up" / name).touch()
     return source
 
@@ -66,7 +66,8 @@ def test_the_wheel_carries_every_file_of_the_package(wheel, source):
 @pytest.mark.parametrize("package", DATA.values())
 def test_the_wheel_carries_recipes_studies_texts_and_results_as_package_data(wheel, package):
     found = {name for name in wheel if name.startswith(f"keras_actrec/{package}/made_up/")}
-    carried = ["README.md", "data.toml", "results.csv", *(["picture.png"] if package == "studies" else [])]
+    more = {"papers": ["picture.png", "made.json"], "recipes": [], "studies": ["picture.png"]}
+    carried = ["README.md", "data.toml", "results.csv", *more[package]]
     assert found == {f"keras_actrec/{package}/made_up/{name}" for name in carried}
 
 

@@ -94,11 +94,14 @@ def test_loss_curves_of_two_runs_are_on_one_axis(skeletons, out):
     assert [line.split(": ")[0] for line in stdout.splitlines()[:3]] == ["1 of 3", "2 of 3", "3 of 3"]
     assert has(out / "skeletons" / "figure4.png", BLUE, VERMILION)
     assert len(list((out / "skeletons" / "runs").iterdir())) == 2
+    page = (out / "skeletons" / "README.md").read_text(encoding="utf-8")
+    assert "![figure4](figure4.png)" in page and "Files found of the official number: 40 of 199" in page
 
 
 def test_a_confusion_matrix_is_on_a_page(clips, out):
     make("hman/figure8", clips, out, "hman")
     page = (out / "figure8.html").read_text(encoding="utf-8")
+    assert "[figure8](figure8.html)" in (out / "README.md").read_text(encoding="utf-8")
     assert "Confusion matrix of hman" in page and "UCF Sports: confusion matrix" in page
 
 
@@ -135,11 +138,11 @@ def test_a_table_of_trainings_has_what_their_tests_gave(clips, out):
     page = (out / "table6" / "README.md").read_text(encoding="utf-8")
     assert f"| EfficientNet-Lite0 |  | {100 * top1:.1f} |" in page
     assert "| GoogLeNet | 33.5 |  |" in page and "GoogLeNet: neither Keras" in page
-    rows = (out / "table6" / "results.csv").read_text(encoding="utf-8").splitlines()
+    rows = (out / "table6" / "table6.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 2 and f",{top1:.4f}," in rows[1]
     again = make("hman/table6", clips, out / "table6", "softmax_regression")  # nothing is trained again
     assert "of 3: keras-actrec train" in again
-    assert (out / "table6" / "results.csv").read_text(encoding="utf-8").splitlines() == rows
+    assert (out / "table6" / "table6.csv").read_text(encoding="utf-8").splitlines() == rows
 
 
 def test_the_commands_that_are_advised_do_the_same(clips, out, tmp_path):

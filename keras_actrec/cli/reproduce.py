@@ -70,14 +70,14 @@ def _list(papers: list[str]) -> None:
     from rich.table import Column, Table
 
     from keras_actrec import reproduction
+    from keras_actrec.reproduction.standing import state_of
 
     table = Table(Column("name", no_wrap=True), "what it is", "made by", "state")
     for name in papers:
         paper = reproduction.read_paper(name)
         for short, each in paper.elements.items():
-            add_row(
-                table, f"{name}/{short}", each.title, _made_by(each), reproduction.state(f"{name}/{short}")
-            )
+            full = f"{name}/{short}"
+            add_row(table, full, each.title, _made_by(each), state_of(full, each))
     show(table)
 
 

@@ -81,7 +81,7 @@ def describe_run(run: str | Path) -> str:
         return f"{_words(row)}: {scores}  {row['videos']} videos, {row['skipped']} skipped"
     record = read_json(run / "run.json", "is it a run directory?")
     with _of_this_version(run):
-        words, epochs = _words(_columns(record)), record["recipe"]["train"]["epochs"]
+        words, epochs = _words(columns_of(record)), record["recipe"]["train"]["epochs"]
         rows = _rows(run / "history.csv")
         values = {name: value for name, value in rows[-1].items() if name in _SHOWN} if rows else {}
         reached = "  ".join([f"{name} {float(value):.4f}" for name, value in values.items()])
@@ -120,7 +120,7 @@ def result_row(run: str | Path) -> dict[str, str]:
         data, official = record["data"], record["data"]["official"]
         floor = max((scores["floors"] or {}).items(), key=lambda pair: pair[1], default=None)
         row = {
-            **_columns(record),
+            **columns_of(record),
             "top1": f"{scores['top1']:.4f}",
             "mean_class": f"{scores['mean_class']:.4f}",
             "videos": scores["videos"],
@@ -139,7 +139,7 @@ def result_row(run: str | Path) -> dict[str, str]:
     return {name: str(row[name]) for name in RESULT_COLUMNS}
 
 
-def _columns(record: Mapping[str, Any]) -> dict[str, str]:
+def columns_of(record: Mapping[str, Any]) -> dict[str, str]:
     """The columns that tell what was trained."""
     recipe, name = record["recipe"], record["recipe_name"]
     key, fold = _fold(recipe["data"])

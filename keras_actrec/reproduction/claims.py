@@ -115,10 +115,9 @@ def printed(paper: Paper, claim: Claim) -> str:
     element = paper.elements[claim.element]
     if claim.better:
         return _two_rows(paper, element, claim)
+    forms = [form for form in (element.official, element.small) if form is not None]
     texts = []
-    for name in dict.fromkeys(
-        form.study for form in (element.official, element.small) if form and form.study
-    ):
+    for name in dict.fromkeys(filter(None, [claim.study or form.study for form in forms])):
         table = read_study(name).table
         if table is not None and len(table.paper) > 1:
             falls = "error" in table.column

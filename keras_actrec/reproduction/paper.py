@@ -72,7 +72,8 @@ class Part(_Table):
 
     recipe: a recipe; of a row also a model alone, and of a column what that model's recipe is called. set:
     changes. data: the set, if not that of the form. fold and folds: a change with `N` for the number, such as
-    `data.split=N`, and the numbers over which the cell is a mean. metric: see `Form`.
+    `data.split=N`, and the numbers over which the cell is a mean. start: what is trained before, on the same
+    data, and begun from, as `train --from` does. metric: see `Form`.
     """
 
     recipe: str = ""
@@ -80,6 +81,7 @@ class Part(_Table):
     data: str = ""
     fold: str = ""
     folds: list[int] = []
+    start: "Part | None" = None
     metric: str = ""
 
 
@@ -87,10 +89,11 @@ class Form(_Table):
     """How a table or a figure is made, of the official data or of small data.
 
     data: which of the paper's `sets`. study: its study, with the changes `set`; each of `columns` is one run
-    of it. rows and columns: otherwise, trainings. seeds: of each. metric: what is read of a test: `top1`,
-    `top5`, `mean_class`, `map`, `error`, `ap CLASS`; of a history `epochs` and `updates` until it has
-    converged. draw: what a figure draws: columns of histories, classes, or rows of a study. dataset: whose
-    files are read where nothing is trained. model: arguments of a builder, whose `name` is among them.
+    of it. rows and columns: otherwise, trainings. seeds: of each. protocol: how a test looks at videos, by
+    default as training does. metric: what is read of a test: `top1`, `top5`, `mean_class`, `map`,
+    `view_accuracy`, `error`, `ap CLASS`; of a history `epochs` and `updates` until it has converged. draw:
+    what a figure draws: columns of histories, classes, or rows of a study. dataset: whose files are read
+    where nothing is trained. model: arguments of a builder, whose `name` is among them.
     """
 
     data: str = ""
@@ -100,6 +103,7 @@ class Form(_Table):
     columns: dict[str, Part] = {}
     seeds: list[Annotated[int, pydantic.Field(ge=0)]] = [0]
     metric: str = "top1"
+    protocol: str = ""
     draw: list[str] = []
     dataset: str = ""
     model: dict[str, Any] = {}
@@ -108,16 +112,21 @@ class Form(_Table):
 
 @dataclass(frozen=True)
 class Training:
-    """One training of a cell: a recipe with changes, but for the seed, on one of the paper's sets."""
+    """One training of a cell: a recipe with changes, but for the seed, on one of the paper's sets.
+
+    start: the training whose model it starts from.
+    """
 
     recipe: str
     changes: tuple[str, ...]
     data: str
+    start: "Training | None" = None
 
     def named(self) -> str:
         """A name for its folder."""
         words = [self.recipe.replace("/", "-"), *(change.replace("=", "_") for change in self.changes)]
-        return "-".join("".join(c if c.isalnum() or c in "._-," else "" for c in word) for word in words)
+        name = "-".join("".join(c if c.isalnum() or c in "._-," else "" for c in word) for word in words)
+        return f"{name}-from-{self.start.named()}" if self.start else name
 
 
 @dataclass(frozen=True)
@@ -167,16 +176,14 @@ class Element(_Table):
                 recipe = "/".join(filter(None, (first.recipe, second.recipe)))
                 changes = [*form.overrides, *second.overrides, *first.overrides]
                 fold = first if first.fold else second
-                folds = [fold.fold.replace("N", str(number)) for number in fold.folds]
-                yield Cell(
-                    row,
-                    column,
-                    tuple(
-                        Training(recipe, (*changes, *each), first.data or second.data or form.data)
-                        for each in ([[text] for text in folds] or [[]])
-                    ),
-                    first.metric or second.metric or form.metric,
-                )
+                folds = [[fold.fold.replace("N", str(number))] for number in fold.folds] or [[]]
+                data, start = first.data or second.data or form.data, first.start or second.start
+                trainings = []
+                for each in folds:
+                    before = Training(start.recipe, (*start.overrides, *each), data) if start else None
+                    trainings.append(Training(recipe, (*changes, *each), data, before))
+                metric = first.metric or second.metric or form.metric
+                yield Cell(row, column, tuple(trainings), metric)
 
 
 class Evidence(_Table):

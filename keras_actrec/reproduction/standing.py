@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_actrec._files import read_csv, read_json, read_toml
 from keras_actrec._shipped import shipped
 from keras_actrec.evaluation import read_results
+from keras_actrec.evaluation.results import columns_of
 from keras_actrec.reproduction.paper import Element, Form, Training, find_element, list_papers
 from keras_actrec.training import read_recipe
 from keras_actrec.tuning import find_study, read_study
@@ -15,7 +16,6 @@ from keras_actrec.tuning import find_study, read_study
 OFFICIAL, SMALL, READY = "measured on the official data", "measured on small data", "ready, data needed"
 CANNOT = "cannot be made"
 MADE = "made.json"  # `reproduce` writes it last: what was made, and with which changes
-_FOLD = "data.test_fold="  # has a column of its own in results
 
 
 @functools.cache
@@ -38,12 +38,13 @@ def seeds_of(trainings: Sequence[Training]) -> dict[str, float]:
     """
     each = []
     for training in trainings:
-        changes = [change for change in training.changes if not change.startswith(_FOLD)]
-        folds = [change.removeprefix(_FOLD) for change in training.changes if change not in changes]
-        own = read_recipe(training.recipe).data.test_fold  # of a recipe for a set with folds
-        fold = folds[-1] if folds else "" if own is None else str(own)
-        words = tuple(sorted(" ".join(changes).split()))
-        each.append(_results().get((training.recipe, words, fold), {}))
+        if training.start or not any(recipe == training.recipe for recipe, _, _ in _results()):
+            return {}  # results do not tell what a run has started from
+        changes = list(training.changes)
+        recipe = read_recipe(training.recipe, changes).model_dump(exclude_none=True)
+        row = columns_of({"recipe": recipe, "recipe_name": training.recipe, "overrides": changes})
+        what = training.recipe, tuple(sorted(row["set"].split())), row["fold"]
+        each.append(_results().get(what, {}))
     common = set.intersection(*map(set, each)) if each else set()
     return {seed: statistics.mean(found[seed] for found in each) for seed in sorted(common, key=int)}
 
@@ -54,16 +55,17 @@ def folder_of(form: Form, column: str) -> Path | None:
     A study's folder holds those on one set, and folders in it those on others. `best.toml`, the winner's
     recipe, tells which.
     """
-    part = form.columns.get(column)
-    changes = [*form.overrides, *(part.overrides if part else [])]
-    wanted = read_study(form.study, changes).recipe_of().data
+    standing = []
     for file in sorted(find_study(form.study).parent.rglob("trials.csv")):
         best = file.with_name("best.toml")
-        data = read_toml(best)["data"] if best.exists() else {}
-        same = (data.get("dataset"), data.get("split")) == (wanted.dataset, wanted.split)
-        if same and any(row["status"] == "COMPLETED" for row in read_csv(file)):
-            return file.parent
-    return None
+        if best.exists() and any(row["status"] == "COMPLETED" for row in read_csv(file)):
+            standing.append((file.parent, read_toml(best)["data"]))
+    if not standing:
+        return None
+    part = form.columns.get(column)
+    wanted = read_study(form.study, [*form.overrides, *(part.overrides if part else [])]).recipe_of().data
+    same = (wanted.dataset, wanted.split)
+    return next((place for place, data in standing if (data.get("dataset"), data.get("split")) == same), None)
 
 
 def count(name: str, element: Element, form: Form) -> tuple[int, int]:
@@ -98,6 +100,11 @@ def state(name: str) -> str:
         UserError: for a name that none has.
     """
     name, _, element = find_element(name)
+    return state_of(name, element)
+
+
+def state_of(name: str, element: Element) -> str:
+    """The state of an element that has been read already."""
     if element.cannot:
         return CANNOT
     for words, form in ((OFFICIAL, element.official), (SMALL, element.small)):

@@ -55,7 +55,7 @@ def of_runs(
     notes = ["What is headed paper is the paper's."]
     if len(seeds) > 1:
         notes.append(f"Here: the mean of {len(seeds)} seeds ± its 95 % interval over them (Student).")
-    return "\n".join([*lines, "", " ".join([*notes, _made(folders.values())])])
+    return "\n".join([*lines, "", " ".join([*notes, made_of(folders.values())])])
 
 
 def _ours(
@@ -88,7 +88,7 @@ def _metric(folder: Path, metric: str) -> float:
     return float(scores["average_precision"][scores["class_names"].index(name)] or 0)
 
 
-def _made(folders: Iterable[Path]) -> str:
+def made_of(folders: Iterable[Path]) -> str:
     """With what the runs were made: data found, backend, commit and machine."""
     records = [read_json(folder / "run.json", "train the run first") for folder in folders]
 

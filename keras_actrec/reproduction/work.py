@@ -92,7 +92,8 @@ def reproduce(
 
     Args:
         name: as of `plan`.
-        out: folder: `README.md` with the table, or the figure; runs, studies and their cache.
+        out: folder: `README.md` with the table, and its rows as CSV, or with the figure; runs, studies and
+            their cache. Elements that share it share trainings.
         data: as of `plan`.
         small: as of `plan`.
         changes: as of `plan`.
@@ -201,7 +202,7 @@ class _Plan:
             for column, (study, folder) in folders.items():
                 path = self.out / "-".join(filter(None, [self.short, _slug(column)]))
                 path = path.with_name(f"{path.name}.png")
-                steps.append(Step(f"draw {path}", functools.partial(self._bars, study, folder, path)))
+                steps.append(self._draw(path, functools.partial(self._bars, study, folder, path)))
         return steps
 
     def _printed(self, column: str) -> list[str]:
@@ -260,7 +261,7 @@ class _Plan:
 
         first = Step(command("audit", "--data", root, "--json", file, *words), audit)
         if self.element.picture == "labels":
-            return [first, Step(f"draw {picture}", draw)]
+            return [first, self._draw(picture, draw)]
         return [first, Step(f"write {self.out / 'README.md'}", table)]
 
     def _network(self, *_: Any) -> None:
@@ -279,13 +280,15 @@ class _Plan:
         others = [change for change in self.changes if not change.startswith(_SEED)]
         trainings = dict.fromkeys(training for cell in cells for training in cell.trainings)
         tested = not self.element.picture and {cell.metric for cell in cells} - {"epochs", "updates"}
-        steps, folders = [], {}
+        wanted, steps, folders = set(trainings), list[Step](), dict[tuple[Training, int], Path]()
+        trainings = {**{each.start: None for each in trainings if each.start}, **trainings}
         for each in trainings:
             for seed in seeds:
                 folder = self.out / "runs" / f"{each.named()}-seed-{seed}"
                 folders[each, seed] = folder
-                steps.append(self._train(each, [*each.changes, *others, f"{_SEED}{seed}"], folder))
-                if tested:
+                start = folders[each.start, seed] if each.start else None
+                steps.append(self._train(each, [*each.changes, *others, f"{_SEED}{seed}"], folder, start))
+                if tested and each in wanted:
                     steps.append(self._test(each, folder))
         if self.element.picture:
             runs = {
@@ -300,12 +303,14 @@ class _Plan:
         def table(*_: Any) -> None:
             self._write(tables.of_runs(self.element, self.form, folders, seeds))
             if tested:
-                rows = [evaluation.result_row(folder) for folder in folders.values()]
-                evaluation.write_results(self.out / "results.csv", rows)
+                rows = [
+                    evaluation.result_row(folder) for (each, _), folder in folders.items() if each in wanted
+                ]
+                evaluation.write_results(self.out / f"{self.short}.csv", rows)
 
         return [*steps, Step(f"write {self.out / 'README.md'}", table)]
 
-    def _train(self, each: Training, changes: list[str], folder: Path) -> Step:
+    def _train(self, each: Training, changes: list[str], folder: Path, start: Path | None) -> Step:
         recipe = training.read_recipe(each.recipe, changes)
         root, cache = self.roots[each.data], self.out / "cache"
 
@@ -316,25 +321,31 @@ class _Plan:
                 folder,
                 name=each.recipe,
                 overrides=changes,
+                start=start,
                 cache=cache,
                 tell=tell,
                 progress=progress,
             )
             keras.backend.clear_session()
 
-        words = [word for change in changes for word in ("--set", change)]
+        words = ["--from", start] if start else []
+        words += [word for change in changes for word in ("--set", change)]
         line = command("train", each.recipe, "--data", root, "--out", folder, "--cache", cache, *words)
         return Step(line, do)
 
     def _test(self, each: Training, folder: Path) -> Step:
         model, file, root = folder / "model.keras", folder / "test.json", self.roots[each.data]
+        protocol = self.form.protocol or None
 
         def do(progress: StageProgress, tell: Tell) -> None:
             if not file.exists():
-                evaluation.evaluate(load(model), root, floors=True, progress=progress).write_json(file)
+                evaluation.evaluate(
+                    load(model), root, protocol=protocol, floors=True, progress=progress
+                ).write_json(file)
                 keras.backend.clear_session()
 
-        return Step(command("evaluate", model, "--data", root, "--json", file), do)
+        words = ["--protocol", protocol] if protocol else []
+        return Step(command("evaluate", model, "--data", root, "--json", file, *words), do)
 
     # Pictures of trained models
 
@@ -349,7 +360,9 @@ class _Plan:
         }
         function, suffix = draw[self.element.picture]
         path = self.out / f"{self.short}.{suffix}"
-        return Step(f"draw {path}", functools.partial(function, runs, path))
+        return self._draw(
+            path, functools.partial(function, runs, path), [folder for folder, _ in runs.values()]
+        )
 
     def _loss(self, runs: Mapping[str, tuple[Path, Path]], path: Path, *_: Any) -> None:
         folders = {name: folder for name, (folder, _) in runs.items()}
@@ -392,14 +405,27 @@ class _Plan:
         (run,) = runs.values()
         insight.draw_gates(*_opened(*run), path, classes=self.form.draw, title=self.title)
 
-    def _write(self, block: str) -> None:
-        notes = [
-            self.element.note,
-            self.form.note,
-            *(f"{row}: {why}." for row, why in self.element.missing.items()),
-        ]
-        text = "\n\n".join([block, f"{self.paper.cite}.", *filter(None, notes)])
-        write_block(self.out / "README.md", "results", text, heading=f"# {printable(self.title)}")
+    def _draw(
+        self, path: Path, draw: Callable[[StageProgress, Tell], Any], runs: Sequence[Path] = ()
+    ) -> Step:
+        """The step that draws a picture, and writes with which runs."""
+
+        def do(progress: StageProgress, tell: Tell) -> None:
+            draw(progress, tell)
+            link = (
+                f"![{self.short}]({path.name})" if path.suffix == ".png" else f"[{self.short}]({path.name})"
+            )
+            self._write("\n\n".join([link, *([tables.made_of(runs)] if runs else [])]), path.stem)
+
+        return Step(f"draw {path}", do)
+
+    def _write(self, block: str, name: str = "") -> None:
+        """Put a table or picture on the page of the folder, which other elements may share."""
+        missing = [f"{row}: {why}." for row, why in self.element.missing.items()]
+        notes = [self.element.note, self.form.note, *missing]
+        text = "\n\n".join([f"## {printable(self.title)}", block, *filter(None, notes)])
+        heading = f"# {printable(self.paper.cite)}"
+        write_block(self.out / "README.md", name or self.short, text, heading=heading)
 
 
 def _tune(study: tuning.Study, root: Path, folder: Path, progress: StageProgress, tell: Tell) -> None:

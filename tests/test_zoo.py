@@ -80,6 +80,7 @@ RESNET = (
 )  # fmt: skip
 GATES = 2 * (29 * 8 + 2)
 ATTENTIONS = 2 * (2 * (8 + 1) + 8 * 8 + 8 + 1)
+MAPS = 2 * (8 * 8 + 8)  # behind the attentions
 RELATIONS = sum((size * 2 + 1) * 2 + (2 + 1) * 3 for size in (2, 3, 4))
 CONV_LSTM = 2 * (9 * 3 * 2 + 2) + (9 * 3 * 8 + 9 * 2 * 8 + 8)  # with where it starts
 CONV_ATTENTION = 3 * 2 + 2 * 2 + 2 + 2
@@ -116,6 +117,11 @@ VARIANTS = [
     ("tsn", {}, INCEPTION + (48 + 1) * 3),
     ("gsm", MOBILE, LITE0 + GATES // 2 + (8 + 1) * 3),
     ("sa_gsm", MOBILE, LITE0 + GATES // 2 + ATTENTIONS // 2 + (8 + 1) * 3),
+    (
+        "sa_gsm",
+        {"second_map": True, "attention": "time"},
+        INCEPTION + GATES + ATTENTIONS + MAPS + (48 + 1) * 3,
+    ),
     ("tsm", MOBILE, LITE0 + (8 + 1) * 3),
     ("hman", {"num_layers": 3}, QUERY + TEMPERATURE + THREE_LAYERS),
     ("hman", {"attention": "gumbel_constant", "boundary": "scalar"}, QUERY + hm(1) + HEAD),

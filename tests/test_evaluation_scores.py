@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_actrec.cli.main import app
-from keras_actrec.data import Record
+from keras_actrec.data import Record, Sampling
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import (
     Evaluation,
@@ -200,6 +200,27 @@ def test_the_command_line_scores_writes_and_fuses(data, tmp_path):  # noqa: F811
     assert "colors + colors, part test" in files["page.html"].read_text(encoding="utf-8")
     again = run("evaluate", files["both.npz"])
     assert again.exit_code == 0 and "colors + colors, part test: 5 videos" in again.stdout
+
+
+def test_gsms_four_models_of_other_frames_and_clips_answer_by_the_sum_of_their_logits(data, tmp_path):  # noqa: F811
+    protocols = {8: "gsm_2_clips", 12: "gsm_2_clips", 16: "gsm_1_clip", 24: "gsm_1_clip"}
+    found, files = [], []
+    for frames, protocol in protocols.items():
+        recognizer(about=trained_on(data), sampling=Sampling(frames)).save(tmp_path / "model.keras")
+        files.append(tmp_path / f"{frames}.npz")
+        options = ["--data", data, "--protocol", protocol, "--scores", files[-1]]
+        assert run("evaluate", tmp_path / "model.keras", *options).exit_code == 0
+        found.append(read_scores(files[-1]))
+        clips = 2 if protocol == "gsm_2_clips" else 1
+        assert f"{clips} clip{'s' * (clips > 1)} of {frames} frames (segments)" in found[-1].protocol
+    others = [word for file in files[1:] for word in ("--ensemble", file)]
+    done = run("evaluate", files[0], *others, "--fuse", "logits", "--scores", tmp_path / "sum.npz")
+    assert "mean of the logits of 4 models" in done.stdout
+    logits = sum(np.log(each.scores) for each in found)  # up to a number that no softmax sees
+    mean = np.exp(logits / 4)
+    together = read_scores(tmp_path / "sum.npz")
+    np.testing.assert_allclose(together.scores, mean / mean.sum(axis=1, keepdims=True), atol=1e-6)
+    assert together.predicted.tolist() == logits.argmax(axis=1).tolist()
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,99 @@ def test_self_attention_is_the_formula_for_frames_of_any_size():
         close(model.predict_on_batch(clips), reference(clips, weights_of(layer)))
 
 
+def wave(at, channel, width):
+    angle = at / 10000 ** ((channel - channel % 2) / width)
+    return np.cos(angle) if channel % 2 else np.sin(angle)
+
+
+def seen_from(over, shape, place):
+    """The places `(t, h, w)` that one attends to."""
+    t, h, w = place
+    every = np.ndindex(shape)
+    return {
+        "frame": lambda: [each for each in every if each[0] == t],
+        "time": lambda: [each for each in every if each[1:] == (h, w)],
+        "clip": lambda: list(every),
+    }[over]()
+
+
+def place_by_hand(over, place, channels):
+    """The encoding of a place: the axes that are attended over share the channels, the first ones more."""
+    axes = {"frame": (1, 2), "time": (0,), "clip": (0, 1, 2)}[over]
+    widths = [channels // len(axes) + (number < channels % len(axes)) for number in range(len(axes))]
+    return np.concatenate(
+        [
+            [wave(place[axis], i, width) for i in range(width)]
+            for axis, width in zip(axes, widths, strict=True)
+        ]
+    )
+
+
+def reference_over(x, weights, over, positions, mask):
+    """Location by location of one clip, with what eq. 3 of the paper has: a map of what was attended to."""
+    x, y = np.asarray(x, "float64"), np.zeros(x.shape)
+    places = list(np.ndindex(x.shape[:3]))
+    placed = {at: x[at] + (place_by_hand(over, at, x.shape[3]) if positions else 0) for at in places}
+    maps = {
+        name: (lambda value, name=name: value @ weights[f"{name}_kernel"] + weights[f"{name}_bias"])
+        for name in ("query", "key", "value", "output")
+    }
+    for at in places:
+        others = [each for each in seen_from(over, x.shape[:3], at) if over == "frame" or mask[each[0]]]
+        energies = np.array([maps["query"](placed[at]) @ maps["key"](placed[each]) for each in others])
+        shares = np.exp(energies) / np.exp(energies).sum()
+        attended = sum(share * maps["value"](x[each]) for share, each in zip(shares, others, strict=True))
+        y[at] = x[at] + weights["gamma"] * maps["output"](attended)
+    return y
+
+
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("over", ["frame", "time", "clip"])
+def test_attention_over_other_axes_with_places_and_a_second_map_is_the_formula(over, positions):
+    clips = RNG.normal(size=(2, 3, 2, 3, 7)).astype("float32")
+    mask = np.array([[True, True, True], [True, True, False]])
+    layer = SelfAttention2D(2, over=over, second_map=True, positions=positions)
+    layer.build(clips.shape)
+    randomize(layer, seed=1)
+    found = layer(clips, mask=mask)
+    for clip, steps, each in zip(clips, mask, numpy(found), strict=True):
+        close(each, reference_over(clip, weights_of(layer), over, positions, steps), 1e-5)
+    inputs = keras.Input((None, None, None, 7)), keras.Input((None,), dtype="bool")
+    model = keras.Model(inputs, layer(inputs[0], mask=inputs[1]))
+    close(model.predict_on_batch([clips, mask]), found, 1e-5)
+
+
+def test_a_second_map_has_weights_of_its_own_and_attention_over_time_needs_time():
+    layer = SelfAttention2D(over="time", second_map=True)
+    layer.build((None, None, None, None, 16))
+    shapes = {weight.name: tuple(weight.shape) for weight in layer.weights}
+    assert shapes["output_kernel"] == (16, 16) and shapes["output_bias"] == (16,)
+    assert set(shapes) == {*NAMES, "output_kernel", "output_bias"}
+    with pytest.raises(
+        UserError, match=r"`inputs` must be \(B, T, H, W, C\). Received: shape=\(2, 3, 3, 4\)"
+    ):
+        SelfAttention2D(over="time").build((2, 3, 3, 4))
+    with pytest.raises(UserError, match="`over` must be one of frame, time, clip. Received: over='space'"):
+        SelfAttention2D(over="space")
+
+
+@pytest.mark.graphs
+def test_attention_over_a_clip_does_what_every_layer_must(tmp_path):
+    check_layer(
+        lambda **kwargs: SelfAttention2D(2, over="clip", second_map=True, positions=True, **kwargs),
+        (CLIPS,),
+        tmp_path,
+        weights={
+            **{f"{name}_kernel": (4, 2) for name in ("query", "key")},
+            **{f"{name}_bias": (2,) for name in ("query", "key")},
+            **{f"{name}_kernel": (4, 4) for name in ("value", "output")},
+            **{f"{name}_bias": (4,) for name in ("value", "output")},
+            "gamma": (),
+        },
+        time=True,
+    )
+
+
 def test_frames_of_a_clip_do_not_see_each_other():
     layer = made()
     close(layer(CLIPS)[:, 1], layer(CLIPS[:, 1]), 1e-6)

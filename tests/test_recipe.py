@@ -117,7 +117,7 @@ def test_to_toml_spells_out_every_default():
     unset |= {("train", name) for name in ("clipnorm", "global_clipnorm", "clipvalue", "ema", "early_stop")}
     unset |= {("train", name) for name in ("weight_decay", "decay", "momentum", "nesterov", "monitor")}
     unset |= {("train", name) for name in ("warmup_epochs", "restart_after", "restart_factor", "milestones")}
-    unset |= {("train", name) for name in ("backbone_rate", "unfreeze_after")}
+    unset |= {("train", name) for name in ("backbone_rate", "unfreeze_after", "rprop")}
     unset |= {("train", name) for name in ("factor", "patience", "cooldown", "buckets", "class_weights")}
     written = {(table, key) for table, keys in values.items() for key in keys}
     tables = {name: type(getattr(recipe, name)).model_fields for name in ("model", "data", "clip", "train")}
@@ -370,7 +370,7 @@ KEYS = {
         "sgd": {"momentum", "nesterov"},
         "rmsprop": set(),
         "adamw": set(),
-        "rprop": set(),
+        "rprop": {"rprop"},
     },
     "schedule": {
         "constant": set(),
@@ -526,7 +526,10 @@ def test_a_wrong_type_or_range_is_one_line_that_names_key_and_value(table, key, 
         ({}, {"optimizer": "adam", "schedule": "step", "final_learning_rate": 1e-5, "drop_after": 10_000}),
         ({"optimizer": "sgd"}, {"momentum": 0.9, "nesterov": False, "schedule": "step"}),
         ({"optimizer": "sgd", "momentum": 0}, {"momentum": 0.0}),
-        ({"optimizer": "rprop"}, {"schedule": "constant", "drop_after": None, "final_learning_rate": None}),
+        (
+            {"optimizer": "rprop"},
+            {"schedule": "constant", "rprop": "irprop-", "drop_after": None, "final_learning_rate": None},
+        ),
         ({"optimizer": "adamw"}, {"weight_decay": 0.004, "decay": "all"}),
         ({"weight_decay": 1e-5}, {"decay": "all"}),
         ({"schedule": "constant"}, {"drop_after": None, "final_learning_rate": None}),

@@ -61,6 +61,20 @@ def test_rprop_is_the_formula_over_many_updates():
     assert np.abs(expected[-1] - expected[0]).max() > 0.05
 
 
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        # 0.1 and 0.12 down; a turn takes the 0.12 back, and the step is 0.06; down by it, and by 0.072
+        ("rprop+", [0.9, 0.78, 0.9, 0.84, 0.768]),
+        # the turn goes back by the shorter step at once, the next turn by 0.03, then down by 0.036
+        ("rprop-", [0.9, 0.78, 0.84, 0.81, 0.774]),
+    ],
+)
+def test_rprops_variants_by_hand_where_a_gradient_turns(variant, expected):
+    places = walk(RPROP(0.1, variant=variant), [[3.0], [0.2], [-5.0], [1.0], [2.0]], [1.0])
+    np.testing.assert_allclose(places[:, 0], expected, atol=1e-6)
+
+
 def test_rprops_steps_stay_between_the_shortest_and_the_longest():
     long = walk(RPROP(0.1, max_step=0.15), np.ones((5, 1)), [0.0])
     np.testing.assert_allclose(np.diff(long[:, 0], prepend=0), [-0.1, -0.12, -0.144, -0.15, -0.15], rtol=1e-5)
@@ -83,6 +97,7 @@ def test_rprop_sees_the_sign_of_gradients_whose_product_is_below_float32():
         ({"learning_rate": keras.optimizers.schedules.CosineDecay(0.1, 5)}, "must be a number"),
         ({"eta_minus": 1.0}, "`eta_minus` must be in (0, 1) and `eta_plus` above 1. Received: eta_minus=1.0"),
         ({"eta_plus": 0.9}, "eta_plus=0.9"),
+        ({"variant": "rprop"}, "`variant` must be one of irprop-, rprop+, rprop-. Received: variant='rprop'"),
     ],
 )
 def test_rprop_refuses_what_is_out_of_range(arguments, message):

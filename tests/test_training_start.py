@@ -158,6 +158,22 @@ def test_a_model_of_another_builder_is_refused(videos, data, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("until", ["efficientnet_lite0:block1_output", "efficientnet_lite0:stem_bn"])
+def test_of_another_builder_the_backbone_alone_is_taken_up_to_the_layer_that_is_asked_for(
+    videos, data, tmp_path, until
+):
+    told, values = [], {**VIDEOS, "model": {"name": "frame_pool", "normalize": False, "backbone": until}}
+    found = run(data, tmp_path, values, videos.folder, told.append, train={"learning_rate": NOTHING})
+    theirs, ours = (zoo.backbone(each.recognizer.model).network for each in (videos, found))
+    assert len(ours.layers) <= len(theirs.layers) and ours.weights
+    for layer in ours.layers:
+        same(layer.get_weights(), theirs.get_layer(layer.name).get_weights())
+    fresh = zoo.backbone(training.prepare.build_model(training.parse_recipe(values), 10)[0]).network
+    kernel = next(each for each in fresh.layers if each.weights).name
+    assert np.any(fresh.get_layer(kernel).get_weights()[0] != ours.get_layer(kernel).get_weights()[0])
+    assert "not in the file, as it was: classifier" in told
+
+
 def test_a_model_of_which_nothing_fits_is_refused(skeletons, data, tmp_path):
     start = of_other_classes(skeletons, tmp_path / "other.keras", ("a", "b"))
     with pytest.raises(UserError, match="other.keras does not fit stacked_rnn: no layer of the model takes"):

@@ -80,6 +80,7 @@ RESNET = (
 )  # fmt: skip
 GATES = 2 * (29 * 8 + 2)
 ATTENTIONS = 2 * (2 * (8 + 1) + 8 * 8 + 8 + 1)
+MAPS = 2 * (8 * 8 + 8)  # behind the attentions
 RELATIONS = sum((size * 2 + 1) * 2 + (2 + 1) * 3 for size in (2, 3, 4))
 CONV_LSTM = 2 * (9 * 3 * 2 + 2) + (9 * 3 * 8 + 9 * 2 * 8 + 8)  # with where it starts
 CONV_ATTENTION = 3 * 2 + 2 * 2 + 2 + 2
@@ -116,6 +117,11 @@ VARIANTS = [
     ("tsn", {}, INCEPTION + (48 + 1) * 3),
     ("gsm", MOBILE, LITE0 + GATES // 2 + (8 + 1) * 3),
     ("sa_gsm", MOBILE, LITE0 + GATES // 2 + ATTENTIONS // 2 + (8 + 1) * 3),
+    (
+        "sa_gsm",
+        {"second_map": True, "attention": "time"},
+        INCEPTION + GATES + ATTENTIONS + MAPS + (48 + 1) * 3,
+    ),
     ("tsm", MOBILE, LITE0 + (8 + 1) * 3),
     ("hman", {"num_layers": 3}, QUERY + TEMPERATURE + THREE_LAYERS),
     ("hman", {"attention": "gumbel_constant", "boundary": "scalar"}, QUERY + hm(1) + HEAD),
@@ -274,6 +280,26 @@ def test_frame_pool_is_a_linear_classifier_of_the_normalized_mean():
     logits = z @ kernel + bias
     close(model(FEATURES), np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), 1e-5)
     assert "z_normalization" not in {layer.name for layer in small("frame_pool", normalize=False).layers}
+
+
+def test_frame_pool_as_printed_normalizes_frames_by_the_statistics_of_those_that_count():
+    model = small("frame_pool", normalize_frames=True, masked=True)
+    mask = np.array([[True] * 5, [True] * 3 + [False] * 2] * 2)
+    vectors = FEATURES.mean((2, 3))  # (B, T, D)
+    mean, variance = vectors[mask].mean(0), vectors[mask].var(0)
+    model({"features": FEATURES, "mask": mask}, training=True)
+    norm = model.get_layer("z_normalization")
+    close(norm.moving_mean, 0.1 * mean, 1e-5)
+    close(norm.moving_variance, 0.9 + 0.1 * variance, 1e-5)
+    norm.moving_mean.assign(mean)
+    norm.moving_variance.assign(variance)
+    z = (vectors - mean) / np.sqrt(variance + 1e-3) * mask[..., None]
+    kernel, bias = model.get_layer("classifier").get_weights()
+    logits = z.sum(1) / mask.sum(1, keepdims=True) @ kernel + bias
+    answer = model({"features": FEATURES, "mask": mask})
+    close(answer, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), 1e-5)
+    with pytest.raises(UserError, match="it needs normalize=True"):
+        small("frame_pool", normalize=False, normalize_frames=True)
 
 
 def test_lstm_attention_starts_from_the_mean_of_all_features():

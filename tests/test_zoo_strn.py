@@ -103,6 +103,17 @@ def test_the_answer_depends_on_the_frames_of_its_context_alone(arguments, reach)
         assert change > 1e-3 if back <= reach else change < 1e-6, back
 
 
+@pytest.mark.parametrize("special3", [False, True])
+def test_a_context_of_0_is_as_long_as_the_clip(special3):
+    skips = {}
+    for context in (0, 3 - special3):
+        model = small(temporal_context=context, special3=special3, input_shape=(3, 32, 32, 3))
+        skips[context] = [layer.name for layer in model.layers if "_skip" in layer.name]
+    assert skips[0] == skips[3 - special3] and len(skips[0]) == 4  # two connections, each folded
+    with pytest.raises(UserError, match="takes the number of frames from `input_shape`, which has none"):
+        small(temporal_context=0, input_shape=(None, 32, 32, 3))
+
+
 def test_a_connection_adds_the_input_of_its_block_one_frame_before():
     model = small()
     names = ("conv5_block3_3_bn", "conv5_block2_out", "conv5_block3_add")
@@ -211,8 +222,8 @@ def test_with_a_mask_the_last_valid_step_answers():
         ),
         ({"connection": "none"}, "`connection` must be one of identity, linear, nonlinear."),
         (
-            {"temporal_context": 0},
-            "`temporal_context` must be a whole number from 1 to 65536. Received: temp",
+            {"temporal_context": -1},
+            "`temporal_context` must be a whole number from 0 to 65536. Received: temp",
         ),
         (
             {"temporal_context": 14},

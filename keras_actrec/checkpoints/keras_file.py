@@ -42,17 +42,20 @@ _BUILDING = threading.Lock()
 _Owner: TypeAlias = tuple[str, str]
 
 
-def load_keras(model: keras.Model, path: PathLike, *, partial: bool = False, head: bool = True) -> LoadReport:
+def load_keras(
+    model: keras.Model, path: PathLike, *, partial: bool = False, head: bool = True, layer: str | None = None
+) -> LoadReport:
     """Load a `.keras` or `.weights.h5` file into the layers of the same name.
 
     Layers inside of others, such as those of a backbone or the cell of a recurrent layer, are found by their
     names too. The classifier is left as it was if the file's has another number of classes.
 
     Args:
-        model: of the builder that the file's model is of.
+        model: of the builder that the file's model is of, if `layer` is None.
         path: the file.
         partial: whether weights of another shape are left; else they are an error.
         head: whether the classifier is loaded.
+        layer: name of the only layer that is loaded, with all in it; None is all.
 
     Returns:
         A `LoadReport`.
@@ -63,13 +66,17 @@ def load_keras(model: keras.Model, path: PathLike, *, partial: bool = False, hea
     """
     path = os.fspath(path)
     name, theirs = _read(path)
-    if name != model.name:
+    if layer is None and name != model.name:
         raise UserError(
             f"{path} is of {name}, whose weights mean something else than those of {model.name}: "
             f"build {name}, or choose a file of {model.name}"
         )
     loading, ours = Loading(path, model, partial=partial, head=head), _owners(model)
     places = _places(theirs, ours)
+    if layer is not None:
+        places = {
+            owner: place if owner[0] == place[0] == layer else ("", "") for owner, place in places.items()
+        }
     for owner, values in theirs.items():
         variables, name = ours.get(places[owner], []), "/".join(dict.fromkeys(owner))
         if len(variables) == len(values):

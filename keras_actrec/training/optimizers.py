@@ -10,15 +10,21 @@ from keras_actrec._types import Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.training.tables import TrainTable, counted
 
+_VARIANTS = ("irprop-", "rprop+", "rprop-")
+
 
 @keras.saving.register_keras_serializable("keras_actrec")
 class RPROP(keras.optimizers.Optimizer):
     """Resilient backpropagation: every weight has a step of its own and moves against its gradient's sign.
 
     Of a weight `w` with gradient `g` and step `d`, where `s` is the sign of `g` and `s'` that of the update
-    before: `d <- min(d eta_plus, max_step)` where `s s' > 0`, `d <- max(d eta_minus, min_step)` and `s <- 0`
-    where `s s' < 0`; then `w <- w - d s`. A weight whose gradient has turned therefore rests for one update
-    and goes on from there with the shorter step.
+    before: `d <- min(d eta_plus, max_step)` where `s s' > 0`, `d <- max(d eta_minus, min_step)` where
+    `s s' < 0`; then `w <- w - d s`. Where the gradient has turned, `s s' < 0`, the variants differ:
+
+    - `"irprop-"`: `s <- 0`, so the weight rests for one update and goes on from there with the shorter step.
+    - `"rprop+"`, as printed by Riedmiller and Braun: the update before is taken back, `w <- w + d' s'` with
+      the step `d'` that it had, and `s <- 0`.
+    - `"rprop-"`: nothing more; the weight goes back by the shorter step at once.
 
     The gradient's size means nothing, so clipping does nothing. Small batches make the signs noise, so
     gradients are best accumulated over a good part of the data. Signs and steps are variables of the
@@ -30,13 +36,14 @@ class RPROP(keras.optimizers.Optimizer):
         eta_plus: factor of a step after two gradients of one sign, above 1.
         min_step: shortest step, above 0.
         max_step: longest step.
+        variant: one of the three above.
         **kwargs: of `keras.optimizers.Optimizer`, such as `gradient_accumulation_steps`.
 
     Raises:
-        UserError: for a value out of range, or a schedule for a learning rate.
+        UserError: for a value out of range, another variant, or a schedule for a learning rate.
 
-    Reference: Riedmiller and Braun, 1993; this form, which does not take the last update back, is iRprop- of
-    Igel and Huesken, 2000, and `torch.optim.Rprop`. Where we differ: we look at the product of two signs, not
+    Reference: Riedmiller and Braun, 1993; Igel and Huesken, 2000, who name the variants. `"irprop-"` is also
+    `torch.optim.Rprop`. Where we differ: we look at the product of two signs, not
     of two gradients, so tiny gradients, whose product is 0 in float32, count too.
     """
 
@@ -47,6 +54,7 @@ class RPROP(keras.optimizers.Optimizer):
         eta_plus: float = 1.2,
         min_step: float = 1e-6,
         max_step: float = 50.0,
+        variant: str = "irprop-",
         **kwargs: Any,
     ) -> None:
         if isinstance(learning_rate, int):
@@ -61,7 +69,10 @@ class RPROP(keras.optimizers.Optimizer):
                 "`eta_minus` must be in (0, 1) and `eta_plus` above 1. "
                 f"Received: eta_minus={eta_minus}, eta_plus={eta_plus}"
             )
+        if variant not in _VARIANTS:
+            raise UserError(f"`variant` must be one of {', '.join(_VARIANTS)}. Received: variant={variant!r}")
         super().__init__(learning_rate=learning_rate, **kwargs)
+        self.variant = variant
         self.initial_step = learning_rate
         self.eta_minus = eta_minus
         self.eta_plus = eta_plus
@@ -84,8 +95,12 @@ class RPROP(keras.optimizers.Optimizer):
         new = ops.sign(ops.cast(gradient, variable.dtype))
         turned = new * sign
         factor = ops.where(turned > 0, self.eta_plus, ops.where(turned < 0, self.eta_minus, 1.0))
+        if self.variant == "rprop+":
+            self.assign_add(variable, ops.where(turned < 0, step * sign, ops.zeros_like(new)))
+        if self.variant != "rprop-":
+            new = ops.where(turned < 0, ops.zeros_like(new), new)
         self.assign(step, ops.clip(step * ops.cast(factor, variable.dtype), self.min_step, self.max_step))
-        self.assign(sign, ops.where(turned < 0, ops.zeros_like(new), new))
+        self.assign(sign, new)
         self.assign_sub(variable, step * sign)
 
     def get_config(self) -> dict[str, Any]:
@@ -96,6 +111,7 @@ class RPROP(keras.optimizers.Optimizer):
             "eta_plus": self.eta_plus,
             "min_step": self.min_step,
             "max_step": self.max_step,
+            "variant": self.variant,
         }
 
 
@@ -272,7 +288,7 @@ def _kind_of(table: TrainTable) -> tuple[type[keras.optimizers.Optimizer], dict[
     """The class of the optimizer, and the arguments that it alone has."""
     decay, optimizers = table.weight_decay, keras.optimizers
     if table.optimizer == "rprop":
-        return RPROP, {}
+        return RPROP, {"variant": table.rprop}
     if table.optimizer == "sgd":
         return SGD, {"momentum": table.momentum, "nesterov": table.nesterov, "l2": decay or 0.0}
     if table.optimizer == "adamw":

@@ -87,8 +87,9 @@ def train(
         name: what `read_recipe` read the recipe from, for the record; by default `recipe.toml` in `out`.
         overrides: what `read_recipe` changed in it, for the record.
         start: a trained model whose weights the run starts from: a `.keras` file of the same builder, its run
-            directory, or a file that `checkpoints.load_weights` takes. What fits by the names of layers and
-            by shape is taken; other classes get a new classifier. A run that goes on must be given the same.
+            directory, one of another builder, whose backbone alone is taken, or a file that
+            `checkpoints.load_weights` takes. What fits by the names of layers and by shape is taken; other
+            classes get a new classifier. A run that goes on must be given the same.
         cache: folder for what is computed once: the features of a frozen backbone, by default in `out/cache`,
             and, for networks over clips, decoded frames, which are kept only where `cache` is given. Runs
             that share it share the work; it changes no number.
@@ -125,7 +126,7 @@ def train(
             left.unlink()
         folder = RunFolder.open(out)
         folder.check_recipe(recipe.model_dump(exclude_none=True))
-        origin = None if start is None else Start.find(start, recipe.model.name)
+        origin = None if start is None else Start.find(start, spec_of(recipe))
         folder.check_start(origin.sha256 if origin else None)
         loggers = loggers_of(log)
         name = recipe_name(name) if name else str(out / "recipe.toml")

@@ -11,9 +11,11 @@ from keras_actrec import checkpoints, hub
 from keras_actrec._files import file_sha256
 from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import LoadReport
+from keras_actrec.checkpoints.keras_file import load_keras
 from keras_actrec.checkpoints.load import check_kind
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import read_about
+from keras_actrec.zoo import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -24,22 +26,24 @@ class Start:
         file: the file.
         sha256: of its content.
         class_names: of its model, None where the file does not say.
+        layer: the only layer of it that is taken: `"backbone"` where its model is of another builder.
     """
 
     file: Path
     sha256: str
     class_names: tuple[str, ...] | None
+    layer: str | None = None
 
     @classmethod
-    def find(cls, path: PathLike, builder: str) -> "Start":
+    def find(cls, path: PathLike, spec: ModelSpec) -> "Start":
         """Look at a `.keras` file, a run directory that holds one, or another file of weights.
 
         Args:
             path: the file or folder, or the address of a `.keras` file on the hub, see `load`.
-            builder: name of the model that is to start.
+            spec: of the model that is to start.
 
         Raises:
-            UserError: where there is none, or one of another builder.
+            UserError: where there is none, or one of another builder, unless both have a backbone.
         """
         file = hub.local(path)
         if file.is_dir():
@@ -52,12 +56,15 @@ class Start:
         if file.suffix != ".keras":
             return cls(file, file_sha256(file), None)
         about = read_about(file)
-        found = about["spec"]["name"]
-        if found != builder:
-            raise UserError(
-                f"{file} is of {found}, and the recipe trains {builder}: start from a file of {builder}"
-            )
-        return cls(file, file_sha256(file), tuple(about["class_names"]))
+        found, names = about["spec"]["name"], tuple(about["class_names"])
+        if found == spec.name:
+            return cls(file, file_sha256(file), names)
+        if spec.backbone and about["spec"]["backbone"]:
+            return cls(file, file_sha256(file), names, "backbone")
+        raise UserError(
+            f"{file} is of {found}, and the recipe trains {spec.name}: start from a file of {spec.name}, or "
+            "of a model with a backbone where this one has one"
+        )
 
     def load(self, model: keras.Model, class_names: Sequence[str]) -> LoadReport:
         """Load what fits into a model of these classes, which has a new classifier if they are others.
@@ -66,6 +73,8 @@ class Start:
             UserError: for a file that cannot be read, or of which nothing fits.
         """
         head = self.class_names in (None, tuple(class_names))
+        if self.layer is not None:
+            return load_keras(model, self.file, partial=True, layer=self.layer)
         return checkpoints.load_weights(model, self.file, partial=True, head=head)
 
     def record(self, report: LoadReport) -> dict[str, Any]:

@@ -171,6 +171,7 @@ _GOES_WITH: dict[str, dict[str, dict[str, Any]]] = {
     "optimizer": {
         "sgd": {"momentum": 0.9, "nesterov": False},
         "adamw": {"weight_decay": 0.004},
+        "rprop": {"rprop": "irprop-"},
     },
     "schedule": {
         "step": {"final_learning_rate": 1e-5, "drop_after": 10_000},
@@ -187,8 +188,9 @@ class TrainTable(_Table):
 
     A key that its `optimizer` or `schedule` has no use for is refused.
 
-    Optimizers: `adam`, `sgd` (`momentum`, `nesterov`), `rmsprop`, `adamw` (`weight_decay`), and `rprop`,
-    whose `learning_rate` is every weight's first step and which has no schedule, clipping or weight decay.
+    Optimizers: `adam`, `sgd` (`momentum`, `nesterov`), `rmsprop`, `adamw` (`weight_decay`), and `rprop`
+    (`rprop`: its variant, see `RPROP`), whose `learning_rate` is every weight's first step and which has no
+    schedule, clipping or weight decay.
 
     Schedules of the learning rate. `drop_after`, `warmup_epochs`, `restart_after` and `milestones` are
     batches or epochs, as papers have them, or below 1 shares of the run, which fit data of any size:
@@ -248,6 +250,7 @@ class TrainTable(_Table):
     optimizer: Literal["adam", "sgd", "rprop", "rmsprop", "adamw"] = "adam"
     momentum: float | None = pydantic.Field(None, ge=0, lt=1)
     nesterov: bool | None = None
+    rprop: Literal["irprop-", "rprop+", "rprop-"] | None = None
     learning_rate: float = pydantic.Field(1e-4, gt=0, le=_MOST_FACTOR)
     schedule: Literal["step", "constant", "warmup_cosine", "cosine_restarts", "multistep", "plateau"] = "step"
     final_learning_rate: float | None = pydantic.Field(None, gt=0, le=_MOST_FACTOR)

@@ -93,7 +93,7 @@ class ModelSpec:
         return cls(**{**values, "trace": tuple(values["trace"])})
 
 
-_OPTIONAL = ("hidden",)  # layers that 0 leaves out
+_OPTIONAL = ("hidden", "temporal_context")  # what 0 leaves out, or leaves to the clip
 _SPECS: dict[str, ModelSpec] = {}
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
 # The specifications of the models that were built in this process.

@@ -3,6 +3,8 @@
 import keras
 
 from keras_actrec._types import PathLike, Shape
+from keras_actrec.errors import UserError
+from keras_actrec.layers import StepNormalization
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -16,6 +18,7 @@ def frame_pool(
     input_shape: Shape | None = None,
     backbone: str | keras.Model | None = None,
     normalize: bool = True,
+    normalize_frames: bool = False,
     masked: bool = False,
     classifier_activation: str | None = "softmax",
     weights: PathLike | None = None,
@@ -33,6 +36,8 @@ def frame_pool(
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         normalize: whether the mean feature is z-normalized with the training set's statistics, kept as
             the moving averages of a batch normalization without scale and offset.
+        normalize_frames: whether instead every frame's feature is z-normalized before the average, with the
+            statistics of all frames, as the thesis prints it.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
@@ -47,10 +52,14 @@ def frame_pool(
     """
     num_classes = _parts.check_num_classes(num_classes)
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
-    x = _parts.average(_parts.pooled(features), mask)  # (B, D)
-    if normalize:
-        x = keras.layers.BatchNormalization(center=False, scale=False, momentum=0.9, name="z_normalization")(
-            x
-        )
+    if normalize_frames and not normalize:
+        raise UserError("`normalize_frames` says where the z-normalization stands: it needs normalize=True")
+    options = {"center": False, "scale": False, "momentum": 0.9, "name": "z_normalization"}
+    x = _parts.pooled(features)  # (B, T, D)
+    if normalize_frames:
+        x = StepNormalization(**options)(x, mask=mask)
+    x = _parts.average(x, mask)  # (B, D)
+    if normalize and not normalize_frames:
+        x = keras.layers.BatchNormalization(**options)(x)
     x = _parts.classifier(num_classes, classifier_activation)(x)
     return _parts.load_weights(keras.Model(inputs, x, name="frame_pool"), weights)

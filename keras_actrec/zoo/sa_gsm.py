@@ -18,6 +18,9 @@ def sa_gsm(
     backbone: str = "bn_inception",
     shuffle: bool | None = None,
     attention_layers: Sequence[int] | None = None,
+    attention: str = "frame",
+    second_map: bool = False,
+    positions: bool = False,
     motion: bool = False,
     width: float = 1.0,
     dropout: float = 0.5,
@@ -39,6 +42,10 @@ def sa_gsm(
             weights need it, and in no others.
         attention_layers: list of the numbers of the modules, from 1 at the input on, that have
             self-attention behind them; None for all.
+        attention: what a location attends to: `"frame"`, `"time"` or `"clip"`, see `SelfAttention2D`.
+        second_map: whether what was attended to goes through another map, which eq. 3 has and the code has
+            not.
+        positions: whether queries and keys know where they are.
         motion: whether the network also sees what changed since the frame before: the difference of the
             scaled frames, 0 at the first one, goes through a convolution like the network's first, and both
             outputs are added. Its kernel starts at zero, so a new model answers as without it.
@@ -74,7 +81,10 @@ def sa_gsm(
         x = GateShift(shuffle=shuffle, name=f"{conv}_gsm")(x, mask=mask)
         if gated.index(conv) + 1 not in numbers:
             return x
-        return SelfAttention2D(name=f"{conv}_attention")(x)
+        layer = SelfAttention2D(
+            over=attention, second_map=second_map, positions=positions, name=f"{conv}_attention"
+        )
+        return layer(x, mask=mask)
 
     features = _segments.features_of(network, clip, mask, motion=motion, gate=gate)
     x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)

@@ -59,8 +59,9 @@ def strn(
             `"conv2_block1"` to `"conv5_block3"`, or the layers that the thesis names: `"5-11"`, `"49-55"`,
             `"86-92"`, `"98-104"`. In EfficientNet-Lite0 those with a shortcut, `"block2b"` to `"block6d"`.
         connection: R: `"identity"`, `"linear"` or `"nonlinear"`.
-        temporal_context: frames that the answer depends on. The last `temporal_context - 1` blocks up to
-            `placement` have a connection; an identity fits only blocks that keep the shape of their input.
+        temporal_context: frames that the answer depends on, or 0 for as many as a clip has. The last
+            `temporal_context - 1` blocks up to `placement` have a connection; an identity fits only blocks
+            that keep the shape of their input.
         special3: whether the block at `placement` has an identity with delay 2 next to its connection, which
             makes the context one frame longer.
         width: factor of all numbers of channels.
@@ -86,6 +87,12 @@ def strn(
     if backbone not in BACKBONES:
         raise UserError(f"`backbone` must be one of {', '.join(BACKBONES)}. Received: backbone={backbone!r}")
     clip = _parts.clip_of(input_shape or (int(temporal_context) + bool(special3), 224, 224, 3))
+    if temporal_context == 0:
+        if input_shape is None or clip.shape[1] is None:
+            raise UserError(
+                "`temporal_context=0` takes the number of frames from `input_shape`, which has none"
+            )
+        temporal_context = clip.shape[1] - bool(special3)
     inputs, mask = _parts.with_mask(clip, masked)
     network, weights = _network(backbone, clip.shape[2:], width, weights)
     names = {layer.name for layer in network.layers}

@@ -32,7 +32,7 @@ FLOORS = (
     {"hub"},
     {"prediction", "scoring"},
     {"recognizer"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "deploy"},
     {"insight", "tuning"},
     {"reproduction"},
     {"cli"},

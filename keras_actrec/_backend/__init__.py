@@ -8,6 +8,7 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
 - `call_network(network, inputs, training)`: a network inside of a layer.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
+- `EXPORTS`: for each format of a file the functions that write a network, and run it or None; `{}` on JAX.
 - `keep_programs()`: keeps what is compiled for the next process; for commands only.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `devices()`: names of the devices that the backend sees.
@@ -41,6 +42,7 @@ elif name == "tensorflow":
 else:
     raise ImportError(f"keras_actrec runs on jax, torch or tensorflow. Received: KERAS_BACKEND={name}")
 
+EXPORTS = own.EXPORTS
 Linear = own.Linear
 average_pool2d = own.average_pool2d
 batch_norm = own.batch_norm
@@ -59,6 +61,7 @@ set_generators = own.set_generators
 with_steps_of = own.with_steps_of
 
 __all__ = [
+    "EXPORTS",
     "Linear",
     "average_pool2d",
     "batch_norm",

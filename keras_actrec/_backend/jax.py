@@ -53,6 +53,9 @@ def with_steps_of(sequences: Tensor, mask: Tensor | None) -> Tensor:
     return sequences
 
 
+EXPORTS: dict[str, Any] = {}  # PyTorch and TensorFlow write networks for other runtimes
+
+
 _COMPILED: WeakKeyDictionary[keras.Model, Callable[..., Any]] = WeakKeyDictionary()
 
 

@@ -15,6 +15,7 @@ from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them 
     depthwise_conv2d,
     max_pool2d,
 )
+from keras_actrec._backend.tensorflow_export import EXPORTS  # noqa: F401
 from keras_actrec._backend.tensorflow_loop import LinearInVectors as Linear  # noqa: F401
 from keras_actrec._backend.tensorflow_loop import loop  # noqa: F401
 from keras_actrec._types import Tensor

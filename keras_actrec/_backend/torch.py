@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from keras_actrec._backend.taps import Linear  # noqa: F401
+from keras_actrec._backend.torch_export import EXPORTS  # noqa: F401
 from keras_actrec._backend.torch_graph import call_network
 from keras_actrec._backend.torch_loop import loop  # noqa: F401
 from keras_actrec._backend.torch_maps import (  # noqa: F401 (the package takes them from here)

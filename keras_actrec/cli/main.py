@@ -25,6 +25,7 @@ from keras_actrec.cli.demo import demo
 from keras_actrec.cli.doctor import doctor
 from keras_actrec.cli.evaluate import evaluate
 from keras_actrec.cli.explain import explain
+from keras_actrec.cli.export import export
 from keras_actrec.cli.extract import extract
 from keras_actrec.cli.init import init
 from keras_actrec.cli.models import models
@@ -53,6 +54,7 @@ COMMANDS = (
     (explain, True),
     (reproduce, True),
     (convert, True),
+    (export, False),  # it chooses the backend
     (tune, True),
     (bench, True),
 )

@@ -60,6 +60,11 @@ class ClipPreprocessor:
     whole: ClassVar[str] = "clip.short='stretch'"
 
     @property
+    def steps(self) -> int:
+        """Steps of a sample, T."""
+        return self.sampling.frames
+
+    @property
     def patterns(self) -> tuple[str, ...]:
         """What the names of files are like that it reads."""
         return VIDEO_PATTERNS
@@ -231,6 +236,11 @@ class SkeletonPreprocessor:
     has_views: ClassVar[Literal[False]] = False
 
     @property
+    def steps(self) -> int:
+        """Steps of a sample, T."""
+        return self.transform.frames
+
+    @property
     def patterns(self) -> tuple[str, ...]:
         """What the names of files are like that it reads."""
         return patterns_of_joints(self.dataset)
@@ -346,6 +356,11 @@ class FeaturePreprocessor:
     cacheable: ClassVar[Literal[False]] = False
     drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "features.short='stretch'"
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sample, T."""
+        return self.sampling.frames
 
     @property
     def masks(self) -> bool:

@@ -1,0 +1,23 @@
+"""`keras-actrec export`: write a model for another runtime."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_actrec.cli._terminal import say
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
+    format: Annotated[str, typer.Option(help="onnx, openvino, torch, saved_model or litert.")],
+    out: Annotated[Path, typer.Option(help="The file to write, or the folder of a SavedModel.")],
+    frames: Annotated[int | None, typer.Option(help="Steps, for a model that takes any number.")] = None,
+) -> None:
+    """Write a model for ONNX Runtime, OpenVINO, PyTorch, TensorFlow or LiteRT, and compare it there."""
+    os.environ["KERAS_BACKEND"] = "tensorflow" if format in ("saved_model", "litert") else "torch"
+    from keras_actrec import deploy, load
+
+    about = deploy.export(load(model), out, format, frames=frames)
+    say(f"wrote {out} and {out}.json: its answers differ by at most {about['largest_difference']:.0e}")

@@ -1,0 +1,5 @@
+"""Models where this library is not: files for other runtimes, checked in these."""
+
+from keras_actrec.deploy.export import FORMATS, export
+
+__all__ = ["FORMATS", "export"]

@@ -138,10 +138,7 @@ def _two_rows(paper: Paper, element: Element, claim: Claim) -> str:
         better, worse = element.paper.cell(claim.better, column), other.paper.cell(claim.worse, theirs)
         if column in trained and isinstance(better, (int, float)) and isinstance(worse, (int, float)):
             places = 1 if element.paper.is_percent else 3
-            both = (
-                f"{element.paper.text(claim.better, column)} against {other.paper.text(claim.worse, theirs)}"
-            )
-            texts.append(f"{column} {both}: {better - worse:+.{places}f}")
+            texts.append(f"{column} {better} against {worse}: {better - worse:+.{places}f}")
     return "; ".join(texts)
 
 

@@ -84,6 +84,8 @@ def test_each_says_what_it_would_run(name, small):
             tuning.read_study(words[2], changes)
         else:
             assert words[1] in ("synth", "audit", "evaluate"), line
+        if words[1] in ("train", "tune"):
+            assert len(Path(words[words.index("--out") + 1]).name) < 200  # a name of a folder
     last = shlex.split(lines[-1])
     assert last[0] in ("draw", "write", "build") or last[1] == "tune"
 
@@ -150,6 +152,18 @@ def test_a_column_that_the_study_lacks_is_given_to_it():
 def test_the_papers_numbers_are_theirs(name, row, column, printed):
     _, _, element = reproduction.find_element(name)
     assert element.paper.cell(row, column) == printed
+
+
+def test_the_papers_numbers_have_its_decimals():
+    for name, row, column, text in (
+        ("strn/table5.2", "block 4, fine-tuned", "z-norm", "0.260"),
+        ("sa_gsm/table2", "TSM", "accuracy", "47.20"),
+        ("hman/figure11", "8", "temperature", "0.60"),
+        ("hman/table2", "HMDB51", "iterations", "10,000"),
+        ("eleattg/table5", "LAFF", "SS", ""),
+        ("eleattg/table6", "softmax, [1]", "CS", "75.0"),
+    ):
+        assert reproduction.find_element(name)[2].paper.text(row, column) == text
 
 
 def test_the_columns_of_table_5_average_to_what_the_text_says():

@@ -110,7 +110,7 @@ def _describe(name: str, paper: "Paper", element: "Element") -> None:
     if element.paper is not None:
         table = Table("in the paper", *element.paper.columns)
         for row in element.paper.rows:
-            cells = [element.paper.cell(row, column) for column in element.paper.columns]
+            cells = [element.paper.text(row, column) for column in element.paper.columns]
             add_row(table, row, *cells)
         show(table)
     for line in filter(None, [element.note, element.cannot]):

@@ -45,9 +45,7 @@ def findings(paper: Paper, claim: Claim) -> list[Finding]:
     element, found = paper.elements[claim.element], list[Finding]()
     for form in filter(None, (element.official, element.small)):
         found += _of_form(paper, element, form, claim)
-    study = claim.study or next(
-        (form.study for form in (element.small, element.official) if form and form.study), ""
-    )
+    study = _study_of(element, claim)
     if study and (claim.study or not claim.better):
         found += _of_study(study, element, claim)
     for pair in claim.also:
@@ -115,16 +113,18 @@ def printed(paper: Paper, claim: Claim) -> str:
     element = paper.elements[claim.element]
     if claim.better:
         return _two_rows(paper, element, claim)
-    forms = [form for form in (element.official, element.small) if form is not None]
-    texts = []
-    for name in dict.fromkeys(filter(None, [claim.study or form.study for form in forms])):
-        table = read_study(name).table
-        if table is not None and len(table.paper) > 1:
-            falls = "error" in table.column
-            ranked = sorted(table.paper.items(), key=lambda pair: pair[1], reverse=not falls)
-            first, second = (f"`{row}` {value:.3f}" for row, value in ranked[:2])
-            texts.append(f"{table.column} {first}, then {second}")
-    return "; ".join(texts)
+    table = read_study(study).table if (study := _study_of(element, claim)) else None
+    if table is None or len(table.paper) < 2:
+        return ""
+    ranked = sorted(table.paper.items(), key=lambda pair: pair[1], reverse="error" not in table.column)
+    first, second = (f"`{row}` {value:.3f}" for row, value in ranked[:2])
+    return f"{table.column} {first}, then {second}"
+
+
+def _study_of(element: Element, claim: Claim) -> str:
+    """The study that judges a claim, empty where none does."""
+    forms = [form for form in (element.small, element.official) if form is not None]
+    return claim.study or next((form.study for form in forms if form.study), "")
 
 
 def _two_rows(paper: Paper, element: Element, claim: Claim) -> str:

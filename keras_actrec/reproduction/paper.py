@@ -66,6 +66,15 @@ class Numbers(_Table):
         value = table.paper[cell.row] if table else ""
         return round(100 * value, 10) if self.is_percent and isinstance(value, float) else value
 
+    def text(self, row: str, column: str) -> str:
+        """A cell as text: with as many decimals as the longest number of its column has."""
+        value = self.cell(row, column)
+        if not isinstance(value, float):
+            return f"{value:,}" if isinstance(value, int) else value
+        others = [self.cell(each, column) for each in self.rows]
+        places = max(len(str(each).partition(".")[2]) for each in others if isinstance(each, float))
+        return f"{value:.{places}f}"
+
 
 class Part(_Table):
     """Of a table of trainings a row or a column: the training in a cell is what both say together.

@@ -47,7 +47,7 @@ def of_runs(
         texts = [row]
         for column in columns:
             if column in printed and numbers is not None:
-                texts.append(_printed(numbers.cell(row, column)))
+                texts.append(numbers.text(row, column))
             if column in ours:
                 cell = cells.get((row, column))
                 texts.append("" if cell is None else _ours(cell, folders, seeds, percent))
@@ -131,8 +131,9 @@ def of_audit(element: Element, audit: Audit, manifest: Manifest) -> str:
     lines = [_line(heads), _line("---" for _ in heads)]
     rows = dict.fromkeys([*(numbers.rows if numbers else ()), *ours])
     for row in rows:
-        printed = numbers.cell(row, numbers.columns[0]) if numbers else ""
-        lines.append(_line([row, _printed(printed), _printed(ours.get(row, ""))]))
+        printed = numbers.text(row, numbers.columns[0]) if numbers else ""
+        here = ours.get(row, "")
+        lines.append(_line([row, printed, f"{here:,}" if isinstance(here, int) else here]))
     counts = ", ".join(f"{count} {status}" for status, count in audit.counts.items())
     return "\n".join([*lines, "", f"Files: {counts}."])
 
@@ -141,7 +142,8 @@ def of_network(element: Element, model: keras.Model) -> str:
     """What the layers of a model give, beside what the paper prints."""
     numbers = element.paper
     lines = [_line(["", "in the paper"]), _line(["---"] * 2)]
-    lines += [_line([row, *map(_printed, cells)]) for row, cells in (numbers.rows.items() if numbers else ())]
+    for row in numbers.rows if numbers else ():
+        lines.append(_line([row, numbers.text(row, numbers.columns[0]) if numbers else ""]))
     heads = ["layer here", "output", "parameters"]
     lines += ["", _line(heads), _line("---" for _ in heads)]
     for layer in model.layers:
@@ -153,8 +155,3 @@ def of_network(element: Element, model: keras.Model) -> str:
 
 def _line(texts: Iterable[object]) -> str:
     return f"| {' | '.join(printable(text).replace('|', '/') for text in texts)} |"
-
-
-def _printed(value: object) -> str:
-    """A number as the paper prints it."""
-    return f"{value:,}" if isinstance(value, int) else f"{value}"

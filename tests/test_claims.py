@@ -20,7 +20,11 @@ WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 )
 NUMBERS = {word: number for number, word in enumerate(f"{WORDS} seventeen eighteen nineteen twenty".split())}
-RUN = {page.parent.name for page in (ROOT / "tuning").glob("*/README.md")}
+RUN = {
+    study.parent.name
+    for study in (ROOT / "tuning").glob("*/study.toml")
+    if (study.parent / "README.md").exists()
+}
 OWN = {"csv", "features", "folder", "poses"}  # layouts of ours and not of a set
 COUNTED = {
     "recipes": len(training.list_recipes()),

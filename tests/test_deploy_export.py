@@ -154,3 +154,21 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path):
     with pytest.raises(UserError, match="was not exported"):
         deploy.export(clips(), tmp_path / "mine", "saved_model")
     assert (tmp_path / "mine/notes.txt").exists()
+
+
+@pytest.mark.skipif(_backend.name != "jax", reason="it starts another backend than this one, once")
+def test_the_command_chooses_the_backend_that_writes_the_format(tmp_path, run_python):
+    model = zoo.build("softmax_regression", 3, input_shape=(None, 2, 2, 4))
+    look = data.FeaturePreprocessor(data.Sampling(3), (2, 2, 4))
+    Recognizer(model, NAMES, look).save(tmp_path / "model.keras")
+    command = ("-m", "keras_actrec", "export", "model.keras", "--format", "onnx", "--out", "new/model.onnx")
+    done = run_python(*command)
+    if importlib.util.find_spec("torch") and importlib.util.find_spec("onnxscript"):
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(
+            "wrote new/model.onnx and new/model.onnx.json: its answers differ by at most"
+        )
+        assert {path.name for path in (tmp_path / "new").iterdir()} == {"model.onnx", "model.onnx.json"}
+    else:
+        assert done.returncode == 1
+        assert "pip install" in done.stderr

@@ -41,7 +41,7 @@ FLOORS = (
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FORBIDDEN = {("data", "layers")}  # although it lies below
 BACKENDS = {"jax", "torch", "tensorflow"}
-DATA_FOLDERS = {"papers", "tuning", "zoo"}
+DATA_FOLDERS = {"tuning", "zoo"}
 
 
 def offences(source, module):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.no_backend
 CHECKOUT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-DATA = {"papers": "papers", "tuning": "studies", "zoo": "recipes"}  # folder to the package that it becomes
+DATA = {"tuning": "studies", "zoo": "recipes"}  # folder to the package that it becomes
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_the_wheel_carries_every_file_of_the_package(wheel, source):
 @pytest.mark.parametrize("package", DATA.values())
 def test_the_wheel_carries_recipes_studies_texts_and_results_as_package_data(wheel, package):
     found = {name for name in wheel if name.startswith(f"keras_actrec/{package}/made_up/")}
-    more = {"papers": ["picture.png", "made.json"], "recipes": [], "studies": ["picture.png"]}
+    more = {"recipes": [], "studies": ["picture.png", "made.json"]}
     carried = ["README.md", "data.toml", "results.csv", *more[package]]
     assert found == {f"keras_actrec/{package}/made_up/{name}" for name in carried}
 

@@ -135,6 +135,7 @@ PUBLIC = {
         "student_interval",
         "top_k_accuracy",
     ],
+    "keras_actrec.deploy": ["FORMATS", "export"],
     "keras_actrec.insight": [
         "Explanation",
         "converged",

@@ -14,7 +14,7 @@ BLOCKS = {
     kind: re.findall(rf"^```{kind}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL) for kind in ("bash", "python")
 }
 # Of the commands, those that other tests have: files that are not here, or work that takes long.
-ELSEWHERE = ("gsm.pth.tar", "UTKINECT")
+ELSEWHERE = ("gsm.pth.tar", "UTKINECT", "pool.onnx")
 # Of each training, to be quick.
 SMALL = ("train.epochs=2", "clip.size=32", "model.backbone=efficientnet_lite0:block1_output")
 RUN = """

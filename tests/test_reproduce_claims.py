@@ -12,7 +12,7 @@ from keras_actrec.reproduction.paper import Claim, Evidence, Part
 
 pytestmark = pytest.mark.no_backend
 
-PAGE = Path(__file__).parents[1] / "papers" / "CLAIMS.md"
+PAGE = Path(__file__).parents[1] / "tuning/papers/CLAIMS.md"
 GATED, PLAIN = Part(recipe="eleatt_rnn/utkinect"), Part(recipe="stacked_rnn/utkinect")
 
 

@@ -17,7 +17,7 @@ def _names(incomplete: str) -> list[str]:
     from keras_actrec._files import read_toml
     from keras_actrec._shipped import shipped
 
-    files = {path.stem: path for path in shipped("papers", "papers", "*.toml")}
+    files = {path.stem: path for path in shipped("studies/papers", "tuning/papers", "*.toml")}
     names = [f"{paper}/{name}" for paper, path in files.items() for name in read_toml(path)["elements"]]
     return [name for name in (*files, *names) if name.startswith(incomplete)]
 

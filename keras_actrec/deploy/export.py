@@ -33,17 +33,19 @@ class Format:
         suffix: of the file; empty for a folder.
         needs: packages that write and run it.
         any_batch: whether the number of clips is free; otherwise it is one.
+        via: the format that is written first.
     """
 
     backend: str
     suffix: str
     needs: tuple[str, ...]
     any_batch: bool = True
+    via: str | None = None
 
 
 FORMATS = {
     "onnx": Format("torch", ".onnx", ("onnx", "onnxscript", "onnxruntime")),
-    "openvino": Format("torch", ".xml", ("onnx", "onnxscript", "openvino")),
+    "openvino": Format("torch", ".xml", ("onnx", "onnxscript", "openvino"), via="onnx"),
     "torch": Format("torch", ".pt2", ()),
     "saved_model": Format("tensorflow", "", ()),
     "litert": Format("tensorflow", ".tflite", ("ai_edge_litert",), any_batch=False),
@@ -89,10 +91,8 @@ def export(
     out = Path(out)
     if out.suffix != kind.suffix:
         raise UserError(f"`out` must end in {kind.suffix or 'no suffix'} for {format}. Received: out={out}")
-    if _backend.name != kind.backend:
-        raise UserError(
-            f"{format} is written by {kind.backend}: start again with KERAS_BACKEND={kind.backend}"
-        )
+    if (kind.via or format) not in _backend.EXPORTS:
+        raise UserError(f"{format} is written by {kind.backend}: set KERAS_BACKEND={kind.backend} first")
     _runtimes.check_installed(format, kind.needs)
     shapes = _shapes(recognizer, frames)
     make_folder(out.parent)
@@ -144,14 +144,14 @@ def _examples(recognizer: Recognizer, shapes: Sequence[tuple[int, ...]], batch: 
 
 
 def _write(recognizer: Recognizer, format: str, path: Path, inputs: list[np.ndarray]) -> None:
-    first = "onnx" if format == "openvino" else format
-    write, _ = _backend.EXPORTS[first]
-    target = path.with_name("network.onnx") if format == "openvino" else path
+    via = FORMATS[format].via
+    write, _ = _backend.EXPORTS[via or format]
+    first = path.with_suffix(FORMATS[via].suffix) if via else path
     try:
-        write(recognizer.model, target, inputs)
-        if format == "openvino":
-            _runtimes.to_openvino(target, path)
-            target.unlink()
+        write(recognizer.model, first, inputs)
+        if via:
+            _runtimes.to_openvino(first, path)
+            first.unlink()
     except Exception as error:  # of the converters, which raise whatever they meet first
         reason = " ".join(str(error).split())[:300]
         raise UserError(

@@ -246,7 +246,7 @@ class Paper(_Table):
 
 def list_papers() -> dict[str, Path]:
     """The papers: name to file."""
-    return {path.stem: path for path in shipped("papers", "papers", "*.toml")}
+    return {path.stem: path for path in shipped("studies/papers", "tuning/papers", "*.toml")}
 
 
 def read_paper(name: str) -> Paper:

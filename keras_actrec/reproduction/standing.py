@@ -88,7 +88,7 @@ def count(name: str, element: Element, form: Form) -> tuple[int, int]:
 
 
 def made_folder(name: str, small: bool) -> Path:
-    """Where what `reproduce` has made is kept with the library: `papers/eleattg/figure3`, or `...-small`."""
+    """Where what `reproduce` has made is kept: `tuning/papers/eleattg/figure3`, or `...-small`."""
     paper, _, short = name.partition("/")
     return list_papers()[paper].parent / paper / (f"{short}-small" if small else short)
 

@@ -240,6 +240,8 @@ PUBLIC = {
     # a new builder needs no line here: its registration names it
     "keras_actrec.zoo": [
         "ModelSpec",
+        "StreamingView",
+        "streaming_view",
         "backbone",
         "build",
         "check_arguments",

@@ -33,7 +33,7 @@ FLOORS = (
     {"prediction", "scoring"},
     {"recognizer"},
     {"training", "evaluation"},
-    {"insight", "tuning"},
+    {"deploy", "insight", "tuning"},
     {"reproduction"},
     {"cli"},
     {"__main__"},

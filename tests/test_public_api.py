@@ -17,10 +17,12 @@ PUBLIC = {
     "keras_actrec": [
         "Prediction",
         "Recognizer",
+        "Stream",
         "UserError",
         "backbones",
         "checkpoints",
         "data",
+        "deploy",
         "evaluation",
         "from_torch",
         "insight",
@@ -103,6 +105,15 @@ PUBLIC = {
         "synthetic_clip",
         "raising_failures",
         "write_synthetic",
+    ],
+    "keras_actrec.deploy": [
+        "Answer",
+        "Segment",
+        "Segmenter",
+        "Stream",
+        "Watched",
+        "watch",
+        "writing_segments",
     ],
     "keras_actrec.evaluation": [
         "Evaluation",

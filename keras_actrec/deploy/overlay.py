@@ -23,6 +23,7 @@ _COLORS = (
 )
 _GRAY = (130, 130, 130)
 _SPAN = 10.0  # seconds of the time line
+_LEAST = 240  # pixels of the short side
 _TITLE = "keras_actrec"
 
 
@@ -47,7 +48,7 @@ class Overlay:
     def draw(
         self, frame: np.ndarray, seconds: float, label: str | None, scores: np.ndarray | None
     ) -> np.ndarray:
-        """A copy of a frame `(H, W, 3)`, RGB, with what is known at its time.
+        """A copy of a frame `(H, W, 3)`, RGB, with what is known at its time; enlarged if below 240 pixels.
 
         Args:
             frame: uint8.
@@ -55,7 +56,7 @@ class Overlay:
             label: the class of the open segment, or None.
             scores: probabilities `(C,)`, or None before the first answer.
         """
-        frame = np.ascontiguousarray(frame).copy()
+        frame = _enlarged(frame)
         if scores is None:
             return frame
         best = int(np.argmax(scores))
@@ -82,12 +83,22 @@ class Overlay:
 
     @staticmethod
     def _text(frame: np.ndarray, text: str, color: tuple[int, int, int]) -> None:
-        cv2, height = opencv(), frame.shape[0]
-        scale = max(0.35, height / 480)
-        thick = max(1, round(scale * 2))
-        place = (round(8 * scale), round(24 * scale) + 4)
-        for each, width in (((0, 0, 0), thick + 2), (color, thick)):  # letters have an edge on any ground
-            cv2.putText(frame, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, each, width, cv2.LINE_AA)
+        cv2, font = opencv(), opencv().FONT_HERSHEY_SIMPLEX
+        height, width = frame.shape[:2]
+        tall = height // 10
+        frame[:tall] //= 4
+        frame[:tall, :tall] = color
+        (length, above), _ = cv2.getTextSize(text, font, 1.0, 1)
+        scale = min(0.5 * tall / above, (width - 2 * tall) / length)
+        place = (round(1.5 * tall), round(0.5 * (tall + scale * above)))
+        cv2.putText(frame, text, place, font, scale, (255, 255, 255), max(1, round(scale)), cv2.LINE_AA)
+
+
+def _enlarged(frame: np.ndarray) -> np.ndarray:
+    """A copy in which letters can be read: small frames are a whole number of times as large."""
+    times = -(-_LEAST // min(frame.shape[:2]))
+    height, width = (times * side for side in frame.shape[:2])
+    return frame.copy() if times == 1 else opencv().resize(frame, (width, height))
 
 
 def _color(number: int) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from keras_actrec._signals import Terminated
@@ -82,6 +83,9 @@ def watch(
         UserError: for a source or a file that cannot be used.
         KeyboardInterrupt, Terminated: when it was interrupted; the files are there.
     """
+    for written in (segments, video):
+        if written and Path(written).resolve() == Path(source).resolve():
+            raise UserError(f"{Path(written)} is what is read: write to another file")
     stream = Stream(recognizer, every=every)
     segmenter = Segmenter(
         recognizer.class_names,

@@ -13,10 +13,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Prediction",
     "Recognizer",
+    "Stream",
     "UserError",
     "backbones",
     "checkpoints",
     "data",
+    "deploy",
     "evaluation",
     "from_torch",
     "insight",
@@ -32,6 +34,7 @@ __all__ = [
 _HOMES = {
     "Prediction": "prediction",
     "Recognizer": "recognizer",
+    "Stream": "deploy",
     "UserError": "errors",
     "from_torch": "recognizer",
     "load": "recognizer",
@@ -42,6 +45,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
         backbones,
         checkpoints,
         data,
+        deploy,
         evaluation,
         insight,
         layers,
@@ -50,6 +54,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
         tuning,
         zoo,
     )
+    from keras_actrec.deploy import Stream
     from keras_actrec.errors import UserError
     from keras_actrec.prediction import Prediction
     from keras_actrec.recognizer import Recognizer, from_torch, load

@@ -17,10 +17,12 @@ PUBLIC = {
     "keras_actrec": [
         "Prediction",
         "Recognizer",
+        "Stream",
         "UserError",
         "backbones",
         "checkpoints",
         "data",
+        "deploy",
         "evaluation",
         "from_torch",
         "insight",
@@ -104,6 +106,17 @@ PUBLIC = {
         "raising_failures",
         "write_synthetic",
     ],
+    "keras_actrec.deploy": [
+        "Answer",
+        "FORMATS",
+        "Segment",
+        "Segmenter",
+        "Stream",
+        "Watched",
+        "export",
+        "watch",
+        "writing_segments",
+    ],
     "keras_actrec.evaluation": [
         "Evaluation",
         "PROTOCOLS",
@@ -135,7 +148,6 @@ PUBLIC = {
         "student_interval",
         "top_k_accuracy",
     ],
-    "keras_actrec.deploy": ["FORMATS", "export"],
     "keras_actrec.insight": [
         "Explanation",
         "converged",
@@ -241,6 +253,8 @@ PUBLIC = {
     # a new builder needs no line here: its registration names it
     "keras_actrec.zoo": [
         "ModelSpec",
+        "StreamingView",
+        "streaming_view",
         "backbone",
         "build",
         "check_arguments",

@@ -75,7 +75,7 @@ def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     compiled = _COMPILED[model]
     trainable = [weight.value for weight in model.trainable_variables]
     other = [weight.value for weight in model.non_trainable_variables]
-    return lambda batch: np.asarray(compiled(trainable, other, batch))
+    return lambda batch: keras.tree.map_structure(np.asarray, compiled(trainable, other, batch))
 
 
 def devices() -> list[str]:

@@ -32,6 +32,7 @@ from keras_actrec.cli.models import models
 from keras_actrec.cli.predict import predict
 from keras_actrec.cli.reproduce import reproduce
 from keras_actrec.cli.results import results
+from keras_actrec.cli.stream import stream
 from keras_actrec.cli.synth import synth
 from keras_actrec.cli.train import train
 from keras_actrec.cli.tune import tune
@@ -51,6 +52,7 @@ COMMANDS = (
     (evaluate, True),
     (results, True),
     (predict, True),
+    (stream, True),
     (explain, True),
     (reproduce, True),
     (convert, True),

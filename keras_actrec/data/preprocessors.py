@@ -4,7 +4,7 @@
 clips have comes after a question: `cached`, `extracted` and `feature_batches` where it is `cacheable`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, Unpack
@@ -24,7 +24,7 @@ from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_feat
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
 from keras_actrec.data.manifest import Record
 from keras_actrec.data.sampling import Sampling
-from keras_actrec.data.skeletons import SkeletonForm, SkeletonTransform
+from keras_actrec.data.skeletons import SkeletonForm, SkeletonSteps, SkeletonTransform
 from keras_actrec.data.sources import VIDEO_PATTERNS
 from keras_actrec.data.summaries import few, summary_of_features, summary_of_frames, summary_of_joints
 from keras_actrec.data.transforms import ClipTransform
@@ -48,6 +48,7 @@ class ClipPreprocessor:
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file, and kept on disk.
+        causal: whether a step follows from the frames up to it.
         whole: what to set in a recipe for samples without padding.
     """
 
@@ -57,6 +58,7 @@ class ClipPreprocessor:
     name: ClassVar[Literal["clip"]] = "clip"
     files: ClassVar[Files] = "videos"
     cacheable: ClassVar[Literal[True]] = True
+    causal: ClassVar[Literal[True]] = True
     whole: ClassVar[str] = "clip.short='stretch'"
 
     @property
@@ -106,6 +108,24 @@ class ClipPreprocessor:
         """
         clip, mask, _ = Clips(self.sampling, self.transform).load(self.item(path), None)
         return clip, mask
+
+    @property
+    def steps(self) -> int:
+        """T, steps of a sample."""
+        return self.sampling.frames
+
+    @property
+    def every(self) -> int:
+        """Frames of the file from one step of a sample to its next; 1 where it spans the whole file."""
+        return self.sampling.frame_step * self.sampling.stride
+
+    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+        """A function of the next frames of a stream, `(N, H, W, 3)`: what the model sees of them."""
+        return self.transform.deterministic
+
+    def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The sample and its mask of a file that had only these steps, which `following` gave."""
+        return _window(self.sampling, steps)
 
     def item(self, path: PathLike) -> tuple[Record, Any]:
         """A file that is not read yet, for `views`."""
@@ -219,6 +239,7 @@ class SkeletonPreprocessor:
         cacheable: whether something is computed once of a file; joints are in memory.
         drawn: names of what changes frames at random in training; a sequence has none.
         whole: what to set in a recipe for samples without padding.
+        every: frames from one step to the next.
         num_views: how often a file is looked at.
         has_views: whether that is more than once.
     """
@@ -232,6 +253,7 @@ class SkeletonPreprocessor:
     cacheable: ClassVar[Literal[False]] = False
     drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "skeleton.length='resample'"
+    every: ClassVar[Literal[1]] = 1
     num_views: ClassVar[Literal[1]] = 1
     has_views: ClassVar[Literal[False]] = False
 
@@ -264,6 +286,35 @@ class SkeletonPreprocessor:
         """
         sequence, mask, _ = Skeletons(self.transform).load(self.item(path), None)
         return sequence, mask
+
+    @property
+    def steps(self) -> int:
+        """T, steps of a sample."""
+        return self.transform.frames
+
+    @property
+    def causal(self) -> bool:
+        """Whether a step follows from the frames up to it."""
+        return self.transform.length == "pad" and not self.transform.unit_size
+
+    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+        """A function of the next frames of a stream, `(N, bodies, joints, 3)` with any number of bodies.
+
+        It gives what the model sees of them, or, without `causal`, joints for `window`.
+        """
+        steps = SkeletonSteps(self.transform) if self.causal else np.asarray
+
+        def fitted(joints: np.ndarray) -> np.ndarray:
+            joints = np.asarray(joints, "float64")
+            if joints.ndim != 4 or joints.shape[-1] != 3:
+                raise UserError(f"this model takes joints (N, bodies, joints, 3). Received: {joints.shape}")
+            return steps(joints if self.form is None else self.form.fitted(Path("the stream"), joints))
+
+        return fitted
+
+    def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The sample and its mask of a file that had only these frames of joints, which `following` gave."""
+        return self.transform(np.stack(steps))
 
     def item(self, path: PathLike) -> tuple[Record, Any]:
         """A file that is not read yet, for `views`."""
@@ -344,6 +395,7 @@ class FeaturePreprocessor:
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; these were.
+        causal: whether a step follows from the steps up to it.
         drawn: names of what changes frames at random in training; steps are drawn, but not changed.
         whole: what to set in a recipe for samples without padding.
     """
@@ -354,6 +406,7 @@ class FeaturePreprocessor:
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "features"
     cacheable: ClassVar[Literal[False]] = False
+    causal: ClassVar[Literal[True]] = True
     drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "features.short='stretch'"
 
@@ -395,6 +448,30 @@ class FeaturePreprocessor:
         """
         steps, mask, _ = Features(self.sampling).load(self.item(path), None)
         return steps, mask
+
+    @property
+    def steps(self) -> int:
+        """T, steps of a sample."""
+        return self.sampling.frames
+
+    @property
+    def every(self) -> int:
+        """Steps of the file from one step of a sample to its next; 1 where it spans the whole file."""
+        return self.sampling.frame_step * self.sampling.stride
+
+    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+        """A function of the next steps of a stream, `(N, ...)`: what the model sees of them."""
+
+        def checked(steps: np.ndarray) -> np.ndarray:
+            steps = np.asarray(steps, "float32")
+            self.check(steps)
+            return steps
+
+        return checked
+
+    def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The sample and its mask of a file that had only these steps, which `following` gave."""
+        return _window(self.sampling, steps)
 
     def item(self, path: PathLike) -> tuple[Record, Any]:
         """A file that is not read yet, for `views`."""
@@ -456,6 +533,13 @@ class FeaturePreprocessor:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""
         return {"sampling": asdict(self.sampling), "step": self.step and list(self.step)}
+
+
+def _window(sampling: Sampling, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of steps that are a file's, those that one clip has."""
+    whole = replace(sampling, stride=1, frame_step=1, num_clips=1, hop=None)
+    indices, mask = whole.indices(len(steps))
+    return np.stack([steps[index] for index in indices]), mask
 
 
 # What tells them apart, for people and for mypy: `name`, `cacheable`, `has_views`.

@@ -201,13 +201,7 @@ class SkeletonTransform:
         return joints[:, :, order] * [-1, 1, 1]
 
     def _moved(self, joints: np.ndarray, known: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-        origin, turn = np.zeros(3), np.eye(3)
-        if self.center is not None:
-            origin = _first(joints, known, (self.center,))[0]
-        if self.align is not None:
-            start, end = _first(joints, known, self.align)
-            line = end - start
-            turn = _rotation_y(math.atan2(line[2], line[0]))
+        origin, turn = self._place(joints, known)
         if rng is not None and self.rotation:
             x, y, z = np.radians(rng.uniform(-self.rotation, self.rotation, 3))
             turn = _rotation_z(z) @ _rotation_y(y) @ _rotation_x(x) @ turn
@@ -218,6 +212,60 @@ class SkeletonTransform:
             return moved
         spread = math.sqrt(np.square((joints - origin)[known]).sum(axis=-1).mean()) if known.any() else 0.0
         return moved / spread if spread else moved
+
+    def _place(self, joints: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The origin, and the turn about the vertical axis."""
+        origin, turn = np.zeros(3), np.eye(3)
+        if self.center is not None:
+            origin = _first(joints, known, (self.center,))[0]
+        if self.align is not None:
+            start, end = _first(joints, known, self.align)
+            line = end - start
+            turn = _rotation_y(math.atan2(line[2], line[0]))
+        return origin, turn
+
+
+class SkeletonSteps:
+    """What `SkeletonTransform` makes of a sequence, of frames as they come: all together are the sequence's.
+
+    Origin and turn are those of the first frame in which a body has all joints that `center` and `align`
+    name; what comes before stays where it is. Of a sequence whose first frame has them, nothing differs.
+
+    Args:
+        transform: how joints are moved, without `unit_size` and `length="resample"`, which need all frames.
+    """
+
+    def __init__(self, transform: SkeletonTransform) -> None:
+        self._transform = transform
+        self._placed = False
+        self._origin, self._turn = np.zeros(3), np.eye(3)
+        self._before: tuple[np.ndarray, np.ndarray] | None = None  # joints and which are known
+
+    def __call__(self, joints: np.ndarray) -> np.ndarray:
+        """The steps `(N, D)` of the next frames `(N, bodies, joints, 3)`.
+
+        Raises:
+            UserError: as `SkeletonTransform`.
+        """
+        joints = self._transform._checked(joints)
+        known = np.any(joints, axis=-1)
+        steps = [self._step(*each) for each in zip(joints, known, strict=True)]
+        return np.stack(steps).reshape(len(steps), -1).astype("float32")
+
+    def _step(self, joints: np.ndarray, known: np.ndarray) -> np.ndarray:
+        center, align = self._transform.center, self._transform.align
+        names = [*(() if center is None else (center,)), *(align or ())]
+        if not self._placed and known[:, names].all(axis=-1).any():
+            self._origin, self._turn = self._transform._place(joints[None], known[None])
+            self._placed = True
+        joints = np.where(known[..., None], (joints - self._origin) @ self._turn.T, 0)
+        step = joints
+        if self._transform.velocity:
+            before, was = self._before or (joints, known)
+            change = np.where((known & was)[..., None], joints - before, 0)
+            step = np.concatenate([joints, change], axis=-1)
+        self._before = joints, known
+        return step
 
 
 def _first(joints: np.ndarray, known: np.ndarray, names: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,18 @@
-"""Models where this library is not: files for other runtimes, checked in these."""
+"""A trained model at work: streams, and files for other runtimes that are checked in these."""
 
 from keras_actrec.deploy.export import FORMATS, export
+from keras_actrec.deploy.segments import Segment, Segmenter, writing_segments
+from keras_actrec.deploy.stream import Answer, Stream
+from keras_actrec.deploy.watch import Watched, watch
 
-__all__ = ["FORMATS", "export"]
+__all__ = [
+    "FORMATS",
+    "Answer",
+    "Segment",
+    "Segmenter",
+    "Stream",
+    "Watched",
+    "export",
+    "watch",
+    "writing_segments",
+]

@@ -1,6 +1,7 @@
 """Models: one builder a file, from arguments to an uncompiled functional `keras.Model`."""
 
 from keras_actrec.zoo._registry import ModelSpec, build, check_arguments, list_models, spec
+from keras_actrec.zoo._streaming import StreamingView, streaming_view
 from keras_actrec.zoo._views import backbone, features_view, gates_view, resized, traced, training_view
 from keras_actrec.zoo.cham import cham
 from keras_actrec.zoo.conv_attention import conv_attention
@@ -20,6 +21,7 @@ from keras_actrec.zoo.tsn import tsn
 
 __all__ = [
     "ModelSpec",
+    "StreamingView",
     "backbone",
     "build",
     "cham",
@@ -39,6 +41,7 @@ __all__ = [
     "softmax_regression",
     "spec",
     "stacked_rnn",
+    "streaming_view",
     "strn",
     "traced",
     "training_view",

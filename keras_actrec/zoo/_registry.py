@@ -38,6 +38,8 @@ class ModelSpec:
             the answer is read from the last step.
         paper: the source.
         backbone: whether it has a backbone in front, which can be frozen and run once.
+        causal: whether its answer to the steps so far follows from states that it carries from step to step;
+            else a stream needs a window. See `streaming_view`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ModelSpec:
     consensus: Literal["probabilities", "logits", "features", "last"] = "last"
     paper: str = ""
     backbone: bool = False
+    causal: bool = False
 
     @property
     def input_name(self) -> str:
@@ -81,6 +84,8 @@ class ModelSpec:
             per_step=self.per_step and not arguments.get("return_sequences", False),
             masked=bool(arguments.get("masked", False)),
             backbone=self.input != "clip" and arguments.get("backbone") is not None,
+            causal=self.causal
+            and not any(arguments.get(name) == value for name, value in _WHOLE_CLIP[self.name].items()),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -96,6 +101,7 @@ class ModelSpec:
 _OPTIONAL = ("hidden", "temporal_context")  # what 0 leaves out, or leaves to the clip
 _SPECS: dict[str, ModelSpec] = {}
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
+_WHOLE_CLIP: dict[str, Mapping[str, Any]] = {}  # arguments with which a causal model sees the whole clip
 # The specifications of the models that were built in this process.
 _BUILT: WeakKeyDictionary[keras.Model, ModelSpec] = WeakKeyDictionary()
 
@@ -109,8 +115,12 @@ def register(
     trace: tuple[str, ...] = (),
     consensus: Literal["probabilities", "logits", "features", "last"] = "last",
     paper: str = "",
+    causal: bool = False,
+    whole_clip: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[_Arguments, keras.Model]], Callable[_Arguments, keras.Model]]:
     """Make a builder known to `build`, `spec` and `list_models`. See `ModelSpec` for the arguments.
+
+    `whole_clip` has the values of arguments with which a causal model is none: `{"bidirectional": True}`.
 
     Raises:
         ValueError: for a second model of one name.
@@ -127,6 +137,7 @@ def register(
             return model
 
         _BUILDERS[name] = build
+        _WHOLE_CLIP[name] = whole_clip or {}
         _SPECS[name] = ModelSpec(
             name,
             input,
@@ -135,6 +146,7 @@ def register(
             trace=trace,
             consensus=consensus,
             paper=paper,
+            causal=causal,
         )
         return build
 

@@ -26,6 +26,8 @@ CELLS = {
     trace=("gates",),
     consensus="logits",
     paper="Zhang et al., arXiv 1807.04445",
+    causal=True,
+    whole_clip={"bidirectional": True, "centered": True, "pixels": True},
 )
 def eleatt_rnn(
     num_classes: int,

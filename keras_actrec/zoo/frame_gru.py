@@ -8,7 +8,12 @@ from keras_actrec.zoo._registry import register
 
 
 @register(
-    "frame_gru", input="features", masked=True, consensus="last", paper="Iqbal, master thesis, Bonn 2017"
+    "frame_gru",
+    input="features",
+    masked=True,
+    consensus="last",
+    paper="Iqbal, master thesis, Bonn 2017",
+    causal=True,
 )
 def frame_gru(
     num_classes: int,

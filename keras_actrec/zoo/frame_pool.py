@@ -10,7 +10,12 @@ from keras_actrec.zoo._registry import register
 
 
 @register(
-    "frame_pool", input="features", masked=True, consensus="features", paper="Iqbal, master thesis, Bonn 2017"
+    "frame_pool",
+    input="features",
+    masked=True,
+    consensus="features",
+    paper="Iqbal, master thesis, Bonn 2017",
+    causal=True,
 )
 def frame_pool(
     num_classes: int,

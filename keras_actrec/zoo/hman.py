@@ -32,6 +32,8 @@ ATTENTIONS = ("gumbel_adaptive", "gumbel_constant", "soft", "reinforce")
     trace=("attention", "boundaries", "temperature"),
     consensus="probabilities",
     paper="Yan et al., arXiv 1708.07590",
+    causal=True,
+    whole_clip={"start": "features", "pixels": True},
 )
 def hman(
     num_classes: int,

@@ -14,6 +14,7 @@ from keras_actrec.zoo._registry import register
     masked=True,
     consensus="probabilities",
     paper="Yan et al., arXiv 1708.07590",
+    causal=True,
 )
 def softmax_regression(
     num_classes: int,

@@ -8,7 +8,13 @@ from keras_actrec.zoo.eleatt_rnn import recurrent_classifier
 
 
 @register(
-    "stacked_rnn", input="sequence", masked=True, consensus="logits", paper="Zhang et al., arXiv 1807.04445"
+    "stacked_rnn",
+    input="sequence",
+    masked=True,
+    consensus="logits",
+    paper="Zhang et al., arXiv 1807.04445",
+    causal=True,
+    whole_clip={"bidirectional": True, "centered": True, "pixels": True},
 )
 def stacked_rnn(
     num_classes: int,

@@ -30,6 +30,7 @@ PLACEMENTS = {
     masked=True,
     consensus="last",
     paper="Iqbal, master thesis, Bonn 2017; arXiv 1706.08807",
+    causal=True,
 )
 def strn(
     num_classes: int,

@@ -7,7 +7,14 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register("tsn", input="clip", masked=True, consensus="logits", paper="Wang et al., arXiv 1608.00859")
+@register(
+    "tsn",
+    input="clip",
+    masked=True,
+    consensus="logits",
+    paper="Wang et al., arXiv 1608.00859",
+    causal=True,
+)
 def tsn(
     num_classes: int,
     *,

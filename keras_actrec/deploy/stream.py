@@ -1,0 +1,201 @@
+"""A recognizer that takes frames one at a time."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_actrec import _backend, zoo
+from keras_actrec._numbers import whole
+from keras_actrec.errors import UserError
+from keras_actrec.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says at a frame of a stream.
+
+    Attributes:
+        frame: number of the frame, from 0.
+        scores: probabilities `(C,)` of the stream so far, or of the window up to this frame.
+        step: probabilities `(C,)` of this step alone, where the model averages over steps; else the scores.
+    """
+
+    frame: int
+    scores: np.ndarray
+    step: np.ndarray
+
+
+class Stream:
+    """Answers while frames come. Memory does not grow with their number.
+
+        stream = Stream(keras_actrec.load("model.keras"))
+        for frame in frames:  # uint8 (H, W, 3), RGB
+            for answer in stream.push(frame):
+                print(answer.frame, answer.scores)
+
+    A causal model (`ModelSpec.causal`) carries its states from step to step: its `scores` are what the model
+    answers to a clip of all steps so far. Any other one looks at the last T steps, as at a file that has only
+    these. Of several crops or clips that a recognizer sees of a file, a stream has one.
+
+    Args:
+        recognizer: the model, and how it looks at frames.
+        every: frames from one step to the next, by default as in the recognizer's sampling; where that
+            spreads T steps over the whole video, such as `segments`, every frame is a step.
+        hop: steps from one answer to the next of a model that is not causal, by default a quarter of T.
+
+    Attributes:
+        recognizer: as given.
+        causal: whether states are carried, and no window is needed.
+        every: as given.
+        window: T of the window; None of a causal model.
+
+    Raises:
+        UserError: for an argument out of range.
+    """
+
+    def __init__(self, recognizer: Recognizer, *, every: int | None = None, hop: int | None = None) -> None:
+        preprocessor = recognizer.preprocessor
+        self.recognizer = recognizer
+        self.every = whole("every", preprocessor.every if every is None else every)
+        self.causal = recognizer.spec.causal and preprocessor.causal
+        if self.causal and hop is not None:
+            raise UserError(f"`hop` is of a window, and this model answers at each step. Received: hop={hop}")
+        self.window: int | None = None
+        self._see: _States | _Window
+        if self.causal:
+            self._see = _States(recognizer)
+        else:
+            self._see = _Window(recognizer, hop)
+            self.window = self._see.length
+        self.reset()
+
+    def __str__(self) -> str:
+        """How it looks at the stream, in one line."""
+        name, each = self.recognizer.spec.name, "" if self.every == 1 else f"1 frame in {self.every}, "
+        if self.causal:
+            return f"{name} is causal: {each}its states are carried from step to step"
+        return f"{name} needs a whole clip: {each}it looks through a sliding window of {self.window} steps"
+
+    def reset(self) -> None:
+        """Forget what was seen: the next frame is the first one."""
+        self._count = 0
+        self._following = self.recognizer.preprocessor.following()
+        self._see.reset()
+
+    def push(self, frames: ArrayLike) -> list[Answer]:
+        """Take the next frame, or several.
+
+        Args:
+            frames: a frame as the recognizer reads it from a file: uint8 `(H, W, 3)`, RGB, of any size;
+                joints `(bodies, joints, 3)`; or a step of features. Or `(N, ...)`, N of them.
+
+        Returns:
+            An answer for each step of a causal model, and for each `hop`-th of another; none for frames that
+            are passed over.
+
+        Raises:
+            UserError: for frames of another form, or where the model's answer is no number.
+        """
+        frames = np.asarray(frames)
+        axes = 3 if self.recognizer.preprocessor.files != "features" else len(self._see.step)
+        if frames.ndim not in (axes, axes + 1):
+            raise UserError(f"a frame has {axes} axes. Received: shape {frames.shape}")
+        frames = frames[None] if frames.ndim == axes else frames
+        numbers = np.arange(self._count, self._count + len(frames))
+        taken = numbers % self.every == 0
+        self._count += len(frames)
+        if not taken.any():
+            return []
+        found = self._see(self._following(frames[taken]))
+        answers = [
+            Answer(int(number), *each)
+            for number, each in zip(numbers[taken], found, strict=True)
+            if each is not None
+        ]
+        if not all(np.isfinite(answer.scores).all() for answer in answers):
+            raise UserError("the model's answer is no number: train it again, slower, or mend the stream")
+        return answers
+
+
+class _States:
+    """A causal model, which remembers by its states."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._name, self.step = _input(recognizer)
+        self._view = zoo.streaming_view(recognizer.model, recognizer.spec, self.step)
+        self._run = _backend.predictor(self._view.model)
+
+    def reset(self) -> None:
+        self._states: dict[str, np.ndarray] = self._view.start
+
+    def __call__(self, steps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
+        _check(steps, self.step)
+        answers = self._run({self._name: steps[None], **self._states})
+        self._states = {name: answers[name] for name in self._view.start}
+        return list(zip(answers["scores"][0], answers["steps"][0], strict=True))
+
+
+class _Window:
+    """A model of whole clips, which sees the last steps. A backbone sees each frame once."""
+
+    def __init__(self, recognizer: Recognizer, hop: int | None) -> None:
+        self._recognizer = recognizer
+        model, spec, preprocessor = recognizer.model, recognizer.spec, recognizer.preprocessor
+        self._name, self.step = _input(recognizer)
+        fixed = next(tensor.shape[1] for tensor in model.inputs if tensor.name == self._name)
+        self.length: int = fixed or preprocessor.steps
+        self.hop = max(1, self.length // 4) if hop is None else whole("hop", hop)
+        self._features: Callable[[Any], Any] | None = None
+        self._kept: list[keras.Model] = []  # a predictor does not keep its model alive
+        if spec.backbone:
+            frames = keras.Input((None, *self.step), name=self._name)
+            backbone = keras.Model(frames, zoo.backbone(model)(frames))
+            self._features = _backend.predictor(backbone)
+            self._kept = [backbone]
+            model = zoo.training_view(model, replace(spec, per_step=False), on_features=True)
+        if spec.masked:
+            (self._name,) = set(model.input) - {"mask"}
+        self._kept.append(model)
+        self._run = _backend.predictor(model)
+
+    def reset(self) -> None:
+        self._steps: deque[np.ndarray] = deque(maxlen=self.length)
+        self._seen = 0
+
+    def __call__(self, steps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
+        if self._recognizer.preprocessor.causal:  # else these are joints, which `window` turns into steps
+            _check(steps, self.step)
+        if self._features is not None:
+            steps = self._features(steps[None])[0]
+        return [self._next(step) for step in steps]
+
+    def _next(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        self._steps.append(step)
+        self._seen += 1
+        if (self._seen - 1) % self.hop:
+            return None
+        clip, mask = self._recognizer.preprocessor.window(self._steps)
+        masked = {self._name: clip[None], "mask": mask[None]}
+        (scores,) = self._run(masked if self._recognizer.spec.masked else clip[None])
+        return scores, scores
+
+
+def _input(recognizer: Recognizer) -> tuple[str, tuple[int, ...]]:
+    """Name of the model's input, and the shape of a step of it."""
+    (tensor,) = (each for each in recognizer.model.inputs if each.name != "mask")
+    preprocessor = recognizer.preprocessor
+    if preprocessor.name == "clip":  # of which the model may take any size
+        return tensor.name, (preprocessor.transform.size, preprocessor.transform.size, 3)
+    return tensor.name, tuple(tensor.shape[2:])
+
+
+def _check(steps: np.ndarray, step: tuple[int, ...]) -> None:
+    if steps.shape[1:] != step:
+        raise UserError(
+            f"the stream gives {steps.shape[1:]} and the model takes {step}: use frames as in its training"
+        )

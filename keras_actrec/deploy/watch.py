@@ -1,0 +1,172 @@
+"""A source, a stream, segments and files: what the command `stream` does."""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_actrec._signals import Terminated
+from keras_actrec._text import printable
+from keras_actrec._types import PathLike
+from keras_actrec.data.live import LineSource, Source, open_source
+from keras_actrec.deploy.overlay import Overlay, showing, writing_video
+from keras_actrec.deploy.segments import Segment, Segmenter, writing_segments
+from keras_actrec.deploy.stream import Stream
+from keras_actrec.errors import UserError
+from keras_actrec.recognizer import Recognizer
+
+_BETWEEN = 1.0  # seconds from one running answer to the next, unless it changes
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What became of a stream.
+
+    Attributes:
+        frames: how many were seen.
+        dropped: how many came too fast.
+        segments: how many were found.
+        seconds: time of the last frame.
+    """
+
+    frames: int
+    dropped: int
+    segments: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """One line for people."""
+        seen = f"{self.seconds:.1f} s, {self.frames} frames seen, {self.dropped} dropped"
+        return f"{seen}, {self.segments} segments"
+
+
+def watch(
+    recognizer: Recognizer,
+    source: str,
+    *,
+    every: int | None = None,
+    segments: PathLike | None = None,
+    video: PathLike | None = None,
+    show: bool = False,
+    fps: float | None = None,
+    most_seconds: float | None = None,
+    smoothing: float = 0.5,
+    enter: float = 0.5,
+    leave: float = 0.3,
+    shortest: float = 0.0,
+    ignore: Sequence[str] = (),
+    tell: Callable[[object], Any] = lambda line: None,
+) -> Watched:
+    """Name what a stream shows, while it runs.
+
+    Files are there when the stream ends or is interrupted, and not where it ends with an error.
+
+    Args:
+        recognizer: the model.
+        source: see `data.live.open_source`; `-` for joints or features on standard input, a line a frame.
+        every: see `Stream`.
+        segments: file of the segments, see `writing_segments`.
+        video: mp4 of the frames with the answers drawn in.
+        show: whether to open a window.
+        fps: frames a second of a source without times, and of the video.
+        most_seconds: after which the stream is left.
+        smoothing: see `Segmenter`.
+        enter: see `Segmenter`.
+        leave: see `Segmenter`.
+        shortest: see `Segmenter`.
+        ignore: see `Segmenter`.
+        tell: called with a line that says how the model looks, then with lines of running answers.
+
+    Raises:
+        UserError: for a source or a file that cannot be used.
+        KeyboardInterrupt, Terminated: when it was interrupted; the files are there.
+    """
+    for written in (segments, video):
+        if written and Path(written).resolve() == Path(source).resolve():
+            raise UserError(f"{Path(written)} is what is read: write to another file")
+    stream = Stream(recognizer, every=every)
+    segmenter = Segmenter(
+        recognizer.class_names,
+        smoothing=smoothing,
+        enter=enter,
+        leave=leave,
+        shortest=shortest,
+        ignore=ignore,
+    )
+    frames_of = _open(recognizer, source, fps, pictures=bool(video) or show)
+    overlay = Overlay(recognizer.class_names)
+    frames, found, seconds = 0, 0, 0.0
+    interrupted: BaseException | None = None
+    told: tuple[str, float] | None = None
+    with ExitStack() as stack:
+        stack.callback(frames_of.close)
+        keep = stack.enter_context(writing_segments(segments)) if segments else None
+        write = stack.enter_context(writing_video(video, frames_of.fps)) if video else None
+        display = stack.enter_context(showing()) if show else None
+        tell(stream)
+
+        def ended(segment: Segment | None) -> None:
+            nonlocal found
+            if segment is not None:
+                found += 1
+                tell(segment)
+                if keep:
+                    keep(segment)
+
+        try:
+            for seconds, frame in frames_of:
+                frames += 1
+                for answer in stream.push(frame):
+                    ended(segmenter.add(seconds, answer.step))
+                    told = _running(segmenter, seconds, told, tell, recognizer.class_names)
+                if write or display:
+                    drawn = overlay.draw(frame, seconds, segmenter.label, segmenter.scores)
+                    if write:
+                        write(seconds, drawn)
+                    if display and not display(drawn):
+                        break
+                if most_seconds is not None and seconds >= most_seconds:
+                    break
+        except (KeyboardInterrupt, Terminated) as error:  # the way to end a camera: what was found is kept
+            interrupted = error
+        ended(segmenter.finish(seconds + 1 / frames_of.fps))
+    if interrupted is not None:
+        raise interrupted
+    return Watched(frames, frames_of.dropped, found, seconds)
+
+
+def _open(recognizer: Recognizer, source: str, fps: float | None, *, pictures: bool) -> Source:
+    files = recognizer.preprocessor.files
+    if files == "videos":
+        if source == "-":
+            raise UserError(
+                "this model sees videos, not lines of joints: give a file, a camera or an address"
+            )
+        return open_source(source, fps=fps)
+    if source != "-":
+        raise UserError(f"this model sees {files}: give - as the source, and write a line of JSON a frame")
+    if pictures:
+        raise UserError(
+            f"this model sees {files}, of which there is no picture: leave --video and --show out"
+        )
+    axes = 3 if files == "skeletons" else len(recognizer.model.inputs[0].shape) - 2
+    return LineSource(sys.stdin, axes, fps)
+
+
+def _running(
+    segmenter: Segmenter,
+    seconds: float,
+    told: tuple[str, float] | None,
+    tell: Callable[[object], Any],
+    names: Sequence[str],
+) -> tuple[str, float]:
+    """Tell the answer where it changes or a second has passed; return what was told last, and when."""
+    scores = segmenter.scores
+    assert scores is not None
+    best = names[int(scores.argmax())]
+    if told is not None and told[0] == best and seconds - told[1] < _BETWEEN:
+        return told
+    tell(f"{seconds:8.2f} s  {scores.max():.3f} {printable(best)}")
+    return best, seconds

@@ -62,11 +62,6 @@ class ClipPreprocessor:
     whole: ClassVar[str] = "clip.short='stretch'"
 
     @property
-    def steps(self) -> int:
-        """Steps of a sample, T."""
-        return self.sampling.frames
-
-    @property
     def patterns(self) -> tuple[str, ...]:
         """What the names of files are like that it reads."""
         return VIDEO_PATTERNS
@@ -258,11 +253,6 @@ class SkeletonPreprocessor:
     has_views: ClassVar[Literal[False]] = False
 
     @property
-    def steps(self) -> int:
-        """Steps of a sample, T."""
-        return self.transform.frames
-
-    @property
     def patterns(self) -> tuple[str, ...]:
         """What the names of files are like that it reads."""
         return patterns_of_joints(self.dataset)
@@ -409,11 +399,6 @@ class FeaturePreprocessor:
     causal: ClassVar[Literal[True]] = True
     drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "features.short='stretch'"
-
-    @property
-    def steps(self) -> int:
-        """Steps of a sample, T."""
-        return self.sampling.frames
 
     @property
     def masks(self) -> bool:

@@ -1,9 +1,15 @@
 """Each file of examples/ runs to its end and is short."""
 
+import importlib.util
 import re
 from pathlib import Path
 
+import keras
 import pytest
+
+import trees
+from keras_actrec import _backend, data, load, zoo
+from keras_actrec.recognizer import Recognizer
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -11,7 +17,9 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 @pytest.mark.no_backend
 @pytest.mark.parametrize(
-    "file", [file for file in EXAMPLES if file.stem != "convert_gsm"], ids=lambda f: f.stem
+    "file",
+    [file for file in EXAMPLES if file.stem not in ("convert_gsm", "without_keras")],
+    ids=lambda f: f.stem,
 )
 def test_an_example_runs(file, tmp_path, run_python):
     # To the end on every line, but for how long it learns.
@@ -30,6 +38,28 @@ def test_a_checkpoint_is_converted(tmp_path, run_python):
     done = run_python(FOLDER / "convert_gsm.py", "gsm.pth.tar", "gsm.keras")
     assert done.returncode == 0, done.stderr
     assert "gsm: 476 weights loaded, not used: none" in done.stdout and (tmp_path / "gsm.keras").is_file()
+
+
+@pytest.mark.skipif(_backend.name != "jax", reason="it starts the backend that writes the file, once")
+def test_an_exported_model_answers_without_keras_as_predict_does(tmp_path, run_python):
+    if not all(map(importlib.util.find_spec, ("torch", "onnxscript", "onnxruntime"))):
+        pytest.skip("needs the extra `export` and PyTorch")
+    clip = keras.Input((3, 16, 16, 3), name="clip")
+    maps = keras.layers.GlobalAveragePooling3D()(keras.layers.Dense(8, "tanh")(clip / 64.0 - 2.0))
+    model = keras.Model(clip, keras.layers.Dense(4, "softmax", name="classifier")(maps), name="small")
+    look = data.ClipPreprocessor(data.Sampling(3), data.ClipTransform(16))
+    names = ("a", "b", "c", "d")
+    Recognizer(model, names, look, spec=zoo.spec("tsm").built({})).save(tmp_path / "model.keras")
+    trees.video(tmp_path / "clip.mp4", 0)
+    command = "-m", "keras_actrec", "export", "model.keras", "--format", "onnx", "--out", "model.onnx"
+    done = run_python(*command)
+    assert done.returncode == 0, done.stderr
+    done = run_python(FOLDER / "without_keras.py", "model.onnx", "clip.mp4")
+    assert done.returncode == 0, done.stderr
+    found = {name: float(score) for score, name in map(str.split, done.stdout.splitlines())}
+    expected = dict(load(tmp_path / "model.keras").predict_video(tmp_path / "clip.mp4"))
+    assert found == pytest.approx(expected, abs=1.1e-4)  # it prints four places
+    assert len(set(found.values())) > 1
 
 
 @pytest.mark.no_backend

@@ -146,11 +146,11 @@ def writing_video(path: PathLike, fps: float) -> Iterator[Callable[[float, np.nd
         finally:
             if writer is not None:
                 writer.release()
-        if opencv_frames(part) < count:
+        if _frames_of(part) < count:
             raise UserError(f"{path} is not whole: make room on the disk, and try again")
 
 
-def opencv_frames(path: Path) -> int:
+def _frames_of(path: Path) -> int:
     """How many frames a video claims, 0 where it does not open: OpenCV does not say that a disk is full."""
     cv2 = opencv()
     video = cv2.VideoCapture(str(path))

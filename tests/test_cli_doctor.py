@@ -102,7 +102,7 @@ def test_doctor_works_without_a_backend_and_says_which_to_install(run_python, hi
         (["--help"], 0, ["doctor", "--install-completion"]),
         (["train", "--help"], 0, ["--cache"]),
         (["--version"], 0, [f"keras_actrec {keras_actrec.__version__}, backend {keras.backend.backend()}"]),
-        (["tran"], 2, ["Did you mean 'train'?"]),
+        (["trian"], 2, ["Did you mean 'train'?"]),
         (["audit", "--dat", "x"], 2, ["No such option: --dat", "--data"]),
         (["--show-completion", "bash"], 0, ["complete -o default -F"]),
     ],

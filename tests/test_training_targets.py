@@ -280,7 +280,7 @@ def test_a_run_with_soft_labels_goes_on_with_its_bits(tmp_path):
 
 def test_the_loss_and_the_accuracy_of_soft_labels_by_hand():
     table = tables.TrainTable(mixup=1.0, label_smoothing=0.1)
-    loss, (accuracy,) = _measures(table)
+    loss, (accuracy,) = _measures(table, num_classes=2)
     answers = np.array([[0.7, 0.3], [0.4, 0.6]], "float32")
     labels = np.array([[0.8, 0.2], [1.0, 0.0]], "float32")
     smooth = 0.9 * labels + 0.05

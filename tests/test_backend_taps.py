@@ -77,6 +77,28 @@ def test_gradients_are_those_by_hand(unroll):
     close(gradients(squares, values), expected, 2e-5)
 
 
+@pytest.mark.parametrize("taps", [False, True])
+@pytest.mark.parametrize("columns", [15, 16, 17, 49])
+def test_kernels_of_any_number_of_columns_multiply_and_learn(columns, taps):
+    # Columns are filled up to whole vectors where there are more than 16.
+    kernel, bias = RNG.normal(size=(WIDTH, columns)), RNG.normal(size=columns)
+    values = [np.asarray(x, "float32") for x in (SEQUENCE, kernel, bias)]
+
+    def squares(sequence, kernel, bias):
+        linear = _backend.Linear(kernel, bias=bias)
+
+        def step(states, x):
+            return linear(x), states
+
+        outputs, _ = _backend.loop(step, [ops.zeros((BATCH, 1))], sequence, with_taps=taps)
+        return ops.sum(ops.square(outputs))
+
+    outputs = SEQUENCE @ kernel + bias
+    by_kernel = 2 * np.einsum("tbd,tbn->dn", SEQUENCE, outputs)
+    close(squares(*map(ops.convert_to_tensor, values)), np.sum(outputs**2), 1e-5)
+    close(gradients(squares, values), [2 * outputs @ kernel.T, by_kernel, 2 * outputs.sum((0, 1))], 2e-5)
+
+
 def test_products_without_a_loop_take_any_number_of_axes():
     linear = _backend.Linear(*(np.asarray(x, "float32") for x in (KERNEL, RECURRENT)), bias=np.float32(BIAS))
     x, y = RNG.normal(size=(2, 2, 3, 5, WIDTH)).astype("float32")

@@ -1,5 +1,6 @@
 """Exported files, run by the programs that they are for."""
 
+import errno
 import importlib.util
 import json
 
@@ -147,13 +148,26 @@ def test_what_cannot_be_exported_is_said(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(_backend.name != "tensorflow", reason="a SavedModel is a folder")
-def test_a_folder_of_other_things_is_not_replaced(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/notes.txt").write_text("x")
-    with pytest.raises(UserError, match="was not exported"):
-        deploy.export(clips(), tmp_path / "mine", "saved_model")
-    assert (tmp_path / "mine/notes.txt").exists()
+@pytest.mark.parametrize("format", WRITES)
+def test_a_folder_with_something_in_it_is_never_replaced(tmp_path, format):
+    out = tmp_path / f"mine{deploy.FORMATS[format].suffix}"
+    out.mkdir()
+    for name in ("notes.txt", "saved_model.pb"):
+        (out / name).write_text("x")
+    with pytest.raises(UserError, match="something in it: remove it, or choose another"):
+        deploy.export(clips(), out, format)
+    assert {path.name for path in out.iterdir()} == {"notes.txt", "saved_model.pb"}
+
+
+@pytest.mark.parametrize("format", WRITES[:1])
+def test_a_full_disk_is_no_fault_of_the_format(tmp_path, format, monkeypatch):
+    def full(model, path, inputs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(_backend.EXPORTS, format, (full, None))
+    with pytest.raises(OSError, match="No space left"):
+        deploy.export(clips(), tmp_path / f"x{deploy.FORMATS[format].suffix}", format)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(_backend.name != "jax", reason="it starts another backend than this one, once")

@@ -114,6 +114,7 @@ PUBLIC = {
         "Stream",
         "Watched",
         "export",
+        "format_named",
         "watch",
         "writing_segments",
     ],

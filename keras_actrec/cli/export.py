@@ -19,5 +19,6 @@ def export(
     os.environ["KERAS_BACKEND"] = "tensorflow" if format in ("saved_model", "litert") else "torch"
     from keras_actrec import deploy, load
 
+    deploy.format_named(format)  # before the model is read
     about = deploy.export(load(model), out, format, frames=frames)
     say(f"wrote {out} and {out}.json: its answers differ by at most {about['largest_difference']:.0e}")

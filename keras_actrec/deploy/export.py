@@ -1,7 +1,6 @@
 """A model as a file for another runtime, run there before it is handed over."""
 
 import math
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +84,8 @@ def export(
 
     Raises:
         UserError: for an unknown format or suffix, a backend or a package that cannot write it, `frames` that
-            the model does not take, or a file whose answers differ by more than 1e-4, which is not kept.
+            the model does not take, a folder in the place of the file that is not empty, or a file whose
+            answers differ by more than 1e-4, which is not kept.
     """
     kind = format_named(format)
     out = Path(out)
@@ -93,6 +93,8 @@ def export(
         raise UserError(f"`out` must end in {kind.suffix or 'no suffix'} for {format}. Received: out={out}")
     if (kind.via or format) not in _backend.EXPORTS:
         raise UserError(f"{format} is written by {kind.backend}: set KERAS_BACKEND={kind.backend} first")
+    if out.is_dir() and any(out.iterdir()):  # nothing is removed for it, not even an earlier export
+        raise UserError(f"{out} is a folder with something in it: remove it, or choose another --out")
     _runtimes.check_installed(format, kind.needs)
     shapes = _shapes(recognizer, frames)
     make_folder(out.parent)
@@ -152,6 +154,8 @@ def _write(recognizer: Recognizer, format: str, path: Path, inputs: list[np.ndar
         if via:
             _runtimes.to_openvino(first, path)
             first.unlink()
+    except OSError:  # a disk that is full, which another format does not help
+        raise
     except Exception as error:  # of the converters, which raise whatever they meet first
         reason = " ".join(str(error).split())[:300]
         raise UserError(
@@ -199,10 +203,8 @@ def _about(
 
 
 def _move(folder: Path, out: Path) -> None:
-    """Put what was written in its place; a folder takes the place of one that was exported before."""
+    """Put what was written in its place."""
     if out.is_dir():
-        if any(out.iterdir()) and not (out / "saved_model.pb").exists():
-            raise UserError(f"{out} is a folder that was not exported: choose another --out")
-        shutil.rmtree(out)
+        out.rmdir()  # an empty one, which a file could not replace
     for part in folder.iterdir():  # OpenVINO writes two files
         part.replace(out.with_name(part.name))

@@ -40,6 +40,10 @@ _PATIENCE = 600  # seconds that a worker waits for the chief to open the study
 _DEATHS = 5  # of one process, without a trial that ended in between, before the study gives up
 
 
+class LostChiefError(UserError):
+    """The chief of a study does not answer."""
+
+
 def run_role(
     study: Study,
     data: str | Path,
@@ -207,7 +211,7 @@ def _work(run: StudyRun, address: str, name: str) -> None:
     except DeadlinePassed:
         run.progress("trials", run.count_ended(), run.study.max_trials, "the time of the study is up")
     except grpc.RpcError as error:
-        raise UserError(
+        raise LostChiefError(
             f"{name} has lost the chief at {address} ({error.code().name}): start both again under their ids"
         ) from error
     finally:
@@ -244,10 +248,13 @@ def main() -> None:
     try:
         with raising():
             _work(run, job["address"], job["name"])
+    except LostChiefError as error:
+        print(error, flush=True)
+        sys.exit(1)  # the study starts whoever died again
     except BadDataError as error:
         print(error, flush=True)
         sys.exit(CANNOT_READ)
-    except (OSError, DiskFullError) as error:  # it would be no better if it were started again
+    except (OSError, UserError) as error:  # it would be no better if it were started again
         full = DiskFullError(getattr(error, "path", out), "with --resume goes on")
         print(full if is_disk_full(error) else error, flush=True)
         sys.exit(CANNOT_WRITE)

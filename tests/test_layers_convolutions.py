@@ -51,6 +51,8 @@ def same(name, *args, maps=MAPS, **kwargs):
         (6, (2, 5), (2, 1), "same"),
         (6, 4, 3, "valid"),
         (6, 1),
+        (6, 1, 2, "same"),
+        (6, 1, (1, 3), "valid", None, 1, 1, "relu", False),
         (6, 3, 1, "same", None, 2),
         (6, 3, 1, "valid", None, (2, 1), 1, "relu", False),
         (1, 3, 1, "same"),
@@ -102,6 +104,27 @@ def test_a_point_convolution_with_strides_is_that_of_the_maps_between_them():
 )
 def test_poolings_are_those_of_keras(name, arguments):
     same(name, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [(3, 2, "same"), (3, 1, "same"), (2, 3), (3, 2)])
+def test_the_first_of_equal_values_has_the_gradient_of_a_pooling(arguments):
+    maps = np.round(np.maximum(MAPS, 0))  # most are equal to a neighbor
+    layer = layers.MaxPooling2D(*arguments)
+    outputs, found = outputs_and_gradients(layer, maps)
+    probe = np.random.default_rng(1).normal(size=outputs.shape).astype("float32")
+    size, stride, padding = (*arguments, "valid")[:3]
+    before = [
+        max((-(-side // stride) - 1) * stride + size - side, 0) // 2 if padding == "same" else 0
+        for side in maps.shape[1:3]
+    ]
+    expected = np.zeros_like(maps)
+    for image, row, column, channel in np.ndindex(*outputs.shape):
+        top, left = (max(i * stride - pad, 0) for i, pad in zip((row, column), before, strict=True))
+        bottom, right = (i * stride - pad + size for i, pad in zip((row, column), before, strict=True))
+        window = maps[image, top:bottom, left:right, channel]
+        y, x = np.unravel_index(window.argmax(), window.shape)
+        expected[image, top + y, left + x, channel] += probe[image, row, column, channel]
+    close(found, expected)
 
 
 @pytest.mark.parametrize("name", ["MaxPooling2D", "AveragePooling2D"])

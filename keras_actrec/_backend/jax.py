@@ -12,35 +12,10 @@ import numpy as np
 # The package takes these from here.
 from keras_actrec._backend.jax_loop import LinearByRows as Linear  # noqa: F401
 from keras_actrec._backend.jax_loop import loop  # noqa: F401
+from keras_actrec._backend.jax_maps import conv2d, depthwise_conv2d, max_pool2d  # noqa: F401
 from keras_actrec._backend.jax_programs import keep_programs  # noqa: F401
-from keras_actrec._backend.stock import (  # noqa: F401
-    average_pool2d,
-    batch_norm,
-    call_network,
-    conv2d,
-    max_pool2d,
-)
+from keras_actrec._backend.stock import average_pool2d, batch_norm, call_network  # noqa: F401
 from keras_actrec._types import Tensor
-
-
-def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding.
-
-    XLA has no fast one on CPUs. On a CPU it is a sum of shifted inputs times one tap each, which XLA fuses.
-    """
-    if jax.default_backend() != "cpu":
-        return keras.ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
-    size = kernel.shape[0]
-    outs = [-(-side // stride) for side in x.shape[1:3]]
-    pads = [max((out - 1) * stride + size - side, 0) for out, side in zip(outs, x.shape[1:3], strict=True)]
-    x = jnp.pad(x, ((0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)))
-    total: Any = 0
-    for i in range(size):
-        for j in range(size):
-            rows = slice(i, i + (outs[0] - 1) * stride + 1, stride)
-            columns = slice(j, j + (outs[1] - 1) * stride + 1, stride)
-            total = total + x[:, rows, columns] * kernel[i, j, :, 0]
-    return total
 
 
 def split(x: Any, sizes: Sequence[int]) -> list[Any]:

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_actrec._types import Tensor
 
-_Sides: TypeAlias = int | Sequence[int]
+Sides: TypeAlias = int | Sequence[int]
 
 
 def call_network(network: keras.layers.Layer, inputs: Any, training: bool | None = None) -> Any:
@@ -20,9 +20,9 @@ def conv2d(
     x: Tensor,
     kernel: Tensor,
     bias: Tensor | None = None,
-    strides: _Sides = 1,
+    strides: Sides = 1,
     padding: str = "valid",
-    dilation: _Sides = 1,
+    dilation: Sides = 1,
 ) -> Tensor:
     """Convolution of `x (B, H, W, C)` with `kernel (k, k', C / groups, F)`, plus `bias (F)`."""
     x = ops.conv(x, kernel, strides, padding, "channels_last", dilation)

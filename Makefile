@@ -1,10 +1,10 @@
-# install, demo, test, coverage, fuzz, lint, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
+# install, demo, test, coverage, fuzz, lint, docs, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
 
 PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
 # The exact versions to install; empty: the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
-EXTRAS ?= jax,torch,tensorflow,pretrained,pyav,grain,tune,viz,export,dev
+EXTRAS ?= jax,torch,tensorflow,pretrained,pyav,grain,tune,viz,export,docs,dev
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 PYTEST := $(BIN)/python -m pytest
 RULES := pyproject.toml constraints.txt
 
-.PHONY: install demo test coverage fuzz lint bench advisories licenses
+.PHONY: install demo test coverage fuzz lint docs bench advisories licenses
 
 install: $(VENV)/.user
 	@echo "next: $(BIN)/keras-actrec train --data VIDEOS --out runs/mine"
@@ -54,6 +54,10 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in build/docs/site. A warning is an error.
+docs: $(VENV)/.all
+	KERAS_BACKEND=$(firstword $(BACKEND)) $(BIN)/python docs/build.py
 
 bench: $(VENV)/.all
 	$(BIN)/keras-actrec bench data

@@ -167,7 +167,7 @@ def kill_at():
 def run_python(tmp_path):
     """Runs Python in a fresh process, in an empty folder and on the backend of this run."""
 
-    def run(*arguments, **environment):
+    def run(*arguments, timeout=120, **environment):
         """A variable set to None is removed, PYTHONPATH is extended.
 
         Returns the finished process with its `stdout` and `stderr`.
@@ -182,7 +182,7 @@ def run_python(tmp_path):
             env=env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout,
         )
 
     return run

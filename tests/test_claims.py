@@ -14,7 +14,14 @@ pytestmark = pytest.mark.no_backend
 ROOT = Path(__file__).parents[1]
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("CHANGELOG.md", "README.md", "tuning/README.md")
+    for name in (
+        "CHANGELOG.md",
+        "README.md",
+        "tuning/README.md",
+        "docs/search.md",
+        "docs/videos.md",
+        "docs/skeletons.md",
+    )
 }
 WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
@@ -54,8 +61,8 @@ def test_all_kinds_are_claimed_and_a_wrong_number_is_found():
     ]
 
 
-def test_the_readme_says_how_many_studies_come_along_and_have_been_run():
-    found = re.search(r"(\w+) come along, (\w+) of them run", PAGES["README.md"])
+def test_the_guide_says_how_many_studies_come_along_and_have_been_run():
+    found = re.search(r"(\w+) come along, (\w+) of them run", PAGES["docs/search.md"])
     assert [NUMBERS[word.lower()] for word in found.groups()] == [COUNTED["studies"], len(RUN)]
 
 
@@ -86,9 +93,9 @@ def test_each_model_has_a_recipe_for_data_of_ones_own():
     assert {f"{name}/own" for name in zoo.list_models()} <= set(training.list_recipes())
 
 
-def test_the_readme_lists_the_sets_that_are_read():
-    table = PAGES["README.md"].split("| sets | |")[1].split("\n\n")[0]
-    assert set(list_datasets()) - {"csv", "folder"} <= set(re.findall(r"`(\w+)`", table))
+def test_the_guides_list_the_sets_that_are_read():
+    found = set(re.findall(r"`(\w+)`", PAGES["docs/videos.md"] + PAGES["docs/skeletons.md"]))
+    assert set(list_datasets()) - {"csv", "folder"} <= found
 
 
 @pytest.mark.parametrize("name", ["ucf_sports", "olympic_sports", "hmdb51"])

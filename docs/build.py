@@ -1,0 +1,354 @@
+"""Make the site: `make docs`. Pages go to build/docs/pages, the site of them to build/docs/site.
+
+The guides in this folder are taken as they are. Written by this program is what stands elsewhere
+already: the models from their cards and recipes, the papers' tables and the studies from tuning/, the
+commands from the command line, the keys of recipes from their types, the messages of errors from the
+source, and Python from its docstrings.
+"""
+
+import argparse
+import ast
+import importlib
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import tomli_w
+import typer
+
+import keras_actrec
+from keras_actrec.cli.main import app
+from keras_actrec.training import tables
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "docs"
+PAGES = BUILD / "pages"
+CARDS = sorted((ROOT / "zoo").glob("*/README.md"))
+RESULTS = "<!-- results -->"  # where a guide has the table between these marks of README.md
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+STUDIES = sorted((ROOT / "tuning").glob("*/README.md"))
+# What an error of ours is raised as, and which argument the message is.
+RAISED = {
+    "UserError": 0,
+    "VideoError": 1,
+    "MisfitError": 0,
+    "BadDataError": 0,
+    "LostChiefError": 0,
+    "CutOffError": 0,
+}
+
+RECIPES = """\
+# Recipes
+
+A recipe is TOML: what is trained, on what, and how. `keras-actrec init --data VIDEOS --out
+mine.toml` writes one for your data, with reasons; those that come along stand on the models' pages.
+An unknown key or a value out of range is an error that names the nearest. `--set train.epochs=6`
+changes a value on the command line, `--set data.manifest=` takes one out. One of `[clip]`,
+`[skeleton]` and `[features]` says what the data are.
+"""
+MESSAGES = """\
+# Messages
+
+Every error that comes from outside is one line that names the thing and what to do, and a status
+that is not zero. Search this page for a piece of yours; `…` stands for a name, a number or a value.
+Anything else that ends with a traceback is a mistake of the library: please report it with the
+command and the traceback.
+"""
+
+
+def write(name: str, text: str) -> None:
+    """Write a page."""
+    path = PAGES / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def cell(text: Any) -> str:
+    """A text as it may stand in a table."""
+    return str(text).replace("|", "\\|").replace("\n", " ").strip()
+
+
+def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
+    """A text of the repository as a page: links go to pages, or, where there is none, are words.
+
+    Args:
+        text: Markdown.
+        where: the folder that its links start from.
+        pages: of each file that is a page its name.
+        page: the name of this one.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        picture, words, target = found.groups()
+        if re.match(r"[a-z]+:|#|reference/|pictures/", target):  # from elsewhere, or made by this program
+            return found[0]
+        file, _, anchor = target.partition("#")
+        path = (where / file).resolve()
+        if picture and path.is_file():
+            copy = PAGES / "pictures" / f"{path.parent.name}-{path.name}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+            return f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)})"
+        if path in pages:
+            to = os.path.relpath(pages[path], os.path.dirname(page) or ".")
+            return f"[{words}]({to}{'#' * bool(anchor)}{anchor})"
+        return words
+
+    return re.sub(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", link, text)
+
+
+def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
+    """Guides, cards and papers. Returns the names of the models and, of the papers' pages, title and name."""
+    guides = sorted((ROOT / "docs").glob("*.md"))
+    tuning = ROOT / "tuning"
+    papers = [tuning / "papers" / "README.md", tuning / "papers" / "CLAIMS.md", tuning / "README.md"]
+    studies = [study for study in STUDIES if study not in papers]
+    pages = {guide: guide.name for guide in guides}
+    pages |= {card: f"models/{card.parent.name}.md" for card in CARDS}
+    pages |= dict(zip(papers, ("papers/index.md", "papers/claims.md", "papers/studies.md"), strict=True))
+    pages |= {study: f"papers/{study.parent.name}.md" for study in studies}
+    pages[ROOT / "README.md"] = "index.md"
+    for card in CARDS:  # what is a recipe's file in a card is a section here
+        for file in card.parent.glob("*.toml"):
+            pages[file] = pages[card]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    titles = {}
+    for path in [*guides, *CARDS, *papers, *studies]:
+        text = path.read_text(encoding="utf-8")
+        titles[path] = text.partition("\n")[0].removeprefix("# ").replace("`", "")
+        text = at_home(text, path.parent, pages, pages[path])
+        if RESULTS in text:
+            table = readme.partition(BEGIN)[2].partition(END)[0].strip()
+            text = text.replace(RESULTS, at_home(table, ROOT, pages, pages[path]))
+        if path in CARDS:
+            text += "".join(
+                f"\n### `{path.parent.name}/{file.stem}`\n\n```toml\n{file.read_text(encoding='utf-8')}```\n"
+                for file in sorted(path.parent.glob("*.toml"))
+            )
+        write(pages[path], text)
+    return [card.parent.name for card in CARDS], [(titles[path], pages[path]) for path in [*papers, *studies]]
+
+
+def write_commands() -> None:
+    """The commands with their arguments and options."""
+    group: Any = typer.main.get_command(app)
+    text = ["# Commands", "", "`keras-actrec COMMAND --help` shows the same on the terminal.", ""]
+    for name, command in group.commands.items():
+        context = command.context_class(command, info_name=f"keras-actrec {name}")
+        usage = command.get_usage(context).removeprefix("Usage: ")
+        text += [
+            f"## {name}",
+            "",
+            (command.help or "").replace("\b", "").strip(),
+            "",
+            f"```text\n{usage}\n```",
+            "",
+        ]
+        rows = [
+            (
+                " ".join(f"`{each}`" for each in parameter.opts + parameter.secondary_opts)
+                if parameter.param_type_name == "option"
+                else f"`{(parameter.name or '').upper()}`",
+                getattr(parameter, "help", None) or "",
+                f"`{parameter.default}`" if parameter.default not in (None, False, (), []) else "",
+            )
+            for parameter in command.params
+            if parameter.name != "help" and not getattr(parameter, "hidden", False)
+        ]
+        text += ["| | | default |", "|---|---|---|"]
+        text += [f"| {' | '.join(cell(each) for each in row)} |" for row in rows] + [""]
+    write("reference/commands.md", "\n".join(text))
+
+
+def type_name(kind: Any) -> str:
+    """A type as users write its values."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return ", ".join(f"`{toml(part)}`" for part in parts)
+    if origin is Annotated:
+        return type_name(parts[0])
+    if origin is dict:
+        return f"a table, each {type_name(parts[1])}"
+    if origin in (list, tuple):
+        return f"a list, each {type_name(parts[0])}"
+    if parts:
+        return " or ".join(type_name(part) for part in parts if part is not type(None))
+    return {bool: "true or false", int: "integer", float: "number", str: "text"}.get(kind, kind.__name__)
+
+
+def toml(value: Any) -> str:
+    """A value in TOML."""
+    return "{}" if value == {} else tomli_w.dumps({"x": value}).removeprefix("x = ").strip()
+
+
+def write_recipes() -> None:
+    """The keys of recipes, from their types."""
+    text = [RECIPES]
+    for name, field in tables.Recipe.model_fields.items():
+        table = next(
+            part for part in (field.annotation, *get_args(field.annotation)) if hasattr(part, "model_fields")
+        )
+        about = re.sub(r"^`\[\w+\]`: ", "", inspect.getdoc(table) or "")
+        text += [f"## `[{name}]`", "", about[:1].upper() + about[1:], ""]
+        rows = []
+        for key, each in table.model_fields.items():
+            bounds = ", ".join(
+                f"{words} {getattr(rule, sign)}"
+                for rule in each.metadata
+                for sign, words in (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most"))
+                if getattr(rule, sign, None) is not None
+            )
+            default = (
+                "needed" if each.is_required() else "" if each.default is None else f"`{toml(each.default)}`"
+            )
+            rows.append(f"| `{key}` | {cell(type_name(each.annotation))} | {bounds} | {cell(default)} |")
+        text += ["| key | values | | default |", "|---|---|---|---|", *rows, ""]
+    write("reference/recipes.md", "\n".join(text))
+
+
+def template(node: ast.expr) -> str | None:
+    """A message with `…` for what is filled in; None where it is made elsewhere."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = template(node.left), template(node.right)
+        return None if left is None and right is None else f"{left or '…'}{right or '…'}"
+    if isinstance(node, ast.IfExp):
+        return template(node.body)
+    return None
+
+
+def messages() -> dict[str, list[str]]:
+    """Of each module the messages of the errors that it raises."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "keras_actrec").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+                continue
+            name = getattr(node.exc.func, "id", getattr(node.exc.func, "attr", ""))
+            if name in RAISED and len(node.exc.args) > RAISED[name]:
+                text = template(node.exc.args[RAISED[name]])
+                if text is not None and text.strip("… :"):
+                    found.setdefault(module, []).append(text)
+    return {module: sorted(set(texts)) for module, texts in found.items()}
+
+
+# Which part of the library a module belongs to, as its users see it; the first that fits.
+PARTS = (
+    ("Commands", ("cli", "_")),
+    (
+        "Files, folders and data sets",
+        ("data.datasets", "data.manifest", "data.splits", "data.sources", "data.audit"),
+    ),
+    ("Videos, skeletons and features", ("data",)),
+    ("Recipes and training", ("training",)),
+    ("Models and layers", ("zoo", "layers", "backbones")),
+    ("Model files and checkpoints", ("checkpoints", "recognizer", "hub", "prediction", "scoring")),
+    ("Scores", ("evaluation",)),
+    ("Studies and papers", ("tuning", "reproduction")),
+    ("Explanations and pages", ("insight",)),
+    ("Streams and files for other programs", ("deploy",)),
+    ("All others", ("",)),
+)
+
+
+def write_messages() -> None:
+    """What the library says when something is wrong."""
+    text = [MESSAGES]
+    left = messages()
+    for title, starts in PARTS:
+        here = [module for module in left if module.removeprefix("keras_actrec.").startswith(starts)]
+        lines = sorted({line for module in here for line in left.pop(module)}, key=str.lower)
+        if lines:
+            text += [f"## {title}", "", *(f"- `{line.replace('`', chr(39))}`" for line in lines), ""]
+    write("reference/messages.md", "\n".join(text))
+
+
+def write_api() -> list[tuple[str, str]]:
+    """A page for each public package. Returns title and name of each."""
+    pages = []
+    for package in ("", *keras_actrec.__all__):
+        if not (ROOT / "keras_actrec" / package).is_dir():
+            continue
+        module = f"keras_actrec.{package}".removesuffix(".")
+        names = importlib.import_module(module).__all__
+        text = [f"# `{module}`", ""]
+        for name in names:
+            home = f"{module}.{name}"
+            if package and (ROOT / "keras_actrec" / package / f"{name}.py").exists():
+                home += f".{name}"  # of a name that is a module's too, the module would be shown
+            if package or not (ROOT / "keras_actrec" / name).is_dir():
+                text += [f"::: {home}", ""]
+        pages.append((module, f"reference/{module}.md"))
+        write(pages[-1][1], "\n".join(text))
+    return pages
+
+
+def write_settings(models: list[str], papers: list[tuple[str, str]], api: list[tuple[str, str]]) -> Path:
+    """Settings of the site with all its pages."""
+    settings = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8"))
+    lists: dict[str, list[dict[str, Any]]] = {
+        "MODELS": [{name: f"models/{name}.md"} for name in models],
+        "PAPERS": [{title: name} for title, name in papers],
+        "API": [{title: name} for title, name in api],
+    }
+
+    def fill(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {title: fill(value) if isinstance(value, list) else lists.get(value, value)}
+            for item in items
+            for title, value in item.items()
+        ]
+
+    project = settings["project"]
+    project["nav"] = fill(project["nav"])
+    project |= {"docs_dir": "pages", "site_dir": "site"}
+    project["plugins"]["mkdocstrings"]["handlers"]["python"]["paths"] = [str(ROOT)]
+    file = BUILD / "zensical.toml"
+    file.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    return file
+
+
+def draw_ratios() -> None:
+    """The chart of the last release's ratios."""
+    program = ROOT / "benchmarks" / "ratios.py"
+    (PAGES / "pictures").mkdir(exist_ok=True)
+    subprocess.run([sys.executable, program, "draw", PAGES / "pictures" / "ratios.png"], check=True)
+
+
+def make_pages() -> Path:
+    """Write all pages. Returns the file of the site's settings."""
+    shutil.rmtree(BUILD, ignore_errors=True)
+    PAGES.mkdir(parents=True)
+    draw_ratios()
+    models, papers = copy_texts()
+    write_commands()
+    write_recipes()
+    write_messages()
+    return write_settings(models, papers, write_api())
+
+
+def main() -> int:
+    """Make the pages and the site."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--serve", action="store_true", help="show the site at http://localhost:8000")
+    serve = parser.parse_args().serve
+    settings = make_pages()
+    program = Path(sys.executable).with_name("zensical")
+    words = ["serve"] if serve else ["build", "--strict", "--clean"]
+    return subprocess.call([program, *words, "--config-file", settings], cwd=BUILD)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

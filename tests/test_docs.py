@@ -1,0 +1,201 @@
+"""The site is made, its links lead somewhere, and what its guides and README.md have a reader do runs."""
+
+import importlib
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import numpy as np
+import pytest
+
+import trees
+from keras_actrec import tuning
+
+ROOT = Path(__file__).parents[1]
+TEXTS = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+}
+# Of the commands, those that other tests have: files that are not here, or work that takes long.
+ELSEWHERE = ("gsm.pth.tar", "UTKINECT", "pool.onnx", "joints")
+# In which order a reader comes by: later pages use the models of earlier ones.
+ORDER = ["README.md", "index.md", "videos.md", "skeletons.md"]
+# Of each training, to be quick.
+SMALL = ("train.epochs=1", "clip.size=32", "model.backbone=efficientnet_lite0:block1_output")
+SMALL_SKELETONS = ("train.epochs=1",)
+RUN = """
+import sys
+from keras_actrec.cli.main import app
+names = {{}}  # of a page's Python
+for kind, todo in {todo!r}:
+    print("$", todo, flush=True)
+    if kind != "bash":
+        exec(todo, names.setdefault(kind, {{}}))
+        continue
+    try:
+        app(todo)
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{{todo}} ended with {{end.code}}")
+"""
+
+
+@pytest.fixture(scope="module")
+def build():
+    """The program that makes the site."""
+    spec = importlib.util.spec_from_file_location("build", ROOT / "docs" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(text):
+    """The blocks of Markdown, in their order: language and text."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(block):
+    """The words of each keras-actrec command in a block, without its comment."""
+    lines = [shlex.split(line.partition("#")[0].removeprefix(".venv/bin/")) for line in block.splitlines()]
+    return [words[1:] for words in lines if words and words[0] == "keras-actrec"]
+
+
+def todo():
+    """What the pages have a reader do: commands, made small, each once, and Python."""
+    names = ORDER + sorted(set(TEXTS) - set(ORDER))
+    done = []
+    for name in names:
+        for kind, block in blocks(TEXTS[name]):
+            if kind == "python" and "joints" not in block:
+                done.append((name, block))
+            for words in commands(block) if kind == "bash" else ():
+                if set(ELSEWHERE) & set(words):
+                    continue
+                if words[0] in ("train", "extract"):
+                    small = SMALL_SKELETONS if "joints" in words else SMALL
+                    words = [*words, *(word for change in small for word in ("--set", change))]
+                if ("bash", words) not in done:
+                    done.append(("bash", words))
+    return done
+
+
+@pytest.mark.no_backend
+def test_what_the_pages_say_runs_one_after_the_other(tmp_path, run_python):
+    trees.folder(tmp_path / "videos")
+    for file in ("clip.mp4", "clips/1.mp4", "clips/2.mp4"):
+        trees.video(tmp_path / file, 0)
+    draw = np.random.default_rng(0)
+    for label in ("sit", "wave"):
+        for number in range(8):
+            path = tmp_path / "joints" / label / f"{number}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, draw.normal(size=(12, 25, 3)).astype("float32"))
+    steps = todo()
+    assert ("bash", ["doctor"]) in steps
+    assert any(words[:1] == ["stream"] for kind, words in steps if kind == "bash")
+    done = run_python("-c", RUN.format(todo=steps), timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in (
+        "runs/mine/model.keras",
+        "runs/changed/model.keras",
+        "mine.toml",
+        "audit.json",
+        "scores.html",
+    ):
+        assert (tmp_path / name).is_file(), name
+
+
+@pytest.mark.no_backend
+def test_the_study_in_the_guide_is_one():
+    (study,) = [block for kind, block in blocks(TEXTS["search.md"]) if kind == "toml"]
+    assert tuning.parse_study(tomllib.loads(study)).title == "How many frames?"
+
+
+@pytest.mark.no_backend
+def test_commands_on_the_pages_that_are_not_run_have_options_that_exist(build):
+    group = build.typer.main.get_command(build.app)
+    shown = re.findall(r"(?:\$ |`)keras-actrec (\w+)([^`\n]*)", "\n".join(TEXTS.values()))
+    assert shown
+    for name, rest in shown:
+        if name == "COMMAND":
+            continue
+        options = {each for parameter in group.commands[name].params for each in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options | {"--help"}, (name, rest)
+
+
+class _Links(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.loaded, self.names = [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.names.add(found.get("id"))
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        self.loaded += [found.get(name) for name in ("src",) if found.get(name)]
+        if tag == "link" and found.get("rel") in ("stylesheet", "preload", "icon", "modulepreload"):
+            self.loaded.append(found["href"])
+
+
+@pytest.fixture(scope="module")
+def site(build):
+    """Folder of the site, made without a warning."""
+    pytest.importorskip("zensical", reason="the extra docs is not installed")
+    done = subprocess.run([sys.executable, ROOT / "docs" / "build.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning" not in (done.stdout + done.stderr).lower(), done.stdout + done.stderr
+    return build.BUILD / "site"
+
+
+@pytest.mark.no_backend
+def test_links_of_the_site_lead_somewhere_and_nothing_comes_from_elsewhere(site):
+    pages = {path: _Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    assert len(pages) > 40
+    for path, page in pages.items():
+        for each in page.loaded:
+            assert not each.startswith(("http:", "https:", "//")), (path, each)
+        for link in page.links:
+            if re.match(r"[a-z]+:", link) or path.name == "404.html":
+                continue
+            file, anchor = urldefrag(unquote(link))
+            target = (path.parent / file).resolve() if file else path
+            assert target.is_file(), (path, link)
+            if anchor and target.suffix == ".html" and not anchor.startswith("__"):
+                assert anchor in pages[target].names, (path, link)
+
+
+@pytest.mark.no_backend
+def test_all_errors_all_commands_and_all_public_names_have_their_place(build, site):
+    text = {
+        name: (site / "reference" / f"{name}.html").read_text(encoding="utf-8")
+        for name in ("messages", "commands")
+    }
+    found = build.messages()
+    assert sum(map(len, found.values())) > 400
+    assert "… cannot be a folder, there is a file: choose another place" in text["messages"]
+    for command in build.typer.main.get_command(build.app).commands:
+        assert f'id="{command}"' in text["commands"], command
+    for package in ("layers", "zoo", "data", "training"):
+        module = importlib.import_module(f"keras_actrec.{package}")
+        page = (site / "reference" / f"keras_actrec.{package}.html").read_text(encoding="utf-8")
+        for name in module.__all__:
+            assert re.search(rf'id="keras_actrec\.{package}(\.{name})+"', page), name
+
+
+@pytest.mark.no_backend
+def test_a_message_in_every_form_is_found(build):
+    source = 'raise UserError(f"{x} is " "wrong")\nraise UserError("a" + f"b {x}" if x else "c")\n'
+    nodes = [
+        node.exc.args[0]
+        for node in build.ast.walk(build.ast.parse(source))
+        if isinstance(node, build.ast.Raise)
+    ]
+    assert [build.template(node) for node in nodes] == ["… is wrong", "ab …"]

@@ -139,3 +139,9 @@ def test_without_network_the_advisories_are_one_line(tmp_path):
     first, *others = done.stderr.splitlines()
     assert first == f"error: no network: the advisories at {address} cannot be reached"
     assert all(line.startswith("make: ") for line in others)
+
+
+def test_the_citation_names_the_version_and_the_license():
+    text = (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {keras_actrec.__version__}\n" in text
+    assert "\nlicense: Apache-2.0\n" in text

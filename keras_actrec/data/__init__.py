@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
+from keras_actrec.data.bodies import Body, body, list_bodies, map_joints
 from keras_actrec.data.cache import CachedVideo, cache_frames, shard
 from keras_actrec.data.datasets import (
     files_of,
@@ -30,6 +31,7 @@ from keras_actrec.data.transforms import ClipTransform
 
 __all__ = [
     "Audit",
+    "Body",
     "CachedVideo",
     "ClipDataset",
     "ClipPreprocessor",
@@ -52,6 +54,7 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "audit_videos",
+    "body",
     "cache_frames",
     "clip_rng",
     "expand_sources",
@@ -63,7 +66,9 @@ __all__ = [
     "index_videos",
     "iter_frames",
     "kind_of",
+    "list_bodies",
     "list_datasets",
+    "map_joints",
     "open_features",
     "preprocessor_of",
     "probe",

@@ -158,9 +158,7 @@ class ClipPreprocessor:
         Raises:
             UserError: for such a swap.
         """
-        foreign = [label for pair in self.transform.swap for label in pair if label >= num_classes]
-        if foreign:
-            raise UserError(f"clip.swap names class {foreign[0]}, but the data has {num_classes}, from 0 on")
+        _check_swap("clip", self.transform.swap, num_classes)
 
     def of(self, indexed: Indexed) -> "ClipPreprocessor":
         """The preprocessor itself: nothing of it is told by the data alone."""
@@ -229,6 +227,7 @@ class SkeletonPreprocessor:
         dataset: name of the set in whose form files are, see `list_datasets`.
         transform: how joints are moved and sequences get one length.
         form: what all sequences have; `None` where only the data will tell it, see `of`.
+        layout: name of the `body` whose joints these are, or `None`.
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; joints are in memory.
@@ -242,6 +241,7 @@ class SkeletonPreprocessor:
     dataset: str
     transform: SkeletonTransform
     form: SkeletonForm | None = None
+    layout: str | None = None
 
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "skeletons"
@@ -334,7 +334,12 @@ class SkeletonPreprocessor:
         raise UserError("it is about clips of videos, and this model sees skeletons; leave it out")
 
     def check_classes(self, num_classes: int) -> None:
-        """Accept any number: nothing depends on the classes."""
+        """Refuse a swap of classes of which the data has fewer.
+
+        Raises:
+            UserError: for such a swap.
+        """
+        _check_swap("skeleton", self.transform.swap, num_classes)
 
     def of(self, indexed: Indexed) -> "SkeletonPreprocessor":
         """The preprocessor for sequences of the form that `index` found."""
@@ -372,7 +377,8 @@ class SkeletonPreprocessor:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""
         form = None if self.form is None else asdict(self.form)
-        return {"dataset": self.dataset, "transform": asdict(self.transform), "form": form}
+        transform = asdict(self.transform)
+        return {"dataset": self.dataset, "transform": transform, "form": form, "layout": self.layout}
 
 
 @dataclass(frozen=True)
@@ -520,6 +526,12 @@ class FeaturePreprocessor:
         return {"sampling": asdict(self.sampling), "step": self.step and list(self.step)}
 
 
+def _check_swap(table: str, swap: Iterable[Iterable[int]], num_classes: int) -> None:
+    foreign = [label for pair in swap for label in pair if label >= num_classes]
+    if foreign:
+        raise UserError(f"{table}.swap names class {foreign[0]}, but the data has {num_classes}, from 0 on")
+
+
 def _window(sampling: Sampling, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Of steps that are a file's, those that one clip has."""
     whole = replace(sampling, stride=1, frame_step=1, num_clips=1, hop=None)
@@ -536,7 +548,10 @@ def preprocessor_of(values: Mapping[str, Any]) -> Preprocessor:
     if "dataset" in values:
         form = values.get("form")  # which files of older versions do not say
         return SkeletonPreprocessor(
-            values["dataset"], SkeletonTransform(**values["transform"]), form and SkeletonForm(**form)
+            values["dataset"],
+            SkeletonTransform(**values["transform"]),
+            form and SkeletonForm(**form),
+            values.get("layout"),
         )
     sampling = Sampling(**values["sampling"])
     if "step" in values:

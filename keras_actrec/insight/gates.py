@@ -7,7 +7,9 @@ import numpy as np
 
 from keras_actrec import zoo
 from keras_actrec._types import PathLike
+from keras_actrec.data import body
 from keras_actrec.data.preprocessors import Indexed, SkeletonPreprocessor
+from keras_actrec.data.skeletons import SkeletonForm
 from keras_actrec.errors import UserError
 from keras_actrec.insight import _figures
 from keras_actrec.recognizer import Recognizer
@@ -42,12 +44,20 @@ def relative_response(gates: np.ndarray, average: np.ndarray, joints: int) -> np
     return (gates / average).reshape(len(gates), joints, -1).sum(axis=-1)
 
 
+def _bones(layout: str | None, form: SkeletonForm) -> list[tuple[int, int]]:
+    """The bones of all persons, as pairs of numbers in `form.bodies` times the joints; none without names."""
+    lines = () if layout is None else body(layout).lines
+    starts = range(0, form.bodies * form.joints, form.joints)
+    return [(first + start, first + end) for first in starts for start, end in lines]
+
+
 def draw_gates(
     recognizer: Recognizer, items: Indexed, path: PathLike, *, classes: Sequence[str], title: str = ""
 ) -> Path:
     """Draw the relative response of the first layer's gates on the joints, frame by frame, a row a class.
 
     The larger and darker a joint, the more the gate lets of it through, against the average over all files.
+    Where the recipe names a `layout` its bones are drawn too.
 
     Args:
         recognizer: a model with a gate in its first layer, trained on skeletons.
@@ -93,6 +103,10 @@ def draw_gates(
         limits = [(places[:, there, axis].min(), places[:, there, axis].max()) for axis in (0, 1)]
         room = 0.1 * max(high - low for low, high in limits) + 1e-6
         for axes, step in zip(row, np.linspace(0, len(x) - 1, _FRAMES).astype(int), strict=True):
+            for start, end in _bones(recognizer.preprocessor.layout, form):
+                if there[start] and there[end]:
+                    line = places[step, [start, end]]
+                    axes.plot(*line.T, color=_figures.COLORS["line"], linewidth=1, zorder=0)
             points = places[step, there]
             size = 10 + 110 * shares[step, there]
             axes.scatter(*points.T, s=size, c=shares[step, there], cmap="viridis_r", vmin=0, vmax=1)

@@ -136,7 +136,7 @@ def passed_over_line(counts: Mapping[str, int]) -> str:
 def _instead(passed_over: Mapping[str, int]) -> str:
     """What is said behind it where nothing was taken."""
     seen = f"; {passed_over_line(passed_over)}" if passed_over else ""
-    ours = passed_over.keys() & {".json", ".npy", ".npz"}
+    ours = passed_over.keys() & {".json", ".npy", ".npz", ".pkl"}
     return f"{seen}; joints and features need `dataset`, poses or features" if ours else seen
 
 
@@ -149,7 +149,11 @@ def _part(record: Record) -> tuple[int | None, ...]:
 
 
 def read_manifest(
-    data: PathLike, *, manifest: str | None = None, suffixes: tuple[str, ...] = VIDEO_SUFFIXES
+    data: PathLike,
+    *,
+    manifest: str | None = None,
+    suffixes: tuple[str, ...] = VIDEO_SUFFIXES,
+    frames: Callable[[str], bool] | None = None,
 ) -> Manifest:
     """Reads a set of videos from a CSV file or from a folder.
 
@@ -168,6 +172,7 @@ def read_manifest(
         data: a CSV file or a folder.
         manifest: name of the CSV file inside the folder `data`.
         suffixes: what the names of files end with that are taken from a folder without a CSV file.
+        frames: tells the names of files of which a folder of them is one recording; of videos `is_frame`.
 
     Returns:
         The labeled videos of the set.
@@ -182,7 +187,9 @@ def read_manifest(
         if manifest is not None and not table.is_file():
             raise UserError(f"{table}: not found; `manifest` names a CSV file inside {data}")
         if not table.is_file():
-            found = _Folder.read(data, suffixes)
+            if suffixes == VIDEO_SUFFIXES:
+                frames = is_frame
+            found = _Folder.read(data, suffixes, frames or (lambda name: False))
             made = _manifest(data, found.rows(), data)
             return replace(
                 made, passed_over=dict(found.passed_over), empty=found.empty(), deeper=found.deeper()
@@ -312,6 +319,7 @@ class _Folder:
     Attributes:
         root: the folder.
         suffixes: what the names of files end with that are taken.
+        is_frame: tells the names of files of which a folder of them is taken.
         taken: parts of the paths, from `root` on, of these files and of folders of frames.
         folders: parts of the paths of all folders.
         passed_over: how many other files there are, by suffix.
@@ -319,14 +327,15 @@ class _Folder:
 
     root: Path
     suffixes: tuple[str, ...]
+    is_frame: Callable[[str], bool]
     taken: list[tuple[str, ...]] = field(default_factory=list)
     folders: list[tuple[str, ...]] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def read(cls, root: Path, suffixes: tuple[str, ...]) -> "_Folder":
+    def read(cls, root: Path, suffixes: tuple[str, ...], is_frame: Callable[[str], bool]) -> "_Folder":
         """Walk through a folder."""
-        found = cls(root, suffixes)
+        found = cls(root, suffixes, is_frame)
         found._walk()
         found.taken.sort()
         return found
@@ -345,9 +354,13 @@ class _Folder:
             here = Path(folder).relative_to(self.root).parts
             self.folders.append(here)
             names = [name for name in names if not name.startswith(".")]
-            found = [name for name in names if name.lower().endswith(self.suffixes)]
+            found = [
+                name for name in names if name.lower().endswith(self.suffixes) and not self.is_frame(name)
+            ]
+            if not here:  # lists of what is below
+                found = [name for name in found if not name.lower().endswith(".csv")]
             self.taken += [(*here, name) for name in found]
-            if here and not (found or folders) and self._of_videos and any(map(is_frame, names)):
+            if here and not (found or folders) and any(map(self.is_frame, names)):
                 self.taken.append(here)
             elif here:  # beside the folders lie notes and lists
                 self.passed_over.update(kind_of_file(name) for name in names if name not in found)

@@ -158,12 +158,13 @@ class SkeletonTransform:
         """Transforms a sequence.
 
         Args:
-            joints: float array `(N, bodies, joints, 3)`, N at least 1.
+            joints: float array `(N, bodies, joints, 3)`, N at least 1; a fourth coordinate is a score, which
+                is left as it is.
             rng: for training; `None` gives the same result every time.
 
         Returns:
-            float32 array `(frames, D)` with D = bodies x joints x 3, or x 6 with `velocity`, and bool array
-            `(frames,)`, true where the frame counts.
+            float32 array `(frames, D)` with D = bodies x joints x 3, or x 6 with `velocity`, each one more
+            with a score, and bool array `(frames,)`, true where the frame counts.
 
         Raises:
             UserError: `joints` has another shape, holds what is not a number, or lacks a joint that `center`,
@@ -191,7 +192,7 @@ class SkeletonTransform:
         if rng is not None and self.mirror and rng.random() < 0.5:
             joints = self._mirrored(joints)
             label = {**dict(self.swap), **{second: first for first, second in self.swap}}.get(label, label)
-        known = np.any(joints, axis=-1)  # (N, bodies, joints)
+        known = np.any(joints[..., :3], axis=-1)  # (N, bodies, joints)
         joints = np.where(known[..., None], self._moved(joints, known, rng), 0)
         if self.length == "resample":
             joints, known = _resample(joints, known, self.frames)
@@ -201,8 +202,8 @@ class SkeletonTransform:
             joints, known = joints[indices], known[indices]
         if self.velocity:
             both = (known[1:] & known[:-1])[..., None]
-            steps = np.zeros_like(joints)
-            steps[1:] = np.where(both, np.diff(joints, axis=0), 0)
+            steps = np.zeros_like(joints[..., :3])
+            steps[1:] = np.where(both, np.diff(joints[..., :3], axis=0), 0)
             joints = np.concatenate([joints, steps], axis=-1)
         joints = np.where(mask[:, None, None, None], joints, 0)
         return joints.reshape(self.frames, -1).astype("float32"), mask, label
@@ -216,7 +217,7 @@ class SkeletonTransform:
 
     def _checked(self, joints: np.ndarray) -> np.ndarray:
         joints = np.asarray(joints, "float64")
-        if joints.ndim != 4 or joints.shape[-1] != 3 or not joints.size:
+        if joints.ndim != 4 or joints.shape[-1] not in (3, 4) or not joints.size:
             raise UserError(f"`joints` must have the shape (N, bodies, joints, 3). Received: {joints.shape}")
         if not np.isfinite(joints).all():
             frame = int(np.argwhere(~np.isfinite(joints))[0, 0])
@@ -238,9 +239,15 @@ class SkeletonTransform:
         order = np.arange(joints.shape[2])
         for left, right in self.mirror or ():
             order[[left, right]] = right, left
-        return joints[:, :, order] * [-1, 1, 1]
+        return joints[:, :, order] * [-1, 1, 1, 1][: joints.shape[-1]]
 
     def _moved(self, joints: np.ndarray, known: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        joints, scores = joints[..., :3], joints[..., 3:]
+        return np.concatenate([self._moved_places(joints, known, rng), scores], axis=-1)
+
+    def _moved_places(
+        self, joints: np.ndarray, known: np.ndarray, rng: np.random.Generator | None
+    ) -> np.ndarray:
         origin, turn = self._place(joints, known)
         if rng is not None and self.rotation:
             x, y, z = np.radians(rng.uniform(-self.rotation, self.rotation, 3))
@@ -291,22 +298,22 @@ class SkeletonSteps:
             UserError: as `SkeletonTransform`.
         """
         joints = self._transform._checked(joints)
-        known = np.any(joints, axis=-1)
+        known = np.any(joints[..., :3], axis=-1)
         steps = [self._step(*each) for each in zip(joints, known, strict=True)]
         return np.stack(steps).reshape(len(steps), -1).astype("float32")
 
     def _step(self, joints: np.ndarray, known: np.ndarray) -> np.ndarray:
         names = [*self._transform._center, *(self._transform.align or ())]
         if not self._placed and known[:, names].all(axis=-1).any():
-            self._origin, self._turn = self._transform._place(joints[None], known[None])
+            self._origin, self._turn = self._transform._place(joints[None, ..., :3], known[None])
             self._placed = True
-        joints = np.where(known[..., None], (joints - self._origin) @ self._turn.T, 0)
-        step = joints
+        moved = np.concatenate([(joints[..., :3] - self._origin) @ self._turn.T, joints[..., 3:]], axis=-1)
+        step = moved = np.where(known[..., None], moved, 0)
         if self._transform.velocity:
-            before, was = self._before or (joints, known)
-            change = np.where((known & was)[..., None], joints - before, 0)
-            step = np.concatenate([joints, change], axis=-1)
-        self._before = joints, known
+            before, was = self._before or (moved, known)
+            change = np.where((known & was)[..., None], (moved - before)[..., :3], 0)
+            step = np.concatenate([moved, change], axis=-1)
+        self._before = moved, known
         return step
 
 

@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -43,6 +43,9 @@ class Facts:
         cores: number of CPU cores.
         validated: whether a validation part can be drawn without taking a whole class along.
         depth: whether joints have a third coordinate.
+        layout: name of the body that all joints are of, empty where that is not certain.
+        persons: most persons in a file.
+        missing: share of joints that were not seen.
     """
 
     kind: Kind
@@ -58,6 +61,9 @@ class Facts:
     cores: int = 2
     validated: bool = True
     depth: bool = False
+    layout: str = ""
+    persons: int = 1
+    missing: float = 0.0
 
     @property
     def clips(self) -> int:
@@ -117,6 +123,7 @@ def look(
         cores=os.cpu_count() or 1,
         validated=_can_validate(found, fold),
         depth=kind == "poses" and _has_depth(found, good),
+        **_bodies([audited.details[path] for path in sorted(good)]),
     )
 
 
@@ -131,6 +138,19 @@ def _can_validate(found: Manifest, fold: str | None) -> bool:
     except UserError:
         return False
     return True
+
+
+def _bodies(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What an audit says of joints."""
+    rows = [row for row in rows if "joints" in row]
+    if not rows:
+        return {}
+    layouts = {row["layout"] for row in rows}
+    return {
+        "layout": (layouts.pop() or "") if len(layouts) == 1 else "",
+        "persons": max(1, *(row["persons"] for row in rows)),
+        "missing": statistics.fmean(row["missing"] for row in rows),
+    }
 
 
 def _has_depth(found: Manifest, good: Collection[str]) -> bool:

@@ -20,6 +20,7 @@ from keras_actrec.data import (
     body,
     list_bodies,
 )
+from keras_actrec.data.persons import Persons
 from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 
@@ -125,7 +126,7 @@ class FeaturesTable(_SamplingTable):
 
 
 class SkeletonTable(_Table):
-    """`[skeleton]`, instead of `[clip]` for sets of joints. See `SkeletonTransform`.
+    """`[skeleton]`, instead of `[clip]` for sets of joints. See `SkeletonTransform` and `Persons`.
 
     With `layout`, the name of a `body` such as `"coco17"`, joints have names: `center` is by default the
     body's own, else a joint's name or several, whose middle it is; `align = true` turns its hips,
@@ -145,6 +146,10 @@ class SkeletonTable(_Table):
     mirror: bool | list[list[int]] | None = None
     swap: list[list[int]] = []
     unit_size: bool | Literal["torso"] = False
+    bodies: int | None = None
+    min_score: float = 0.0
+    gap: int = 0
+    scores: bool = False
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -190,7 +195,8 @@ class SkeletonTable(_Table):
 
     def preprocessor(self, dataset: str | None) -> SkeletonPreprocessor:
         """How a model looks at the joints of a set."""
-        return SkeletonPreprocessor(dataset or "", self.transform, layout=self.layout)
+        persons = _only(Persons, self)
+        return SkeletonPreprocessor(dataset or "", self.transform, layout=self.layout, persons=persons)
 
 
 def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel, **changes: Any) -> _Kind:

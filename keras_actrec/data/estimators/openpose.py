@@ -1,0 +1,56 @@
+"""OpenPose: a folder for each recording, in it a JSON file for each frame (`--write_json`).
+
+A file is named `<recording>_<frame>_keypoints.json` and holds
+`{"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, score, ...], ...}]}`. The model
+BODY_25 has 25 joints, COCO 18; what was not found is zeros.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keras_actrec.data._pose import Pose
+from keras_actrec.data._readers import frame_files, is_pose_frame
+from keras_actrec.data.estimators._found import pose_of, triples
+from keras_actrec.data.persons import Seen
+
+_LAYOUTS = {25: "openpose25", 18: "openpose18"}
+
+
+def read_folder(folder: Path, layout: str | None = None) -> Pose:
+    """The persons in the frames of a folder, in the order of their numbers.
+
+    Raises:
+        ValueError: for a file that is none of OpenPose, or no person in any.
+        VideoError: for frames of several recordings.
+    """
+    frames = {}
+    for number, file in enumerate(frame_files(folder, is_pose_frame)):
+        try:
+            frames[number] = _persons(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file.name}: {error}") from error
+    if not frames:
+        raise ValueError("there is no <recording>_<frame>_keypoints.json in it")
+    return pose_of(frames, _LAYOUTS, layout, "OpenPose")
+
+
+def read(content: dict[str, Any], layout: str | None = None) -> Pose:
+    """The persons in one frame.
+
+    Raises:
+        ValueError: as `read_folder`.
+    """
+    return pose_of({0: _persons(content)}, _LAYOUTS, layout, "OpenPose")
+
+
+def _persons(content: Any) -> list[Seen]:
+    if not isinstance(content, dict) or not isinstance(content.get("people"), list):
+        raise ValueError("it holds no list of `people`")
+    found = []
+    for person in content["people"]:
+        if not isinstance(person, dict) or "pose_keypoints_2d" not in person:
+            raise ValueError("one of the `people` has no pose_keypoints_2d")
+        if person["pose_keypoints_2d"]:  # empty where only hands or a face were found
+            found.append(triples(person["pose_keypoints_2d"], person.get("person_id")))
+    return found

@@ -141,7 +141,15 @@ class _Track:
 
     def movement(self) -> float:
         """As the function of this name; of two sightings that are apart, as if they were not."""
+        if len(self.sightings) < 2:
+            return 0.0
         return float(movement(np.stack([each.joints for each in self.sightings])[:, None])[0])
+
+    def add(self, frame: int, person: Seen) -> None:
+        """Note where it was seen; of two in one frame the first."""
+        if frame not in self.frames[-1:]:
+            self.frames.append(frame)
+            self.sightings.append(person)
 
 
 def sequence_of(frames: Mapping[int, Sequence[Seen]]) -> tuple[np.ndarray, np.ndarray]:
@@ -187,28 +195,24 @@ def _followed(frames: Iterable[tuple[int, Sequence[Seen]]]) -> list[_Track]:
     """The persons over time, in the order in which they come."""
     tracks: list[_Track] = []
     known: dict[int | str, _Track] = {}
+    waiting: list[_Track] = []  # those without a name that may come back
     for number, persons in frames:
         best = sorted(persons, key=lambda each: -float(each.scores.sum()))[:_CROWD]
-        loose = []
-        for person in persons if len(persons) <= _CROWD else best:
-            if person.track is None:
-                loose.append(person)
-                continue
-            track = known.get(person.track)
-            if track is None:
-                track = known[person.track] = _Track()
-                tracks.append(track)
-            if number not in track.frames[-1:]:  # the first of two with one name
-                track.frames.append(number)
-                track.sightings.append(person)
-        named = {id(track) for track in known.values()}
-        waiting = [t for t in tracks[-4 * _CROWD :] if id(t) not in named and number - t.frames[-1] <= _LOST]
-        for person, track in _matched(loose, waiting):
+        best = list(persons) if len(persons) <= _CROWD else best
+        waiting = [track for track in waiting if number - track.frames[-1] <= _LOST][-2 * _CROWD :]
+        matched = _matched([each for each in best if each.track is None], waiting)
+        matched += [(each, None) for each in best if each.track is not None]
+        for person, track in matched:
+            if person.track is not None:
+                track = known.get(person.track)
             if track is None:
                 track = _Track()
                 tracks.append(track)
-            track.frames.append(number)
-            track.sightings.append(person)
+                if person.track is None:
+                    waiting.append(track)
+                else:
+                    known[person.track] = track
+            track.add(number, person)
     return tracks
 
 

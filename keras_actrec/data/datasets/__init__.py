@@ -190,7 +190,7 @@ def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | No
 
     Args:
         data: folder of the set, or path of a CSV file.
-        dataset: one of `list_datasets()`, or `None` for `read_manifest`.
+        dataset: one of `list_datasets()`, or `None` for a set of one's own, of whatever `kind_of` tells.
         manifest: name of the CSV file in a folder of one's own.
 
     Returns:
@@ -199,6 +199,8 @@ def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | No
     Raises:
         UserError: what the readers raise.
     """
+    if dataset is None and (kind := kind_of(data, manifest=manifest)) != "videos":
+        dataset = kind
     if dataset in _READERS:
         return read_dataset(dataset, data, **_listed(data, manifest), **_READERS[dataset].whole)
     return read_set(data, dataset=dataset, manifest=manifest)

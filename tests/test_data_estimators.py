@@ -384,6 +384,20 @@ def test_several_sequences_in_a_pickle_of_a_class_are_told_apart(tmp_path):
     assert [record.label for record in found.records] == [0] * 6 + [1] * 6
 
 
+def test_a_skeleton_file_of_kinect_2_is_read_outside_of_its_set_too(tmp_path):
+    lines = [str(FRAMES)]
+    for frame in range(FRAMES):
+        lines += ["1", "72057594037931101 0 1 1 0 0 0 -0.1 0.2 2", "25"]
+        for name in KINECT_2:
+            height = 150 - 24 * frame if name == "WristLeft" else 150
+            lines.append(f"1.5 {height} 2.5 0 0 0 0 0 0 0 0 2")
+    (tmp_path / "a.skeleton").write_text("\n".join(lines))
+    pose = read_pose(tmp_path / "a.skeleton")
+    assert pose.layout == "ntu25" and pose.joints.shape == (FRAMES, 1, 25, 3)
+    hands = pose.joints[:, 0, list(body("ntu25").place(("left_wrist", "right_wrist"))), 1]
+    assert hands[-1].tolist() == [30, 150]
+
+
 ARRAYS = np.stack([np.array([where(name, frame) for name in COCO], "float32") for frame in range(FRAMES)])
 
 

@@ -15,11 +15,11 @@ from keras_actrec._types import PathLike
 from keras_actrec.data._pose import ORDERS, Pose, checked
 from keras_actrec.data._video_error import VideoError, readable
 from keras_actrec.data.bodies import body
-from keras_actrec.data.estimators import arrays, coco, mediapipe, mmpose, openpose, pyskl
+from keras_actrec.data.estimators import arrays, coco, kinect, mediapipe, mmpose, openpose, pyskl
 from keras_actrec.data.persons import NobodyError
 from keras_actrec.errors import UserError
 
-POSE_SUFFIXES = (".csv", ".json", ".npy", ".npz", ".pickle", ".pkl")
+POSE_SUFFIXES = (".csv", ".json", ".npy", ".npz", ".pickle", ".pkl", ".skeleton")
 
 _OURS = (".json", ".npz")  # that are written
 _DECLARED = "poses.toml"
@@ -37,7 +37,7 @@ def read_pose(path: PathLike, *, name: str | None = None, layout: str | None = N
     - `.json` of COCO's results and AlphaPose, and of MMPose;
     - `.pkl` and `.pickle` of PYSKL and MMAction2;
     - `.npy`, and `.npz` of other names: `(T, V, C)`, `(T, M, V, C)`, `(M, T, V, C)`, `(C, T, V, M)`;
-    - `.csv` of MediaPipe's landmarks.
+    - `.csv` of MediaPipe's landmarks, `.skeleton` of Kinect v2 as NTU RGB+D has them.
 
     What a file cannot tell, `poses.toml` in its folder, or in one of three above it, may say: `layout`, the
     name of a `body`; `axes`, the order of an array's axes, such as "MTVC"; `channels`, what the numbers of a
@@ -142,6 +142,8 @@ def _read(path: Path, name: str | None, declared: Mapping[str, str]) -> Pose:
         return openpose.read_folder(path, layout)
     if suffix in (".pickle", ".pkl"):
         return pyskl.read(path, name)
+    if suffix == ".skeleton":
+        return checked({**vars(kinect.read(path)), "axes": ORDERS[0]})
     if suffix == ".csv":
         return mediapipe.read(path.read_text(encoding="utf-8-sig"))
     if suffix == ".npy":

@@ -55,6 +55,7 @@ PUBLIC = {
     "keras_actrec.data": [
         "POSE_SUFFIXES",
         "Pose",
+        "Persons",
         "Body",
         "body",
         "list_bodies",

@@ -67,7 +67,9 @@ def read_pose(path: PathLike, *, name: str | None = None, layout: str | None = N
         raise VideoError(path, "empty", str(error)) from error
     except Exception as error:  # a damaged file ends in whatever zip, zlib, JSON or NumPy met first
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise VideoError(path, "unreadable", f"{reason}; see `read_pose`") from error
+        if not isinstance(error, UserError):  # which says what to do
+            reason = f"not a file of joints ({reason}); see `read_pose`"
+        raise VideoError(path, "unreadable", reason) from error
     said = declared.get("layout")
     if said is None or pose.layout == said:
         return pose

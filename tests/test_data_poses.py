@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_actrec.data import VideoError, body, read_dataset, read_pose, read_skeleton, write_pose
+from keras_actrec.data.datasets import read_persons
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
@@ -218,3 +219,18 @@ def test_axes_that_are_none_are_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"joints": [[[[1, 2]]]], "axes": "TVC"}))
     with pytest.raises(VideoError, match="`axes` must be the letters T, M, V and C.*Received: axes='TVC'"):
         read_pose(tmp_path / "a.json")
+
+
+def test_sequences_of_one_recording_are_cut_by_frames(tmp_path):
+    write_pose(tmp_path / "a.npz", JOINTS + 1, scores=JOINTS[..., 0])
+    (tmp_path / "list.csv").write_text("path,label,start,stop\na.npz,x,0,1\na.npz,y,1,4\na.npz,x,2,9\n")
+    records = read_dataset("poses", tmp_path / "list.csv").records
+    for record, part in zip(records[:2], (slice(0, 1), slice(1, 4)), strict=True):
+        np.testing.assert_array_equal(read_skeleton("poses", record)[..., :2], JOINTS[part] + 1)
+        np.testing.assert_array_equal(read_persons("poses", record).scores, JOINTS[part][..., 0])
+    with pytest.raises(VideoError, match="it has 4 frames, the sequence is from frame 2 to 9; mend the list"):
+        read_skeleton("poses", records[2])
+    np.savez(tmp_path / "f.npz", features=np.ones((9, 4)))
+    (tmp_path / "features.csv").write_text("path,label,start,stop\nf.npz,x,0,1\n")
+    with pytest.raises(UserError, match="`start` and `stop` cut videos and joints"):
+        read_dataset("features", tmp_path / "features.csv")

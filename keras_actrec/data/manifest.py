@@ -157,13 +157,15 @@ def read_manifest(
 ) -> Manifest:
     """Reads a set of videos from a CSV file or from a folder.
 
-    A CSV file has the columns `path,label` and optionally `split,group,fold`; other columns are ignored,
-    paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or another usual
-    spelling of these in any case (`valid`, `Training`, `test_set`). A folder is read from the CSV file
-    `manifest` inside it, else from `manifest.csv` where it has one, else from its folders: one folder a
-    class, or folders named as splits that hold the class folders. Hidden files are passed over, others that
-    are not taken are counted in `Manifest.passed_over`; a folder in a class folder that holds numbered
-    images, and no videos or folders, is a video of these frames.
+    A CSV file has the columns `path,label` and optionally `split,group,fold,start,stop`; other columns are
+    ignored, paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or another
+    usual spelling of these in any case (`valid`, `Training`, `test_set`). With `start`, the first frame, from
+    0 on, and `stop`, the one after the last, several sequences are cut out of one file: their paths are the
+    file's with `#start-stop` after it, and where no split, group or fold says otherwise they stay in one
+    part. A folder is read from the CSV file `manifest` inside it, else from `manifest.csv` where it has one,
+    else from its folders: one folder a class, or folders named as splits that hold the class folders. Hidden
+    files are passed over, others that are not taken are counted in `Manifest.passed_over`; a folder in a
+    class folder that holds numbered images, and no videos or folders, is a video of these frames.
 
     Class ids follow the **sorted class names**, numbers by their value, so they depend neither on the order
     of the rows nor on the platform.
@@ -207,18 +209,24 @@ def read_manifest(
 def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
     class_names = _in_order({row["label"] for row in rows})
     labels = {name: label for label, name in enumerate(class_names)}
+    cut = any(row.get("start") or row.get("stop") for row in rows)
+    cut = cut and not any(row[name] for row in rows for name in ("split", "group", "fold"))
     records, seen, missing = [], set(), []
     for row in rows:
         file = root / row["path"]
-        normalized = os.path.normpath(row["path"])
+        start, stop = (int(row[name]) if row.get(name) else None for name in ("start", "stop"))
+        path, normalized = row["path"], os.path.normpath(row["path"])
+        if start is not None or stop is not None:
+            part = f"#{start or 0}-{'' if stop is None else stop}"
+            path, normalized = path + part, normalized + part
         if normalized in seen:
-            raise UserError(f"{data}: the path {row['path']!r} is listed twice; remove one of the rows")
+            raise UserError(f"{data}: the path {path!r} is listed twice; remove one of the rows")
         seen.add(normalized)
         if not os.path.lexists(file):  # what exists and cannot be read is named when it is read
             missing.append(row["path"])
-        records.append(
-            Record(file, row["path"], labels[row["label"]], row["split"], row["group"], row["fold"])
-        )
+        group = row["path"] if cut and not row["group"] else row["group"]
+        of = {"split": row["split"], "group": group, "fold": row["fold"]}
+        records.append(Record(file, path, labels[row["label"]], **of, start=start, stop=stop))
     if missing:
         raise UserError(
             f"{data}: {len(missing)} of {len(rows)} listed files are missing, the first is {missing[0]!r}; "
@@ -303,11 +311,18 @@ def rows_of_csv(
 
 def _rows_of_csv(file: Path) -> list[dict[str, str]]:
     rows = []
-    for number, row in rows_of_csv(file, ("path", "label"), ("split", "group", "fold")):
+    for number, row in rows_of_csv(file, ("path", "label"), ("split", "group", "fold", "start", "stop")):
         if row["split"] and not _split_of(row["split"]):
             where = f"{file}, line {number}"
             raise UserError(f"{where}: `split` must be train, validation or test. Received: {row['split']!r}")
         row["split"] = _split_of(row["split"])
+        for name in ("start", "stop"):
+            if row[name] and not re.fullmatch("[0-9]{1,9}", row[name]):
+                where = f"{file}, line {number}"
+                raise UserError(f"{where}: `{name}` must be the number of a frame. Received: {row[name]!r}")
+        if row["stop"] and int(row["stop"]) <= int(row["start"] or 0):
+            where = f"{file}, line {number}"
+            raise UserError(f"{where}: `stop` must be behind `start`. Received: {row['stop']!r}")
         rows.append(row)
     return rows
 

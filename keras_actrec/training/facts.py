@@ -11,7 +11,9 @@ from keras_actrec import _backend
 from keras_actrec._text import command
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import (
+    Audit,
     Manifest,
+    Record,
     audit_videos,
     kind_of,
     read_set,
@@ -112,7 +114,7 @@ def look(
     return Facts(
         kind=kind,
         counts=tuple(sorted(counts.values())),
-        frames=tuple(sorted(audited.files[path]["frames"] for path in good)),
+        frames=tuple(sorted(_frames(record, audited) for record in found.records if record.path in good)),
         fps=statistics.median_low(audited.files[path]["fps"] for path in good),
         bad=len(audited.files) - len(good),
         found=len(audited.files),
@@ -125,6 +127,14 @@ def look(
         depth=kind == "poses" and _has_depth(found, good),
         **_bodies([audited.details[path] for path in sorted(good)]),
     )
+
+
+def _frames(record: Record, audited: Audit) -> int:
+    """Of a video the audit counts all frames, of joints those of the sequence."""
+    frames = audited.files[record.path]["frames"]
+    if "joints" in audited.details[record.path]:
+        return frames
+    return len(range(frames)[slice(record.start, record.stop)])
 
 
 def read_own(data: PathLike, kind: Kind) -> Manifest:

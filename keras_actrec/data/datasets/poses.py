@@ -51,9 +51,23 @@ def poses(root: str | Path, *, manifest: str | None = None, split: str | None = 
 def read_poses(record: Record) -> Pose:
     """The joints of all persons, with what else the file says of them."""
     name = record.path.partition(f"{record.file.name}#")[2] or None
+    if record.start is not None or record.stop is not None:
+        return _cut(record, read_pose(record.file))
     if record.file.suffix.lower() in _PICKLES and name is None and len(_names(record.file)) > 1:
         raise holds_several(record.file, f"{len(_names(record.file))} sequences", record.file)
     return read_pose(record.file, name=name)
+
+
+def _cut(record: Record, pose: Pose) -> Pose:
+    """The frames of a record."""
+    frames, part = len(pose.joints), slice(record.start, record.stop)
+    there = len(range(frames)[part])
+    if not there or record.stop is not None and 10 * there < 9 * (record.stop - (record.start or 0)):
+        what = (
+            f"{frames} frames, the sequence is from frame {record.start or 0} to {record.stop or 'the end'}"
+        )
+        raise VideoError(record.file, "truncated", f"it has {what}; mend the list or the file")
+    return replace(pose, joints=pose.joints[part], scores=None if pose.scores is None else pose.scores[part])
 
 
 def read_skeleton(record: Record) -> np.ndarray:

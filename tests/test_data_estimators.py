@@ -243,6 +243,16 @@ def test_mmpose_writes_frames_of_instances(content, layout, tmp_path):
     np.testing.assert_allclose(pose.scores, 0.8)
 
 
+@pytest.mark.parametrize(("key", "inner"), [("people", "pose_keypoints_2d"), ("bodies", "joints")])
+def test_alphapose_writes_as_openpose_does_for_all_images_in_one_file(key, inner, tmp_path):
+    content = {
+        f"{frame}.jpg": {"version": "AlphaPose v0.3", key: [{inner: flat(OPENPOSE_COCO, frame)}]}
+        for frame in reversed(range(FRAMES))
+    }
+    (tmp_path / "alphapose-results.json").write_text(json.dumps(content))
+    is_the_raised_hand(read_pose(tmp_path / "alphapose-results.json"), "openpose18")
+
+
 def test_joints_that_mmpose_names_and_nobody_knows_keep_their_names(tmp_path):
     animal = ["tail" if name == "nose" else name for name in COCO]
     (tmp_path / "a.json").write_text(json.dumps(mmpose(COCO, names=animal)))
@@ -345,6 +355,19 @@ def test_kinect_2_and_openpose_are_told_by_the_number_of_joints(tmp_path):
         assert pose.layout == layout and pose.joints.shape[2:] == (len(order), 3 if layout == "ntu25" else 2)
         if layout == "ntu25":
             assert pose.joints[-1, 0, 6, 1] == 30 and (pose.joints[:, 0, 10, 1] == 150).all()
+
+
+def test_a_score_behind_pixels_is_no_depth(tmp_path):
+    made = annotation(COCO, score=False, dtype="float32")
+    made["keypoint"] = np.concatenate([made["keypoint"], np.full((1, FRAMES, 17, 1), 0.25)], axis=-1)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(made))
+    pose = read_pose(tmp_path / "a.pkl")
+    is_the_raised_hand(pose, "coco17")
+    assert pose.joints.shape[3] == 2 and (pose.scores == 0.25).all()
+    made["keypoint"][..., 2] = 3.5
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps(made))
+    pose = read_pose(tmp_path / "b.pkl")
+    assert pose.layout is None and (pose.joints[..., 2] == 3.5).all() and pose.scores is None
 
 
 def a_set(split):

@@ -163,6 +163,8 @@ def _read(path: Path, name: str | None, declared: Mapping[str, str]) -> Pose:
         return coco.read(content, layout)
     if isinstance(content, dict) and "people" in content:
         return openpose.read(content, layout)
+    if openpose.fits_images(content):
+        return openpose.read_images(content, layout)
     if not isinstance(content, dict):
         raise ValueError("it must hold an object, or a list of persons or frames")
     return checked(content)

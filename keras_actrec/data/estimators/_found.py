@@ -11,6 +11,22 @@ from keras_actrec.data.bodies import body
 from keras_actrec.data.persons import Seen, sequence_of
 from keras_actrec.errors import UserError
 
+# Of who is trained on COCO or Halpe, with or without face and hands, by the number of joints.
+COCO_LAYOUTS = {17: "coco17", 26: "halpe26", **WHOLE_BODIES}
+_PIXELS = 10  # no meter and no share of a picture is as large
+
+
+def third_is_score(joints: np.ndarray) -> bool | None:
+    """Whether the third number of joints is a score and no z, where that is certain.
+
+    Args:
+        joints: `(..., 3)`; what was not seen is zeros or NaN.
+    """
+    third = joints[..., 2][~np.isnan(joints[..., 2])]
+    if not third.any() or third.min() < 0 or third.max() > 1:
+        return False
+    return True if np.nanmax(np.abs(joints[..., :2])) > _PIXELS else None
+
 
 def pose_of(
     frames: Mapping[int, Sequence[Seen]], known: Mapping[int, str], declared: str | None, tool: str

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_actrec._archive import open_archive, parts_of, read_arrays, read_header
 from keras_actrec.data._pose import FEWEST, Pose, axes_of, checked_axes, numbers, reordered, without_gaps
+from keras_actrec.data.estimators._found import third_is_score
 from keras_actrec.errors import UserError
 
 _LAYOUTS = {33: "mediapipe33"}
@@ -21,7 +22,6 @@ _CHANNELS = ("xy", "xyz", "xys", "xyzs")
 _NAMES = ("keypoints", "keypoint", "landmarks", "poses", "pose", "skeletons", "skeleton", "arr_0")
 _SCORES = ("scores", "keypoint_scores", "keypoint_score", "visibility")
 _MANY = 10  # joints that an array with four axes has at least: else it could be a map of features
-_PIXELS = 10  # no meter and no share is as large
 
 
 def shape_of(path: Path) -> tuple[int, ...]:
@@ -113,11 +113,9 @@ def _channels(joints: np.ndarray, has_scores: bool) -> str:
         return "xy" if count == 2 else "xyzs"
     if has_scores or joints.shape[2] in _LAYOUTS:
         return "xyz"
-    third = joints[..., 2][~np.isnan(joints[..., 2])]
-    if third.size and (third.min() < 0 or third.max() > 1) or not third.any():
-        return "xyz"
-    if np.nanmax(np.abs(joints[..., :2])) > _PIXELS:
-        return "xys"
+    is_score = third_is_score(joints)
+    if is_score is not None:
+        return "xys" if is_score else "xyz"
     raise UserError(
         'whether the third number of a joint is z or a score is not certain: write channels = "xyz" or '
         '"xys" into poses.toml in the folder of the set'

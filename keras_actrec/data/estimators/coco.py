@@ -9,9 +9,7 @@ from collections import defaultdict
 from typing import Any
 
 from keras_actrec.data._pose import Pose
-from keras_actrec.data.estimators._found import numbered, pose_of, triples
-
-_LAYOUTS = {17: "coco17", 26: "halpe26", 133: "coco17", 136: "halpe26"}
+from keras_actrec.data.estimators._found import COCO_LAYOUTS, numbered, pose_of, triples
 
 
 def fits(content: Any) -> bool:
@@ -33,4 +31,4 @@ def read(content: list[Any], layout: str | None = None) -> Pose:
     for entry in content:
         person = triples(entry["keypoints"], entry.get("track_id", entry.get("idx")))
         frames[number_of[entry["image_id"]]].append(person)
-    return pose_of(frames, _LAYOUTS, layout, "AlphaPose and COCO")
+    return pose_of(frames, COCO_LAYOUTS, layout, "AlphaPose and COCO")

@@ -12,10 +12,8 @@ import numpy as np
 
 from keras_actrec.data._pose import Pose, layout_of
 from keras_actrec.data.bodies import body
-from keras_actrec.data.estimators._found import numbers, pose_of, seen, whole_body
+from keras_actrec.data.estimators._found import COCO_LAYOUTS, numbers, pose_of, seen, whole_body
 from keras_actrec.data.persons import Seen, sequence_of
-
-_LAYOUTS = {17: "coco17", 26: "halpe26", 133: "coco17", 136: "halpe26"}
 
 
 def fits(content: Any) -> bool:
@@ -45,7 +43,7 @@ def read(content: dict[str, Any] | list[Any], layout: str | None = None) -> Pose
         frames[number] = [_person(each) for each in frame["instances"]]
     names = _names(meta)
     if names is None or layout is not None:
-        return pose_of(frames, _LAYOUTS, layout, "MMPose")
+        return pose_of(frames, COCO_LAYOUTS, layout, "MMPose")
     joints, scores = sequence_of(frames)
     found = layout_of(names)
     if len(names) != joints.shape[2]:

@@ -18,6 +18,7 @@ import numpy as np
 from keras_actrec._pickles import read_plain, short
 from keras_actrec.data._pose import Pose, numbers, without_gaps
 from keras_actrec.data._readers import stamp
+from keras_actrec.data.estimators._found import third_is_score
 
 # By the number of joints and of coordinates.
 _LAYOUTS = {(25, 3): "ntu25", (17, 2): "coco17", (18, 2): "openpose18", (26, 2): "halpe26"}
@@ -66,7 +67,7 @@ def read(path: Path, name: str | None = None) -> Pose:
     joints = _array("keypoint", values["keypoint"], 4)
     scores = values.get("keypoint_score")
     scores = None if scores is None else _array("keypoint_score", scores, 3)
-    if joints.shape[3] == 3 and scores is None and joints.shape[2] in (17, 18):  # of some sets in one array
+    if joints.shape[3] == 3 and scores is None and third_is_score(joints):  # of some sets in one array
         joints, scores = joints[..., :2], joints[..., 2]
     if joints.shape[3] not in (2, 3) or not joints.size:
         raise ValueError(f"`keypoint` must be (M, T, V, 2 or 3). Received: {joints.shape}")

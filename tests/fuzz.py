@@ -20,6 +20,7 @@ import importlib.util
 import io
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -47,6 +48,8 @@ from keras_actrec import data, training, tuning, zoo
 from keras_actrec.checkpoints import identify_checkpoint, load_weights, read_torch
 from keras_actrec.data._mp4 import shown_share
 from keras_actrec.data._whole import is_whole
+from keras_actrec.data.datasets import read_persons
+from keras_actrec.data.persons import Persons
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import Evaluation, read_results, read_scores, result_row, write_scores
 from keras_actrec.evaluation.results import describe_run
@@ -228,6 +231,39 @@ def read_array_file(path):
         found = data.open_features(path)
         found.check()
         found.read([0, found.frames - 1, 0])
+
+
+def pose_files(folder):
+    import test_data_estimators as tools
+
+    listed = {
+        "openpose.json": {"version": 1.3, "people": [{"pose_keypoints_2d": tools.flat(tools.BODY_25, 0)}]},
+        "alphapose.json": tools.alphapose(tools.COCO, int)[:4],
+        "mmpose.json": {
+            "meta_info": {"keypoint_id2name": {}},
+            "instance_info": tools.mmpose(tools.COCO)["instance_info"][:2],
+        },
+    }
+    for name, content in listed.items():
+        (folder / name).write_text(json.dumps(content))
+    rows = tools.landmarks(3)[:2].reshape(2, -1).tolist()
+    header = [f"{axis}{number}" for number in range(1, 34) for axis in "xyz"]
+    (folder / "mediapipe.csv").write_text("\n".join(",".join(map(str, row)) for row in (header, *rows)))
+    np.save(folder / "arrays.npy", tools.landmarks()[:2])
+    annotated = tools.a_set({"train": ["S000"], "val": ["S001"]})
+    annotated["annotations"] = annotated["annotations"][:2]
+    for protocol in (2, 4, 5):
+        (folder / f"pyskl{protocol}.pkl").write_bytes(pickle.dumps(annotated, protocol))
+    return sorted(folder.glob("*.*"))
+
+
+def read_pose_file(path):
+    if path.suffix == ".pkl":
+        found = data.read_dataset("poses", path).records
+        pose = read_persons("poses", found[0])
+    else:
+        pose = data.read_pose(path)
+    Persons(bodies=2, min_score=0.1, gap=3, scores=True)(pose)
 
 
 def seq_files(folder):
@@ -418,6 +454,11 @@ PARSERS = {
         array_files,
         read_array_file,
         (b"99999999999", b"-1", b"|O", b"<U9999999", b">f8", b"True", b"(" * 200),
+    ),
+    "poses": Parser(
+        pose_files,
+        read_pose_file,
+        (*NUMBERS, b",", b"h\x00", b"\x85", b"r\xff\xff\xff\x7f", b"(", b"e", b"s", b"R", b"b", b"O8", b"f8"),
     ),
     "seq": Parser(seq_files, read_video),
     "skeleton": Parser(skeleton_texts, read_skeleton_text, (*NUMBERS[:6], b"1" * 5000, b"inf", b"\n", b" ")),

@@ -281,3 +281,42 @@ def test_a_set_of_one_class_can_be_read_but_not_split_for_training(tmp_path):
         assert manifest.class_names == ("a",)
         with pytest.raises(UserError, match="only one class, 'a'; at least two are needed to train"):
             split_manifest(manifest)
+
+
+def test_frames_of_a_file_are_cut_out_by_columns(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "b.mp4").touch()
+    table = tmp_path / "list.csv"
+    table.write_text("path,label,start,stop\na.mp4,walk,0,30\na.mp4,sit,30,\nb.mp4,sit,,\nb.mp4,walk,,12\n")
+    found = read_manifest(table)
+    cut = [(record.path, record.start, record.stop, record.group) for record in found.records]
+    assert cut == [
+        ("a.mp4#0-30", 0, 30, "a.mp4"),  # both of a file stay in one part
+        ("a.mp4#30-", 30, None, "a.mp4"),
+        ("b.mp4", None, None, "b.mp4"),
+        ("b.mp4#0-12", None, 12, "b.mp4"),
+    ]
+    assert [record.file.name for record in found.records] == ["a.mp4", "a.mp4", "b.mp4", "b.mp4"]
+    table.write_text("path,label,split,start,stop\na.mp4,walk,train,0,30\na.mp4,sit,test,30,60\n")
+    assert [(record.split, record.group) for record in read_manifest(table).records] == [
+        ("train", ""),
+        ("test", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.mp4,x,-1,3", "line 2: `start` must be the number of a frame. Received: '-1'"),
+        ("a.mp4,x,1,3.5", "line 2: `stop` must be the number of a frame. Received: '3.5'"),
+        ("a.mp4,x,4,4", "line 2: `stop` must be behind `start`. Received: '4'"),
+        ("a.mp4,x,,0", "line 2: `stop` must be behind `start`. Received: '0'"),
+        ("a.mp4,x,99999999999,", "line 2: `start` must be the number of a frame"),
+        ("a.mp4,x,1,2\na.mp4,y,1,2", "the path 'a.mp4#1-2' is listed twice"),
+    ],
+)
+def test_a_frame_that_is_none_is_named(row, message, tmp_path):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "list.csv").write_text(f"path,label,start,stop\n{row}\n")
+    with pytest.raises(UserError, match=message):
+        read_manifest(tmp_path / "list.csv")

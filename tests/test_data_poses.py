@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from keras_actrec.data import VideoError, read_dataset, read_pose, read_skeleton, write_pose
+from keras_actrec.data import VideoError, body, read_dataset, read_pose, read_skeleton, write_pose
+from keras_actrec.data.datasets import read_persons
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
@@ -45,15 +46,16 @@ def test_the_layout_is_that_of_the_documentation(tmp_path):
         ({"joints": [[[["a", 2]]]]}, "`joints` must be numbers. Received: <U"),
         ({"joints": [[[["1", "2"]]]]}, "`joints` must be numbers. Received: <U"),
         ({"joints": [[[[True, False]]]]}, "`joints` must be numbers. Received: bool"),
-        ({"joints": [[[[None, 2]]]]}, "`joints` has numbers that are not finite"),
+        ({"joints": [[[[1, 2]]]], "layout": "coco17"}, "coco17 has 17 joints, and these are 1"),
+        ({"joints": [[[[1, 2]]]], "layout": "coco"}, "`layout` must be the name of a body; did you mean"),
         ({"joints": [[[[1e300, 2]]]]}, "`joints` has numbers that are not finite"),
         ({"joints": [[[[1, 2]]]], "scores": [[["1"]]]}, "`scores` must be numbers. Received: <U"),
-        ({"joints": [[[[float("nan"), 2]]]]}, "`joints` has numbers that are not finite; write zeros"),
+        ({"joints": [[[[float("inf"), 2]]]]}, "`joints` has numbers that are not finite; write zeros"),
         ({"joints": [[[[1, 2]]]], "scores": [[[float("inf")]]]}, "`scores` has numbers that are not finite"),
         ({"joints": [[[[1, 2]]]], "scores": [[1]]}, r"`scores` must be \(1, 1, 1\)"),
         ({"joints": [[[[1, 2]]]], "fps": 0}, "`fps` must be above 0"),
         ({"joints": [[[[1, 2]]]], "names": ["a", "b"]}, "`names` must name 1 joints"),
-        ([], "must hold an object"),
+        (7, "must hold an object"),
     ],
 )
 def test_a_pose_that_does_not_fit_together_is_refused(content, message, tmp_path):
@@ -62,6 +64,29 @@ def test_a_pose_that_does_not_fit_together_is_refused(content, message, tmp_path
         read_pose(tmp_path / "a.json")
     assert error.value.status == "unreadable"
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+def test_what_is_not_a_number_was_not_seen(suffix, tmp_path):
+    joints, scores = JOINTS + 1, JOINTS[..., 0] + 1
+    joints[1, 0, 2, 1] = scores[3, 1, 0] = np.nan
+    write_pose(tmp_path / f"a{suffix}", joints, scores=scores, layout=None)
+    pose = read_pose(tmp_path / f"a{suffix}")
+    assert pose.joints[1, 0, 2].tolist() == [0, 0] and pose.scores[1, 0, 2] == pose.scores[3, 1, 0] == 0
+    assert np.count_nonzero(pose.joints) == joints.size - 2
+    (tmp_path / "b.json").write_text(json.dumps({"joints": [[[[1, 2], [None, 5]]]]}))
+    assert read_pose(tmp_path / "b.json").joints.tolist() == [[[[1, 2], [0, 0]]]]
+
+
+def test_a_layout_is_written_or_follows_from_the_names(tmp_path):
+    joints = np.ones((2, 1, 17, 2))
+    write_pose(tmp_path / "a.json", joints, layout="coco17")
+    assert read_pose(tmp_path / "a.json").layout == "coco17"
+    names = [name.replace("_", " ").title() for name in body("coco17").joints]
+    write_pose(tmp_path / "b.npz", joints, names=names)
+    assert read_pose(tmp_path / "b.npz").layout == "coco17"
+    write_pose(tmp_path / "c.npz", joints)
+    assert read_pose(tmp_path / "c.npz").layout is None
 
 
 def test_complex_numbers_are_no_joints(tmp_path):
@@ -128,7 +153,7 @@ def test_a_table_of_poses_that_lists_another_file_is_refused(tmp_path):
     write_pose(tmp_path / "1.npz", JOINTS)
     (tmp_path / "2.mp4").write_bytes(b"x")
     (tmp_path / "list.csv").write_text("path,label\n1.npz,a\n2.mp4,b\n")
-    with pytest.raises(UserError, match="2.mp4: joints are read from .json and .npz files"):
+    with pytest.raises(UserError, match="2.mp4: joints are read from .csv, .json, .npy, "):
         read_dataset("poses", tmp_path / "list.csv")
 
 
@@ -194,3 +219,18 @@ def test_axes_that_are_none_are_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"joints": [[[[1, 2]]]], "axes": "TVC"}))
     with pytest.raises(VideoError, match="`axes` must be the letters T, M, V and C.*Received: axes='TVC'"):
         read_pose(tmp_path / "a.json")
+
+
+def test_sequences_of_one_recording_are_cut_by_frames(tmp_path):
+    write_pose(tmp_path / "a.npz", JOINTS + 1, scores=JOINTS[..., 0])
+    (tmp_path / "list.csv").write_text("path,label,start,stop\na.npz,x,0,1\na.npz,y,1,4\na.npz,x,2,9\n")
+    records = read_dataset("poses", tmp_path / "list.csv").records
+    for record, part in zip(records[:2], (slice(0, 1), slice(1, 4)), strict=True):
+        np.testing.assert_array_equal(read_skeleton("poses", record)[..., :2], JOINTS[part] + 1)
+        np.testing.assert_array_equal(read_persons("poses", record).scores, JOINTS[part][..., 0])
+    with pytest.raises(VideoError, match="it has 4 frames, the sequence is from frame 2 to 9; mend the list"):
+        read_skeleton("poses", records[2])
+    np.savez(tmp_path / "f.npz", features=np.ones((9, 4)))
+    (tmp_path / "features.csv").write_text("path,label,start,stop\nf.npz,x,0,1\n")
+    with pytest.raises(UserError, match="`start` and `stop` cut videos and joints"):
+        read_dataset("features", tmp_path / "features.csv")

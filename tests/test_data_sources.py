@@ -226,7 +226,7 @@ def test_thousands_of_files_take_time_by_their_number(monkeypatch):
 @pytest.mark.parametrize(
     "dataset, file, other",
     [
-        ("poses", "a.NPZ", "a.npy"),
+        ("poses", "a.NPZ", "a.txt"),
         ("ntu_rgbd", "S001.skeleton", "list.txt"),
         ("utkinect", "joints_s01_e01.txt", "actionLabel.txt"),
         ("msr_action3d", "a01_s01_e01_skeleton3D.txt", "list.txt"),

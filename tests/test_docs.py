@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
-import numpy as np
 import pytest
 
 import trees
@@ -23,12 +22,11 @@ TEXTS = {
     for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
 }
 # Of the commands, those that other tests have: files that are not here, or work that takes long.
-ELSEWHERE = ("gsm.pth.tar", "UTKINECT", "pool.onnx", "joints")
+ELSEWHERE = ("gsm.pth.tar", "UTKINECT", "pool.onnx")
 # In which order a reader comes by: later pages use the models of earlier ones.
 ORDER = ["README.md", "index.md", "videos.md", "skeletons.md"]
 # Of each training, to be quick.
 SMALL = ("train.epochs=1", "clip.size=32", "model.backbone=efficientnet_lite0:block1_output")
-SMALL_SKELETONS = ("train.epochs=1",)
 RUN = """
 import sys
 from keras_actrec.cli.main import app
@@ -72,13 +70,13 @@ def todo():
     done = []
     for name in names:
         for kind, block in blocks(TEXTS[name]):
-            if kind == "python" and "joints" not in block:
+            if kind == "python":
                 done.append((name, block))
             for words in commands(block) if kind == "bash" else ():
                 if set(ELSEWHERE) & set(words):
                     continue
                 if words[0] in ("train", "extract"):
-                    small = SMALL_SKELETONS if "joints" in words else SMALL
+                    small = SMALL[:1] if "poses" in words else SMALL
                     words = [*words, *(word for change in small for word in ("--set", change))]
                 if ("bash", words) not in done:
                     done.append(("bash", words))
@@ -90,12 +88,7 @@ def test_what_the_pages_say_runs_one_after_the_other(tmp_path, run_python):
     trees.folder(tmp_path / "videos")
     for file in ("clip.mp4", "clips/1.mp4", "clips/2.mp4"):
         trees.video(tmp_path / file, 0)
-    draw = np.random.default_rng(0)
-    for label in ("sit", "wave"):
-        for number in range(8):
-            path = tmp_path / "joints" / label / f"{number}.npy"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, draw.normal(size=(12, 25, 3)).astype("float32"))
+    trees.poses(tmp_path / "poses")
     steps = todo()
     assert ("bash", ["doctor"]) in steps
     assert any(words[:1] == ["stream"] for kind, words in steps if kind == "bash")

@@ -22,7 +22,7 @@ FLOORS = (
     {"errors"},
     {"_children", "_fonts", "_locks", "_numbers", "_quiet", "_signals", "_suggest", "_types"},
     {"_files"},
-    {"_archive", "_backend_choice", "_shipped"},
+    {"_archive", "_backend_choice", "_pickles", "_shipped"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works
     {"layers"},

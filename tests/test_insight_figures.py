@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from keras_actrec import insight
+from keras_actrec.data import body
+from keras_actrec.data.skeletons import SkeletonForm
 from keras_actrec.errors import UserError
-from keras_actrec.insight.gates import average_response, relative_response
+from keras_actrec.insight.gates import _bones, _limits, average_response, relative_response
 from keras_actrec.insight.temperature import UNTRAINED
 
 pytestmark = pytest.mark.no_backend
@@ -155,3 +157,31 @@ def test_the_response_of_a_joint_is_that_of_its_coordinates_against_their_averag
     response = relative_response(gates, average, joints=2)
     expected = [[1 + math.sqrt(2), 0.3 + 0.2 / math.sqrt(0.1)], [1.0, 0.9 + 0.4 / math.sqrt(0.1)]]
     np.testing.assert_allclose(response, expected)
+
+
+@pytest.mark.parametrize(
+    ("layout", "depth", "up"),
+    [("coco17", False, 1), ("coco17", True, 1), ("kinect20", True, -1), (None, False, 1)],
+)
+def test_a_head_is_above_the_feet_in_pictures_of_gates(layout, depth, up):
+    joints = 17 if layout is None else len(body(layout).joints)
+    form = SkeletonForm(2, joints, depth)
+    places = np.zeros((3, 2 * joints, 2))
+    places[:, :, 0] = np.arange(2 * joints)
+    names = body(layout or "coco17").joints
+    heights = [next(i for i, part in enumerate(HEIGHTS) if part in name) for name in names]
+    places[:, :joints, 1] = up * np.array([heights] * 3)
+    limits = _limits(places, np.ones(2 * joints, bool), layout, form)
+    head = next(place for place, name in enumerate(names) if name in ("head", "nose"))
+    share = [(y - limits[1][0]) / (limits[1][1] - limits[1][0]) for y in places[0, [head, joints - 1], 1]]
+    assert 1 > share[0] > 0.7 > 0.3 > share[1] > 0
+    bones = _bones(layout, form)
+    lines = () if layout is None else body(layout).lines
+    assert bones == [*lines, *((start + joints, end + joints) for start, end in lines)]
+
+
+# From above; each joint has one of these in its name.
+HEIGHTS = (
+    *("head", "nose", "eye", "ear", "shoulder", "elbow", "spine", "wrist", "hand"),
+    *("pelvis", "hip", "knee", "ankle", "foot"),
+)

@@ -55,6 +55,11 @@ PUBLIC = {
     "keras_actrec.data": [
         "POSE_SUFFIXES",
         "Pose",
+        "Persons",
+        "Body",
+        "body",
+        "list_bodies",
+        "map_joints",
         "list_datasets",
         "read_dataset",
         "read_pose",

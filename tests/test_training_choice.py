@@ -155,6 +155,17 @@ def test_folds_are_found_and_the_first_one_is_for_the_test(tmp_path):
     assert (facts.folds, facts.counts, facts.grouped) == (("0", "1", "2"), (4, 4), True)
 
 
+def test_sequences_that_are_cut_out_of_videos_are_as_long_as_they_are_and_stay_together(tmp_path):
+    rows = ["path,label,start,stop"]
+    for clip in range(4):
+        trees.video(tmp_path / f"{clip}.mp4", clip % 2)
+        rows += [f"{clip}.mp4,walk,0,4", f"{clip}.mp4,sit,4,{trees.FRAMES}"]
+    trees.lines(tmp_path / "list.csv", *rows)
+    facts = look(tmp_path / "list.csv")
+    assert (facts.counts, facts.grouped, facts.splits) == ((3, 3), True, ())
+    assert facts.frames == tuple(sorted([4] * 4 + [trees.FRAMES - 4] * 4))
+
+
 def test_folders_of_frames_are_videos(tmp_path):
     for name in ("clap", "wave"):
         for clip in range(4):

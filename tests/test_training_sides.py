@@ -94,8 +94,11 @@ def test_joints_of_such_classes_are_not_mirrored():
     values = {"model": {"name": "eleatt_rnn"}, "data": {"dataset": "poses"}, "skeleton": {"frames": 9}}
     check_sides(parse_recipe(values), NAMES)
     values["skeleton"]["mirror"] = [[1, 2]]
-    with pytest.raises(UserError, match="'kick left' and 'kick right' into each other: leave skeleton.mi"):
+    with pytest.raises(UserError, match="'kick left' and 'kick right' into each other: leave") as caught:
         check_sides(parse_recipe(values), NAMES)
+    assert str(caught.value).endswith("skeleton.mirror out, or set skeleton.swap=[[1, 2], [3, 4]]")
+    values["skeleton"]["swap"] = [[1, 2], [3, 4]]
+    check_sides(parse_recipe(values), NAMES)
     del values["skeleton"]["mirror"]
     check_sides(parse_recipe(values), NAMES)
 

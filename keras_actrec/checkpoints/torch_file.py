@@ -1,21 +1,20 @@
 """Torch weight files as NumPy arrays, without torch and without running what a file asks for.
 
-A torch file is a pickle plus raw storages. A pickle is a program: it names Python objects and calls them.
-Python does not run it here: it is followed step by step, and the only steps that there are make tensors,
-containers and plain values. A file that names anything else is refused, and that is not even looked up.
+A torch file is a pickle plus raw storages. The pickle is followed step by step, see `_pickles`: the only
+steps that there are make tensors, containers and plain values.
 """
 
 import io
 import math
 import os
-import pickletools
 import zipfile
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Literal, TypeAlias, cast
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 
 from keras_actrec._archive import open_archive, parts_of, read_part
+from keras_actrec._pickles import DamagedError, Named, RefusedError, Steps, named, ordered, short
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
@@ -23,7 +22,6 @@ _ZIP_START = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MOST_PICKLE = 1 << 26  # bytes of a pickle
-_MOST_STEPS = 1_000_000  # of a pickle; a tensor takes about twenty
 _MOST_AXES = 64  # as NumPy
 # Bytes of all arrays together: names may share a storage, and views repeat its elements (`Tensor.expand`).
 _MOST_TIMES = 8  # as many as the file has
@@ -92,7 +90,7 @@ def read_torch(path: PathLike) -> dict[str, np.ndarray]:
             state = _state_dict(root)
             _check_sizes(state, size)
             return _arrays(state, storages)
-    except _Refused as error:
+    except RefusedError as error:
         raise UserError(f"{path} refused: {error}") from None
     except Exception as error:  # a damaged file can fail in any way; the cause stays attached
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -114,24 +112,6 @@ def without_wrappers(state: Mapping[str, np.ndarray], fits: Callable[[str], bool
     ends = [0, *(place for place, letter in enumerate(shared, 1) if letter == ".")]
     best = max(ends[:_MOST_WRAPPERS], key=lambda end: sum(fits(name[end:]) for name in state))
     return {name[best:]: value for name, value in state.items()}
-
-
-class _Refused(Exception):
-    """The file is readable but asks for more than tensors, or holds something else."""
-
-
-class _Damaged(Exception):
-    """The file's parts contradict each other."""
-
-
-class _Global:
-    """What a permitted name stands for: something to call if `make` is given, else a mark."""
-
-    __slots__ = ("name", "make")
-
-    def __init__(self, name: str, make: Callable[..., Any] | None = None) -> None:
-        self.name = name
-        self.make = make
 
 
 class _Storage:
@@ -162,7 +142,7 @@ class _Tensor:
             or not len(shape) == len(strides) <= _MOST_AXES
             or not all(map(_is_count, (offset, *shape, *strides)))
         ):
-            raise _Damaged("a tensor is described wrongly")
+            raise DamagedError("a tensor is described wrongly")
         self.storage = storage
         self.offset = offset
         self.shape = tuple(shape)
@@ -186,16 +166,9 @@ class _OrderedDict(dict[Any, Any]):
 _Read: TypeAlias = tuple[Any, Callable[[_Storage], np.ndarray]]
 
 
-def _ordered_dict(pairs: Any = ()) -> _OrderedDict:
-    made = _OrderedDict()
-    for key, value in pairs:
-        _set(made, key, value)
-    return made
-
-
 def _size(values: Any = ()) -> tuple[int, ...]:
     if not isinstance(values, tuple):  # a copy for each call could fill the memory
-        raise _Damaged("a size is described wrongly")
+        raise DamagedError("a size is described wrongly")
     return values
 
 
@@ -203,172 +176,48 @@ def _parameter(data: Any, *unused: Any) -> Any:  # then: requires_grad, hooks
     return data
 
 
-_GLOBALS = {
-    name: _Global(name, make)
-    for name, make in {
-        "collections.OrderedDict": _ordered_dict,
-        "torch.Size": _size,
-        "torch._utils._rebuild_tensor": _Tensor,
-        "torch._utils._rebuild_tensor_v2": _Tensor,
-        "torch._utils._rebuild_parameter": _parameter,
-        **{f"torch.{kind}": None for kind in (*_STORAGES, *_DTYPES)},
-    }.items()
-}
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
-_TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
-_BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
-_OLD_TEXTS = {"STRING", "BINSTRING", "SHORT_BINSTRING"}  # of Python 2, here as Latin-1
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_PLAIN = (str, bytes, int, float, type(None))  # and bool
-
-
-class _Steps:
-    """Follows pickles, and builds tensors, containers and plain values and nothing else.
+class _Steps(Steps):
+    """Follows pickles that make tensors.
 
     Attributes:
         storages: what was described so far, by key.
     """
 
+    needs = "tensors"
+    advice = "save model.state_dict() alone"
+    names = named(
+        {
+            "collections.OrderedDict": lambda pairs=(): ordered(_OrderedDict(), pairs),
+            "torch.Size": _size,
+            "torch._utils._rebuild_tensor": _Tensor,
+            "torch._utils._rebuild_tensor_v2": _Tensor,
+            "torch._utils._rebuild_parameter": _parameter,
+            **{f"torch.{kind}": None for kind in (*_STORAGES, *_DTYPES)},
+        }
+    )
+
     def __init__(self) -> None:
+        super().__init__()
         self.storages: dict[str, _Storage] = {}
-        self._left = _MOST_STEPS
 
-    def load(self, stream: io.BytesIO) -> Any:
-        """The object of the pickle at which the stream is, which is then behind it."""
-        stack: list[Any] = []
-        marks: list[int] = []
-        memo: dict[int, Any] = {}
+    def build(self, made: Any, state: Any) -> None:
+        """Drop what torch hangs on a dict."""
+        if not isinstance(made, _OrderedDict):
+            super().build(made, state)
 
-        def since_mark() -> list[Any]:
-            place = marks.pop()
-            taken = stack[place:]
-            del stack[place:]
-            return taken
-
-        for step, argument, _ in pickletools.genops(stream):
-            name, value = step.name, cast(Any, argument)
-            self._spend(1)
-            if name in ("PROTO", "FRAME"):
-                continue
-            if name in ("BINPUT", "LONG_BINPUT", "PUT"):
-                memo[value] = stack[-1]
-            elif name == "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            elif name in ("BINGET", "LONG_BINGET", "GET"):
-                stack.append(memo[value])
-            elif name in _NUMBERS or name in _TEXTS or name in _BYTES:
-                stack.append(value)
-            elif name in _CONSTANTS:
-                stack.append(_CONSTANTS[name])
-            elif name in _OLD_TEXTS:
-                stack.append(value.encode("latin-1").decode("utf-8"))
-            elif name in _EMPTY:
-                stack.append(_EMPTY[name]())
-            elif name == "MARK":
-                marks.append(len(stack))
-            elif name == "POP_MARK":
-                since_mark()
-            elif name == "POP":
-                stack.pop()
-            elif name in ("TUPLE", "LIST"):
-                values = since_mark()
-                stack.append(tuple(values) if name == "TUPLE" else values)
-            elif name in _TUPLES:
-                values = [stack.pop() for _ in range(_TUPLES[name])]
-                stack.append(tuple(reversed(values)))
-            elif name in ("APPEND", "APPENDS"):
-                values = [stack.pop()] if name == "APPEND" else since_mark()
-                _of(stack[-1], list).extend(values)
-            elif name in ("SETITEM", "SETITEMS", "DICT"):
-                values = [stack.pop(-2), stack.pop()] if name == "SETITEM" else since_mark()
-                if name == "DICT":
-                    stack.append({})
-                for key, each in zip(values[::2], values[1::2], strict=True):
-                    _set(_of(stack[-1], dict), key, each)
-            elif name == "GLOBAL":
-                stack.append(self._global(*value.split(" ", 1)))
-            elif name == "STACK_GLOBAL":
-                stack.append(self._global(_of(stack.pop(-2), str), _of(stack.pop(), str)))
-            elif name == "INST":
-                self._global(*value.split(" ", 1))
-                raise _Refused("its pickle makes an object in a way that tensors do not need")
-            elif name == "REDUCE":
-                arguments = _of(stack.pop(), tuple)
-                stack.append(self._call(stack.pop(), arguments))
-            elif name == "BUILD":
-                stack.pop()
-                if not isinstance(stack[-1], _OrderedDict):
-                    raise _Refused(f"its pickle changes {_named(stack[-1])}")
-            elif name in ("BINPERSID", "PERSID"):
-                stack.append(self._storage(stack.pop() if name == "BINPERSID" else value))
-            elif name == "STOP":
-                return stack.pop()
-            else:
-                raise _Refused(f"its pickle has the step {name}, which tensors do not need")
-        raise _Damaged("its pickle has no end")
-
-    def _spend(self, steps: int) -> None:
-        self._left -= steps
-        if self._left < 0:
-            raise _Refused(f"its pickle has more than {_MOST_STEPS} steps; save model.state_dict() alone")
-
-    @staticmethod
-    def _global(module: str, name: str) -> _Global:
-        try:
-            return _GLOBALS[f"{module}.{name}"]
-        except KeyError:
-            raise _Refused(
-                f"it names {_short(f'{module}.{name}')}, which tensors do not need and which could run code; "
-                "save model.state_dict() alone"
-            ) from None
-
-    def _call(self, called: Any, arguments: tuple[Any, ...]) -> Any:
-        if not isinstance(called, _Global) or called.make is None:
-            raise _Refused(f"its pickle calls {_named(called)}")
-        self._spend(sum(len(each) for each in arguments if isinstance(each, (list, tuple, dict))))
-        return called.make(*arguments)
-
-    def _storage(self, pid: object) -> _Storage:
+    def persistent(self, about: Any) -> Any:
+        """The storage that is described."""
         # ("storage", class, key, location, count) and, in the legacy form, a view that torch writes as None.
-        if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[5:] not in ((), (None,)):
-            raise _Damaged("a storage is described wrongly")
-        tag, mark, key, _, count = pid[:5]
-        kind = mark.name.removeprefix("torch.") if isinstance(mark, _Global) else None
+        if not isinstance(about, tuple) or len(about) not in (5, 6) or about[5:] not in ((), (None,)):
+            raise DamagedError("a storage is described wrongly")
+        tag, mark, key, _, count = about[:5]
+        kind = mark.name.removeprefix("torch.") if isinstance(mark, Named) else None
         if tag != "storage" or kind not in _STORAGES or not isinstance(key, str) or not _is_count(count):
-            raise _Damaged("a storage is described wrongly")
+            raise DamagedError("a storage is described wrongly")
         storage = self.storages.setdefault(key, _Storage(kind, key, count))
         if (storage.kind, storage.count) != (kind, count):
-            raise _Damaged(f"storage {_short(key)} is described twice, differently")
+            raise DamagedError(f"storage {short(key)} is described twice, differently")
         return storage
-
-
-def _of(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind):
-        raise _Damaged(f"its pickle takes {_named(value)} for a {kind.__name__}")
-    return value
-
-
-def _set(made: dict[Any, Any], key: Any, value: Any) -> None:
-    """Sets an item. Tuples in tuples are no keys: their hash may take for ever."""
-    if not isinstance(key, _PLAIN) and not (
-        isinstance(key, tuple) and all(isinstance(k, _PLAIN) for k in key)
-    ):
-        raise _Damaged(f"{_named(key)} is the key of a dict")
-    made[key] = value
-
-
-def _named(value: object) -> str:
-    """What a message calls something that a pickle has made."""
-    if isinstance(value, _Global):
-        return value.name
-    return "a tensor" if isinstance(value, _Tensor) else f"a {type(value).__name__.lower().lstrip('_')}"
-
-
-def _short(name: object) -> str:
-    text = repr(name)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _is_count(value: object) -> bool:
@@ -381,22 +230,24 @@ def _read_zip(file: BinaryIO, size: int) -> _Read:
     records = parts_of(archive, size)
     roots = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(roots) != 1:
-        raise _Damaged("the zip file holds no data.pkl")
+        raise DamagedError("the zip file holds no data.pkl")
     folder = roots[0].removesuffix("data.pkl")
 
     def record(name: str) -> bytes:
         info = records.get(folder + name)
         if info is None:
-            raise _Damaged(f"record {_short(name)} is missing")
+            raise DamagedError(f"record {short(name)} is missing")
         if info.compress_type != zipfile.ZIP_STORED:
-            raise _Damaged(f"record {_short(name)} is compressed, which torch never does")
+            raise DamagedError(f"record {short(name)} is compressed, which torch never does")
         if name == "data.pkl" and info.file_size > _MOST_PICKLE:
-            raise _Refused(f"its pickle has more than {_MOST_PICKLE} bytes; save model.state_dict() alone")
+            raise RefusedError(
+                f"its pickle has more than {_MOST_PICKLE} bytes; save model.state_dict() alone"
+            )
         return read_part(archive, info)
 
     order = record("byteorder") if folder + "byteorder" in records else b"little"
     if order not in (b"little", b"big"):
-        raise _Damaged("the byte order is neither little nor big")
+        raise DamagedError("the byte order is neither little nor big")
     root = _Steps().load(io.BytesIO(record("data.pkl")))
     return root, lambda storage: _values(
         storage, record(f"data/{storage.key}"), "<" if order == b"little" else ">"
@@ -407,28 +258,30 @@ def _read_legacy(file: BinaryIO, size: int) -> _Read:
     """Reads the legacy form: pickles of magic, protocol, system, root and keys, then the storages."""
     stream, steps = io.BytesIO(file.read(_MOST_PICKLE)), _Steps()
     if steps.load(stream) != _LEGACY_MAGIC or steps.load(stream) != _LEGACY_PROTOCOL:
-        raise _Damaged("it does not start as one")
+        raise DamagedError("it does not start as one")
     system = steps.load(stream)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise _Damaged("it was written on a big-endian machine; save it again with a current torch")
+        raise DamagedError("it was written on a big-endian machine; save it again with a current torch")
     root = steps.load(stream)
     keys = steps.load(stream)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise _Damaged("its storages are described wrongly")
+        raise DamagedError("its storages are described wrongly")
     if sorted(keys) != sorted(steps.storages):
-        raise _Damaged("its storages are not those its tensors need")
+        raise DamagedError("its storages are not those its tensors need")
     places, position = {}, stream.tell()
     for key in keys:
         storage = steps.storages[key]
         file.seek(position)
         count = int.from_bytes(file.read(8), "little")  # then the elements, always little-endian
         if count != storage.count:
-            raise _Damaged(f"storage {_short(key)} has {count} elements, its tensors expect {storage.count}")
+            raise DamagedError(
+                f"storage {short(key)} has {count} elements, its tensors expect {storage.count}"
+            )
         places[key] = position + 8
         position += 8 + storage.num_bytes
         if position > size:
             there = max(0, size - places[key])
-            raise _Damaged(f"storage {_short(key)} has {there} of {storage.num_bytes} bytes")
+            raise DamagedError(f"storage {short(key)} has {there} of {storage.num_bytes} bytes")
 
     def values(storage: _Storage) -> np.ndarray:
         file.seek(places[storage.key])
@@ -440,7 +293,7 @@ def _read_legacy(file: BinaryIO, size: int) -> _Read:
 def _values(storage: _Storage, content: bytes, order: Literal["<", ">"]) -> np.ndarray:
     """The elements of one storage, 1-D, in native byte order."""
     if len(content) < storage.num_bytes:
-        raise _Damaged(f"storage {_short(storage.key)} has {len(content)} of {storage.num_bytes} bytes")
+        raise DamagedError(f"storage {short(storage.key)} has {len(content)} of {storage.num_bytes} bytes")
     dtype = np.dtype(_STORAGES[storage.kind])
     values = np.frombuffer(content, dtype.newbyteorder(order), count=storage.count).astype(dtype, copy=False)
     if storage.kind == "BFloat16Storage":  # the upper half of a float32
@@ -458,10 +311,10 @@ def _state_dict(root: object) -> dict[str, _Tensor]:
     state = root.get("state_dict", root) if isinstance(root, dict) else root
     if not isinstance(state, dict):
         what = "its `state_dict` is no dict" if isinstance(root, dict) else "it holds no state dict"
-        raise _Refused(f"{what}; save model.state_dict()")
+        raise RefusedError(f"{what}; save model.state_dict()")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, _Tensor):
-            raise _Refused(f"its entry {_short(name)} is no tensor; save model.state_dict() alone")
+            raise RefusedError(f"its entry {short(name)} is no tensor; save model.state_dict() alone")
     return state
 
 
@@ -481,8 +334,8 @@ def _find_state(value: object, deep: int, seen: set[int]) -> dict[str, _Tensor] 
         if key in found:
             return found[key]
     if found:
-        names = ", ".join(_short(key) for key in list(found)[:4])
-        raise _Refused(f"it holds several state dicts, {names}; save model.state_dict() of one")
+        names = ", ".join(short(key) for key in list(found)[:4])
+        raise RefusedError(f"it holds several state dicts, {names}; save model.state_dict() of one")
     return None
 
 
@@ -490,7 +343,7 @@ def _check_sizes(state: Mapping[str, _Tensor], size: int) -> None:
     """Refuses arrays that together are much larger than the file."""
     most = max(_FREE, _MOST_TIMES * size)
     if sum(tensor.num_bytes for tensor in state.values()) > most:
-        raise _Damaged(f"its tensors repeat their storages to more than {most} bytes")
+        raise DamagedError(f"its tensors repeat their storages to more than {most} bytes")
 
 
 def _arrays(
@@ -518,7 +371,9 @@ def _array(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
         return np.zeros(tensor.shape, values.dtype)
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
     if last >= values.size:
-        raise _Damaged(f"a tensor of shape {tensor.shape} ends beyond storage {_short(tensor.storage.key)}")
+        raise DamagedError(
+            f"a tensor of shape {tensor.shape} ends beyond storage {short(tensor.storage.key)}"
+        )
     strides = [step * values.itemsize for step in tensor.strides]
     view = np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides, writeable=False)
     return np.array(view, order="C")

@@ -41,7 +41,7 @@ def audit(
     problems = result.problems(videos)
     for error in problems:
         say(f"{error.status}: {error}")
-    for line in videos.notes:
+    for line in (*videos.notes, *result.bodies):
         say(line)
     say(f"clips a class: {', '.join(f'{name} {count}' for name, count in result.classes.items())}")
     official = "" if result.official is None else f" of {result.official}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
+from keras_actrec.data.bodies import Body, body, list_bodies, map_joints
 from keras_actrec.data.cache import CachedVideo, cache_frames, shard
 from keras_actrec.data.datasets import (
     files_of,
@@ -20,6 +21,7 @@ from keras_actrec.data.datasets import (
 from keras_actrec.data.decode import VideoInfo, index_videos, iter_frames, probe, read_frames
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
+from keras_actrec.data.persons import Persons
 from keras_actrec.data.poses import POSE_SUFFIXES, Pose, read_pose, write_pose
 from keras_actrec.data.sampling import Sampling, clip_rng
 from keras_actrec.data.skeletons import SkeletonTransform
@@ -30,6 +32,7 @@ from keras_actrec.data.transforms import ClipTransform
 
 __all__ = [
     "Audit",
+    "Body",
     "CachedVideo",
     "ClipDataset",
     "ClipPreprocessor",
@@ -41,6 +44,7 @@ __all__ = [
     "FollowEpoch",
     "Manifest",
     "POSE_SUFFIXES",
+    "Persons",
     "Pose",
     "Record",
     "SYNTHETIC_PAIRS",
@@ -52,6 +56,7 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "audit_videos",
+    "body",
     "cache_frames",
     "clip_rng",
     "expand_sources",
@@ -63,7 +68,9 @@ __all__ = [
     "index_videos",
     "iter_frames",
     "kind_of",
+    "list_bodies",
     "list_datasets",
+    "map_joints",
     "open_features",
     "preprocessor_of",
     "probe",

@@ -129,8 +129,7 @@ class Skeletons:
     name = "features"
 
     def load(self, item: Item, rng: np.random.Generator | None) -> Sample:
-        sequence, mask = self.transform(_given(item), rng)
-        return sequence, mask, item[0].label
+        return self.transform.labeled(_given(item), item[0].label, rng)
 
     def length(self, item: Item) -> int:
         return len(_given(item))

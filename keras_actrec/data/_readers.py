@@ -301,29 +301,44 @@ def is_frame(name: str) -> bool:
     return suffix.lower() in FRAME_SUFFIXES and stem[-1:].isdecimal() and not name.startswith(".")
 
 
-def frame_files(folder: PathLike) -> list[Path]:
+def is_pose_frame(name: str) -> bool:
+    """Whether a file of this name is one of OpenPose: the joints in one frame."""
+    return re.search(r"\d_keypoints\.json$", name) is not None and not name.startswith(".")
+
+
+def frame_files(folder: PathLike, is_one: Callable[[str], bool] = is_frame) -> list[Path]:
     """The numbered images of a folder in the order of their numbers; everything else in it is passed over.
+
+    Args:
+        folder: the folder.
+        is_one: tells their names; `is_pose_frame` for files of joints instead.
 
     Raises:
         VideoError: for two of one number, and for a pipe or a device, of which reading might never end.
     """
     numbered: dict[int, Path] = {}
     for path in sorted(Path(folder).iterdir()):
-        if is_frame(path.name):
+        if is_one(path.name):
             if path.exists() and not path.is_file():
                 reason = f"{printable(path.name)} in it is no regular file; remove it"
                 raise VideoError(folder, "unreadable", reason)
             twin = numbered.setdefault(int(re.findall(r"\d+", path.stem)[-1]), path)
             if twin != path:
                 reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"
-                raise VideoError(folder, "unreadable", f"{reason}; keep the images of one video only")
+                what = "images of one video" if is_one is is_frame else "files of one recording"
+                raise VideoError(folder, "unreadable", f"{reason}; keep the {what} only")
     return [numbered[number] for number in sorted(numbered)]
+
+
+def _frames_in(folder: Path) -> list[Path]:
+    """Its numbered images, else its numbered files of joints."""
+    return frame_files(folder) or frame_files(folder, is_pose_frame)
 
 
 def stamp(path: PathLike) -> tuple[int, int]:
     """Size in bytes and time of change in ns of a file, or of a folder of frames as a whole."""
     path = Path(path)
-    files = frame_files(path) if path.is_dir() else [path]
+    files = _frames_in(path) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     changed = max(about.st_mtime_ns for about in [path.stat(), *stats])  # a folder's tells that a frame went
     return sum(about.st_size for about in stats), changed
@@ -339,7 +354,7 @@ def content_hash(path: PathLike) -> str:
     path = Path(path)
     if path.is_dir():
         key = hashlib.sha256()
-        for frame in frame_files(path):
+        for frame in _frames_in(path):
             key.update(repr(frame.name).encode() + hashlib.sha256(frame.read_bytes()).digest())
         return key.hexdigest()
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever

@@ -10,13 +10,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_actrec._files import growing_text, read_text, write_json
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._text import command
 from keras_actrec._types import PathLike, Progress
+from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError, unforeseen
-from keras_actrec.data.datasets import files_of, read_skeleton
+from keras_actrec.data.bodies import body, list_bodies
+from keras_actrec.data.datasets import files_of, read_persons
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.data.features import open_features
 from keras_actrec.data.manifest import Manifest, Record
@@ -37,7 +41,9 @@ class Audit:
             header, `fps`, `width` and `height`, all 0 where the file cannot be used (a truncated one has both
             counts); `sha256`, `None` where the file cannot be read.
         details: dict of path to a dict of `bytes` and `changed` (time in ns), by which a file is known again,
-            `None` where it is not there, and `reason`, empty where the status is `ok`.
+            `None` where it is not there, and `reason`, empty where the status is `ok`. Of good files of
+            joints also `persons`, `joints`, `missing`, the share of joints that were not seen, and `layout`,
+            the name of their `body`, `None` where that is not certain.
         classes: dict of class name to the number of its records that can be used, also where it is 0.
     """
 
@@ -46,6 +52,18 @@ class Audit:
     files: dict[str, dict[str, Any]]
     details: dict[str, dict[str, Any]]
     classes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bodies(self) -> list[str]:
+        """Lines about joints: how many files have which, of how many persons, and what to do about it."""
+        rows = [each for each in self.details.values() if "joints" in each]
+        kinds = Counter((row["joints"], row["layout"]) for row in rows)
+        lines = [f"{count} files have {_body_line(*kind)}" for kind, count in kinds.most_common()]
+        if rows:
+            persons = [row["persons"] for row in rows]
+            missing = sum(row["missing"] for row in rows) / len(rows)
+            lines.append(f"persons a file: {min(persons)} to {max(persons)}; joints missing: {missing:.1%}")
+        return lines
 
     @property
     def counts(self) -> dict[str, int]:
@@ -250,12 +268,37 @@ def _contents(record: Record, dataset: str) -> dict[str, Any]:
     """What a file holds that can be used."""
     files = files_of(dataset)
     if files == "skeletons":
-        return {"frames": len(read_skeleton(dataset, record))}
+        return _joints(read_persons(dataset, record))
     if files == "features":
         found = open_features(record.file)
         found.check()
         return {"frames": found.frames, "claimed_frames": found.frames}
     return asdict(probe(record.file))
+
+
+def _joints(pose: Pose) -> dict[str, Any]:
+    """What a sequence of joints has."""
+    seen = np.any(pose.joints, axis=-1)  # (T, M, V)
+    persons = int(seen.any(axis=(0, 2)).sum())
+    most = len(seen) * max(persons, 1) * seen.shape[2]
+    return {
+        "frames": len(seen),
+        "persons": persons,
+        "joints": seen.shape[2],
+        "missing": round(1 - float(seen.sum()) / most, 4),
+        "layout": pose.layout,
+    }
+
+
+def _body_line(joints: int, layout: str | None) -> str:
+    """Which body joints are of, or which it may be."""
+    if layout is not None:
+        return f"{joints} joints, {layout}"
+    may = [name for name in list_bodies() if len(body(name).joints) == joints]
+    if not may:
+        return f"{joints} joints, of no layout with a name"
+    fix = f'skeleton.layout of the recipe, or layout = "{may[0]}" in poses.toml beside the classes, says it'
+    return f"{joints} joints, maybe {' or '.join(may)}: {fix}"
 
 
 def _details(record: Record) -> dict[str, Any]:

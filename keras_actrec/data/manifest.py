@@ -136,7 +136,7 @@ def passed_over_line(counts: Mapping[str, int]) -> str:
 def _instead(passed_over: Mapping[str, int]) -> str:
     """What is said behind it where nothing was taken."""
     seen = f"; {passed_over_line(passed_over)}" if passed_over else ""
-    ours = passed_over.keys() & {".json", ".npy", ".npz"}
+    ours = passed_over.keys() & {".json", ".npy", ".npz", ".pkl"}
     return f"{seen}; joints and features need `dataset`, poses or features" if ours else seen
 
 
@@ -149,17 +149,23 @@ def _part(record: Record) -> tuple[int | None, ...]:
 
 
 def read_manifest(
-    data: PathLike, *, manifest: str | None = None, suffixes: tuple[str, ...] = VIDEO_SUFFIXES
+    data: PathLike,
+    *,
+    manifest: str | None = None,
+    suffixes: tuple[str, ...] = VIDEO_SUFFIXES,
+    frames: Callable[[str], bool] | None = None,
 ) -> Manifest:
     """Reads a set of videos from a CSV file or from a folder.
 
-    A CSV file has the columns `path,label` and optionally `split,group,fold`; other columns are ignored,
-    paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or another usual
-    spelling of these in any case (`valid`, `Training`, `test_set`). A folder is read from the CSV file
-    `manifest` inside it, else from `manifest.csv` where it has one, else from its folders: one folder a
-    class, or folders named as splits that hold the class folders. Hidden files are passed over, others that
-    are not taken are counted in `Manifest.passed_over`; a folder in a class folder that holds numbered
-    images, and no videos or folders, is a video of these frames.
+    A CSV file has the columns `path,label` and optionally `split,group,fold,start,stop`; other columns are
+    ignored, paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or another
+    usual spelling of these in any case (`valid`, `Training`, `test_set`). With `start`, the first frame, from
+    0 on, and `stop`, the one after the last, several sequences are cut out of one file: their paths are the
+    file's with `#start-stop` after it, and where no split, group or fold says otherwise they stay in one
+    part. A folder is read from the CSV file `manifest` inside it, else from `manifest.csv` where it has one,
+    else from its folders: one folder a class, or folders named as splits that hold the class folders. Hidden
+    files are passed over, others that are not taken are counted in `Manifest.passed_over`; a folder in a
+    class folder that holds numbered images, and no videos or folders, is a video of these frames.
 
     Class ids follow the **sorted class names**, numbers by their value, so they depend neither on the order
     of the rows nor on the platform.
@@ -168,6 +174,7 @@ def read_manifest(
         data: a CSV file or a folder.
         manifest: name of the CSV file inside the folder `data`.
         suffixes: what the names of files end with that are taken from a folder without a CSV file.
+        frames: tells the names of files of which a folder of them is one recording; of videos `is_frame`.
 
     Returns:
         The labeled videos of the set.
@@ -182,7 +189,9 @@ def read_manifest(
         if manifest is not None and not table.is_file():
             raise UserError(f"{table}: not found; `manifest` names a CSV file inside {data}")
         if not table.is_file():
-            found = _Folder.read(data, suffixes)
+            if suffixes == VIDEO_SUFFIXES:
+                frames = is_frame
+            found = _Folder.read(data, suffixes, frames or (lambda name: False))
             made = _manifest(data, found.rows(), data)
             return replace(
                 made, passed_over=dict(found.passed_over), empty=found.empty(), deeper=found.deeper()
@@ -200,18 +209,24 @@ def read_manifest(
 def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
     class_names = _in_order({row["label"] for row in rows})
     labels = {name: label for label, name in enumerate(class_names)}
+    cut = any(row.get("start") or row.get("stop") for row in rows)
+    cut = cut and not any(row[name] for row in rows for name in ("split", "group", "fold"))
     records, seen, missing = [], set(), []
     for row in rows:
         file = root / row["path"]
-        normalized = os.path.normpath(row["path"])
+        start, stop = (int(row[name]) if row.get(name) else None for name in ("start", "stop"))
+        path, normalized = row["path"], os.path.normpath(row["path"])
+        if start is not None or stop is not None:
+            part = f"#{start or 0}-{'' if stop is None else stop}"
+            path, normalized = path + part, normalized + part
         if normalized in seen:
-            raise UserError(f"{data}: the path {row['path']!r} is listed twice; remove one of the rows")
+            raise UserError(f"{data}: the path {path!r} is listed twice; remove one of the rows")
         seen.add(normalized)
         if not os.path.lexists(file):  # what exists and cannot be read is named when it is read
             missing.append(row["path"])
-        records.append(
-            Record(file, row["path"], labels[row["label"]], row["split"], row["group"], row["fold"])
-        )
+        group = row["path"] if cut and not row["group"] else row["group"]
+        of = {"split": row["split"], "group": group, "fold": row["fold"]}
+        records.append(Record(file, path, labels[row["label"]], **of, start=start, stop=stop))
     if missing:
         raise UserError(
             f"{data}: {len(missing)} of {len(rows)} listed files are missing, the first is {missing[0]!r}; "
@@ -296,11 +311,18 @@ def rows_of_csv(
 
 def _rows_of_csv(file: Path) -> list[dict[str, str]]:
     rows = []
-    for number, row in rows_of_csv(file, ("path", "label"), ("split", "group", "fold")):
+    for number, row in rows_of_csv(file, ("path", "label"), ("split", "group", "fold", "start", "stop")):
         if row["split"] and not _split_of(row["split"]):
             where = f"{file}, line {number}"
             raise UserError(f"{where}: `split` must be train, validation or test. Received: {row['split']!r}")
         row["split"] = _split_of(row["split"])
+        for name in ("start", "stop"):
+            if row[name] and not re.fullmatch("[0-9]{1,9}", row[name]):
+                where = f"{file}, line {number}"
+                raise UserError(f"{where}: `{name}` must be the number of a frame. Received: {row[name]!r}")
+        if row["stop"] and int(row["stop"]) <= int(row["start"] or 0):
+            where = f"{file}, line {number}"
+            raise UserError(f"{where}: `stop` must be behind `start`. Received: {row['stop']!r}")
         rows.append(row)
     return rows
 
@@ -312,6 +334,7 @@ class _Folder:
     Attributes:
         root: the folder.
         suffixes: what the names of files end with that are taken.
+        is_frame: tells the names of files of which a folder of them is taken.
         taken: parts of the paths, from `root` on, of these files and of folders of frames.
         folders: parts of the paths of all folders.
         passed_over: how many other files there are, by suffix.
@@ -319,14 +342,15 @@ class _Folder:
 
     root: Path
     suffixes: tuple[str, ...]
+    is_frame: Callable[[str], bool]
     taken: list[tuple[str, ...]] = field(default_factory=list)
     folders: list[tuple[str, ...]] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def read(cls, root: Path, suffixes: tuple[str, ...]) -> "_Folder":
+    def read(cls, root: Path, suffixes: tuple[str, ...], is_frame: Callable[[str], bool]) -> "_Folder":
         """Walk through a folder."""
-        found = cls(root, suffixes)
+        found = cls(root, suffixes, is_frame)
         found._walk()
         found.taken.sort()
         return found
@@ -345,9 +369,13 @@ class _Folder:
             here = Path(folder).relative_to(self.root).parts
             self.folders.append(here)
             names = [name for name in names if not name.startswith(".")]
-            found = [name for name in names if name.lower().endswith(self.suffixes)]
+            found = [
+                name for name in names if name.lower().endswith(self.suffixes) and not self.is_frame(name)
+            ]
+            if not here:  # lists of what is below
+                found = [name for name in found if not name.lower().endswith(".csv")]
             self.taken += [(*here, name) for name in found]
-            if here and not (found or folders) and self._of_videos and any(map(is_frame, names)):
+            if here and not (found or folders) and any(map(self.is_frame, names)):
                 self.taken.append(here)
             elif here:  # beside the folders lie notes and lists
                 self.passed_over.update(kind_of_file(name) for name in names if name not in found)

@@ -1,92 +1,82 @@
-"""Joints from any pose estimator: one file a sequence, `.npz` or `.json`."""
+"""Joints from any pose estimator: one file a sequence, or a folder of a file a frame."""
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_actrec._archive import open_archive, read_arrays
-from keras_actrec._files import replacing, write_json
+from keras_actrec._files import read_toml, replacing, write_json
+from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
+from keras_actrec.data._pose import ORDERS, Pose, checked
 from keras_actrec.data._video_error import VideoError, readable
+from keras_actrec.data.bodies import body
+from keras_actrec.data.estimators import arrays, coco, kinect, mediapipe, mmpose, openpose, pyskl
+from keras_actrec.data.persons import NobodyError
 from keras_actrec.errors import UserError
 
-POSE_SUFFIXES = (".json", ".npz")
+POSE_SUFFIXES = (".csv", ".json", ".npy", ".npz", ".pickle", ".pkl", ".skeleton")
 
-# Orders of the axes time, person (M), joint (V) and coordinate: ours, that of ST-GCN, that of PYSKL.
-_ORDERS = ("TMVC", "CTVM", "MTVC")
-_FEW = 4  # persons that any sequence may have
-_SOME = 6  # persons that are believed in a sequence of few frames
-
-
-@dataclass(frozen=True)
-class Pose:
-    """The joints of one sequence.
-
-    A `.npz` file holds these as arrays of the same names (no pickled objects), a `.json` file as one object
-    with the same keys, arrays as nested lists; only `joints` is needed. A body or joint that was not seen
-    is zeros (and its score 0): numbers that are not finite are refused.
-
-    A file may say in which order its axes are, as `axes`: "TMVC" for time, persons, joints (vertices) and
-    coordinates, "CTVM" as ST-GCN has them, "MTVC" as PYSKL, or any other; `scores` are in the same order
-    without C. Without it an order that can only be one of these is taken, and a shape that would be a crowd
-    is refused.
-
-    Attributes:
-        joints: float32 array `(T, bodies, joints, 2 or 3)`, in meters or pixels as the estimator has them.
-        scores: float32 array `(T, bodies, joints)`, the estimator's confidence, or `None`.
-        fps: frames a second, or `None`.
-        names: the joints' names, or `None`.
-    """
-
-    joints: np.ndarray
-    scores: np.ndarray | None = None
-    fps: float | None = None
-    names: tuple[str, ...] | None = None
+_OURS = (".json", ".npz")  # that are written
+_DECLARED = "poses.toml"
+_ABOVE = 4  # folders above a file that are looked into: of a class, a split, the set
+_KEYS = ("layout", "axes", "channels")
 
 
-def holds_pose(path: PathLike) -> bool:
-    """Whether a `.npz` file has joints by its list of contents; one that is damaged has."""
-    try:
-        if not Path(path).is_file():  # of a pipe reading might never end
-            return True
-        with open(path, "rb") as file, open_archive(file) as archive:
-            return "joints.npy" in archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return True  # `read_pose` says what is wrong with it
+def read_pose(path: PathLike, *, name: str | None = None, layout: str | None = None) -> Pose:
+    """Reads the joints of a sequence.
 
+    What is read, by suffix and content; what each tool writes, see `keras_actrec.data.estimators`:
 
-def read_pose(path: PathLike) -> Pose:
-    """Reads the joints of a sequence from a `.npz` or `.json` file, see `Pose`.
+    - `.npz` and `.json` as `write_pose` writes them, see `Pose`;
+    - a folder of OpenPose's `..._keypoints.json`, a file a frame;
+    - `.json` of COCO's results and AlphaPose, and of MMPose;
+    - `.pkl` and `.pickle` of PYSKL and MMAction2;
+    - `.npy`, and `.npz` of other names: `(T, V, C)`, `(T, M, V, C)`, `(M, T, V, C)`, `(C, T, V, M)`;
+    - `.csv` of MediaPipe's landmarks, `.skeleton` of Kinect v2 as NTU RGB+D has them.
+
+    What a file cannot tell, `poses.toml` in its folder, or in one of three above it, may say: `layout`, the
+    name of a `body`; `axes`, the order of an array's axes, such as "MTVC"; `channels`, what the numbers of a
+    joint are: "xy", "xyz", "xys" or "xyzs", s the score.
 
     Args:
-        path: the file.
+        path: the file or folder.
+        name: of a sequence in a file with several, its `frame_dir`.
+        layout: name of a `body`, in place of what `poses.toml` says.
 
     Returns:
         The joints, and what else the file holds.
 
     Raises:
         VideoError: not such a file, a pickled object in it, or shapes that do not fit together.
+        UserError: a `poses.toml` that says something else.
     """
-    path = readable(path)
+    path = Path(path)
+    declared = {**_declared(path), **({} if layout is None else {"layout": layout})}
+    if not path.is_dir():
+        path = readable(path)
     try:
-        if path.suffix.lower() == ".npz":
-            content: Any = read_arrays(path, ("joints", "scores", "fps", "names", "axes"))
-        else:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError("must hold an object")
-    except Exception as error:  # a damaged archive ends in whatever zip, zlib or NumPy met first
-        reason = " ".join(str(error).split())[:200]
-        raise VideoError(path, "unreadable", f"not a file of joints ({reason}); see `Pose`") from error
-    try:
-        return _checked(content)
-    except (UserError, TypeError, ValueError, OverflowError) as error:
-        raise VideoError(path, "unreadable", " ".join(str(error).split())[:300]) from error
+        pose = _read(path, name, declared)
+    except VideoError:
+        raise
+    except NobodyError as error:
+        raise VideoError(path, "empty", str(error)) from error
+    except Exception as error:  # a damaged file ends in whatever zip, zlib, JSON or NumPy met first
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if not isinstance(error, UserError):  # which says what to do
+            reason = f"not a file of joints ({reason}); see `read_pose`"
+        raise VideoError(path, "unreadable", reason) from error
+    said = declared.get("layout")
+    if said is None or pose.layout == said:
+        return pose
+    if pose.layout is not None or len(body(said).joints) != pose.joints.shape[2]:
+        its = pose.layout or f"{pose.joints.shape[2]} joints"
+        raise VideoError(path, "unreadable", f"it has {its}, and the layout is to be {said}")
+    return Pose(pose.joints, pose.scores, pose.fps, pose.names, said)
 
 
 def write_pose(
@@ -96,25 +86,28 @@ def write_pose(
     scores: np.ndarray | None = None,
     fps: float | None = None,
     names: Sequence[str] | None = None,
+    layout: str | None = None,
 ) -> None:
     """Writes the joints of a sequence to a `.npz` or `.json` file, see `Pose`.
 
     Args:
         path: the file; its suffix says which.
-        joints: array `(T, bodies, joints, 2 or 3)`.
+        joints: array `(T, bodies, joints, 2 or 3)`; of a joint that was not seen zeros or NaN.
         scores: array `(T, bodies, joints)`, or `None`.
         fps: frames a second, or `None`.
         names: names of the joints, or `None`.
+        layout: name of the `body` whose joints they are, or `None`.
 
     Raises:
-        UserError: another suffix, shapes that do not fit together, or numbers that are not finite.
+        UserError: another suffix, shapes that do not fit together, or infinite numbers.
     """
     path = Path(path)
-    if path.suffix.lower() not in POSE_SUFFIXES:
-        raise UserError(f"{path}: the file must end with {' or '.join(POSE_SUFFIXES)}")
-    given = {"joints": joints, "scores": scores, "fps": fps, "names": names, "axes": _ORDERS[0]}
-    content = {name: value for name, value in vars(_checked(given)).items() if value is not None}
-    content["axes"] = _ORDERS[0]
+    if path.suffix.lower() not in _OURS:
+        raise UserError(f"{path}: the file must end with {' or '.join(_OURS)}")
+    given = {"joints": joints, "scores": scores, "fps": fps, "names": names, "axes": ORDERS[0]}
+    pose = checked({**given, "layout": layout})
+    content = {name: value for name, value in vars(pose).items() if value is not None}
+    content["axes"] = ORDERS[0]
     if path.suffix.lower() == ".npz":
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **content)
@@ -123,70 +116,82 @@ def write_pose(
         write_json(path, content, indent=None)
 
 
-def _checked(content: Mapping[str, Any]) -> Pose:
-    if content.get("joints") is None:
-        raise UserError("`joints` is missing; it must be (T, bodies, joints, 2 or 3)")
-    joints = _numbers("joints", content["joints"])
-    scores, fps, names, axes = (content.get(name) for name in ("scores", "fps", "names", "axes"))
-    axes = _axes_of(joints.shape) if axes is None else str(axes)
-    if joints.ndim == 4 and sorted(axes) != sorted(_ORDERS[0]):
-        raise UserError(f"`axes` must be the letters T, M, V and C in an order. Received: axes={axes!r}")
-    joints = _reordered(joints, axes, _ORDERS[0])
-    if joints.ndim != 4 or joints.shape[3] not in (2, 3) or not joints.size:
-        raise UserError(f"`joints` must be (T, bodies, joints, 2 or 3). Received: {joints.shape}")
-    if scores is not None:
-        scores = _reordered(_numbers("scores", scores), axes.replace("C", ""), "TMV")
-        if scores.shape != joints.shape[:3]:
-            raise UserError(f"`scores` must be {joints.shape[:3]}, as `joints`. Received: {scores.shape}")
-    for name, array in (("joints", joints), ("scores", scores)):
-        if array is not None and not np.isfinite(array).all():
-            raise UserError(f"`{name}` has numbers that are not finite; write zeros for what was not seen")
-    if fps is not None:
-        fps = float(fps)
-        if not 0 < fps < np.inf:
-            raise UserError(f"`fps` must be above 0. Received: fps={fps}")
-    if names is not None:
-        names = tuple(map(str, names))
-        if len(names) != joints.shape[2]:
-            raise UserError(f"`names` must name {joints.shape[2]} joints. Received: {len(names)} names")
-    return Pose(joints, scores, fps, names)
+def holds_pose(path: PathLike) -> bool:
+    """Whether a `.npz` or `.npy` file has joints, by its list of contents; one that is damaged has.
+
+    `read_pose` says what is wrong with it.
+    """
+    path = Path(path)
+    if not path.is_file() or _declared(path):  # of a pipe reading might never end
+        return True
+    try:
+        if path.suffix.lower() == ".npz":
+            with open(path, "rb") as file, open_archive(file) as archive:
+                if "joints.npy" in archive.namelist():
+                    return True
+                if "features.npy" in archive.namelist():
+                    return False
+        return arrays.is_of_joints(arrays.shape_of(path))
+    except ValueError:  # of several arrays none is named
+        return False
+    except Exception:
+        return path.suffix.lower() == ".npz"
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind in "bcSU":  # which NumPy would make numbers of
-        raise UserError(f"`{name}` must be numbers. Received: {array.dtype}")
-    with np.errstate(over="ignore"):  # what does not fit is refused as not finite
-        return array.astype("float32")
+def _read(path: Path, name: str | None, declared: Mapping[str, str]) -> Pose:
+    layout, suffix = declared.get("layout"), path.suffix.lower()
+    if path.is_dir():
+        return openpose.read_folder(path, layout)
+    if suffix in (".pickle", ".pkl"):
+        return pyskl.read(path, name)
+    if suffix == ".skeleton":
+        return checked({**vars(kinect.read(path)), "axes": ORDERS[0]})
+    if suffix == ".csv":
+        return mediapipe.read(path.read_text(encoding="utf-8-sig"))
+    if suffix == ".npy":
+        return arrays.read(path, declared)
+    if suffix == ".npz":
+        with open(path, "rb") as file, open_archive(file) as archive:
+            if "joints.npy" not in archive.namelist():
+                return arrays.read(path, declared)
+        found = read_arrays(path, ("joints", "scores", "fps", "names", "axes", "layout"))
+        return checked({**{key: declared[key] for key in ("axes",) if key in declared}, **found})
+    content: Any = json.loads(path.read_text(encoding="utf-8"))
+    if mmpose.fits(content):
+        return mmpose.read(content, layout)
+    if coco.fits(content):
+        return coco.read(content, layout)
+    if isinstance(content, dict) and "people" in content:
+        return openpose.read(content, layout)
+    if openpose.fits_images(content):
+        return openpose.read_images(content, layout)
+    if not isinstance(content, dict):
+        raise ValueError("it must hold an object, or a list of persons or frames")
+    return checked(content)
 
 
-def _axes_of(shape: tuple[int, ...]) -> str:
-    """The order of axes that a shape is in: ours where that can be, another one where only that can be."""
-    if len(shape) != 4:
-        return _ORDERS[0]
-    ours, *others = (dict(zip(axes, shape, strict=True)) for axes in _ORDERS)
-    persons = ours["M"]
-    possible = persons <= _SOME or persons < ours["T"] and persons <= ours["V"]
-    fitting = [
-        axes
-        for axes, size in zip(_ORDERS[1:], others, strict=True)
-        if size["C"] in (2, 3) and size["M"] <= _FEW
-    ]
-    if ours["C"] in (2, 3) and possible:
-        return _ORDERS[0]
-    if len(fitting) == 1:
-        return fitting[0]
-    if ours["C"] not in (2, 3):
-        return _ORDERS[0]  # which is refused
-    raise UserError(
-        f"`joints` are {shape}, which would be {ours['T']} frames of {persons} persons x {ours['V']} joints: "
-        'write `axes` into the file, "TMVC" if they are, "CTVM" (ST-GCN), "MTVC" (PYSKL) or another order of '
-        "time, persons, joints, coordinates"
-    )
+def _declared(path: Path) -> dict[str, str]:
+    """What `poses.toml` near a file says."""
+    for folder in list(path.absolute().parents)[:_ABOVE]:
+        file = folder / _DECLARED
+        if file.is_file():
+            return _said_in(file, file.stat().st_mtime_ns)
+    return {}
 
 
-def _reordered(array: np.ndarray, axes: str, order: str) -> np.ndarray:
-    """The array with its axes in an order; one of another number of axes as it is, which is refused."""
-    if array.ndim != len(axes):
-        return array
-    return np.ascontiguousarray(array.transpose([axes.index(axis) for axis in order]))
+@lru_cache(maxsize=16)
+def _said_in(file: Path, changed: int) -> dict[str, str]:
+    said = read_toml(file)
+    for key, value in said.items():
+        if key not in _KEYS:
+            raise UserError(f"{file}: unknown key {key!r}; {did_you_mean(key, _KEYS)}")
+        if not isinstance(value, str):
+            raise UserError(f"{file}: {key} must be a text")
+    try:
+        if "layout" in said:
+            body(said["layout"])
+        if "channels" in said:
+            arrays.checked_channels(said["channels"])
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    return said

@@ -17,12 +17,13 @@ from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
 from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo, cache_frames
-from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_skeleton
+from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_joints
 from keras_actrec.data.decode import index_videos, iter_frames
 from keras_actrec.data.extract import extract_features
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
 from keras_actrec.data.manifest import Record
+from keras_actrec.data.persons import Persons
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonForm, SkeletonSteps, SkeletonTransform
 from keras_actrec.data.sources import VIDEO_PATTERNS
@@ -158,9 +159,7 @@ class ClipPreprocessor:
         Raises:
             UserError: for such a swap.
         """
-        foreign = [label for pair in self.transform.swap for label in pair if label >= num_classes]
-        if foreign:
-            raise UserError(f"clip.swap names class {foreign[0]}, but the data has {num_classes}, from 0 on")
+        _check_swap("clip", self.transform.swap, num_classes)
 
     def of(self, indexed: Indexed) -> "ClipPreprocessor":
         """The preprocessor itself: nothing of it is told by the data alone."""
@@ -229,6 +228,8 @@ class SkeletonPreprocessor:
         dataset: name of the set in whose form files are, see `list_datasets`.
         transform: how joints are moved and sequences get one length.
         form: what all sequences have; `None` where only the data will tell it, see `of`.
+        layout: name of the `body` whose joints these are, or `None`.
+        persons: which persons are taken, and what becomes of joints that were not seen.
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; joints are in memory.
@@ -242,6 +243,8 @@ class SkeletonPreprocessor:
     dataset: str
     transform: SkeletonTransform
     form: SkeletonForm | None = None
+    layout: str | None = None
+    persons: Persons = Persons()
 
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "skeletons"
@@ -290,14 +293,18 @@ class SkeletonPreprocessor:
     def following(self) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next frames of a stream, `(N, bodies, joints, 3)` with any number of bodies.
 
+        The last axis is 4 with scores. Of a stream all persons are taken as they come, and no gap is bridged.
+
         It gives what the model sees of them, or, without `causal`, joints for `window`.
         """
         steps = SkeletonSteps(self.transform) if self.causal else np.asarray
 
         def fitted(joints: np.ndarray) -> np.ndarray:
             joints = np.asarray(joints, "float64")
-            if joints.ndim != 4 or joints.shape[-1] != 3:
-                raise UserError(f"this model takes joints (N, bodies, joints, 3). Received: {joints.shape}")
+            axes = 4 if self.persons.scores else 3
+            if joints.ndim != 4 or joints.shape[-1] != axes:
+                wanted = f"joints (N, bodies, joints, {axes})"
+                raise UserError(f"this model takes {wanted}. Received: {joints.shape}")
             return steps(joints if self.form is None else self.form.fitted(Path("the stream"), joints))
 
         return fitted
@@ -311,7 +318,7 @@ class SkeletonPreprocessor:
         return Record(Path(path), str(path), 0), self._open
 
     def _open(self, record: Record) -> np.ndarray:
-        joints = read_skeleton(self.dataset, record)
+        joints = read_joints(self.dataset, record, self.persons, self.layout)
         return joints if self.form is None else self.form.fitted(record.file, joints)
 
     def check(self, sequence: np.ndarray) -> None:
@@ -334,7 +341,12 @@ class SkeletonPreprocessor:
         raise UserError("it is about clips of videos, and this model sees skeletons; leave it out")
 
     def check_classes(self, num_classes: int) -> None:
-        """Accept any number: nothing depends on the classes."""
+        """Refuse a swap of classes of which the data has fewer.
+
+        Raises:
+            UserError: for such a swap.
+        """
+        _check_swap("skeleton", self.transform.swap, num_classes)
 
     def of(self, indexed: Indexed) -> "SkeletonPreprocessor":
         """The preprocessor for sequences of the form that `index` found."""
@@ -349,7 +361,9 @@ class SkeletonPreprocessor:
 
         It reads every file anyway, so an audit does not shorten it.
         """
-        return index_skeletons(records, self.dataset, form=self.form, **options)
+        return index_skeletons(
+            records, self.dataset, form=self.form, layout=self.layout, persons=self.persons, **options
+        )
 
     def shape(self, indexed: Indexed) -> Shape:
         """Shape of a sample, `(T, D)`, without the batch: D follows from the joints that `index` found."""
@@ -372,7 +386,8 @@ class SkeletonPreprocessor:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `preprocessor_of`."""
         form = None if self.form is None else asdict(self.form)
-        return {"dataset": self.dataset, "transform": asdict(self.transform), "form": form}
+        values = {"transform": asdict(self.transform), "persons": asdict(self.persons)}
+        return {"dataset": self.dataset, **values, "form": form, "layout": self.layout}
 
 
 @dataclass(frozen=True)
@@ -520,6 +535,12 @@ class FeaturePreprocessor:
         return {"sampling": asdict(self.sampling), "step": self.step and list(self.step)}
 
 
+def _check_swap(table: str, swap: Iterable[Iterable[int]], num_classes: int) -> None:
+    foreign = [label for pair in swap for label in pair if label >= num_classes]
+    if foreign:
+        raise UserError(f"{table}.swap names class {foreign[0]}, but the data has {num_classes}, from 0 on")
+
+
 def _window(sampling: Sampling, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Of steps that are a file's, those that one clip has."""
     whole = replace(sampling, stride=1, frame_step=1, num_clips=1, hop=None)
@@ -536,7 +557,11 @@ def preprocessor_of(values: Mapping[str, Any]) -> Preprocessor:
     if "dataset" in values:
         form = values.get("form")  # which files of older versions do not say
         return SkeletonPreprocessor(
-            values["dataset"], SkeletonTransform(**values["transform"]), form and SkeletonForm(**form)
+            values["dataset"],
+            SkeletonTransform(**values["transform"]),
+            form and SkeletonForm(**form),
+            values.get("layout"),
+            Persons(**values.get("persons", {})),
         )
     sampling = Sampling(**values["sampling"])
     if "step" in values:

@@ -1,16 +1,17 @@
 """From joints of any length to sequences of one length."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from keras_actrec._numbers import whole
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.sampling import Sampling
-from keras_actrec.errors import UserError
+from keras_actrec.errors import MisfitError, UserError
 
 _LENGTHS = ("pad", "resample")
 
@@ -68,9 +69,10 @@ class SkeletonTransform:
     With a generator, `mirror` shows half of the sequences in a mirror: x becomes -x, joints of the left and
     of the right are swapped. Then the whole sequence, with all its bodies, is moved as one, in this order:
 
-    1. `center`: a joint becomes the origin where the first frame has it.
+    1. `center`: a joint, or the middle of several, becomes the origin where the first frame has it.
     2. `unit_size`: all coordinates are divided by their spread, the root of the mean squared distance of all
-       joints of the sequence from the origin: pixels, meters and persons near and far become alike.
+       joints of the sequence from the origin: pixels, meters and persons near and far become alike. With
+       `torso` it is the median length of the trunk instead, which no raised arm makes longer.
     3. `align`: a turn about the vertical axis, y, after which the line from one joint of the first frame to
        another points along x, whichever way it dips.
     4. `rotation`, with a generator: R = Rz Ry Rx about the origin, each angle drawn from -`rotation` to
@@ -89,11 +91,13 @@ class SkeletonTransform:
     Attributes:
         frames: T, length of the result.
         length: `"pad"` or `"resample"`.
-        center: joint, or `None` to leave the origin where it is; 1, the middle of the spine, is that of
-            EleAttG on NTU RGB+D.
+        center: joint, or several, or `None` to leave the origin where it is; 1, the middle of the spine, is
+            that of EleAttG on NTU RGB+D.
         unit_size: whether to divide by the spread.
+        torso: joints at the upper and at the lower end of the trunk, two tuples, or `None`; with `unit_size`.
         align: two joints, such as the right and the left hip, or `None`.
-        mirror: pairs of joints, left and right, or `None`. For sets in which no class is told by its side.
+        mirror: pairs of joints, left and right, or `None`.
+        swap: pairs of class ids that a mirrored sequence changes, such as "kick left" and "kick right".
         rotation: largest angle in degrees about each axis, 0 to 180; EleAttG draws up to 35.
         scale: largest relative change of size, 0 or more and below 1.
         velocity: whether to add the steps.
@@ -107,13 +111,15 @@ class SkeletonTransform:
 
     frames: int = 300
     length: str = "pad"
-    center: int | None = 1
+    center: int | tuple[int, ...] | None = 1
     align: tuple[int, int] | None = None
     rotation: float = 0.0
     scale: float = 0.0
     velocity: bool = False
     mirror: tuple[tuple[int, int], ...] | None = None
     unit_size: bool = False
+    torso: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    swap: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", whole("frames", self.frames))
@@ -121,18 +127,25 @@ class SkeletonTransform:
             raise UserError(
                 f"`length` must be one of {', '.join(_LENGTHS)}. Received: length={self.length!r}"
             )
-        if self.center is not None and self.center < 0:
+        if self.center is not None and not isinstance(self.center, int):
+            several = tuple(self.center)  # JSON and TOML have lists
+            object.__setattr__(self, "center", several[0] if len(several) == 1 else several)
+        if self.center is not None and min(self._center, default=-1) < 0:
             raise UserError(f"`center` must be a joint, 0 or more. Received: center={self.center}")
         if self.align is not None:
-            object.__setattr__(self, "align", tuple(self.align))  # JSON and TOML have lists
+            object.__setattr__(self, "align", tuple(self.align))
             if len(self.align) != 2 or self.align[0] == self.align[1] or min(self.align) < 0:
                 raise UserError(f"`align` must be two joints. Received: align={self.align}")
         if self.mirror is not None:
-            object.__setattr__(self, "mirror", tuple(map(tuple, self.mirror)))
-            named = [joint for pair in self.mirror for joint in pair]
-            if {len(pair) for pair in self.mirror} != {2} or len(set(named)) < len(named) or min(named) < 0:
-                raise UserError(
-                    f"`mirror` must be pairs of joints, each joint once. Received: mirror={self.mirror}"
+            object.__setattr__(self, "mirror", _pairs("mirror", self.mirror, "joints, each joint"))
+        object.__setattr__(self, "swap", _pairs("swap", self.swap, "class ids, each id"))
+        if self.torso is not None:
+            object.__setattr__(self, "torso", tuple(map(tuple, self.torso)))
+            if len(self.torso) != 2 or min(min(end, default=-1) for end in self.torso) < 0:
+                raise UserError(f"`torso` must be joints at two ends. Received: torso={self.torso}")
+            if not self.unit_size:
+                raise MisfitError(
+                    f"`torso` goes with `unit_size`. Received: torso={self.torso}", ("torso", "unit_size")
                 )
         if not 0 <= self.rotation <= 180:
             raise UserError(f"`rotation` must be from 0 to 180. Received: rotation={self.rotation}")
@@ -145,21 +158,41 @@ class SkeletonTransform:
         """Transforms a sequence.
 
         Args:
-            joints: float array `(N, bodies, joints, 3)`, N at least 1.
+            joints: float array `(N, bodies, joints, 3)`, N at least 1; a fourth coordinate is a score, which
+                is left as it is.
             rng: for training; `None` gives the same result every time.
 
         Returns:
-            float32 array `(frames, D)` with D = bodies x joints x 3, or x 6 with `velocity`, and bool array
-            `(frames,)`, true where the frame counts.
+            float32 array `(frames, D)` with D = bodies x joints x 3, or x 6 with `velocity`, each one more
+            with a score, and bool array `(frames,)`, true where the frame counts.
 
         Raises:
             UserError: `joints` has another shape, holds what is not a number, or lacks a joint that `center`,
-                `align` or `mirror` names.
+                `align`, `mirror` or `torso` names.
+        """
+        return self.labeled(joints, 0, rng)[:2]  # whatever the label
+
+    def labeled(
+        self, joints: np.ndarray, label: int, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Transforms a sequence and its class id, which a mirrored sequence swaps.
+
+        Args:
+            joints: as for a call.
+            label: class id.
+            rng: as for a call.
+
+        Returns:
+            What a call gives, and the class id.
+
+        Raises:
+            UserError: as a call.
         """
         joints = self._checked(joints)
         if rng is not None and self.mirror and rng.random() < 0.5:
             joints = self._mirrored(joints)
-        known = np.any(joints, axis=-1)  # (N, bodies, joints)
+            label = {**dict(self.swap), **{second: first for first, second in self.swap}}.get(label, label)
+        known = np.any(joints[..., :3], axis=-1)  # (N, bodies, joints)
         joints = np.where(known[..., None], self._moved(joints, known, rng), 0)
         if self.length == "resample":
             joints, known = _resample(joints, known, self.frames)
@@ -169,23 +202,31 @@ class SkeletonTransform:
             joints, known = joints[indices], known[indices]
         if self.velocity:
             both = (known[1:] & known[:-1])[..., None]
-            steps = np.zeros_like(joints)
-            steps[1:] = np.where(both, np.diff(joints, axis=0), 0)
+            steps = np.zeros_like(joints[..., :3])
+            steps[1:] = np.where(both, np.diff(joints[..., :3], axis=0), 0)
             joints = np.concatenate([joints, steps], axis=-1)
         joints = np.where(mask[:, None, None, None], joints, 0)
-        return joints.reshape(self.frames, -1).astype("float32"), mask
+        return joints.reshape(self.frames, -1).astype("float32"), mask, label
+
+    @property
+    def _center(self) -> tuple[int, ...]:
+        """The joints whose middle becomes the origin."""
+        if self.center is None:
+            return ()
+        return (self.center,) if isinstance(self.center, int) else self.center
 
     def _checked(self, joints: np.ndarray) -> np.ndarray:
         joints = np.asarray(joints, "float64")
-        if joints.ndim != 4 or joints.shape[-1] != 3 or not joints.size:
+        if joints.ndim != 4 or joints.shape[-1] not in (3, 4) or not joints.size:
             raise UserError(f"`joints` must have the shape (N, bodies, joints, 3). Received: {joints.shape}")
         if not np.isfinite(joints).all():
             frame = int(np.argwhere(~np.isfinite(joints))[0, 0])
             raise UserError(f"`joints` must be numbers; a missing joint is zero. Frame {frame} has others")
         largest = {
-            "center": self.center or 0,
+            "center": max(self._center, default=0),
             "align": max(self.align or (0,)),
             "mirror": max((max(pair) for pair in self.mirror or ()), default=0),
+            "torso": max((max(end) for end in self.torso or ()), default=0),
         }
         for name, value in largest.items():
             if value >= joints.shape[2]:
@@ -198,9 +239,15 @@ class SkeletonTransform:
         order = np.arange(joints.shape[2])
         for left, right in self.mirror or ():
             order[[left, right]] = right, left
-        return joints[:, :, order] * [-1, 1, 1]
+        return joints[:, :, order] * [-1, 1, 1, 1][: joints.shape[-1]]
 
     def _moved(self, joints: np.ndarray, known: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        joints, scores = joints[..., :3], joints[..., 3:]
+        return np.concatenate([self._moved_places(joints, known, rng), scores], axis=-1)
+
+    def _moved_places(
+        self, joints: np.ndarray, known: np.ndarray, rng: np.random.Generator | None
+    ) -> np.ndarray:
         origin, turn = self._place(joints, known)
         if rng is not None and self.rotation:
             x, y, z = np.radians(rng.uniform(-self.rotation, self.rotation, 3))
@@ -210,14 +257,17 @@ class SkeletonTransform:
         moved = (joints - origin) @ turn.T
         if not self.unit_size:
             return moved
-        spread = math.sqrt(np.square((joints - origin)[known]).sum(axis=-1).mean()) if known.any() else 0.0
-        return moved / spread if spread else moved
+        if self.torso is not None:
+            size = _torso(joints, known, *self.torso)
+        else:
+            size = math.sqrt(np.square((joints - origin)[known]).sum(axis=-1).mean()) if known.any() else 0.0
+        return moved / size if size else moved
 
     def _place(self, joints: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The origin, and the turn about the vertical axis."""
         origin, turn = np.zeros(3), np.eye(3)
         if self.center is not None:
-            origin = _first(joints, known, (self.center,))[0]
+            origin = _first(joints, known, self._center).mean(axis=0)
         if self.align is not None:
             start, end = _first(joints, known, self.align)
             line = end - start
@@ -248,23 +298,22 @@ class SkeletonSteps:
             UserError: as `SkeletonTransform`.
         """
         joints = self._transform._checked(joints)
-        known = np.any(joints, axis=-1)
+        known = np.any(joints[..., :3], axis=-1)
         steps = [self._step(*each) for each in zip(joints, known, strict=True)]
         return np.stack(steps).reshape(len(steps), -1).astype("float32")
 
     def _step(self, joints: np.ndarray, known: np.ndarray) -> np.ndarray:
-        center, align = self._transform.center, self._transform.align
-        names = [*(() if center is None else (center,)), *(align or ())]
+        names = [*self._transform._center, *(self._transform.align or ())]
         if not self._placed and known[:, names].all(axis=-1).any():
-            self._origin, self._turn = self._transform._place(joints[None], known[None])
+            self._origin, self._turn = self._transform._place(joints[None, ..., :3], known[None])
             self._placed = True
-        joints = np.where(known[..., None], (joints - self._origin) @ self._turn.T, 0)
-        step = joints
+        moved = np.concatenate([(joints[..., :3] - self._origin) @ self._turn.T, joints[..., 3:]], axis=-1)
+        step = moved = np.where(known[..., None], moved, 0)
         if self._transform.velocity:
-            before, was = self._before or (joints, known)
-            change = np.where((known & was)[..., None], joints - before, 0)
-            step = np.concatenate([joints, change], axis=-1)
-        self._before = joints, known
+            before, was = self._before or (moved, known)
+            change = np.where((known & was)[..., None], (moved - before)[..., :3], 0)
+            step = np.concatenate([moved, change], axis=-1)
+        self._before = moved, known
         return step
 
 
@@ -274,6 +323,22 @@ def _first(joints: np.ndarray, known: np.ndarray, names: Sequence[int]) -> np.nd
     body = int(shown.any(axis=0).argmax())
     frame = int(shown[:, body].argmax())
     return joints[frame, body, list(names)] * shown[frame, body]
+
+
+def _torso(joints: np.ndarray, known: np.ndarray, upper: tuple[int, ...], lower: tuple[int, ...]) -> float:
+    """The median length of the trunk, of all frames and bodies that have both of its ends, else 0."""
+    shown = known[:, :, [*upper, *lower]].all(axis=-1)  # (N, bodies)
+    ends = [joints[:, :, list(end)].mean(axis=2)[shown] for end in (upper, lower)]
+    return float(np.median(np.linalg.norm(ends[0] - ends[1], axis=-1))) if shown.any() else 0.0
+
+
+def _pairs(name: str, pairs: Iterable[Iterable[int]], what: str) -> tuple[tuple[int, int], ...]:
+    """Pairs as tuples, if each number is in one of them, once."""
+    made = tuple(tuple(pair) for pair in pairs)
+    named = [number for pair in made for number in pair]
+    if any(len(pair) != 2 for pair in made) or len(set(named)) < len(named) or min(named, default=0) < 0:
+        raise UserError(f"`{name}` must be pairs of {what} once. Received: {name}={made}")
+    return cast(tuple[tuple[int, int], ...], made)
 
 
 def _resample(joints: np.ndarray, known: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Which files somebody means who names files, folders, patterns and lists."""
 
+import csv
 import fnmatch
 import glob
 import os
@@ -10,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._types import PathLike
-from keras_actrec.data._readers import is_frame
+from keras_actrec.data._readers import is_frame, is_pose_frame
 from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, kind_of_file, passed_over_line, rows_of_csv
+from keras_actrec.data.poses import POSE_SUFFIXES
 from keras_actrec.errors import UserError
 
 VIDEO_PATTERNS = tuple(f"*{suffix}" for suffix in VIDEO_SUFFIXES)
+POSE_PATTERNS = tuple(f"*{suffix}" for suffix in POSE_SUFFIXES)
+_MOST_HEADER = 1 << 16  # letters of the first line of a CSV file
 
 
 def expand_sources(
@@ -31,8 +35,9 @@ def expand_sources(
     - a file, whatever it is called and whether it exists: who reads it says what is wrong with it;
     - a folder: what fits `patterns` in it and in its folders, sorted folder by folder, without what is
       hidden. With the patterns of videos, a folder with numbered images, and no video in it or below, is one
-      video, see `probe`;
-    - a CSV file (`.csv`): the files, or folders of frames, in its column `path`, relative to the CSV;
+      video, see `probe`; with those of joints, so is a folder of OpenPose's files, one a frame;
+    - a CSV file (`.csv`): the files, or folders of frames, in its column `path`, relative to the CSV; with
+      the patterns of joints, one without this column is a file of joints;
     - a pattern such as `"clips/**/*.mp4"`, where no file has this name: the sources that it fits, sorted;
     - `"-"`: the files, or folders of frames, that standard input names, one a line.
 
@@ -65,7 +70,7 @@ def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) ->
     path = Path(source)
     if path.is_dir():
         return _below(path, patterns, passed_over)
-    if path.suffix.lower() == ".csv" and path.is_file():
+    if path.suffix.lower() == ".csv" and path.is_file() and not ("*.csv" in patterns and not _lists(path)):
         return [path.parent / row["path"] for _, row in rows_of_csv(path, needed=("path",))]
     if not glob.has_magic(source) or os.path.lexists(path):
         return [path]
@@ -77,13 +82,24 @@ def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) ->
     return [path for match in found for path in _on_disk(match, patterns, passed_over)]
 
 
+def _lists(path: Path) -> bool:
+    """Whether a CSV file lists files, and is none of joints."""
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as lines:
+        return "path" in next(csv.reader([lines.readline(_MOST_HEADER)]), [])
+
+
 def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> list[Path]:
     """Files, and folders of frames, in a folder and its folders; the others are counted."""
     lowered = [pattern.lower() for pattern in patterns]
+    one = {VIDEO_PATTERNS: is_frame, POSE_PATTERNS: is_pose_frame}.get(tuple(patterns), lambda name: False)
     folders = []
     for folder, names in walk(root):
-        fitting = [name for name in names if any(fnmatch.fnmatchcase(name.lower(), p) for p in lowered)]
-        has_frames = patterns == VIDEO_PATTERNS and any(map(is_frame, names))
+        fitting = [
+            name
+            for name in names
+            if not one(name) and any(fnmatch.fnmatchcase(name.lower(), p) for p in lowered)
+        ]
+        has_frames = any(map(one, names))
         others = Counter(kind_of_file(name) for name in names if name not in fitting)
         folders.append((folder, fitting, has_frames, others))
     above = {parent for folder, fitting, *_ in folders if fitting for parent in (folder, *folder.parents)}

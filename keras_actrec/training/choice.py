@@ -38,6 +38,8 @@ _RATE = 12  # frames a second that are looked at
 _KEPT = 240  # frames of a long video that are looked at
 _GPU_SIZE = 224  # pixels; on a CPU as the recipe says
 _BATCHES = ((5000, 64), (1000, 32), (64, 16), (32, 8), (16, 4), (0, 2))  # from so many clips on, so many
+_BODIES = 2  # persons, where there are more than one
+_GAP = 10  # frames in which a joint may be missing and is put on a line
 _UPDATES = 900  # of the weights, or what the time allows
 _EPOCHS = (8, 200)  # at least and at most
 # Clips that must be in the validation part for its best epoch to mean something. On a few dozen clips many
@@ -249,6 +251,16 @@ def _skeleton(facts: Facts, values: _Values, minutes: float) -> _Decisions:
         return
     steps = min(max(statistics.median_low(facts.frames), 20), 100)
     yield "skeleton.frames", steps, f"a clip in the middle has {statistics.median_low(facts.frames)}"
+    if facts.layout:
+        yield "skeleton.layout", facts.layout, "whose joints the files have: its middle is the origin"
+        yield "skeleton.center", None, ""
+    else:
+        why = "the first joint, as the files do not say whose they are: `audit` tells how to"
+        yield "skeleton.center", values["skeleton"].get("center", 0), why
+    if facts.persons > 1:
+        yield "skeleton.bodies", _BODIES, f"of up to {facts.persons} persons those that move most"
+    if facts.missing:
+        yield "skeleton.gap", _GAP, f"frames that are bridged where joints are missing, {facts.missing:.1%}"
     if facts.depth:
         yield "skeleton.rotation", 35.0, "degrees, turned in training: the joints have depth"
 

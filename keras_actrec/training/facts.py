@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -11,7 +11,9 @@ from keras_actrec import _backend
 from keras_actrec._text import command
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import (
+    Audit,
     Manifest,
+    Record,
     audit_videos,
     kind_of,
     read_set,
@@ -43,6 +45,9 @@ class Facts:
         cores: number of CPU cores.
         validated: whether a validation part can be drawn without taking a whole class along.
         depth: whether joints have a third coordinate.
+        layout: name of the body that all joints are of, empty where that is not certain.
+        persons: most persons in a file.
+        missing: share of joints that were not seen.
     """
 
     kind: Kind
@@ -58,6 +63,9 @@ class Facts:
     cores: int = 2
     validated: bool = True
     depth: bool = False
+    layout: str = ""
+    persons: int = 1
+    missing: float = 0.0
 
     @property
     def clips(self) -> int:
@@ -106,7 +114,7 @@ def look(
     return Facts(
         kind=kind,
         counts=tuple(sorted(counts.values())),
-        frames=tuple(sorted(audited.files[path]["frames"] for path in good)),
+        frames=tuple(sorted(_frames(record, audited) for record in found.records if record.path in good)),
         fps=statistics.median_low(audited.files[path]["fps"] for path in good),
         bad=len(audited.files) - len(good),
         found=len(audited.files),
@@ -117,7 +125,16 @@ def look(
         cores=os.cpu_count() or 1,
         validated=_can_validate(found, fold),
         depth=kind == "poses" and _has_depth(found, good),
+        **_bodies([audited.details[path] for path in sorted(good)]),
     )
+
+
+def _frames(record: Record, audited: Audit) -> int:
+    """Of a video the audit counts all frames, of joints those of the sequence."""
+    frames = audited.files[record.path]["frames"]
+    if "joints" in audited.details[record.path]:
+        return frames
+    return len(range(frames)[slice(record.start, record.stop)])
 
 
 def read_own(data: PathLike, kind: Kind) -> Manifest:
@@ -131,6 +148,19 @@ def _can_validate(found: Manifest, fold: str | None) -> bool:
     except UserError:
         return False
     return True
+
+
+def _bodies(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What an audit says of joints."""
+    rows = [row for row in rows if "joints" in row]
+    if not rows:
+        return {}
+    layouts = {row["layout"] for row in rows}
+    return {
+        "layout": (layouts.pop() or "") if len(layouts) == 1 else "",
+        "persons": max(1, *(row["persons"] for row in rows)),
+        "missing": statistics.fmean(row["missing"] for row in rows),
+    }
 
 
 def _has_depth(found: Manifest, good: Collection[str]) -> bool:

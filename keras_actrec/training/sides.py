@@ -52,23 +52,24 @@ def check_sides(recipe: Recipe, names: Sequence[str]) -> None:
         UserError: for such a recipe; it names the pair and what to set.
     """
     clip, skeleton = recipe.clip, recipe.skeleton
-    swap = [list(pair) for pair in clip.swap] if clip else []
+    mirroring = clip or skeleton
+    swap = [list(pair) for pair in mirroring.swap] if mirroring else []
     swapped = {frozenset(pair) for pair in swap}
     pairs = [pair for pair in mirrored_classes(names) if frozenset(pair) not in swapped]
     if not pairs:
         return
     one, other = (names[number] for number in pairs[0])
     what = f"a mirror turns the classes {one!r} and {other!r} into each other"
+    taken = {number for pair in pairs for number in pair}
+    swaps = [pair for pair in swap if not taken & set(pair)] + pairs
     if clip and clip.flip:
-        taken = {number for pair in pairs for number in pair}
-        kept = [pair for pair in swap if not taken & set(pair)]
-        raise UserError(f"{what}: set clip.flip=false, or clip.swap={kept + pairs}, which swaps their labels")
+        raise UserError(f"{what}: set clip.flip=false, or clip.swap={swaps}, which swaps their labels")
     if clip and clip.transform.has_mirrored_crops:
         fewer = "1" if clip.crop == "none" else "1 or 3"
         words = f"half of {clip.num_crops} crops are mirrored: set clip.num_crops={fewer}"
         raise UserError(f"{what}, and {words}")
     if skeleton and skeleton.mirror:
-        raise UserError(f"{what}: leave skeleton.mirror out")
+        raise UserError(f"{what}: leave skeleton.mirror out, or set skeleton.swap={swaps}")
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -10,14 +10,19 @@ from pydantic_core import PydanticCustomError
 from keras_actrec._files import to_toml
 from keras_actrec._numbers import MOST, MOST_EPOCHS, MOST_SEED, MOST_WORKERS
 from keras_actrec.data import (
+    Body,
     ClipPreprocessor,
     ClipTransform,
     FeaturePreprocessor,
     Sampling,
     SkeletonPreprocessor,
     SkeletonTransform,
+    body,
+    list_bodies,
 )
+from keras_actrec.data.persons import Persons
 from keras_actrec.data.preprocessors import Preprocessor
+from keras_actrec.errors import UserError
 
 _Kind = TypeVar("_Kind")
 
@@ -121,35 +126,83 @@ class FeaturesTable(_SamplingTable):
 
 
 class SkeletonTable(_Table):
-    """`[skeleton]`, instead of `[clip]` for sets of joints. See `SkeletonTransform`.
+    """`[skeleton]`, instead of `[clip]` for sets of joints. See `SkeletonTransform` and `Persons`.
 
-    `center = "none"` leaves the origin where it is. `mirror` is refused where `[clip] flip` would be.
+    With `layout`, the name of a `body` such as `"coco17"`, joints have names: `center` is by default the
+    body's own, else a joint's name or several, whose middle it is; `align = true` turns its hips,
+    `mirror = true` swaps its left and right, and `unit_size = "torso"` divides by the length of its trunk.
+    Without one they are numbers. `center = "none"` leaves the origin where it is. `mirror` is refused where
+    `[clip] flip` would be, unless `swap` has these classes.
     """
 
+    layout: str | None = None
     frames: int = 300
     length: Literal["pad", "resample"] = "pad"
-    center: int | Literal["none"] = 1
-    align: list[int] | None = None
+    center: int | str | list[str] = 1
+    align: bool | list[int] | None = None
     rotation: float = 0.0
     scale: float = 0.0
     velocity: bool = False
-    mirror: list[list[int]] | None = None
-    unit_size: bool = False
+    mirror: bool | list[list[int]] | None = None
+    swap: list[list[int]] = []
+    unit_size: bool | Literal["torso"] = False
+    bodies: int | None = None
+    min_score: float = 0.0
+    gap: int = 0
+    scores: bool = False
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _center_of_body(cls, values: Any) -> Any:
+        """Give the center that goes with the layout; an unknown one is refused later, by name."""
+        if isinstance(values, dict) and values.get("layout") in list_bodies():
+            one, *others = body(values["layout"]).center
+            return {"center": [one, *others] if others else one, **values}
+        return values
 
     @property
     def transform(self) -> SkeletonTransform:
-        """The `SkeletonTransform`."""
-        center = None if self.center == "none" else self.center
-        return _only(SkeletonTransform, self.model_copy(update={"center": center}))
+        """The `SkeletonTransform`.
+
+        Raises:
+            UserError: for a value out of range, or a name without a layout that has it.
+        """
+        if self.layout is not None:
+            body(self.layout)  # which knows the name, or says the nearest
+        center: Any = self.center
+        if center == "none":
+            center = None
+        elif not isinstance(center, int):
+            center = self._named("center").place((center,) if isinstance(center, str) else tuple(center))
+        align = self._named("align").hips if self.align is True else self.align or None
+        mirror = self._named("mirror").pairs if self.mirror is True else self.mirror or None
+        torso = None
+        if self.unit_size == "torso":
+            torso = tuple(map(self._named("unit_size").place, self._named("unit_size").torso))
+        changes = {"center": center, "align": align, "mirror": mirror, "torso": torso}
+        changes["unit_size"] = bool(self.unit_size)
+        return _only(SkeletonTransform, self, **changes)
+
+    def _named(self, key: str) -> Body:
+        """The body whose joints a key names."""
+        if self.layout is None:
+            names = ", ".join(list_bodies())
+            raise UserError(
+                f"`{key}` names joints, so `layout` must name the body: {names}. "
+                f"Received: {key}={getattr(self, key)!r}"
+            )
+        return body(self.layout)
 
     def preprocessor(self, dataset: str | None) -> SkeletonPreprocessor:
         """How a model looks at the joints of a set."""
-        return SkeletonPreprocessor(dataset or "", self.transform)
+        persons = _only(Persons, self)
+        return SkeletonPreprocessor(dataset or "", self.transform, layout=self.layout, persons=persons)
 
 
-def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel) -> _Kind:
-    """An object of a dataclass from the values of a table that has them all."""
-    return kind(**{name: getattr(table, name) for name in inspect.signature(kind).parameters})
+def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel, **changes: Any) -> _Kind:
+    """An object of a dataclass from the values of a table, and those that are not as the table has them."""
+    names = inspect.signature(kind).parameters
+    return kind(**{name: changes[name] if name in changes else getattr(table, name) for name in names})
 
 
 _MOST_BATCHES = 10**9

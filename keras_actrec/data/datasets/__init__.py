@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,11 +14,14 @@ import numpy as np
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
-from keras_actrec.data._readers import FRAME_SUFFIXES
+from keras_actrec.data._pose import Pose
+from keras_actrec.data._readers import FRAME_SUFFIXES, is_pose_frame
 from keras_actrec.data._video_error import VideoError
+from keras_actrec.data.bodies import body
 from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
+from keras_actrec.data.persons import Persons
 from keras_actrec.data.poses import POSE_SUFFIXES, holds_pose
 from keras_actrec.data.skeletons import SkeletonForm
 from keras_actrec.errors import UserError
@@ -33,11 +37,13 @@ class _Reader:
         holds: what its files are, first what a recipe is about. With skeletons the reader has a function
             `read_skeleton`.
         joints: what the names of files of joints are like, if it has them.
+        layout: name of the `body` that they are of, where that is certain.
         whole: options with which the reader lists all files, in no part of the set.
     """
 
     holds: tuple[Files, ...] = ("videos",)
     joints: tuple[str, ...] = ()
+    layout: str | None = None
     whole: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -55,16 +61,16 @@ _READERS = {
     "jhmdb": _Reader(("videos", "skeletons"), ("*.mat",), whole=_ALL),
     "kinetics": _Reader(),
     "msr_action3d": _Reader(_SKELETONS, ("*skeleton3D.txt",), whole={"files": "all"}),
-    "northwestern_ucla": _Reader(_SKELETONS, ("*.json",), whole=_ALL),
-    "ntu_rgbd": _Reader(_SKELETONS, ("*.skeleton",), whole=_ALL),
+    "northwestern_ucla": _Reader(_SKELETONS, ("*.json",), "kinect20", _ALL),
+    "ntu_rgbd": _Reader(_SKELETONS, ("*.skeleton",), "ntu25", _ALL),
     "olympic_sports": _Reader(),
     "poses": _Reader(_SKELETONS, tuple(f"*{suffix}" for suffix in POSE_SUFFIXES)),
     "something_something_v1": _Reader(),
     "something_something_v2": _Reader(),
-    "sysu_3d_hoi": _Reader(_SKELETONS, ("*.mat",), whole=_ALL),
+    "sysu_3d_hoi": _Reader(_SKELETONS, ("*.mat",), "kinect20", _ALL),
     "ucf101": _Reader(whole=_ALL),
     "ucf_sports": _Reader(whole=_ALL),
-    "utkinect": _Reader(_SKELETONS, ("joints_*.txt",), whole=_ALL),
+    "utkinect": _Reader(_SKELETONS, ("joints_*.txt",), "kinect20", _ALL),
 }
 
 
@@ -150,26 +156,30 @@ def kind_of(data: PathLike, *, manifest: str | None = None) -> Literal["videos",
 
     Returns:
         `"videos"`, also for folders of frames; `"poses"` or `"features"` for a set without videos: by the
-        suffix, and where two kinds share it, by the names in the first such file.
+        suffix, and where two kinds share it, by the names and the shape in the first such file.
 
     Raises:
         UserError: a CSV file that cannot be read, or no such file or folder.
     """
     data, names = Path(data), set[Path]()
+    if data.suffix.lower() in (".pickle", ".pkl") and data.is_file():
+        return "poses"
     if manifest is not None or not data.is_dir() or (data / "manifest.csv").is_file():
         names = {record.file for record in read_manifest(data, manifest=manifest).records}
     else:
         names = {folder / name for folder, inside in walk(data) for name in inside}
+        names = {path for path in names if path.suffix.lower() != ".csv" or path.parent != data}  # lists
     by_suffix: dict[str, Path] = {}
     for path in sorted(names):
         by_suffix.setdefault(path.suffix.lower(), path)
     if by_suffix.keys() & {*VIDEO_SUFFIXES, *FRAME_SUFFIXES}:
         return "videos"
-    if ".npz" in by_suffix:
-        return "poses" if holds_pose(by_suffix[".npz"]) else "features"
-    if ".npy" in by_suffix:
-        return "features"
-    return "poses" if ".json" in by_suffix else "videos"
+    for suffix in (".npz", ".npy"):
+        if suffix in by_suffix:
+            return "poses" if holds_pose(by_suffix[suffix]) else "features"
+    folder = by_suffix.get("")
+    of_frames = folder is not None and folder.is_dir() and any(map(is_pose_frame, os.listdir(folder)))
+    return "poses" if of_frames or by_suffix.keys() & set(POSE_SUFFIXES) else "videos"
 
 
 def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | None = None) -> Manifest:
@@ -180,7 +190,7 @@ def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | No
 
     Args:
         data: folder of the set, or path of a CSV file.
-        dataset: one of `list_datasets()`, or `None` for `read_manifest`.
+        dataset: one of `list_datasets()`, or `None` for a set of one's own, of whatever `kind_of` tells.
         manifest: name of the CSV file in a folder of one's own.
 
     Returns:
@@ -189,6 +199,8 @@ def read_whole(data: PathLike, *, dataset: str | None = None, manifest: str | No
     Raises:
         UserError: what the readers raise.
     """
+    if dataset is None and (kind := kind_of(data, manifest=manifest)) != "videos":
+        dataset = kind
     if dataset in _READERS:
         return read_dataset(dataset, data, **_listed(data, manifest), **_READERS[dataset].whole)
     return read_set(data, dataset=dataset, manifest=manifest)
@@ -214,8 +226,58 @@ def read_skeleton(dataset: str, record: Record) -> np.ndarray:
         UserError: a set without joints.
         VideoError: a file that cannot be used; see its `status`.
     """
+    return _of_skeletons(dataset).read_skeleton(record)
+
+
+def read_persons(dataset: str, record: Record) -> Pose:
+    """Reads what a file of a skeleton set says of joints: `read_skeleton` with scores and the layout.
+
+    Args:
+        dataset: as of `read_skeleton`.
+        record: as of `read_skeleton`.
+
+    Returns:
+        A `Pose`; of `poses` the joints may be in two dimensions.
+
+    Raises:
+        UserError: as `read_skeleton`.
+        VideoError: as `read_skeleton`.
+    """
+    module = _of_skeletons(dataset)
+    if hasattr(module, "read_poses"):
+        return module.read_poses(record)
+    return Pose(module.read_skeleton(record), layout=_READERS[dataset].layout)
+
+
+def read_joints(dataset: str, record: Record, persons: Persons, layout: str | None = None) -> np.ndarray:
+    """Reads the joints that a model sees: of the persons that are taken, all of one layout.
+
+    Args:
+        dataset: as of `read_skeleton`.
+        record: as of `read_skeleton`.
+        persons: which are taken.
+        layout: name of the `body` that they must be of, or `None`.
+
+    Returns:
+        float32 array `(T, bodies, joints, 3)`, or `4` with `persons.scores`.
+
+    Raises:
+        UserError: as `read_skeleton`.
+        VideoError: as `read_skeleton`, or joints of another layout.
+    """
+    pose = read_persons(dataset, record)
+    if layout is not None:
+        count = len(body(layout).joints)
+        its = pose.layout or f"{pose.joints.shape[2]} joints"
+        if pose.layout not in (None, layout) or pose.joints.shape[2] != count:
+            reason = f"it has {its}, and skeleton.layout is {layout} with {count} joints"
+            raise VideoError(record.file, "unreadable", f"{reason}; write it as the others or remove it")
+    return persons(pose)
+
+
+def _of_skeletons(dataset: str) -> ModuleType:
     names = [name for name, reader in _READERS.items() if "skeletons" in reader.holds]
-    return _module("dataset", dataset, names).read_skeleton(record)
+    return _module("dataset", dataset, names)
 
 
 def index_skeletons(
@@ -223,6 +285,8 @@ def index_skeletons(
     dataset: str,
     *,
     form: SkeletonForm | None = None,
+    layout: str | None = None,
+    persons: Persons | None = None,
     on_error: str = "raise",
     max_skipped: float = 0.1,
     workers: int = 1,
@@ -235,6 +299,8 @@ def index_skeletons(
         dataset: name of the set, see `read_skeleton`.
         form: what the sequences must have; by default the joints and the dimensions of the first good file,
             and as many bodies as any file has.
+        layout: name of the `body` that all must be of, or `None`.
+        persons: which of them are taken; by default all, as they are.
         on_error: as in `index_videos`.
         max_skipped: as in `index_videos`.
         workers: number of threads; more than one helps where disks are slow.
@@ -263,7 +329,7 @@ def index_skeletons(
 
     good, bad = index_records(
         records,
-        lambda record: read_skeleton(dataset, record),
+        lambda record: read_joints(dataset, record, persons or Persons(), layout),
         key=lambda record: record.path,
         finish=finish,
         on_error=on_error,

@@ -5,7 +5,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,13 +212,20 @@ def relative(file: str | Path, root: str | Path) -> str:
 
 
 def own(
-    dataset: str, root: str | Path, manifest: str | None, suffixes: tuple[str, ...], holding: str
+    dataset: str,
+    root: str | Path,
+    manifest: str | None,
+    suffixes: tuple[str, ...],
+    holding: str,
+    frames: Callable[[str], bool] | None = None,
 ) -> Manifest:
     """Files of one's own that are listed or sorted into folders as videos are, see `read_manifest`."""
-    found = read_manifest(root, manifest=manifest, suffixes=suffixes)
+    found = read_manifest(root, manifest=manifest, suffixes=suffixes, frames=frames)
     for record in found.records:
-        if record.file.suffix.lower() not in suffixes:
-            raise UserError(f"{record.file}: {holding} are read from {' and '.join(suffixes)} files")
+        is_folder = frames is not None and record.file.is_dir()
+        if record.file.suffix.lower() not in suffixes and not is_folder:
+            *most, last = suffixes
+            raise UserError(f"{record.file}: {holding} are read from {', '.join(most)} and {last} files")
     return replace(found, dataset=dataset)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import (
     checked_joints,
     choose,
@@ -13,9 +12,9 @@ from keras_actrec.data.datasets._common import (
     index,
     look_for,
     read_text,
-    readable,
     relative,
 )
+from keras_actrec.data.estimators import kinect
 from keras_actrec.data.manifest import Manifest, Record
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
@@ -77,7 +76,7 @@ def ntu_rgbd(root: str | Path, *, split: str = "cs", missing: str | Path | None 
         setup, camera, subject, _, action = map(int, match.groups())
         if split in ("cs", "cv") and setup > 17:
             continue
-        if missing == "empty" and not _bodies(file)[1]:
+        if missing == "empty" and not kinect.bodies_of(file)[1]:
             continue
         part = ""
         if split != "all":
@@ -102,47 +101,9 @@ def read_skeleton(record: Record) -> np.ndarray:
     Bodies are followed by the number that Kinect gave them and ranked by the variance of their coordinates,
     the authors' own rule. Frames in which a body is missing are zeros.
     """
-    frames, bodies = _bodies(record.file)
-    if not bodies:
-        raise VideoError(record.file, "empty", "there is no body in any frame; leave it out")
-    ranked = sorted(bodies.values(), key=lambda seen: -np.stack(list(seen.values())).var(axis=0).sum())
-    joints = np.zeros((frames, 2, 25, 3), "float32")
-    for body, seen in enumerate(ranked[:2]):
-        joints[list(seen), body] = np.stack(list(seen.values()))
+    joints = kinect.read(record.file).joints
+    joints = np.pad(joints, [(0, 0), (0, 2 - joints.shape[1]), (0, 0), (0, 0)])
     return checked_joints(record.file, joints, (2, 25, 3))
-
-
-def _bodies(path: Path) -> tuple[int, dict[str, dict[int, np.ndarray]]]:
-    """Number of frames, and a dict of body numbers to dicts of frames to joints `(25, 3)`.
-
-    The file is text: the number of frames; for each frame the number of bodies; for each body a line of ten
-    values, the first its number, the number of joints, and a line of twelve values a joint, the first three
-    its coordinates in meters.
-    """
-    path = readable(path)
-    try:
-        words = path.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise VideoError(path, "unreadable", "not a text file of skeletons; get it again") from error
-    bodies: dict[str, dict[int, np.ndarray]] = {}
-    at = 1
-    try:
-        frames = int(words[0])
-        for frame in range(frames):
-            count, at = int(words[at]), at + 1
-            for _ in range(count):
-                body, joints = words[at], int(words[at + 10])
-                values = np.array(words[at + 11 : at + 11 + 12 * joints], "float32").reshape(25, 12)
-                bodies.setdefault(body, {})[frame] = values[:, :3]
-                at += 11 + 12 * joints
-    except IndexError as error:
-        raise VideoError(path, "truncated", "the file ends inside a frame; get it again") from error
-    except ValueError as error:
-        status = "truncated" if at + 311 > len(words) else "unreadable"
-        raise VideoError(path, status, "not a .skeleton file with 25 joints a body; get it again") from error
-    if not frames:
-        raise VideoError(path, "empty", "there are no frames in it; leave it out")
-    return frames, bodies
 
 
 _CLASSES = tuple(

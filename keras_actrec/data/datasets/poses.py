@@ -1,34 +1,132 @@
 """Joints from any pose estimator, listed in a CSV file or sorted into class folders."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_actrec.data.datasets._common import own
+from keras_actrec.data._pose import Pose
+from keras_actrec.data._readers import is_pose_frame
+from keras_actrec.data._video_error import VideoError, readable
+from keras_actrec.data.datasets._common import choose, finish, holds_several, own
+from keras_actrec.data.estimators import pyskl
 from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.data.poses import POSE_SUFFIXES, read_pose
+from keras_actrec.errors import UserError
+
+_PICKLES = (".pickle", ".pkl")
 
 
-def poses(root: str | Path, *, manifest: str | None = None) -> Manifest:
-    """Sequences of joints from any pose estimator, one `.npz` or `.json` file each.
+def poses(root: str | Path, *, manifest: str | None = None, split: str | None = None) -> Manifest:
+    """Sequences of joints from any pose estimator, see `read_pose`.
 
-    The files are listed or sorted into folders as videos are, see `read_manifest`; what is in them, see
-    `Pose`; to write them, see `write_pose`.
+    The files, and folders of a file a frame, are listed or sorted into folders as videos are, see
+    `read_manifest`; to write such files, see `write_pose`. A pickle of PYSKL among them may hold several
+    sequences, whose paths are the file's with `#frame_dir` after it.
+
+    Such a pickle can be the whole set too, with its own labels, which have no names, and its own splits: the
+    first one, or that of `split`. Where it has no part `test`, `val` is for the test.
 
     Args:
-        root: a CSV file or a folder.
+        root: a CSV file, a folder, or a pickle of PYSKL.
         manifest: name of the CSV file inside the folder `root`.
+        split: of a pickle, such as `"xsub"`.
 
     Returns:
         A `Manifest`.
 
     Raises:
-        UserError: as `read_manifest`, or a listed file with another suffix.
+        UserError: as `read_manifest`, a listed file with another suffix, or a pickle that is none of PYSKL.
     """
-    return own("poses", root, manifest, POSE_SUFFIXES, "joints")
+    if Path(root).suffix.lower() in _PICKLES and not Path(root).is_dir():
+        return _whole_set(Path(root), split)
+    if split is not None:
+        raise UserError(f"`split` is for a pickle of PYSKL, and {root} is none: leave it out")
+    found = own("poses", root, manifest, POSE_SUFFIXES, "joints", is_pose_frame)
+    return replace(found, records=tuple(each for record in found.records for each in _parts(record)))
+
+
+def read_poses(record: Record) -> Pose:
+    """The joints of all persons, with what else the file says of them."""
+    name = record.path.partition(f"{record.file.name}#")[2] or None
+    if record.start is not None or record.stop is not None:
+        return _cut(record, read_pose(record.file))
+    if record.file.suffix.lower() in _PICKLES and name is None and len(_names(record.file)) > 1:
+        raise holds_several(record.file, f"{len(_names(record.file))} sequences", record.file)
+    return read_pose(record.file, name=name)
+
+
+def _cut(record: Record, pose: Pose) -> Pose:
+    """The frames of a record."""
+    frames, part = len(pose.joints), slice(record.start, record.stop)
+    there = len(range(frames)[part])
+    if not there or record.stop is not None and 10 * there < 9 * (record.stop - (record.start or 0)):
+        what = (
+            f"{frames} frames, the sequence is from frame {record.start or 0} to {record.stop or 'the end'}"
+        )
+        raise VideoError(record.file, "truncated", f"it has {what}; mend the list or the file")
+    return replace(pose, joints=pose.joints[part], scores=None if pose.scores is None else pose.scores[part])
 
 
 def read_skeleton(record: Record) -> np.ndarray:
     """Joints `(T, bodies, joints, 3)` as the file has them; of joints in two dimensions the third is 0."""
-    joints = read_pose(record.file).joints
+    joints = read_poses(record).joints
     return np.pad(joints, [(0, 0)] * 3 + [(0, 3 - joints.shape[3])])
+
+
+def _parts(record: Record) -> Iterator[Record]:
+    """The sequences of a file: the record itself, unless there are several."""
+    names: list[str] = []
+    if record.file.suffix.lower() in _PICKLES:
+        try:
+            names = _names(record.file)
+        except VideoError:  # who reads it says what is wrong with it
+            names = []
+    if len(names) < 2:
+        yield record
+    else:
+        yield from (replace(record, path=f"{record.path}#{name}") for name in names)
+
+
+def _names(file: Path) -> list[str]:
+    return [str(each["frame_dir"]) for each in _annotations(file)]
+
+
+def _annotations(file: Path) -> list[Mapping[str, Any]]:
+    file = readable(file)
+    try:
+        return pyskl.annotations(file)
+    except Exception as error:  # a damaged pickle ends in anything
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise VideoError(file, "unreadable", f"no pickle of PYSKL or MMAction2: {reason}") from error
+
+
+def _whole_set(file: Path, split: str | None) -> Manifest:
+    listed = _annotations(file)
+    if any(each["label"] is None for each in listed):
+        raise UserError(f"{file}: a sequence has no `label`; sort files into a folder for each class")
+    try:
+        found = pyskl.splits(file)
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from error
+    parts: dict[str, str] = {}
+    if found:
+        chosen = next(iter(found)) if split is None else choose("split", split, found)
+        named = {"train": "train", "test": "test", "val": "validation" if "test" in found[chosen] else "test"}
+        parts = {name: named[part] for part, names in found[chosen].items() for name in names}
+    elif split is not None:
+        raise UserError(f"{file}: it has no splits: leave `split` out")
+    labels = sorted({each["label"] for each in listed})
+    records = [
+        Record(
+            file,
+            f"{file.name}#{each['frame_dir']}",
+            labels.index(each["label"]),
+            parts.get(each["frame_dir"], ""),
+        )
+        for each in listed
+        if not parts or each["frame_dir"] in parts
+    ]
+    return finish("poses", file.parent, map(str, labels), records, {})

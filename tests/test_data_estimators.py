@@ -514,6 +514,14 @@ class Calls:
         return self.reduced
 
 
+def in_space():
+    """Of the inferencer, which does not name joints: 17 in three dimensions are not COCO's."""
+    frames = mmpose(COCO, meta=False)
+    for frame in frames:
+        frame["instances"][0]["keypoints"] = [[*place, 1.0] for place in frame["instances"][0]["keypoints"]]
+    return json.dumps(frames)
+
+
 def nested(text):
     return json.dumps({"meta_info": {}, "instance_info": text})
 
@@ -542,6 +550,7 @@ HOSTILE = {
     "instances.json": nested([{"frame_id": 1, "instances": [{"keypoints": [[1, 2, 3, 4]]}]}]),
     "scores.json": nested([{"instances": [{"keypoints": [[1, 2]], "keypoint_scores": [1, 2]}]}]),
     "lists.json": nested(5),
+    "space.json": in_space(),
     "people.json": json.dumps({"people": [{"face_keypoints_2d": []}]}),
     "mixed.json": json.dumps([{"image_id": n, "keypoints": [1.0] * (51 + 27 * n)} for n in (0, 1)]),
     "table.csv": "a,b\n1,2\n",
@@ -591,6 +600,10 @@ def test_what_is_no_file_of_joints_is_one_line_and_runs_nothing(name, tmp_path, 
         (
             "counts.json",
             r"21 joints a person are none of AlphaPose and COCO's that are known \(17, 26, 133, 136\)",
+        ),
+        (
+            "space.json",
+            r"17 joints a person are none of MMPose's that are known \(none in three dimensions\)",
         ),
         ("images.json", "3 frames are numbered from 1 to 1000000000, so they are not of one video"),
         ("bytes.npy", "its array claims 528000000000 bytes, 0 are there"),

@@ -48,7 +48,7 @@ def pose_of(
     if declared is not None and len(body(declared).joints) == count:
         layout = declared
     if layout is None:
-        counts = ", ".join(map(str, known))
+        counts = ", ".join(map(str, known)) or "none in three dimensions"
         raise UserError(
             f"{count} joints a person are none of {tool}'s that are known ({counts}); write `layout` into "
             "poses.toml in the folder of the set, or the joints with keras_actrec.data.write_pose"

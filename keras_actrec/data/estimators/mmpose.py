@@ -43,7 +43,8 @@ def read(content: dict[str, Any] | list[Any], layout: str | None = None) -> Pose
         frames[number] = [_person(each) for each in frame["instances"]]
     names = _names(meta)
     if names is None or layout is not None:
-        return pose_of(frames, COCO_LAYOUTS, layout, "MMPose")
+        flat = all(each.joints.shape[1] == 2 for persons in frames.values() for each in persons)
+        return pose_of(frames, COCO_LAYOUTS if flat else {}, layout, "MMPose")  # 17 in space are Human3.6M's
     joints, scores = sequence_of(frames)
     found = layout_of(names)
     if len(names) != joints.shape[2]:

@@ -10,6 +10,8 @@ from keras_actrec._types import PathLike
 from keras_actrec.data.preprocessors import Indexed, SkeletonPreprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.insight import _figures
+from keras_actrec.insight._bodies import body_of
+from keras_actrec.insight._skeleton import Stage, relative_response
 from keras_actrec.recognizer import Recognizer
 from keras_actrec.scoring import score
 
@@ -24,22 +26,6 @@ def average_response(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         after: sum of `(a x)^2`. Where both are 0, the response is 1.
     """
     return np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0))
-
-
-def relative_response(gates: np.ndarray, average: np.ndarray, joints: int) -> np.ndarray:
-    """How much a gate opens for each joint, against its average: `a_hat[i, j] = a[i, j] / a_bar[i]`.
-
-    The coordinates of a joint are summed, which stand one after the other, as the joints do.
-
-    Args:
-        gates: a, `(T, D)`.
-        average: a_bar, `(D,)`.
-        joints: number of joints, of all persons, `D / joints` coordinates each.
-
-    Returns:
-        `(T, joints)`.
-    """
-    return (gates / average).reshape(len(gates), joints, -1).sum(axis=-1)
 
 
 def draw_gates(
@@ -80,27 +66,17 @@ def draw_gates(
         if name in classes and name not in shown and there.any():
             shown[name] = x[there], a[there]
     average = average_response(*np.sum(energy, axis=0))
+    body = body_of(recognizer.preprocessor.dataset, form)
     figure = _figures.new_figure(2 * _FRAMES, 2.2 * len(classes) + 0.6)
     texts, look = _figures.words(classes)
     rows = figure.subplots(len(classes), _FRAMES, squeeze=False)
     for row, name, text in zip(rows, classes, texts, strict=True):
         x, a = shown[name]
         response = relative_response(a, average, joints)
-        places = x.reshape(len(x), joints, -1)[..., :2]
-        there = places.any(axis=(0, 2))  # joints of persons that are absent are 0
-        low, high = response[:, there].min(), response[:, there].max()
-        shares = (response - low) / ((high - low) or 1)
-        limits = [(places[:, there, axis].min(), places[:, there, axis].max()) for axis in (0, 1)]
-        room = 0.1 * max(high - low for low, high in limits) + 1e-6
+        stage = Stage(x.reshape(len(x), form.bodies, form.joints, -1)[..., :3], response, body)
         for axes, step in zip(row, np.linspace(0, len(x) - 1, _FRAMES).astype(int), strict=True):
-            points = places[step, there]
-            size = 10 + 110 * shares[step, there]
-            axes.scatter(*points.T, s=size, c=shares[step, there], cmap="viridis_r", vmin=0, vmax=1)
-            axes.set(xticks=[], yticks=[], aspect="equal")
-            axes.set_xlim(limits[0][0] - room, limits[0][1] + room)
-            axes.set_ylim(limits[1][0] - room, limits[1][1] + room)
+            stage.draw(axes, int(step), _figures.COLORS)
             axes.set_xlabel(f"step {step + 1}", fontsize=8, color=_figures.COLORS["muted"])
-            axes.spines[:].set_color(_figures.COLORS["line"])
         row[0].set_ylabel(text, color=_figures.COLORS["ink"], fontsize=9, **look)
     _figures.head(figure, title)
     return _figures.save(figure, path)

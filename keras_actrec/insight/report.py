@@ -13,12 +13,20 @@ from keras_actrec._files import replacing
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+from keras_actrec.insight import _clips, _overlay
+from keras_actrec.insight._timeline import lines_of
 
 if TYPE_CHECKING:
     import jinja2
 
     from keras_actrec.evaluation import Evaluation
     from keras_actrec.insight.explain import Explanation
+
+# What a page has a word on where one of its files has it.
+_SHOWN = (
+    *("attention", "evidence", "shifts", "self_attention", "boundaries", "operations", "temperature"),
+    *("gates", "joints", "steps", "seconds", "frames"),
+)
 
 
 def write_report(
@@ -31,8 +39,9 @@ def write_report(
     """Writes one HTML page that needs no other file and no network.
 
     It has a table of the models side by side, of each the confusion matrix, the accuracy of every class and
-    how far its probabilities can be trusted (a reliability diagram), and for each explained clip its
-    frames with the attention on them, over boundaries, temperature and probabilities on the same time axis.
+    how far its probabilities can be trusted (a reliability diagram), and for each explained file its five
+    best classes, its frames with what the model looked at on them, or its skeletons, and what happened over
+    time: boundaries, temperature, gates, relations and probabilities.
     It fits a phone and follows the reader's choice of light or dark. The file appears when it is complete.
 
     Args:
@@ -55,7 +64,7 @@ def write_report(
     page = template.render(
         title=title,
         themes=pictures.THEMES,
-        outline=pictures.OUTLINE,
+        outline=_overlay.OUTLINE,
         table=_table(evaluations),
         models=[
             {
@@ -68,10 +77,9 @@ def write_report(
             }
             for each in evaluations
         ],
-        clips=[_clip(each, pictures.clip_blocks(each)) for each in explanations],
-        has_attention=any(each.attention is not None for each in explanations),
-        has_boundaries=any(each.boundaries is not None for each in explanations),
-        has_temperature=any(each.temperature is not None for each in explanations),
+        clips=[_clip(each) for each in explanations],
+        has={name: any(getattr(each, name) is not None for each in explanations) for name in _SHOWN},
+        has_relations=any(each.relations for each in explanations),
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -148,8 +156,8 @@ def _classes(evaluation: "Evaluation", numbers: list[str]) -> list[dict[str, Any
     return rows
 
 
-def _clip(explanation: "Explanation", blocks: list[Any]) -> dict[str, Any]:
-    """What the page says about a clip."""
+def _clip(explanation: "Explanation") -> dict[str, Any]:
+    """What the page says about a file and shows of it."""
     true, label = explanation.true_label, explanation.label
     names = list(explanation.class_names)
     cells = None
@@ -167,5 +175,10 @@ def _clip(explanation: "Explanation", blocks: list[Any]) -> dict[str, Any]:
         "steps": int(explanation.mask.sum()),
         "padding": int((~explanation.mask).sum()),
         "cells": cells,
-        "blocks": blocks,
+        "self_attention": explanation.self_attention,
+        "lines": lines_of(explanation),
+        "films": _clips.films(explanation),
+        "skeletons": _clips.skeletons(explanation),
+        "moving": None if explanation.joints is None else _clips.moving(explanation),
+        "timeline": _clips.timeline(explanation),
     }

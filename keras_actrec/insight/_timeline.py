@@ -184,6 +184,7 @@ class Timeline:
         axes.axhline(0.5, color=theme["line"], linewidth=0.8)
         for line in reversed(self.lines):  # the best one lies above
             look = {"color": theme[line.color], "linestyle": line.style, "marker": line.marker}
+            look["markevery"] = max(1, len(steps) // 20)
             axes.plot(self.at, steps[:, line.number], linewidth=1.4, markersize=3, label=line.name, **look)
 
 

@@ -1,20 +1,33 @@
 """Explanations of every model: properties, NumPy references, and overlays on the frames of files."""
 
 import math
+from dataclasses import replace
 
 import cv2
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from matplotlib.figure import Figure
 
+import trees
 from checks import batch_of, close, numpy, spread
 from keras_actrec import insight, zoo
-from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling
+from keras_actrec.data import (
+    ClipPreprocessor,
+    ClipTransform,
+    FeaturePreprocessor,
+    Sampling,
+    SkeletonPreprocessor,
+    SkeletonTransform,
+)
+from keras_actrec.data.skeletons import SkeletonForm
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
-from keras_actrec.insight import _overlay
-from keras_actrec.insight.explain import grad_cam, labeled_files
+from keras_actrec.insight import _overlay, _pictures
+from keras_actrec.insight._skeleton import response_of
+from keras_actrec.insight._timeline import Timeline
+from keras_actrec.insight.explain import Relation, grad_cam, labeled_files
 from keras_actrec.layers import (
     AttentiveRNN,
     Conv2D,
@@ -374,3 +387,55 @@ def test_the_relations_of_trn_add_up_to_its_answer(tmp_path):
     logs = np.log(found.scores)
     total = sum(each.evidence for each in found.relations)
     assert math.isclose(total, logs.max() - logs.mean(), rel_tol=1e-3, abs_tol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def skeletons(tmp_path_factory):
+    """A file of joints, and a model of skeletons with gates."""
+    root = trees.northwestern_ucla(tmp_path_factory.mktemp("ucla"))
+    file = next(root.rglob("*.json"))
+    transform = SkeletonTransform(6, "pad", 0, velocity=True)
+    preprocessor = SkeletonPreprocessor("northwestern_ucla", transform, SkeletonForm(1, 20, True))
+    model = spread(zoo.eleatt_rnn(3, input_shape=(None, 120), units=3, num_layers=2, masked=True))
+    return file, Recognizer(model, NAMES, preprocessor)
+
+
+def test_a_skeleton_is_explained_by_the_gates_of_its_joints(skeletons):
+    file, recognizer = skeletons
+    found = insight.explain(recognizer, file, "fall")
+    sequence, mask = recognizer.read(file)
+    np.testing.assert_array_equal(found.mask, mask)
+    np.testing.assert_array_equal(found.joints, sequence.reshape(6, 1, 20, 6)[..., :3])
+    seen, gates = np.moveaxis(
+        zoo.gates_view(recognizer.model).predict_on_batch(recognizer.batch(sequence, mask))[0], 1, 0
+    )
+    close(found.gates, gates, 1e-6)
+    close(seen, sequence, 1e-6)
+    shares = gates[mask] / gates[mask].mean(axis=0)
+    close(response_of(found)[mask][:, 3], shares[:, 18:24].mean(axis=1), 1e-5)  # of the head
+    assert found.body.joints[3] == "head" and found.frames is None and found.evidence is None
+    assert found.steps.shape == (6, 3)
+
+
+def test_a_page_shows_skeletons_and_relations_and_features(skeletons, tmp_path):
+    file, recognizer = skeletons
+    found = [insight.explain(recognizer, file, "fall")]
+    maps = tmp_path / "maps.npy"
+    np.save(maps, RNG.normal(size=(4, 2, 2, 3)).astype("float32"))
+    model = spread(zoo.eleatt_rnn(3, input_shape=(None, 2, 2, 3), units=3, num_layers=1))
+    features = Recognizer(model, NAMES, FeaturePreprocessor(Sampling(4), (2, 2, 3)))
+    found.append(insight.explain(features, maps))
+    assert found[1].gates.shape == (4, 3) and found[1].joints is None and found[1].evidence.shape == (4, 2, 2)
+    found.append(replace(found[1], relations=(Relation((0, 2), 0.5), Relation((0, 1, 3), -0.25)), steps=None))
+    page = insight.write_report(tmp_path / "page.html", title="t", explanations=found)
+    html = page.read_text(encoding="utf-8")
+    assert "<h4>Skeletons</h4>" in html and "data:image/gif;base64," in html
+    assert "Frames 1 3: +0.50. Frames 1 2 4: -0.25." in html
+    assert html.count("<figure") == 4 + 4  # of the features' evidence, on gray
+    insight.draw_explanation(found[2], tmp_path / "a.png")
+    # The panel of relations: their frames' places, and what both say together by their number.
+    figure, shown = Figure(), Timeline(found[2])
+    shown.draw(figure, _pictures.THEMES["dark"])
+    relations = figure.axes[shown.titles.index("relations among frames")]
+    assert [line.get_xdata().tolist() for line in relations.lines] == [[1, 3], [1, 2, 4]]
+    assert [label.get_text() for label in relations.get_yticklabels()] == ["2: +0.50", "3: -0.25"]

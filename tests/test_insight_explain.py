@@ -51,7 +51,7 @@ def seen_by(name, **arguments):
     """A view of a small model, what it shows of two clips, and what it shows by the name of each."""
     masked = {"masked": True} if zoo.spec(name).masked else {}
     model = spread(small(name, **masked, **arguments))
-    inputs = batch_of(name, sized(name), count=2, masked=bool(masked))
+    inputs = batch_of(name, sized(name, **arguments), count=2, masked=bool(masked))
     view = zoo.ExplainingView(model, zoo.spec(model))
     return model, view, inputs, view(inputs)
 
@@ -162,7 +162,8 @@ def test_the_gates_are_what_the_layer_multiplies_with():
 
 @pytest.mark.parametrize("over", ["frame", "time", "clip"])
 def test_the_self_attention_of_a_cell_is_its_row_of_the_scores(over):
-    model, view, inputs, found = seen_by("sa_gsm", attention=over)
+    first = "bn_inception:inception_3a_output"
+    model, view, inputs, found = seen_by("sa_gsm", attention=over, backbone=first)
     layer = view.shown["self_attention"]
     assert isinstance(layer, SelfAttention2D) and layer is model.layers[model.layers.index(layer)]
     x = keras.Model(model.input, keras.tree.flatten(layer.input)[0]).predict_on_batch(inputs)

@@ -89,6 +89,15 @@ def test_a_model_that_was_explained_is_saved_as_before(tmp_path):
     close(keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(inputs), found["scores"], 1e-6)
 
 
+def test_a_model_from_a_file_is_explained_whatever_its_operations_are_called(tmp_path):
+    model, _, inputs, found = seen_by("hman", embedding=2, motion=True)
+    model.save(tmp_path / "model.keras")
+    spec = zoo.spec(model)
+    keras.utils.clear_session()  # operations are counted from the start, as in a new process
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    close(zoo.ExplainingView(loaded, spec)(inputs)["steps"], found["steps"], 1e-6)
+
+
 # Grad-CAM of a network whose evidence is known: 1 x 1 convolution, ReLU, the mean over places, a linear
 # classifier, the mean over the frames.
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_actrec import _backend
 from keras_actrec._suggest import did_you_mean
-from keras_actrec._types import Tensor
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import (
     AttentiveRNN,
@@ -83,6 +83,7 @@ class ExplainingView:
         found: dict[str, Any] = {}
         if self._front is not None:
             seen = self._front.predict_on_batch(inputs)
+            seen = {name: np.asarray(x, "float32") for name, x in seen.items()}  # of any precision
             found["maps"] = given["maps"] = seen.pop("maps")
             given[self._source.name] = np.zeros((*found["maps"].shape[:2], 1, 1, 3), "float32")
             found |= {kind: self._asked(kind, x, given.get("mask")) for kind, x in seen.items()}
@@ -93,7 +94,7 @@ class ExplainingView:
         else:
             answers, found["slopes"] = _backend.gradient(self._head, given, self._by, "evidence")
             found |= answers
-        found.pop("evidence")
+        found = {name: np.asarray(x, "float32") for name, x in found.items() if name != "evidence"}
         if self._relating is not None:
             relations = self._relating.relations(ops.convert_to_tensor(found["relations"]))
             found["relations"] = [(frames, ops.convert_to_numpy(logits)) for frames, logits in relations]
@@ -117,12 +118,11 @@ class ExplainingView:
             if len(maps.shape) != 5:
                 return None
         elif self._spec.input == "clip" and self._pool is not None:
-            maps = UnfoldTime()([self._pool.input, self._source])
+            maps = UnfoldTime(name="explained_maps")([self._pool.input, self._source])
         else:
             return None
         seen = {kind: keras.tree.flatten(layer.input)[0] for kind, layer in self.shown.items()}
-        outputs = {name: ops.cast(tensor, "float32") for name, tensor in {"maps": maps, **seen}.items()}
-        return keras.Model(model.input, outputs)
+        return keras.Model(model.input, {"maps": maps, **seen})
 
     def _make_head(self, model: keras.Model) -> tuple[keras.Model, str | None]:
         """Behind the maps, and the name of the input that these are."""
@@ -151,10 +151,9 @@ class ExplainingView:
         )
         scores = copy.output
         if self._both is not None:
-            answers = UnfoldTime()([scores, self._both])
-            scores, self._found["steps"] = answers[:, 0], answers[:, 1:]
-        logs = ops.log(ops.maximum(scores, _LEAST))
-        evidence = ops.max(logs, axis=-1) - ops.mean(logs, axis=-1)
+            answers = UnfoldTime(name="explained_answers")([scores, self._both])
+            scores, self._found["steps"] = _Apart(name="explained_steps")(answers)
+        evidence = _Evidence(name="explained_evidence")(scores)
         outputs = {"scores": scores, "evidence": evidence, **self._found}
         return keras.Model(inputs, outputs, name=model.name), by
 
@@ -169,13 +168,14 @@ class ExplainingView:
             if layer.name in front:
                 return layer.output  # which nothing sees any more
             if layer is pool and maps is not None:
-                return pool(FoldTime()(maps))
+                return pool(FoldTime(name="explained_frames")(maps))
             if layer.name == "average" or isinstance(layer, LastStep):
                 return self._with_steps(layer(*args, **kwargs), args[0])
             if isinstance(layer, keras.layers.RNN) and not layer.return_sequences:
-                twin = AttentiveRNN(layer.cell, return_sequences=True, dtype=layer.dtype_policy)
-                steps = twin(args[0], mask=kwargs.get("mask"))
-                return self._with_steps(steps[:, -1], steps)
+                options = {"name": f"explained_{layer.name}", "dtype": layer.dtype_policy}
+                twin = AttentiveRNN(layer.cell, return_sequences=True, return_state=True, **options)
+                steps, last, *_ = twin(args[0], mask=kwargs.get("mask"))
+                return self._with_steps(last, steps)
             result = layer(*args, **kwargs)
             self._keep(layer, args[0], result, source)
             return result
@@ -184,9 +184,8 @@ class ExplainingView:
 
     def _with_steps(self, one: Tensor, steps: Tensor) -> Tensor:
         """What all steps gave, `(B, D)`, and before it each of them: what follows sees a batch of both."""
-        one, steps = ops.cast(ops.expand_dims(one, 1), "float32"), ops.cast(steps, "float32")
-        self._both = ops.concatenate([one, steps], axis=1)
-        return FoldTime()(self._both)
+        self._both = _Together(name="explained_together")(one, steps)
+        return FoldTime(name="explained_batch")(self._both)
 
     def _keep(self, layer: Any, x: Any, result: Any, source: Tensor) -> None:
         """Keeps the trace of a layer, where its builder says that there is one."""
@@ -196,9 +195,55 @@ class ExplainingView:
             return
         trace = result[0] if layer.return_state else result
         names = set(self._spec.trace) & set(trace) - set(self._found)
-        self._found |= {name: ops.cast(trace[name], "float32") for name in sorted(names)}
+        self._found |= {name: trace[name] for name in sorted(names)}
         if "gates" in names:
             self.gates_of_input = x is source
+
+
+# As layers with names of their own: Keras numbers operations anew in each process, and one in a file may have
+# the name that the first operation after it gets.
+
+
+class _Together(keras.layers.Layer):
+    """`(B, D)` and `(B, T, D)` -> `(B, 1 + T, D)`, float32."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, one: Tensor, steps: Tensor) -> Tensor:
+        return ops.concatenate([ops.expand_dims(one, 1), steps], axis=1)
+
+    def compute_output_shape(self, one_shape: Shape, steps_shape: Shape) -> Shape:
+        time = steps_shape[1]
+        return (steps_shape[0], None if time is None else time + 1, steps_shape[2])
+
+
+class _Apart(keras.layers.Layer):
+    """The inverse."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, answers: Tensor) -> tuple[Tensor, Tensor]:
+        return answers[:, 0], answers[:, 1:]
+
+    def compute_output_shape(self, shape: Shape) -> tuple[Shape, Shape]:
+        time = shape[1]
+        return (shape[0], shape[2]), (shape[0], None if time is None else time - 1, shape[2])
+
+
+class _Evidence(keras.layers.Layer):
+    """The largest logit against the mean of all, `(B,)`, from probabilities `(B, C)`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, scores: Tensor) -> Tensor:
+        logs = ops.log(ops.maximum(scores, _LEAST))
+        return ops.max(logs, axis=-1) - ops.mean(logs, axis=-1)
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        return shape[:1]
 
 
 def _last_pooling(model: keras.Model) -> keras.layers.Layer | None:

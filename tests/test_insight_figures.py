@@ -13,7 +13,7 @@ from keras_actrec.data.skeletons import SkeletonForm
 from keras_actrec.errors import UserError
 from keras_actrec.insight import _figures
 from keras_actrec.insight._bodies import Body, body_of
-from keras_actrec.insight._clips import stage_of
+from keras_actrec.insight._clips import stage_of, steps_of
 from keras_actrec.insight._skeleton import relative_response, response_of
 from keras_actrec.insight._timeline import Timeline
 from keras_actrec.insight.gates import average_response
@@ -289,3 +289,11 @@ def test_a_picture_for_print_names_classes_in_any_script(tmp_path, monkeypatch):
     insight.draw_explanation(found, tmp_path / "a.pdf")
     assert {"0.00 s", "1.75 s", "evidence", "probability", "walk 0.25"} <= set(seen)
     assert "走る 0.75" in seen or "#0 0.75" in seen  # where no font has it
+
+
+def test_the_step_with_most_evidence_is_among_those_that_are_shown():
+    found = insight.Explanation(
+        **{**vars(explanation([0.5] * 21)), "evidence": np.eye(21)[9][:, None, None] * np.ones((1, 2, 2))}
+    )
+    assert steps_of(found, 6) == [0, 4, 9, 11, 15, 19]  # the last step is padding; 9 in the place of 8
+    assert steps_of(insight.Explanation(**{**vars(found), "evidence": None}), 6) == [0, 4, 8, 11, 15, 19]

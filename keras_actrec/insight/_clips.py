@@ -47,11 +47,15 @@ class Film:
 
 
 def steps_of(explanation: "Explanation", most: int) -> list[int]:
-    """The steps that count, or so many of them, evenly."""
+    """The steps that count, or so many of them, evenly but for the one with most evidence, which is there."""
     there = np.flatnonzero(explanation.mask)
-    if len(there) > most:
-        there = there[np.linspace(0, len(there) - 1, most).round().astype(int)]
-    return there.tolist()
+    if len(there) <= most:
+        return there.tolist()
+    chosen = there[np.linspace(0, len(there) - 1, most).round().astype(int)]
+    if explanation.evidence is not None:
+        best = there[explanation.evidence[there].max(axis=(1, 2)).argmax()]
+        chosen[np.abs(chosen - best).argmin()] = best
+    return chosen.tolist()
 
 
 def films(explanation: "Explanation") -> list[Film]:

@@ -26,7 +26,7 @@ class Layer:
 
     Attributes:
         name: what it is called.
-        shares: `(T, K, K)`, from 0 to 1.
+        shares: `(T, K, K)`, from 0 to 1, the largest of the clip.
         smooth: whether the cells are places of a map, between which values are interpolated.
         cells: row and column of the cell that is outlined, of every step; none where it is empty.
     """
@@ -44,23 +44,22 @@ def layers_of(explanation: "Explanation") -> list[Layer]:
         shares = explanation.attention
         most = shares.reshape(len(shares), -1).argmax(axis=1)
         cells = tuple(divmod(int(each), shares.shape[2]) for each in most)
-        layers.append(Layer("attention", _per_frame(shares), False, cells))
+        layers.append(Layer("attention", _of_largest(shares), False, cells))
     if explanation.evidence is not None:
         layers.append(Layer("evidence", explanation.evidence, True))
     if explanation.shifts is not None:
         moved = np.abs(explanation.shifts.gates).mean(axis=-1)
-        layers.append(Layer(f"gates of {explanation.shifts.layer}", moved / (moved.max() or 1), True))
+        layers.append(Layer(f"gates of {explanation.shifts.layer}", _of_largest(moved), True))
     if explanation.self_attention is not None:
         found = explanation.self_attention
         cells = (found.cell,) * len(found.shares)
-        layers.append(Layer(f"self-attention of {found.layer}", _per_frame(found.shares), False, cells))
+        layers.append(Layer(f"self-attention of {found.layer}", _of_largest(found.shares), False, cells))
     return layers
 
 
-def _per_frame(shares: np.ndarray) -> np.ndarray:
-    """Shares of the largest of each step."""
-    most = shares.max(axis=(1, 2), keepdims=True)
-    return np.divide(shares, most, out=np.zeros_like(shares), where=most > 0)
+def _of_largest(shares: np.ndarray) -> np.ndarray:
+    """From 0 to 1, the largest of the clip, so that frames can be compared."""
+    return shares / (shares.max() or 1)
 
 
 def spread(values: np.ndarray, region: Region, height: int, width: int, smooth: bool = False) -> np.ndarray:

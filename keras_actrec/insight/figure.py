@@ -22,9 +22,9 @@ _WIDTH = 7.0  # inches, of a page's text
 def draw_explanation(explanation: Explanation, path: PathLike, *, title: str | None = None) -> Path:
     """Draw what a model saw: frames with what it looked at, or skeletons, over what it did in time.
 
-    In the manner of figures 10 and 11 of HM-AN and of figure 3 of EleAttG. Six steps are shown, evenly, in a
-    row for each thing that is laid over frames. Colors and markers are safe for color-blind readers, names
-    may be in any script that a font here has.
+    In the manner of figures 10 and 11 of HM-AN and of figure 3 of EleAttG. Six steps are shown, evenly but
+    for the one with most evidence, in a row for each thing that is laid over frames. Colors and markers are
+    safe for color-blind readers, names may be in any script that a font here has.
 
     Args:
         explanation: what `explain` returned.

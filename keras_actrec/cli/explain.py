@@ -1,11 +1,13 @@
 """`keras-actrec explain`: show where and when a model looked, and what spoke for its answer."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from keras_actrec._types import StageProgress
 from keras_actrec.cli._terminal import say
 
 
@@ -59,20 +61,28 @@ def explain(
     the probabilities.
     """
     from keras_actrec import _backend, insight, load
+    from keras_actrec.cli._progress import progress_bars
     from keras_actrec.insight.explain import labeled_files
     from keras_actrec.insight.report import need_viz
 
     need_viz()  # before the models run, not after
     _backend.keep_programs()
     recognizer = load(model)
-    explanations = [
-        insight.explain(recognizer, file, shown, layer=layer, cell=cell, crop=crop)
-        for file, shown in labeled_files(recognizer, sources, label)
-    ]
-    insight.write_report(
-        out, title=f"What {recognizer.model.name} saw", evaluations=[], explanations=explanations
-    )
-    say(f"wrote {out}")
-    for number, explanation in enumerate(explanations if format else (), start=1):
-        name = out.with_name(f"{out.stem}_{number}_{explanation.path.stem}.{format}")
-        say(f"wrote {insight.draw_explanation(explanation, name)}")
+    files = labeled_files(recognizer, sources, label)
+    pictures: list[Path] = []
+
+    def explained(progress: StageProgress) -> Iterator[insight.Explanation]:
+        for number, (file, shown) in enumerate(files, start=1):
+            progress("explaining", number - 1, len(files), str(file))
+            found = insight.explain(recognizer, file, shown, layer=layer, cell=cell, crop=crop)
+            if format:
+                picture = out.with_name(f"{out.stem}_{number}_{file.stem}.{format}")
+                pictures.append(insight.draw_explanation(found, picture))
+            yield found
+        progress("explaining", len(files), len(files))
+
+    with progress_bars() as progress:
+        title = f"What {recognizer.model.name} saw"
+        insight.write_report(out, title=title, explanations=explained(progress))
+    for path in (out, *pictures):
+        say(f"wrote {path}")

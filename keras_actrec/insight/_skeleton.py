@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_actrec.insight._pictures import THEMES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -46,7 +48,8 @@ class Stage:
     Args:
         joints: `(T, bodies, joints, 3)`; a missing joint is zeros. Without depth they are pixels of an image,
             whose rows count from the top.
-        response: `(T, bodies * joints)`, the larger, the larger and darker a joint; None draws all alike.
+        response: `(T, bodies * joints)`, the larger, the larger a joint and the stronger
+            its color; None draws all alike.
         body: which joints bones are between.
     """
 
@@ -79,7 +82,7 @@ class Stage:
                 *points,
                 s=size * (_SMALL + (_LARGE - _SMALL) * shares),
                 c=shares,
-                cmap="viridis_r",
+                cmap="viridis" if theme is THEMES["dark"] else "viridis_r",  # the strongest stands out
                 vmin=0,
                 vmax=1,
                 edgecolors=theme["card"],

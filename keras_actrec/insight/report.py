@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # What a page has a word on where one of its files has it.
 _SHOWN = (
     *("attention", "evidence", "shifts", "self_attention", "boundaries", "operations", "temperature"),
-    *("gates", "joints", "steps", "seconds", "frames"),
+    *("gates", "joints", "relations", "steps", "seconds", "frames"),
 )
 
 
@@ -49,7 +49,8 @@ def write_report(
         title: its heading.
         evaluations: an `Evaluation` for each model. Of its `extra`, `recipe` is shown below the model's name,
             the others are further columns of the table.
-        explanations: what `explain` returned, one for each clip.
+        explanations: what `explain` returned, one for each file; they are drawn one by one, so that of an
+            iterator not all are in memory.
 
     Returns:
         The page.
@@ -57,10 +58,10 @@ def write_report(
     Raises:
         UserError: there is nothing to report, or matplotlib or jinja2 is missing.
     """
-    evaluations, explanations = list(evaluations), list(explanations)
-    if not evaluations and not explanations:
-        raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
     template, pictures = need_viz()
+    evaluations, clips = list(evaluations), [_clip(each) for each in explanations]
+    if not evaluations and not clips:
+        raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
     page = template.render(
         title=title,
         themes=pictures.THEMES,
@@ -77,9 +78,8 @@ def write_report(
             }
             for each in evaluations
         ],
-        clips=[_clip(each) for each in explanations],
-        has={name: any(getattr(each, name) is not None for each in explanations) for name in _SHOWN},
-        has_relations=any(each.relations for each in explanations),
+        clips=clips,
+        has={name for clip in clips for name in clip["has"]},
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -181,4 +181,9 @@ def _clip(explanation: "Explanation") -> dict[str, Any]:
         "skeletons": _clips.skeletons(explanation),
         "moving": None if explanation.joints is None else _clips.moving(explanation),
         "timeline": _clips.timeline(explanation),
+        "has": {name for name in _SHOWN if _there(getattr(explanation, name))},
     }
+
+
+def _there(value: Any) -> bool:
+    return value is not None and not (isinstance(value, tuple) and not value)

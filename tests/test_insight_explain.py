@@ -364,6 +364,8 @@ def test_files_are_labeled_by_the_option_the_list_or_their_folder(brightest, tmp
     assert labeled_files(recognizer, [tmp_path]) == list(zip(files, ["jump", None], strict=True))
     assert labeled_files(recognizer, [tmp_path / "list.csv"]) == [(files[1], "fall"), (files[0], None)]
     assert labeled_files(recognizer, files, "run") == [(file, "run") for file in files]
+    with pytest.raises(UserError, match="a.mp4: the model has no class 'jmup'; did you mean 'jump'"):
+        labeled_files(recognizer, files, "jmup")
 
 
 def test_sa_gsm_shows_the_chosen_cell_of_the_chosen_layer(tmp_path):

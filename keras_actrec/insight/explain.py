@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_actrec import zoo
+from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
 from keras_actrec.data import expand_sources
 from keras_actrec.data.manifest import rows_of_csv
@@ -347,7 +348,7 @@ def labeled_files(
             `label`; of others the name of the folder that they are in, where that is a class.
 
     Raises:
-        UserError: as `data.expand_sources`.
+        UserError: as `data.expand_sources`, or for a label that is no class of the model.
     """
     files: list[tuple[Path, str | None]] = []
     for source in map(Path, sources):
@@ -358,4 +359,8 @@ def labeled_files(
         for file in expand_sources(source, recognizer.preprocessor.patterns):
             folder = file.resolve().parent.name
             files.append((file, label or (folder if folder in recognizer.class_names else None)))
+    for file, shown in files:
+        if shown is not None and shown not in recognizer.class_names:
+            hint = did_you_mean(shown, recognizer.class_names)
+            raise UserError(f"{file}: the model has no class {shown!r}; {hint}")
     return files

@@ -94,7 +94,7 @@ def _draw_rows(explanation: Explanation, figure: "SubFigure", rows: list[float])
         for axes in row[len(steps) :]:
             axes.set_axis_off()
         if layer is not None and stage is None:
-            words = layer.name.replace(" of ", "\nof ")
+            words = layer.name.partition(" of ")[0]  # names of layers are longer than frames are high
             row[0].set_ylabel(words, fontsize=7.5, color=theme["muted"], parse_math=False)
 
 

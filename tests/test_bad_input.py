@@ -501,7 +501,7 @@ def test_a_clip_that_is_not_there(work):
 
 def test_a_model_that_cannot_be_explained(work):
     message = fails("explain", work / "model.keras", work / "set/dark/0.mp4", "--out", work / "page.html")
-    assert message.startswith("`brightness` has no attention or boundaries to explain")
+    assert message.startswith("`brightness` has nothing to explain: no attention, gates, feature maps")
     assert not (work / "page.html").exists()
 
 
@@ -638,7 +638,7 @@ def test_a_demo_does_not_replace_what_is_no_demo(work, monkeypatch):
 def test_a_missing_extra_for_pages(work, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     explanation = ["explain", work / "model.keras", work / "set" / "dark" / "0.mp4"]
-    monkeypatch.setattr("keras_actrec.insight.explain", lambda *arguments: None)
+    monkeypatch.setattr("keras_actrec.insight.explain", lambda *arguments, **named: None)
     message = fails(*explanation, "--out", work / "page.html")
     assert message == "The report needs the extra `viz`: pip install 'keras_actrec[viz]'"
     assert not (work / "page.html").exists()

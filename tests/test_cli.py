@@ -227,6 +227,18 @@ def test_explain_writes_a_page_with_every_clip(attentive, work, clip, tmp_path):
     assert html.startswith("<!") and "grow/grow_000.mp4" in html and "shrink/shrink_000.mp4" in html
     assert "What lstm_attention saw" in html
     assert list(page.parent.iterdir()) == [page]
+    assert "true label <bdi>grow</bdi>" in html and "true label <bdi>shrink</bdi>" in html  # their folders
+
+
+def test_explain_draws_for_print_and_takes_the_true_class(attentive, clip, tmp_path):
+    page = tmp_path / "page.html"
+    stdout = succeeds(
+        "explain", attentive, clip, "--out", page, "--format", "svg", "--label", "shrink", "--crop", 0
+    )
+    picture = tmp_path / "page_1_grow_000.svg"
+    assert stdout == f"wrote {page}\nwrote {picture}\n"
+    assert "true label <bdi>shrink</bdi>" in page.read_text(encoding="utf-8")
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
 
 
 def test_help_names_every_command():

@@ -256,7 +256,7 @@ from pathlib import Path
 import numpy as np
 frames, mask, steps = np.zeros((2, 8, 8, 3), "uint8"), np.ones(2, bool), np.full((2, 2), 0.5)
 found = insight.Explanation(Path("a.mp4"), frames, mask, None, None, None, steps, steps[0], ("a", "b"))
-insight.explain = lambda *_, found=found: found
+insight.explain = lambda *_, found=found, **__: found
 keras_actrec.load = lambda path, model=keras_actrec.load({str(run / "model.keras")!r}): model
 """
     command = ["explain", "any.keras", "a.mp4", "--out", tmp_path / "page.html"]

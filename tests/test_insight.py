@@ -5,6 +5,7 @@ import io
 import os
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -16,24 +17,25 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from keras_actrec import zoo
+from keras_actrec.data.preprocessors import Original
+from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
 from keras_actrec.insight import Explanation, _pictures, explain, write_report
+from keras_actrec.insight._timeline import Timeline, times_of
 from keras_actrec.layers import AttentionCell, AttentiveRNN, GumbelHardAttention, HMRNNCell, SoftAttention
-from keras_actrec.zoo import build
 
 
 class FakeRecognizer:
     """Has what `explain` asks of a recognizer, and frames instead of a file."""
 
-    preprocessor = SimpleNamespace(files="videos")
-
     def __init__(self, model, frames, mask=None, class_names=("run", "jump", "fall")):
         self.model, self.frames, self.class_names = model, frames, class_names
         self.spec = TINY if model.name == "tiny" else zoo.spec(model)
         self.mask = np.ones(len(frames), bool) if mask is None else np.array(mask)
+        self.preprocessor = SimpleNamespace(name="clip", original=self.original)
 
-    def read(self, path):
-        return self.frames, self.mask
+    def original(self, path, crop):
+        return Original(self.frames, Region(0, 0, *self.frames.shape[1:3]), None, self.frames, self.mask)
 
     def batch(self, frames, mask):
         if not isinstance(self.model.input, dict):
@@ -59,7 +61,7 @@ def tiny_model(masked=False, cell=None, width=2):
         cell = AttentionCell(SoftAttention(), keras.layers.SimpleRNNCell(5, bias_initializer="random_normal"))
     x = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")(x, mask=mask)["output"]
     x = keras.layers.Dense(3, activation="softmax", name="classifier")(x)
-    x = keras.layers.GlobalAveragePooling1D()(x, mask=mask)
+    x = keras.layers.GlobalAveragePooling1D(name="average")(x, mask=mask)
     return keras.Model({"clip": inputs, "mask": mask} if masked else inputs, x, name="tiny")
 
 
@@ -145,18 +147,12 @@ def test_a_model_is_explained_with_the_weights_it_has_now():
     np.testing.assert_allclose(found.steps, [[0.2, 0.5, 0.3]] * 3, atol=1e-6)
 
 
-def test_a_model_without_a_trace_is_refused():
-    model = build("frame_pool", 3, input_shape=(None, 2, 2, 3))
-    with pytest.raises(UserError, match="`frame_pool` has no attention or boundaries to explain"):
-        explain(FakeRecognizer(model, clip(3)), "a.mp4")
-
-
-def test_a_model_of_ones_own_is_refused():
-    inputs = keras.Input((None, 3))
-    x = AttentiveRNN(keras.layers.SimpleRNNCell(2), name="temporal")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(3, name="classifier")(x), name="silent")
-    with pytest.raises(UserError, match="`silent` has no attention or boundaries to explain"):
-        explain(FakeRecognizer(model, np.zeros((4, 3))), "a.mp4")
+def test_a_model_of_ones_own_with_nothing_to_show_is_refused():
+    inputs = keras.Input((None, 2, 2, 3), name="clip")
+    x = keras.layers.GlobalAveragePooling3D()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x), name="silent")
+    with pytest.raises(UserError, match="`silent` has nothing to explain: no attention, gates, feature maps"):
+        explain(FakeRecognizer(model, clip(4)), "a.mp4")
 
 
 def test_locations_that_are_no_square_are_refused():
@@ -269,7 +265,7 @@ def test_the_page_needs_nothing_from_outside(page, tmp_path):
         assert tag not in ("script", "link", "iframe", "object", "embed", "base")
         assert "href" not in attributes
         for name in {"src", "srcset"} & set(attributes):
-            assert attributes[name].startswith("data:image/png;base64,")
+            assert re.match("data:image/(png|jpeg);base64,", attributes[name])
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|url\(|@import", html)
     assert [policy["content"] for policy in found.of("meta") if "http-equiv" in policy] == [
@@ -293,10 +289,10 @@ def test_the_page_is_made_for_a_phone_and_for_light_and_dark(page):
 
 def test_every_picture_has_a_text(page):
     pictures = page(evaluations=[evaluation()], explanations=[example()]).of("img")
-    assert len(pictures) == 2 + 2 * 2
+    assert len(pictures) == 2 + 1 + 8
     assert all(picture["alt"] for picture in pictures)
-    assert "row/column 2/3 2/3" in pictures[2]["alt"].replace(",", "")
-    assert "Probability of jump: 0.60 0.60" in pictures[3]["alt"]
+    assert "Probability of jump: 0.60 0.60" in pictures[2]["alt"]
+    assert pictures[3]["alt"] == "Frame at step 1. Most attention in row/column 2/3 of 4 x 4 cells."
 
 
 def test_what_others_wrote_is_escaped(page):
@@ -402,47 +398,72 @@ def test_a_clip_of_unknown_class_is_neither_right_nor_wrong(page):
     assert "Right" not in text and "Wrong" not in text
 
 
-@pytest.mark.parametrize("steps, blocks", [(1, 1), (6, 1), (12, 2), (13, 3), (24, 4)])
-def test_at_most_6_frames_stand_side_by_side_in_a_block(page, steps, blocks):
-    alts = [image["alt"] for image in page(explanations=[example(steps)]).of("img")]
-    assert len(alts) == 2 * blocks
-    ends = [tuple(map(int, re.match(r"Frames (\d+) to (\d+)\.", alt).groups())) for alt in alts[::2]]
-    shown = [step for first, last in ends for step in range(first, last + 1)]
-    assert shown == list(range(1, steps + 1))
+@pytest.mark.parametrize("steps, shown", [(1, 1), (24, 24), (60, 24)])
+def test_a_film_has_at_most_24_frames_from_the_first_to_the_last(page, steps, shown):
+    found = page(explanations=[example(steps)])
+    numbers = [int(number) for number in re.findall(r"step (\d+) ", found.text)]
+    assert len(numbers) == shown and numbers[0] == 1 and numbers[-1] == steps
+    assert numbers == sorted(set(numbers))
+
+
+def test_frames_have_their_times_and_the_page_names_the_five_best_classes(page):
+    names = tuple("abcdefgh")
+    scores = np.array([0.3, 0.2, 0.15, 0.12, 0.1, 0.06, 0.04, 0.03])
+    explanation = replace(
+        example(3, names=names, label="a", true_label="h"), scores=scores, seconds=np.array([0.0, 0.5, 1.25])
+    )
+    found = page(explanations=[explanation])
+    text = " ".join(found.text.split())
+    assert "0.00 s 0.50 s 1.25 s" in text
+    assert "● a 30.0%" in text and "▼ e 10.0%" in text and "✚ h (true, rank 8) 3.0%" in text
+    assert "f" not in [name for name, _ in explanation.best()] and "6.0%" not in text
 
 
 def test_padding_is_not_drawn(page):
     found = page(explanations=[example(6, padding=2)])
-    assert found.of("img")[0]["alt"].startswith("Frames 1 to 4.")
+    assert [image["alt"][:16] for image in found.of("img")[1:]] == [
+        f"Frame at step {number}." for number in (1, 2, 3, 4)
+    ]
     assert "in 4 steps; 2 more of padding are left out." in found.text
 
 
-def test_the_outline_is_around_the_cell_that_was_looked_at(page):
-    # Row 2 and column 3 of 4: from 1/4 to 1/2 of the height and from 1/2 to 3/4 of the first frame's width.
-    image = pixels(page(drawn=True, explanations=[example(6, cell=(1, 2))]).of("img")[0]["src"])
-    height = image.shape[0]
-    left = next(x for x in range(image.shape[1]) if image[height // 8, x, 3] == 1)
-    pink = (image[:, :, 0] > 0.8) & (image[:, :, 1] < 0.3) & (image[:, :, 2] > 0.6)
-    rows, columns = np.nonzero(pink[:, : left + height])
-    assert np.allclose([rows.min(), rows.max()], [height / 4, height / 2], atol=4)
-    columns = columns - left
-    width = 0.95 * height  # the rest of a step is the gap between two frames
-    assert np.allclose([columns.min(), columns.max()], [width / 2, 3 * width / 4], atol=4)
-
-
-def test_the_charts_draw_the_numbers_of_the_explanation(monkeypatch):
-    explanation = example(8, label="fall")
-    figures = []
-    monkeypatch.setattr(_pictures, "_png", lambda figure: figures.append(figure))
-    _pictures.clip_blocks(explanation)
-    boundaries, temperature, probability = figures[
-        4
-    ].axes  # of the second block: 1 of frames, 2 of charts a block
-    np.testing.assert_array_equal(boundaries.collections[0].get_array(), explanation.boundaries.T)
+def test_the_time_line_draws_the_numbers_of_the_explanation():
+    explanation = replace(example(8, label="fall"), seconds=np.linspace(0.25, 2, 8))
+    figure, shown = Figure(), Timeline(explanation)
+    shown.draw(figure, _pictures.THEMES["light"])
+    boundaries, temperature, probability = figure.axes
+    heights = [patch.get_data().values for patch in boundaries.patches]
+    np.testing.assert_allclose(heights[0], 0.85 * explanation.boundaries[:, 0])
+    np.testing.assert_allclose(heights[1], 1 + 0.85 * explanation.boundaries[:, 1])
     np.testing.assert_array_equal(temperature.lines[0].get_ydata(), explanation.temperature)
-    lines = [line.get_ydata() for line in probability.lines[1:]]
-    np.testing.assert_array_equal(lines, explanation.steps[:, [1, 2]].T)  # the true class, then the predicted
-    assert {axes.get_xlim() for axes in figures[4].axes} == {(4, 8)}
+    lines = {line.get_label(): line for line in probability.lines[1:]}
+    assert set(lines) == {"run", "jump", "fall"}
+    np.testing.assert_array_equal(lines["fall"].get_ydata(), explanation.steps[:, 2])
+    np.testing.assert_array_equal(lines["fall"].get_xdata(), explanation.seconds)
+    assert probability.get_xlim() == (0.125, 2.125) and probability.get_xlabel() == "seconds"
+
+
+def test_each_layer_has_the_share_of_its_units_that_did_each_thing():
+    boundaries = np.array([[1, 0.5], [0, 0.25], [0.5, 0]])
+    updates = np.array([[1, 0.75], [0, 0.25], [1, 0.5]])
+    explanation = replace(
+        example(3), boundaries=boundaries, updates=updates, mask=np.ones(3, bool), temperature=None
+    )
+    # FLUSH is the boundary of the step before, COPY what is left.
+    expected = [[[1, 0, 0], [0.75, 0.25, 0]], [[0, 0, 1], [0.25, 0.25, 0.5]], [[1, 0, 0], [0.5, 0.25, 0.25]]]
+    np.testing.assert_allclose(explanation.operations, expected)
+    figure, shown = Figure(), Timeline(explanation)
+    shown.draw(figure, _pictures.THEMES["light"])
+    assert shown.titles == ["what each layer did", "probability"]
+    tops = [patch.get_data().values for patch in figure.axes[0].patches]
+    np.testing.assert_allclose(tops[4], 1 + 0.85 * (explanation.operations[:, 1, :2].sum(-1)))
+    assert replace(explanation, updates=None).operations is None
+
+
+def test_times_that_do_not_rise_are_no_axis():
+    looped = replace(example(4), seconds=np.array([0.0, 1.0, 0.0, 1.0]))
+    at, unit = times_of(looped)
+    assert unit == "step" and at.tolist() == [1, 2, 3, 4]
 
 
 def test_the_confusion_matrix_has_true_classes_in_rows_and_predicted_ones_in_columns():

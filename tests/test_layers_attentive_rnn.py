@@ -204,6 +204,7 @@ def test_the_trace_has_what_attention_and_cell_have_to_show():
         "attention": (BATCH, TIME, LOCATIONS),
         "temperature": (BATCH, TIME, 1),
         "boundaries": (BATCH, TIME, 2),
+        "updates": (BATCH, TIME, 2),
     }
     assert len(states) == 3
     symbolic, *_ = layer(keras.Input((None, LOCATIONS, CHANNELS)))
@@ -212,6 +213,7 @@ def test_the_trace_has_what_attention_and_cell_have_to_show():
         "attention": (None, LOCATIONS),
         "temperature": (None, 1),
         "boundaries": (None, 2),
+        "updates": (None, 2),
     }
     assert set(layers_of("soft x gru", return_trace=True)(CLIPS)) == {"output", "attention"}
     assert set(layers_of("lstm", return_trace=True)(VECTORS)) == {"output"}
@@ -221,7 +223,7 @@ def test_the_trace_has_what_attention_and_cell_have_to_show():
 def test_the_trace_is_0_at_masked_steps():
     layer = layers_of("gumbel x hm_rnn", return_trace=True)
     trace = {key: numpy(value) for key, value in layer(CLIPS, mask=MASK).items()}
-    for key in ("attention", "temperature", "boundaries"):
+    for key in ("attention", "temperature", "boundaries", "updates"):
         assert not np.any(trace[key][0, 2:]), key
     for key in ("attention", "temperature"):
         assert np.all(trace[key][MASK].any(-1)), key

@@ -270,6 +270,25 @@ def test_the_middle_layer_flushes_updates_or_copies(boundary, z_before, z_below)
     close(boundaries[:, size : 2 * size], s[:, 8:] >= 0, 0)
 
 
+@pytest.mark.parametrize("form", ["scalar", "units", "no top boundary"])
+def test_updates_are_the_share_of_units_that_are_not_flushed_and_see_a_boundary_below(form):
+    cell, _ = pair(form)
+    sizes = FORMS[form][2]
+    state = [ops.zeros((BATCH, size)) for size in cell.state_size]
+    before = np.zeros((BATCH, sum(sizes)))
+    for step in range(CLIPS.shape[1]):
+        _, state, trace = cell.step(ops.convert_to_tensor(CLIPS[:, step]), state)
+        after, expected, below = numpy(state[2]), [], np.ones((BATCH, 1))
+        splits = np.cumsum(sizes)[:-1]
+        for z_before, z in zip(np.split(before, splits, 1), np.split(after, splits, 1), strict=True):
+            free = 1 - z_before if z_before.shape[1] else 1.0
+            expected.append((free * below).mean(axis=1))
+            below = z
+        close(trace["updates"], np.stack(expected, axis=1))
+        before = after
+    assert before.any()
+
+
 def test_the_first_layer_never_copies_and_a_top_without_boundary_never_flushes():
     cell, reference = pair("no top boundary")
     h, c = RNG.normal(size=(2, BATCH, 6)).astype("float32")

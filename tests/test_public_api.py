@@ -162,6 +162,7 @@ PUBLIC = {
         "draw_counts",
         "draw_curves",
         "draw_embedding",
+        "draw_explanation",
         "draw_gates",
         "draw_history",
         "draw_temperature",
@@ -258,6 +259,7 @@ PUBLIC = {
     ],
     # a new builder needs no line here: its registration names it
     "keras_actrec.zoo": [
+        "ExplainingView",
         "ModelSpec",
         "StreamingView",
         "streaming_view",
@@ -269,7 +271,6 @@ PUBLIC = {
         "list_models",
         "resized",
         "spec",
-        "traced",
         "training_view",
         *zoo.list_models(),
     ],

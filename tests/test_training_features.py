@@ -312,12 +312,13 @@ def test_what_a_file_of_a_model_holds_is_read_back():
         assert preprocessor_of(json.loads(json.dumps(seen.to_json()))) == seen
 
 
-def test_attention_on_features_is_not_drawn(maps, tmp_path):
+def test_attention_on_features_has_no_frames(maps, tmp_path):
     square = trees.features(tmp_path / "square", step=(2, 2, 8))
     run = training.train(recipe("hman", **ONCE), square, tmp_path / "run")
-    line = "explain draws on the frames of videos, and hman was trained on features: train it on videos"
-    with pytest.raises(UserError, match=line):
-        insight.explain(run.recognizer, square / "test/catch/3_0.npy")
+    found = insight.explain(run.recognizer, square / "test/catch/3_0.npy", "catch")
+    assert found.frames is None and found.attention.shape[1:] == found.evidence.shape[1:] == (2, 2)
+    with pytest.raises(UserError, match="^`crop` is of videos, and hman sees others: leave it out$"):
+        insight.explain(run.recognizer, square / "test/catch/3_0.npy", crop=1)
 
 
 def test_features_are_not_extracted_again(data, tmp_path):

@@ -121,8 +121,8 @@ def test_what_the_first_frame_is_asked_by_is_made_of_the_clips_features():
     found, kernels = {}, {}
     for start in ("zeros", "features"):
         model = randomize(small(start=start, **options), seed=2, scale=1.0)
-        trace = zoo.traced(model, zoo.spec(model))
-        found[start] = numpy(trace({"features": maps, "mask": mask})["attention"])[:, 0]  # (B, N)
+        view = zoo.ExplainingView(model, zoo.spec(model))
+        found[start] = view({"features": maps, "mask": mask})["attention"][:, 0]  # (B, N)
         kernels[start] = numpy(model.get_layer("temporal").cell.attention.kernel)
     assert np.all(np.argmax(found["zeros"], axis=1) == 0)
     kernel, bias = model.get_layer("initial_h").get_weights()

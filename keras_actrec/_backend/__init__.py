@@ -11,6 +11,7 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 - `EXPORTS`: for each format of a file the functions that write a network, and run it or None; `{}` on JAX.
 - `keep_programs()`: keeps what is compiled for the next process; for commands only.
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
+- `gradient(model, inputs, by, of)`: the outputs of a model, and the gradient of one of them by an input.
 - `devices()`: names of the devices that the backend sees.
 - `seed(number)`: seeds what the backend draws without Keras.
 - `generators()`, `set_generators(states)`: the states of the generators that it draws from without Keras.
@@ -51,6 +52,7 @@ conv2d = own.conv2d
 depthwise_conv2d = own.depthwise_conv2d
 devices = own.devices
 generators = own.generators
+gradient = own.gradient
 keep_programs = own.keep_programs
 loop = own.loop
 max_pool2d = own.max_pool2d
@@ -71,6 +73,7 @@ __all__ = [
     "depthwise_conv2d",
     "devices",
     "generators",
+    "gradient",
     "keep_programs",
     "loop",
     "max_pool2d",

@@ -53,6 +53,40 @@ def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     return lambda batch: keras.tree.map_structure(np.asarray, compiled(trainable, other, batch))
 
 
+_GRADIENTS: WeakKeyDictionary[keras.Model, Callable[..., Any]] = WeakKeyDictionary()
+
+
+def gradient(
+    model: keras.Model, inputs: dict[str, Any], by: str, of: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What a model gives at test, whose inputs and outputs are dicts, and the gradient of one output's sum.
+
+    Args:
+        model: the model.
+        inputs: arrays by name.
+        by: name of the input, of floats, that the gradient is by.
+        of: name of the output.
+
+    Returns:
+        The outputs by name, and the gradient, of the input's shape; all are NumPy arrays.
+    """
+    if model not in _GRADIENTS:
+        weakly = ref(model)
+
+        def value(of: str, x: Any, others: Any, trainable: Any, fixed: Any) -> Any:
+            held: Any = weakly()
+            (by,) = set(held.input) - set(others)
+            answers = held.stateless_call(trainable, fixed, {**others, by: x}, training=False)[0]
+            return jnp.sum(answers[of]), answers
+
+        _GRADIENTS[model] = jax.jit(jax.value_and_grad(value, argnums=1, has_aux=True), static_argnums=0)
+    others = {name: array for name, array in inputs.items() if name != by}
+    trainable = [weight.value for weight in model.trainable_variables]
+    fixed = [weight.value for weight in model.non_trainable_variables]
+    (_, answers), slope = _GRADIENTS[model](of, jnp.asarray(inputs[by]), others, trainable, fixed)
+    return keras.tree.map_structure(np.asarray, answers), np.asarray(slope)
+
+
 def devices() -> list[str]:
     """Names of the devices, such as `cpu:0`."""
     return [f"{device.platform}:{device.id}" for device in jax.devices()]

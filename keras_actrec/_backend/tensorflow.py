@@ -46,6 +46,29 @@ def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     return model.predict_on_batch
 
 
+def gradient(
+    model: keras.Model, inputs: dict[str, Any], by: str, of: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What a model gives at test, whose inputs and outputs are dicts, and the gradient of one output's sum.
+
+    Args:
+        model: the model.
+        inputs: arrays by name.
+        by: name of the input, of floats, that the gradient is by.
+        of: name of the output.
+
+    Returns:
+        The outputs by name, and the gradient, of the input's shape; all are NumPy arrays.
+    """
+    given = {name: tf.convert_to_tensor(array) for name, array in inputs.items()}
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(given[by])
+        answers = model(given, training=False)
+        total = tf.reduce_sum(answers[of])
+    slope = tape.gradient(total, given[by])
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, (answers, slope))
+
+
 def devices() -> list[str]:
     """Names of the devices, such as `CPU:0`."""
     return [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]

@@ -1,27 +1,88 @@
-"""`keras-actrec explain`: show where and when a model looked."""
+"""`keras-actrec explain`: show where and when a model looked, and what spoke for its answer."""
 
+from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from keras_actrec._types import StageProgress
 from keras_actrec.cli._terminal import say
+
+
+class Format(StrEnum):
+    """Kinds of pictures beside the page."""
+
+    png = "png"
+    pdf = "pdf"
+    svg = "svg"
+    gif = "gif"
 
 
 def explain(
     model: Annotated[Path, typer.Argument(help="A model.keras file.")],
-    clips: Annotated[list[Path], typer.Argument(help="Video files.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Files, folders, patterns, CSV files, as of `predict`."),
+    ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explain.html"),
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="The class that the files show; by default the column label of a CSV file, or the name of "
+            "a file's folder, where that is a class."
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="The gate-shift module or self-attention to show; by default the last ones."),
+    ] = None,
+    cell: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            metavar="ROW COLUMN",
+            help="Whose self-attention is shown, from 0; by default the cell with the most evidence.",
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which of the crops that `predict` averages; by default the middle."),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="Write a picture of each file beside the page too, for print; gif moves."),
+    ] = None,
 ) -> None:
-    """Write a page with the attention, the boundaries and the temperature of each video."""
+    """Write a page that shows why a model answered as it did.
+
+    Of each file the five best classes, the original frames with attention, evidence (Grad-CAM), gates or
+    self-attention on them, or the skeletons with the gates' response, and over time what the layers did and
+    the probabilities.
+    """
     from keras_actrec import _backend, insight, load
+    from keras_actrec.cli._progress import progress_bars
+    from keras_actrec.insight.explain import labeled_files
     from keras_actrec.insight.report import need_viz
 
     need_viz()  # before the models run, not after
     _backend.keep_programs()
     recognizer = load(model)
-    explanations = [insight.explain(recognizer, clip) for clip in clips]
-    insight.write_report(
-        out, title=f"What {recognizer.model.name} saw", evaluations=[], explanations=explanations
-    )
-    say(f"wrote {out}")
+    files = labeled_files(recognizer, sources, label)
+    pictures: list[Path] = []
+
+    def explained(progress: StageProgress) -> Iterator[insight.Explanation]:
+        for number, (file, shown) in enumerate(files, start=1):
+            progress("explaining", number - 1, len(files), str(file))
+            found = insight.explain(recognizer, file, shown, layer=layer, cell=cell, crop=crop)
+            if format:
+                picture = out.with_name(f"{out.stem}_{number}_{file.stem}.{format}")
+                pictures.append(insight.draw_explanation(found, picture))
+            yield found
+        progress("explaining", len(files), len(files))
+
+    with progress_bars() as progress:
+        title = f"What {recognizer.model.name} saw"
+        insight.write_report(out, title=title, explanations=explained(progress))
+    for path in (out, *pictures):
+        say(f"wrote {path}")

@@ -158,12 +158,26 @@ def pick_frames(
     decoder: str = "opencv",
 ) -> Iterator[np.ndarray]:
     """As `read_frames`, frame by frame: the numbers `wanted` ascend, and each frame has its own size."""
+    for _, frame in pick_timed(path, wanted, start=start, stop=stop, decoder=decoder):
+        yield frame
+
+
+def pick_timed(
+    path: PathLike,
+    wanted: Sequence[int] | np.ndarray,
+    *,
+    start: int | None = None,
+    stop: int | None = None,
+    decoder: str = "opencv",
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """As `pick_frames`, in pairs of the seconds, as of `iter_timed`, and the frame."""
     first = _first(start, stop)
     reader = open_video(path, decoder)
-    frames = 0  # so far
+    frames, begin = 0, None  # so far
     for index in wanted:
         frame = None
         while frames <= first + index and reader.grab():
+            begin = begin if frames else reader.time
             frames += 1
         if frames > first + index:
             frame = reader.retrieve()
@@ -172,7 +186,7 @@ def pick_frames(
             _check_count(path, frames, reader)
             reason = f"frame {first + wanted[-1]} was asked for, {frames} decode; index it again"
             raise VideoError(path, "truncated", reason)
-        yield frame
+        yield _seconds(reader, begin, frames - 1), frame
 
 
 def iter_frames(
@@ -225,14 +239,18 @@ def iter_timed(
             frame = reader.retrieve()
             if frame is None:
                 break
-            if reader.time is not None and begin is not None:
-                yield reader.time - begin, frame
-            else:
-                yield (frames / reader.fps if reader.fps else None), frame
+            yield _seconds(reader, begin, frames), frame
         frames += 1
     if frames != stop:
         _check_count(path, frames, reader)
         _frames_between(path, frames, start, stop)
+
+
+def _seconds(reader: Reader, begin: float | None, number: int) -> float | None:
+    """From the first frame, whose time stamp is `begin`, to the one that was read, which has this number."""
+    if reader.time is not None and begin is not None:
+        return reader.time - begin
+    return number / reader.fps if reader.fps else None
 
 
 class Known(Protocol):

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, U
 import keras
 import numpy as np
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Shape
 from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
 from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._video_error import VideoError
+from keras_actrec.data.bodies import Body, body
 from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_joints
-from keras_actrec.data.decode import index_videos, iter_frames
+from keras_actrec.data.decode import index_videos, iter_frames, pick_timed, probe, sized
 from keras_actrec.data.extract import extract_features
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
@@ -28,7 +30,7 @@ from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.skeletons import SkeletonForm, SkeletonSteps, SkeletonTransform
 from keras_actrec.data.sources import VIDEO_PATTERNS
 from keras_actrec.data.summaries import few, summary_of_features, summary_of_frames, summary_of_joints
-from keras_actrec.data.transforms import ClipTransform
+from keras_actrec.data.transforms import ClipTransform, Region
 from keras_actrec.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +39,25 @@ if TYPE_CHECKING:
 # Records, each with what `index` knows of it (`VideoInfo`, `FeatureFile` or joints) or a cache keeps
 # (`CachedVideo`).
 Indexed: TypeAlias = Sequence[tuple[Record, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A clip beside the frames that it was made of.
+
+    Attributes:
+        frames: uint8 `(T, H, W, 3)`, RGB, as they are in the file.
+        region: what of them the clip shows.
+        seconds: from the file's first frame to each of these, `(T,)`, or None where nothing tells.
+        clip: uint8 `(T, size, size, 3)`, as the model sees it.
+        mask: bool `(T,)`, false where a frame only fills up.
+    """
+
+    frames: np.ndarray
+    region: Region
+    seconds: np.ndarray | None
+    clip: np.ndarray
+    mask: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -104,6 +125,29 @@ class ClipPreprocessor:
         """
         clip, mask, _ = Clips(self.sampling, self.transform).load(self.item(path), None)
         return clip, mask
+
+    def original(self, path: PathLike, crop: int | None = None) -> Original:
+        """What `read` reads of a video, and the frames as they are in it.
+
+        Args:
+            path: the video.
+            crop: number, from 0 on, of one of the transform's `crops`; by default the one that `read` gives.
+
+        Raises:
+            VideoError: for a file that cannot be used.
+            UserError: for a crop that the transform does not have.
+        """
+        transform = replace(self.transform, num_crops=1) if crop is None else self.transform
+        number = 0 if crop is None else whole("crop", crop, 0, transform.num_crops - 1)
+        video = probe(path)
+        indices, mask = self.sampling.indices(video.frames)
+        wanted, places = np.unique(indices, return_inverse=True)
+        times, found = zip(*pick_timed(path, wanted), strict=True)
+        size = video.height, video.width
+        frames = np.stack([sized(frame, size) for frame in found])[places]
+        seconds = None if None in times else np.array(times, "float64")[places]
+        clip = transform.crops(frames)[number]
+        return Original(frames, transform.regions(*size)[number], seconds, clip, mask)
 
     @property
     def steps(self) -> int:
@@ -254,6 +298,11 @@ class SkeletonPreprocessor:
     every: ClassVar[Literal[1]] = 1
     num_views: ClassVar[Literal[1]] = 1
     has_views: ClassVar[Literal[False]] = False
+
+    @property
+    def body(self) -> Body | None:
+        """The names of the joints and the bones between them; None where they are not known."""
+        return None if self.layout is None else body(self.layout)
 
     @property
     def patterns(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """From frames of any size to square frames of one size."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,28 @@ _CORNERS_AND_CENTER = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
 _POSITIONS = (*_CORNERS_AND_CENTER, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
 
 _MOST_OPERATIONS = 100  # of RandAugment, for a clip
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of a frame that a clip shows, in pixels of that frame.
+
+    Edges, not centers: the whole of a frame of 240 x 320 is 0, 0, 240, 320. Where frames are resized, edges
+    need not be whole.
+
+    Attributes:
+        top: the upper edge.
+        left: the left edge.
+        bottom: the lower edge.
+        right: the right edge.
+        mirrored: whether the clip shows it with left and right exchanged.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -287,17 +309,46 @@ class ClipTransform:
         """
         if self.num_crops <= 2:
             crops = self(frames)[None]
-            return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.has_mirrored_crops else crops
-        frames, (down, across) = self._scaled(self.prepare(frames))
-        if self.num_crops == 10:
-            steps = down // 4, across // 4
-            corners = [(row * steps[0], column * steps[1]) for row, column in _CORNERS_AND_CENTER]
-        elif frames.shape[1] > frames.shape[2]:
-            corners = [(top, across // 2) for top in (0, down // 2, down)]
         else:
-            corners = [(down // 2, left) for left in (0, across // 2, across)]
-        crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in corners])
+            frames, room = self._scaled(self.prepare(frames))
+            corners = self._corners(*room)
+            crops = np.stack([_cut(frames, top, left, self.size, self.size) for top, left in corners])
         return np.concatenate([crops, crops[:, :, :, ::-1]]) if self.has_mirrored_crops else crops
+
+    def regions(self, height: int, width: int) -> tuple[Region, ...]:
+        """What of frames of this size each clip that `crops` gives shows; a call shows the middle one.
+
+        Args:
+            height: of the frames before anything is done to them, in pixels.
+            width: likewise.
+
+        Returns:
+            `num_crops` of them, in the order of `crops`.
+        """
+        if self.crop == "none":
+            regions = [Region(0.0, 0.0, float(height), float(width))]
+        else:
+            sides = (height, width)
+            if self.shrink is not None and min(sides) > self.shrink:
+                sides = _short_sides(*sides, self.shrink)
+            sides = _short_sides(*sides, self._least)
+            down, across = height / sides[0], width / sides[1]  # pixels of the frame to one that is cropped
+            regions = [
+                Region(top * down, left * across, (top + self.size) * down, (left + self.size) * across)
+                for top, left in self._corners(sides[0] - self.size, sides[1] - self.size)
+            ]
+        mirrored = [replace(region, mirrored=True) for region in regions] if self.has_mirrored_crops else []
+        return (*regions, *mirrored)
+
+    def _corners(self, down: int, across: int) -> list[tuple[int, int]]:
+        """Top and left of every crop, the mirrored ones aside, where the crop leaves this room."""
+        if self.num_crops <= 2:
+            return [(down // 2, across // 2)]
+        if self.num_crops == 10:
+            return [(row * (down // 4), column * (across // 4)) for row, column in _CORNERS_AND_CENTER]
+        if down > across:
+            return [(top, across // 2) for top in (0, down // 2, down)]
+        return [(down // 2, left) for left in (0, across // 2, across)]
 
     @property
     def _least(self) -> int:
@@ -353,5 +404,9 @@ def _resize(frames: np.ndarray, height: int, width: int | None = None) -> np.nda
 def _resize_short(frames: np.ndarray, target: int) -> np.ndarray:
     """The frames with this short side and their aspect."""
     height, width = frames.shape[1:3]
+    return _resize(frames, *_short_sides(height, width, target))
+
+
+def _short_sides(height: int, width: int, target: int) -> tuple[int, int]:
     short = min(height, width)
-    return _resize(frames, round(height * target / short), round(width * target / short))
+    return round(height * target / short), round(width * target / short)

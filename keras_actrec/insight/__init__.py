@@ -1,9 +1,10 @@
-"""Why a model answered as it did: the trace of a clip, pictures, the HTML report, and the demo."""
+"""Why a model answered as it did: what its layers did, pictures, the HTML report, and the demo."""
 
 from keras_actrec.insight.bars import draw_bars, draw_counts
 from keras_actrec.insight.demo import demo
 from keras_actrec.insight.embedding import draw_embedding, embed
 from keras_actrec.insight.explain import Explanation, explain
+from keras_actrec.insight.figure import draw_explanation
 from keras_actrec.insight.gates import draw_gates
 from keras_actrec.insight.history import converged, draw_curves, draw_history
 from keras_actrec.insight.report import write_report
@@ -17,6 +18,7 @@ __all__ = [
     "draw_counts",
     "draw_curves",
     "draw_embedding",
+    "draw_explanation",
     "draw_gates",
     "draw_history",
     "draw_temperature",

@@ -1,6 +1,6 @@
 """What the pictures of several runs share: colors, axes, and how they are saved."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,37 @@ def words(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
     return list(drawn), {"fontfamily": families, "parse_math": False}
 
 
+# Of each kind of file what is left out of it, so that the same picture is the same file.
+_METADATA: dict[str, dict[str, Any]] = {
+    ".pdf": {"CreationDate": None},
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+}
+
+
+def check_path(path: PathLike, also: Sequence[str] = ()) -> Path:
+    """The path of a picture of a kind that is written.
+
+    Raises:
+        UserError: for another suffix.
+    """
+    path, kinds = Path(path), (*_METADATA, *also)
+    if path.suffix.lower() not in kinds:
+        raise UserError(f"{path}: a picture ends in {', '.join(kinds)}; name such a file")
+    return path
+
+
 def save(figure: "Figure", path: PathLike) -> Path:
-    """Write the figure as a PNG file, complete or not at all."""
-    with replacing(path) as part:
-        figure.savefig(part, dpi=150, metadata={"Software": None})
-    return Path(path)
+    """Write the figure, complete or not at all: a PNG, or a PDF or SVG for print, by the suffix.
+
+    Raises:
+        UserError: for another suffix.
+    """
+    from matplotlib import rc_context
+
+    path = check_path(path)
+    # TrueType fonts, which printers and editors take; in SVG letters are outlines, whichever fonts there are.
+    look = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "keras_actrec"}
+    with rc_context(look), replacing(path) as part:
+        figure.savefig(part, dpi=150, metadata=_METADATA[path.suffix.lower()])
+    return path

@@ -13,12 +13,20 @@ from keras_actrec._files import replacing
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+from keras_actrec.insight import _clips, _overlay
+from keras_actrec.insight._timeline import lines_of
 
 if TYPE_CHECKING:
     import jinja2
 
     from keras_actrec.evaluation import Evaluation
     from keras_actrec.insight.explain import Explanation
+
+# What a page has a word on where one of its files has it.
+_SHOWN = (
+    *("attention", "evidence", "shifts", "self_attention", "boundaries", "operations", "temperature"),
+    *("gates", "joints", "relations", "steps", "seconds", "frames"),
+)
 
 
 def write_report(
@@ -31,8 +39,9 @@ def write_report(
     """Writes one HTML page that needs no other file and no network.
 
     It has a table of the models side by side, of each the confusion matrix, the accuracy of every class and
-    how far its probabilities can be trusted (a reliability diagram), and for each explained clip its
-    frames with the attention on them, over boundaries, temperature and probabilities on the same time axis.
+    how far its probabilities can be trusted (a reliability diagram), and for each explained file its five
+    best classes, its frames with what the model looked at on them, or its skeletons, and what happened over
+    time: boundaries, temperature, gates, relations and probabilities.
     It fits a phone and follows the reader's choice of light or dark. The file appears when it is complete.
 
     Args:
@@ -40,7 +49,8 @@ def write_report(
         title: its heading.
         evaluations: an `Evaluation` for each model. Of its `extra`, `recipe` is shown below the model's name,
             the others are further columns of the table.
-        explanations: what `explain` returned, one for each clip.
+        explanations: what `explain` returned, one for each file; they are drawn one by one, so that of an
+            iterator not all are in memory.
 
     Returns:
         The page.
@@ -48,14 +58,14 @@ def write_report(
     Raises:
         UserError: there is nothing to report, or matplotlib or jinja2 is missing.
     """
-    evaluations, explanations = list(evaluations), list(explanations)
-    if not evaluations and not explanations:
-        raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
     template, pictures = need_viz()
+    evaluations, clips = list(evaluations), [_clip(each) for each in explanations]
+    if not evaluations and not clips:
+        raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
     page = template.render(
         title=title,
         themes=pictures.THEMES,
-        outline=pictures.OUTLINE,
+        outline=_overlay.OUTLINE,
         table=_table(evaluations),
         models=[
             {
@@ -68,10 +78,8 @@ def write_report(
             }
             for each in evaluations
         ],
-        clips=[_clip(each, pictures.clip_blocks(each)) for each in explanations],
-        has_attention=any(each.attention is not None for each in explanations),
-        has_boundaries=any(each.boundaries is not None for each in explanations),
-        has_temperature=any(each.temperature is not None for each in explanations),
+        clips=clips,
+        has={name for clip in clips for name in clip["has"]},
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -148,8 +156,8 @@ def _classes(evaluation: "Evaluation", numbers: list[str]) -> list[dict[str, Any
     return rows
 
 
-def _clip(explanation: "Explanation", blocks: list[Any]) -> dict[str, Any]:
-    """What the page says about a clip."""
+def _clip(explanation: "Explanation") -> dict[str, Any]:
+    """What the page says about a file and shows of it."""
     true, label = explanation.true_label, explanation.label
     names = list(explanation.class_names)
     cells = None
@@ -167,5 +175,15 @@ def _clip(explanation: "Explanation", blocks: list[Any]) -> dict[str, Any]:
         "steps": int(explanation.mask.sum()),
         "padding": int((~explanation.mask).sum()),
         "cells": cells,
-        "blocks": blocks,
+        "self_attention": explanation.self_attention,
+        "lines": lines_of(explanation),
+        "films": _clips.films(explanation),
+        "skeletons": _clips.skeletons(explanation),
+        "moving": None if explanation.joints is None else _clips.moving(explanation),
+        "timeline": _clips.timeline(explanation),
+        "has": {name for name in _SHOWN if _there(getattr(explanation, name))},
     }
+
+
+def _there(value: Any) -> bool:
+    return value is not None and not (isinstance(value, tuple) and not value)

@@ -26,8 +26,8 @@ class AttentiveRNN(keras.layers.RNN):
         return_sequences: whether to return every step's output `(B, T, units)` or the last one's.
         return_state: whether to return the last states too.
         return_trace: whether to return a dict instead of the output: `output`, and what the cell has of
-            `boundaries (B, T, L)`, `attention (B, T, N)`, `temperature (B, T, 1)`, `gates (B, T, D)`,
-            `log_prob (B, T, 1)`. Masked steps are 0 in all but `output`.
+            `boundaries (B, T, L)`, `updates (B, T, L)`, `attention (B, T, N)`, `temperature (B, T, 1)`,
+            `gates (B, T, D)`, `log_prob (B, T, 1)`. Masked steps are 0 in all but `output`.
         seed: of the noise; None draws one.
         second_order: whether gradients may be differentiated again in training (a penalty on gradients, say).
             By default they may not: each weight's gradient is one product after the loop, which takes half of

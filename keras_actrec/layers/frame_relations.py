@@ -77,16 +77,30 @@ class FrameRelations(keras.layers.Layer):
             self._scales.append((subsets, hidden, output))
 
     def call(self, features: Tensor, training: bool = False) -> Tensor:
-        features = ops.relu(features)
         total: Any = 0
+        for _, logits in self.relations(features, training):
+            total = total + ops.sum(logits, axis=1)
+        return total
+
+    def relations(self, features: Tensor, training: bool = False) -> list[tuple[Any, Tensor]]:
+        """What a built layer adds up, scale by scale from 2 to T.
+
+        Args:
+            features: as of a call.
+            training: as of a call.
+
+        Returns:
+            Pairs of the frames of each of S subsets, `(S, s)`, 0-based, and their logits `(B, S, C)`.
+        """
+        features = ops.relu(features)
+        found = []
         for subsets, (kernel, bias), (classifier_kernel, classifier_bias) in self._scales:
             chosen = self._choose(subsets, training)  # (S, s)
             x = ops.take(features, chosen, axis=1)  # (B, S, s, D)
             x = ops.reshape(x, (-1, chosen.shape[0], kernel.shape[0]))
             x = ops.relu(ops.matmul(x, kernel) + bias)
-            x = ops.matmul(x, classifier_kernel) + classifier_bias  # (B, S, C)
-            total = total + ops.sum(x, axis=1)
-        return total
+            found.append((chosen, ops.matmul(x, classifier_kernel) + classifier_bias))  # (B, S, C)
+        return found
 
     def _choose(self, subsets: np.ndarray, training: bool) -> Any:
         count = min(self.num_subsets, len(subsets))

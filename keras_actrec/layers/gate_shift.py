@@ -69,17 +69,27 @@ class GateShift(keras.layers.Layer):
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
         x = without_padding(inputs, mask)
-        valid = None if mask is None else mask[:, :, None, None]
-        active = ops.relu(self.batch_normalization(x, training=training, mask=valid))
-        gates = self._gates(without_padding(active, mask))
+        gates = ops.split(self._gates(x, mask, training), 2, axis=-1)
         outputs = []
         for half, gate, shift in zip(ops.split(x, 2, -1), gates, (from_next, from_previous), strict=True):
             moving = gate * half
             outputs.append(self._shuffled(shift(moving) + half - moving))
         return ops.concatenate(outputs, axis=-1)
 
-    def _gates(self, active: Tensor) -> list[Tensor]:
-        """One gate `(B, T, H, W, 1)` for either half of the channels."""
+    def gates(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The gates of a built layer at test, `(B, T, H, W, 2)`: what share of either half moves, -1 to 1.
+
+        Args:
+            inputs: float32 `(B, T, H, W, C)`, as of a call.
+            mask: as of a call.
+        """
+        return self._gates(without_padding(inputs, mask), mask, training=False)
+
+    def _gates(self, x: Tensor, mask: Tensor | None, training: bool) -> Tensor:
+        """One gate for either half of the channels."""
+        valid = None if mask is None else mask[:, :, None, None]
+        active = ops.relu(self.batch_normalization(x, training=training, mask=valid))
+        active = without_padding(active, mask)
         shape = ops.shape(active)
         # A plane convolution with a map for each of three frames and two halves, summed over time afterwards,
         # is much faster than one in three dimensions. The kernel is zero from a half to the other's maps.
@@ -89,7 +99,7 @@ class GateShift(keras.layers.Layer):
         maps = _backend.conv2d(ops.reshape(active, (-1, *shape[2:])), kernel, padding="same")
         maps = ops.reshape(maps, (*shape[:-1], 6))
         gates = from_previous(maps[..., :2]) + maps[..., 2:4] + from_next(maps[..., 4:])
-        return ops.split(ops.tanh(gates + self.gate_bias), 2, axis=-1)
+        return ops.tanh(gates + self.gate_bias)
 
     def _shuffled(self, half: Tensor) -> Tensor:
         if not self.shuffle:

@@ -24,7 +24,7 @@ class HMRNN(AttentiveRNN):
         boundary_bias: as in `HMRNNCell`.
         forget_bias: as in `HMRNNCell`.
         boundary_noise: as in `HMRNNCell`.
-        **kwargs: as in `AttentiveRNN`. `return_trace=True` shows `boundaries (B, T, L)`.
+        **kwargs: as in `AttentiveRNN`. `return_trace=True` shows `boundaries` and `updates (B, T, L)`.
 
     Returns:
         `[h^1, ..., h^L]` of the last step, `(B, L * units)`, or of every step.

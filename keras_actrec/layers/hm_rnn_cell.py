@@ -57,7 +57,9 @@ class HMRNNCell(keras.layers.Layer):
 
     Returns:
         `[h^1, ..., h^L]` as one vector `(B, sum(units))`, which is the new first state, and the states.
-        `step` also returns the boundaries `(B, L)`: with `"units"` the share of the detectors that fired.
+        `step` also returns `boundaries (B, L)` and `updates (B, L)`: with `"units"` the share of the
+        detectors that fired, and of the units that did UPDATE. The boundaries of the step before are the
+        share that did FLUSH, and all others did COPY.
 
     Raises:
         UserError: for widths or a temperature that are not positive, or unequal widths with `"units"`.
@@ -177,7 +179,7 @@ class HMRNNCell(keras.layers.Layer):
     @property
     def trace_sizes(self) -> dict[str, int]:
         """What a trace of this cell has, and how wide."""
-        return {"boundaries": self.num_layers}
+        return {"boundaries": self.num_layers, "updates": self.num_layers}
 
     @property
     def noise_size(self) -> int:
@@ -217,7 +219,7 @@ class HMRNNCell(keras.layers.Layer):
             noises = [None] * self.num_layers if noise is None else _backend.split(noise, self._detectors)
             below: list[Tensor] = []
             z_below = None
-            new_h, new_c, new_z = [], [], []
+            new_h, new_c, new_z, updated = [], [], [], []
             for index, product in enumerate(products):
                 width, detectors = self._widths[index], self._detectors[index]
                 z_before = z[index] if detectors else None
@@ -234,6 +236,7 @@ class HMRNNCell(keras.layers.Layer):
                 # FLUSH goes first; then UPDATE where the layer below ended, COPY elsewhere.
                 not_flushed = 1 if z_before is None else 1 - z_before
                 if z_below is None:
+                    updates = ops.ones_like(candidate) if z_before is None else not_flushed
                     cell = fresh + not_flushed * f * c[index]
                     hidden = o * self.output_activation(cell)
                 else:
@@ -245,6 +248,7 @@ class HMRNNCell(keras.layers.Layer):
 
                 new_h.append(hidden)
                 new_c.append(cell)
+                updated.append(updates)
                 if detectors:
                     z_below = detect(logits, noises[index])
                     new_z.append(z_below)
@@ -255,14 +259,19 @@ class HMRNNCell(keras.layers.Layer):
             output = ops.concatenate(new_h, axis=-1)
             detected = ops.concatenate(new_z, axis=-1) if new_z else states[2]
             states = [output, ops.concatenate(new_c, axis=-1), detected]
-            return output, states, {"boundaries": ops.concatenate(boundaries, axis=-1)}
+            shares = [ops.mean(part, axis=-1, keepdims=True) for part in updated]
+            trace = {
+                "boundaries": ops.concatenate(boundaries, axis=-1),
+                "updates": ops.concatenate(shares, axis=-1),
+            }
+            return output, states, trace
 
         return Step(run, of_input)
 
     def step(
         self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
     ) -> Stepped:
-        """One step: output, new states, and the trace `boundaries (B, L)`."""
+        """One step: output, new states, and the trace `boundaries (B, L)` and `updates (B, L)`."""
         return self.make_step(training)(inputs, states, noise)
 
     def call(

@@ -97,21 +97,34 @@ class SelfAttention2D(keras.layers.Layer):
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         x = self._in_rows(inputs)  # (..., N, C)
-        placed = self._in_rows(inputs + self._places(inputs)) if self.positions else x
+        value = ops.matmul(x, self.value_kernel) + self.value_bias
+        scores = self.scores(inputs, mask)
+        attended = ops.matmul(ops.cast(scores, value.dtype), value)  # (..., N, C)
+        if self.second_map:
+            attended = ops.matmul(attended, self.output_kernel) + self.output_bias
+        return inputs + self.gamma * self._in_place(attended, inputs)
+
+    def scores(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """A of a built layer, of each location (a row) to all others, adding up to 1.
+
+        Args:
+            inputs: as of a call.
+            mask: as of a call.
+
+        Returns:
+            float32: `(B, T, H W, H W)` over a frame, or without T as the inputs are; `(B, H, W, T, T)` over
+            time; `(B, T H W, T H W)` over a clip.
+        """
+        placed = self._in_rows(inputs + self._places(inputs) if self.positions else inputs)
         # Energies in float32: in float16 those of large features would overflow.
         query = ops.cast(ops.matmul(placed, self.query_kernel) + self.query_bias, "float32")
         key = ops.cast(ops.matmul(placed, self.key_kernel) + self.key_bias, "float32")
-        value = ops.matmul(x, self.value_kernel) + self.value_bias
         energies = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (..., N, N)
         if mask is not None and self.over != "frame":
             shown = ops.reshape(mask, (-1, ops.shape(mask)[1], 1, 1, 1))
             shown = self._in_rows(ops.logical_and(shown, ops.ones_like(inputs[..., :1], dtype="bool")))
             energies = ops.where(ops.swapaxes(shown, -1, -2), energies, -1e9)
-        scores = ops.softmax(energies, axis=-1)
-        attended = ops.matmul(ops.cast(scores, value.dtype), value)  # (..., N, C)
-        if self.second_map:
-            attended = ops.matmul(attended, self.output_kernel) + self.output_bias
-        return inputs + self.gamma * self._in_place(attended, inputs)
+        return ops.softmax(energies, axis=-1)
 
     def _in_rows(self, x: Tensor) -> Tensor:
         """What is attended to as one axis: `(..., N, C)`."""

@@ -1,8 +1,9 @@
 """Models: one builder a file, from arguments to an uncompiled functional `keras.Model`."""
 
+from keras_actrec.zoo._explaining import ExplainingView
 from keras_actrec.zoo._registry import ModelSpec, build, check_arguments, list_models, spec
 from keras_actrec.zoo._streaming import StreamingView, streaming_view
-from keras_actrec.zoo._views import backbone, features_view, gates_view, resized, traced, training_view
+from keras_actrec.zoo._views import backbone, features_view, gates_view, resized, training_view
 from keras_actrec.zoo.cham import cham
 from keras_actrec.zoo.conv_attention import conv_attention
 from keras_actrec.zoo.eleatt_rnn import eleatt_rnn
@@ -20,6 +21,7 @@ from keras_actrec.zoo.tsm import tsm
 from keras_actrec.zoo.tsn import tsn
 
 __all__ = [
+    "ExplainingView",
     "ModelSpec",
     "StreamingView",
     "backbone",
@@ -43,7 +45,6 @@ __all__ = [
     "stacked_rnn",
     "streaming_view",
     "strn",
-    "traced",
     "training_view",
     "trn",
     "tsm",

@@ -33,7 +33,8 @@ class ModelSpec:
             take clips too.
         per_step: whether it answers at every step, which it is trained on, and averages these answers.
         masked: whether it takes a mask `(B, T)` of the steps that count.
-        trace: what it can show of its steps: `"attention"`, `"boundaries"`, `"temperature"`, `"gates"`.
+        trace: what it can show of its steps: `"attention"`, `"boundaries"`, `"updates"`, `"temperature"`,
+            `"gates"`, `"shifts"`, `"self_attention"`, `"relations"`; see `explaining_view`.
         consensus: what is averaged over time: `"probabilities"`, `"logits"` or `"features"`; `"last"` where
             the answer is read from the last step.
         paper: the source.
@@ -94,8 +95,9 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ModelSpec":
-        """What `to_json` wrote."""
-        return cls(**{**values, "trace": tuple(values["trace"])})
+        """What `to_json` wrote, with all that models of that builder can show: older files know less."""
+        known = _SPECS.get(values["name"])
+        return cls(**{**values, "trace": known.trace if known else tuple(values["trace"])})
 
 
 _OPTIONAL = ("hidden", "temporal_context")  # what 0 leaves out, or leaves to the clip

@@ -4,7 +4,6 @@ They go by the names that the zoo's builders give to layers: `backbone` (a `Fram
 `temporal` (an `AttentiveRNN` with a trace), `classifier`, and `average` (over the steps' answers).
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,8 +14,7 @@ from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import Shape
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise, UnfoldTime
-from keras_actrec.zoo._registry import ModelSpec, list_models
-from keras_actrec.zoo._registry import spec as registered
+from keras_actrec.zoo._registry import ModelSpec
 
 
 def backbone(model: keras.Model) -> FrameWise:
@@ -49,39 +47,6 @@ def training_view(model: keras.Model, spec: ModelSpec, *, on_features: bool = Fa
     features = view.input["clip"]
     features.name = "features"  # Keras wants the keys of a dict of inputs to be their names
     return type(model)({"features": features, "mask": view.input["mask"]}, view.output, name=model.name)
-
-
-def traced(model: keras.Model, spec: ModelSpec) -> keras.Model:
-    """The model with a dict of outputs: `steps (B, T, C)`, `scores (B, C)`, and what of `spec.trace` it has.
-
-    Args:
-        model: a model of the zoo.
-        spec: its specification.
-
-    Raises:
-        UserError: for a model without a trace, or with an attention that is not on a square of cells.
-    """
-    trace = _trace(model, spec)
-    if not trace:
-        have = [name for name in list_models() if registered(name).trace and registered(name).per_step]
-        raise UserError(
-            f"`{model.name}` has no attention or boundaries to explain, as have {', '.join(have)}"
-        )
-    locations = trace["attention"].shape[-1] if "attention" in trace else 1
-    if math.isqrt(locations) ** 2 != locations:
-        raise UserError(f"`{model.name}` looks at {locations} locations, which are no square of cells")
-    outputs = {**trace, "steps": model.get_layer("classifier").output, "scores": model.output}
-    return keras.Model(model.input, outputs)
-
-
-def _trace(model: keras.Model, spec: ModelSpec) -> dict[str, keras.KerasTensor]:
-    if not spec.trace or not spec.per_step:
-        return {}
-    layer = model.get_layer("temporal")
-    # Keras keeps the dict that the layer returned as a list, sorted by key; states, if any, come after it.
-    names = sorted({"output", *layer.cell.trace_sizes})
-    tensors = dict(zip(names, keras.tree.flatten(layer.output), strict=False))
-    return {name: tensors[name] for name in spec.trace if name in tensors}
 
 
 def features_view(model: keras.Model, layer: str | None = None) -> keras.Model:

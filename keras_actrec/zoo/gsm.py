@@ -8,7 +8,14 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register("gsm", input="clip", masked=True, consensus="logits", paper="Sudhakaran et al., arXiv 1912.00381")
+@register(
+    "gsm",
+    input="clip",
+    masked=True,
+    trace=("shifts",),
+    consensus="logits",
+    paper="Sudhakaran et al., arXiv 1912.00381",
+)
 def gsm(
     num_classes: int,
     *,

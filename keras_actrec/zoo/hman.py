@@ -29,7 +29,7 @@ ATTENTIONS = ("gumbel_adaptive", "gumbel_constant", "soft", "reinforce")
     input="features",
     per_step=True,
     masked=True,
-    trace=("attention", "boundaries", "temperature"),
+    trace=("attention", "boundaries", "updates", "temperature"),
     consensus="probabilities",
     paper="Yan et al., arXiv 1708.07590",
     causal=True,
@@ -107,7 +107,7 @@ def hman(
 
     Returns:
         An uncompiled `keras.Model`. The layer `temporal` gives the trace of `AttentiveRNN`: `output`,
-        `attention`, `boundaries` and, for Gumbel attention, `temperature`.
+        `attention`, `boundaries`, `updates` and, for Gumbel attention, `temperature`.
 
     Raises:
         UserError: for an argument that does not fit, with the values that do.

@@ -10,7 +10,14 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register("sa_gsm", input="clip", masked=True, consensus="logits", paper="Cappuccio and Paliotta, SA-GSM")
+@register(
+    "sa_gsm",
+    input="clip",
+    masked=True,
+    trace=("shifts", "self_attention"),
+    consensus="logits",
+    paper="Cappuccio and Paliotta, SA-GSM",
+)
 def sa_gsm(
     num_classes: int,
     *,

@@ -9,7 +9,9 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register("trn", input="clip", consensus="logits", paper="Zhou et al., arXiv 1711.08496")
+@register(
+    "trn", input="clip", trace=("relations",), consensus="logits", paper="Zhou et al., arXiv 1711.08496"
+)
 def trn(
     num_classes: int,
     *,

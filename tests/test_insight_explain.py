@@ -98,6 +98,17 @@ def test_a_model_from_a_file_is_explained_whatever_its_operations_are_called(tmp
     close(zoo.ExplainingView(loaded, spec)(inputs)["steps"], found["steps"], 1e-6)
 
 
+def test_a_model_in_mixed_precision_is_explained_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model, _, inputs, found = seen_by("sa_gsm", backbone="bn_inception:inception_3a_output")
+        close(found["scores"], model.predict_on_batch(inputs), 1e-2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for name in ("scores", "steps", "maps", "slopes", "shifts", "self_attention"):
+        assert found[name].dtype == "float32" and np.isfinite(found[name]).all(), name
+
+
 # Grad-CAM of a network whose evidence is known: 1 x 1 convolution, ReLU, the mean over places, a linear
 # classifier, the mean over the frames.
 

@@ -28,6 +28,7 @@ from keras_actrec.insight import _overlay, _pictures
 from keras_actrec.insight._skeleton import response_of
 from keras_actrec.insight._timeline import Timeline
 from keras_actrec.insight.explain import Relation, grad_cam, labeled_files
+from keras_actrec.insight.gates import mean_of
 from keras_actrec.layers import (
     AttentiveRNN,
     Conv2D,
@@ -96,6 +97,17 @@ def test_a_model_from_a_file_is_explained_whatever_its_operations_are_called(tmp
     keras.utils.clear_session()  # operations are counted from the start, as in a new process
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     close(zoo.ExplainingView(loaded, spec)(inputs)["steps"], found["steps"], 1e-6)
+
+
+def test_a_model_in_mixed_precision_is_explained_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model, _, inputs, found = seen_by("sa_gsm", backbone="bn_inception:inception_3a_output")
+        close(found["scores"], model.predict_on_batch(inputs), 1e-2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for name in ("scores", "steps", "maps", "slopes", "shifts", "self_attention"):
+        assert found[name].dtype == "float32" and np.isfinite(found[name]).all(), name
 
 
 # Grad-CAM of a network whose evidence is known: 1 x 1 convolution, ReLU, the mean over places, a linear
@@ -427,6 +439,29 @@ def test_a_skeleton_is_explained_by_the_gates_of_its_joints(skeletons):
     close(response_of(found)[mask][:, 3], shares[:, 18:24].mean(axis=1), 1e-5)  # of the head
     assert found.body.joints[3] == "head" and found.frames is None and found.evidence is None
     assert found.steps.shape == (6, 3)
+
+
+def test_gates_are_drawn_for_a_class_by_its_first_file_or_by_the_mean_of_all(skeletons, tmp_path):
+    file, recognizer = skeletons
+    files = sorted(file.parent.glob("a01*.json"))[:3]
+    items = [recognizer.preprocessor.item(each) for each in files]  # all of the first class
+    for mean in (False, True):
+        path = tmp_path / f"{mean}.svg"
+        insight.draw_gates(recognizer, items, path, classes=["run"], mean=mean, title="t")
+        assert path.read_text(encoding="utf-8").startswith("<?xml")
+    with pytest.raises(UserError, match="^no file here shows 'fall': choose from run, jump, fall$"):
+        insight.draw_gates(recognizer, items, path, classes=["fall"])
+
+
+@pytest.mark.no_backend
+def test_the_mean_of_a_class_is_at_even_shares_of_each_length():
+    # Two joints of one coordinate; the second one is missing in most of the sequences.
+    one = np.arange(1.0, 6)[:, None] * [1, 0]
+    two = np.repeat(np.arange(1.0, 6), 2)[:9, None] * [3, 0]  # nine steps, every second is drawn
+    three = np.arange(1.0, 6)[:, None] * [5, 7]
+    x, a = mean_of([(each, each / 10) for each in (one, two, three)], joints=2)
+    np.testing.assert_allclose(x, np.arange(1.0, 6)[:, None] * [3, 0])
+    np.testing.assert_allclose(a, np.arange(1.0, 6)[:, None] * [0.3, 7 / 30])
 
 
 def test_a_page_shows_skeletons_and_relations_and_features(skeletons, tmp_path):

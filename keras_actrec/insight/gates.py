@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,7 +29,13 @@ def average_response(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def draw_gates(
-    recognizer: Recognizer, items: Indexed, path: PathLike, *, classes: Sequence[str], title: str = ""
+    recognizer: Recognizer,
+    items: Indexed,
+    path: PathLike,
+    *,
+    classes: Sequence[str],
+    mean: bool = False,
+    title: str = "",
 ) -> Path:
     """Draw the relative response of the first layer's gates on the joints, frame by frame, a row a class.
 
@@ -39,44 +46,76 @@ def draw_gates(
         items: what `recognizer.preprocessor.index` gave; the average is over all of them.
         path: the picture.
         classes: of each the first file is drawn.
+        mean: whether the mean over all files of a class is drawn instead, at even shares of their lengths.
         title: above it.
 
     Raises:
-        UserError: for a model without such a gate, or not of skeletons, a class without a file; matplotlib is
-            missing.
+        UserError: for a model without such a gate, or not of skeletons, a class without a file that shows
+            somebody; matplotlib is missing.
     """
     form = getattr(recognizer.preprocessor, "form", None)
     if not isinstance(recognizer.preprocessor, SkeletonPreprocessor) or form is None:
         raise UserError(
             f"{recognizer.model.name} was not trained on skeletons, on whose joints gates are drawn"
         )
-    view = zoo.gates_view(recognizer.model)
-    names = recognizer.class_names
-    for name in classes:
-        if name not in {names[record.label] for record, _ in items}:
-            raise UserError(f"no file here shows {name!r}: choose from {', '.join(names)}")
-    joints, energy, shown = form.bodies * form.joints, [], {}
-    found = score(view, recognizer.preprocessor, items, masked=recognizer.spec.masked)
-    for file in found:
-        x, a = np.moveaxis(np.asarray(file.scores, "float64"), 1, 0)  # (T, D) each
-        there = x.any(axis=-1)  # padding is 0 throughout
-        energy.append(np.stack([np.sum(x**2, axis=0), np.sum((a * x) ** 2, axis=0)]))
-        name = names[file.record.label]
-        if name in classes and name not in shown and there.any():
-            shown[name] = x[there], a[there]
-    average = average_response(*np.sum(energy, axis=0))
-    preprocessor = recognizer.preprocessor
+    average, shown = _seen(recognizer, items, classes, every=mean)
+    joints, preprocessor = form.bodies * form.joints, recognizer.preprocessor
     figure = _figures.new_figure(2 * _FRAMES, 2.2 * len(classes) + 0.6)
     texts, look = _figures.words(classes)
     rows = figure.subplots(len(classes), _FRAMES, squeeze=False)
     for row, name, text in zip(rows, classes, texts, strict=True):
-        x, a = shown[name]
+        x, a = mean_of(shown[name], joints) if mean else shown[name][0]
         response = relative_response(a, average, joints)
         places = x.reshape(len(x), form.bodies, form.joints, -1)[..., :3]
         stage = Stage(places, response, preprocessor.body, origin_of(preprocessor))
-        for axes, step in zip(row, np.linspace(0, len(x) - 1, _FRAMES).astype(int), strict=True):
+        for axes, step in zip(row, _evenly(x), strict=True):
             stage.draw(axes, int(step), _figures.COLORS)
-            axes.set_xlabel(f"step {step + 1}", fontsize=8, color=_figures.COLORS["muted"])
+            below = f"at {step / (_FRAMES - 1):.0%} of the length" if mean else f"step {step + 1}"
+            axes.set_xlabel(below, fontsize=8, color=_figures.COLORS["muted"])
         row[0].set_ylabel(text, color=_figures.COLORS["ink"], fontsize=9, **look)
     _figures.head(figure, title)
     return _figures.save(figure, path)
+
+
+# What gates saw and what they were, `(T, D)` each.
+Sequences: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
+
+
+def _seen(
+    recognizer: Recognizer, items: Indexed, classes: Sequence[str], every: bool
+) -> tuple[np.ndarray, dict[str, Sequences]]:
+    """The average response to all files, and of each class the first file, or every one."""
+    view, names = zoo.gates_view(recognizer.model), recognizer.class_names
+    energy, shown = [], dict[str, Sequences]()
+    for file in score(view, recognizer.preprocessor, items, masked=recognizer.spec.masked):
+        x, a = np.moveaxis(np.asarray(file.scores, "float64"), 1, 0)  # (T, D) each
+        there = x.any(axis=-1)  # padding is 0 throughout
+        energy.append(np.stack([np.sum(x**2, axis=0), np.sum((a * x) ** 2, axis=0)]))
+        name = names[file.record.label]
+        if name in classes and there.any() and (every or name not in shown):
+            shown.setdefault(name, []).append((x[there], a[there]))
+    for name in classes:
+        if name not in shown:
+            raise UserError(f"no file here shows {name!r}: choose from {', '.join(names)}")
+    return average_response(*np.sum(energy, axis=0)), shown
+
+
+def mean_of(sequences: Sequences, joints: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of what gates saw and of the gates, `(5, D)` each, at even shares of each sequence's length.
+
+    A joint is at the mean of the places where it is known, and is there where half of the sequences have it.
+
+    Args:
+        sequences: `(T, D)` each.
+        joints: number of joints, of all persons, `D / joints` coordinates each.
+    """
+    x, a = (np.stack([each[part][_evenly(each[part])] for each in sequences]) for part in (0, 1))
+    known = x.reshape(*x.shape[:2], joints, -1).any(axis=-1)  # (files, 5, joints)
+    count = known.sum(axis=0)
+    weights = np.where(2 * count >= len(x), 1 / np.maximum(count, 1), 0)
+    return x.sum(axis=0) * np.repeat(weights, x.shape[-1] // joints, axis=-1), a.mean(axis=0)
+
+
+def _evenly(steps: np.ndarray) -> np.ndarray:
+    """The numbers of five steps, from the first to the last."""
+    return np.linspace(0, len(steps) - 1, _FRAMES).astype(int)

@@ -89,7 +89,7 @@ class GateShift(keras.layers.Layer):
         """One gate for either half of the channels."""
         valid = None if mask is None else mask[:, :, None, None]
         active = ops.relu(self.batch_normalization(x, training=training, mask=valid))
-        active = without_padding(active, mask)
+        active = without_padding(ops.cast(active, x.dtype), mask)  # which `gates` has in float32
         shape = ops.shape(active)
         # A plane convolution with a map for each of three frames and two halves, summed over time afterwards,
         # is much faster than one in three dimensions. The kernel is zero from a half to the other's maps.

@@ -10,6 +10,7 @@ from keras_actrec.cli._options import Audit, Verify
 from keras_actrec.cli._terminal import add_row, say, show
 
 if TYPE_CHECKING:  # importing it loads Keras
+    from keras_actrec import Recognizer
     from keras_actrec.evaluation import Evaluation
 
 
@@ -51,14 +52,15 @@ def evaluate(
 
     files = [model, *(ensemble or [])]
 
-    def result_of(file: Path) -> "Evaluation":
+    def result_of(file: Path) -> "tuple[Evaluation, Recognizer | None]":
         if file.suffix == ".npz":
-            return evaluation.read_scores(file)
+            return evaluation.read_scores(file), None
         if data is None:
             raise UserError("a model needs videos: set --data to a CSV file or a folder")
         _backend.keep_programs()
-        return evaluation.evaluate(
-            load(file),
+        recognizer = load(file)
+        result = evaluation.evaluate(
+            recognizer,
             data,
             part=part,
             protocol=protocol,
@@ -71,9 +73,11 @@ def evaluate(
             tell=say,
             progress=progress,
         )
+        return result, recognizer
 
     with progress_bars() as progress:
-        found = [result_of(file) for file in files]
+        answered = [result_of(file) for file in files]
+    found = [result for result, _ in answered]
     result = evaluation.ensemble(found, fuse) if ensemble else found[0]
     if json is not None:
         result.write_json(json)
@@ -87,7 +91,12 @@ def evaluate(
     if page is not None:
         from keras_actrec import insight
 
-        insight.write_report(page, title=f"{result.name}, part {result.part}", evaluations=together)
+        shown = [insight.Reported.of(*each) for each in answered]
+        title = f"{result.name}, part {result.part}"
+        with progress_bars() as progress:
+            insight.write_report(
+                page, title=title, evaluations=[result, *shown] if ensemble else shown, progress=progress
+            )
 
     for line in result.skipped:
         say(f"skipped: {line}")

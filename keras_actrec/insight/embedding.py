@@ -75,7 +75,7 @@ def draw_embedding(
         few = len(present) <= 20  # colors that can be told apart
         for number, (label, what) in enumerate(zip(present, classes, strict=True)):
             x, y = points[labels == label].T
-            axes.scatter(x, y, s=14, color=_color(number, len(present)), label=what if few else None)
+            axes.scatter(x, y, s=14, color=color_of(number, len(present)), label=what if few else None)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color(_figures.COLORS["line"])
         axes.set_title(name, fontsize=10, color=_figures.COLORS["ink"], **look)
@@ -86,7 +86,7 @@ def draw_embedding(
     return _figures.save(figure, path)
 
 
-def _color(number: int, classes: int) -> tuple[float, ...]:
+def color_of(number: int, classes: int) -> tuple[float, ...]:
     """A color of its own for each of so many classes."""
     from matplotlib import colormaps
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_actrec.data import ClipTransform, Record
-from keras_actrec.errors import UserError
+from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.evaluation import Evaluation
 from keras_actrec.insight import Reported, _charts, _clips, _media, write_report
 from pages import Page
@@ -55,7 +55,7 @@ def page(tmp_path):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Eight videos of 20 frames at 10 a second, 80 x 48: the n-th begins with gray 20 n, each frame adds 1."""
+    """Eight videos of 20 frames at 10 a second, 80 x 48: the n-th begins with gray 20 n, a frame adds 1."""
     folder = tmp_path_factory.mktemp("videos")
     return [video(folder / f"{number}.mp4", 20 * number) for number in range(8)]
 
@@ -74,7 +74,7 @@ def words(found):
 
 def frames_of(content, tmp_path):
     """The frames of a video in a page, gray `(N, H, W)`."""
-    file = tmp_path / "content.webm"
+    file = tmp_path / "content.mp4"
     file.write_bytes(content)
     capture, frames = cv2.VideoCapture(str(file)), []
     while (read := capture.read())[0]:
@@ -294,7 +294,7 @@ def test_a_clip_in_the_page_is_its_video(page, videos, tmp_path):
     found = page(evaluation(files=videos), most_clips=1)
     file = found.told["files"][5]
     assert file["seconds"] == pytest.approx(2.0, abs=0.01)
-    frames = frames_of(content_of(file["video"], "video/webm"), tmp_path)
+    frames = frames_of(content_of(file["video"], "video/mp4"), tmp_path)
     assert frames.shape == (20, 48, 80)
     np.testing.assert_allclose(frames.mean(axis=(1, 2)), 100 + np.arange(20), atol=9)
 
@@ -317,7 +317,7 @@ def test_a_small_clip_keeps_the_times_of_its_file_and_fits_its_budget(tmp_path):
 
 
 def test_without_an_encoder_a_clip_is_pictures(page, videos, monkeypatch):
-    monkeypatch.setattr(_media, "_webm", lambda frames, rate: None)
+    monkeypatch.setattr(_media, "_encoded", lambda frames, rate: None)
     found = page(evaluation(files=videos), most_clips=1)
     stills = found.told["files"][5]["stills"]
     assert len(stills) == 16 and "video" not in found.told["files"][5]
@@ -327,14 +327,34 @@ def test_without_an_encoder_a_clip_is_pictures(page, videos, monkeypatch):
     np.testing.assert_allclose(grays, 100 + np.floor(np.arange(16) * 20 / 16), atol=5)
 
 
+def test_a_video_for_which_there_is_no_room_is_no_video(page, videos, tmp_path, monkeypatch):
+    class Writer:
+        def __init__(self, path, *_):
+            Path(path).touch()
+
+        def isOpened(self):
+            return True
+
+        def write(self, frame):
+            pass
+
+        release = isOpened
+
+    monkeypatch.setattr(cv2, "VideoWriter", Writer)
+    with pytest.raises(DiskFullError):
+        page(evaluation(files=videos), most_clips=1)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_clips_lie_beside_the_page_where_that_is_asked_for(page, videos, tmp_path):
     found = page(evaluation(files=videos), folder=True)
     names = sorted(path.name for path in (tmp_path / "report_files").iterdir())
-    assert names == [f"{number:05d}.webm" for number in range(8)]
+    assert names == [f"{number:05d}.mp4" for number in range(8)]
     assert [file["video"] for file in found.told["files"]] == [f"report_files/{name}" for name in names]
     assert len(frames_of((tmp_path / "report_files" / names[3]).read_bytes(), tmp_path)) == 20
     page(evaluation(files=videos), folder=True, most_clips=1)
-    assert [path.name for path in (tmp_path / "report_files").iterdir()] == ["00005.webm"]
+    assert [path.name for path in (tmp_path / "report_files").iterdir()] == ["00005.mp4"]
+    assert not list(tmp_path.glob(".part-*"))
     (tmp_path / "report_files" / "mine.txt").touch()
     with pytest.raises(
         UserError, match="report_files holds something else than the clips of a report: choose"

@@ -35,7 +35,7 @@ def evaluate(
     precisions: Annotated[
         Path | None, typer.Option(help="Write each class' average precision here, a column a model.")
     ] = None,
-    page: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a page here, on which clips play.")] = None,
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
     audit: Audit = None,
@@ -49,7 +49,10 @@ def evaluate(
     from keras_actrec import _backend, evaluation, load
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
+    from keras_actrec.insight.report import need_viz
 
+    if page is not None:
+        need_viz()  # before the models run, not after
     files = [model, *(ensemble or [])]
 
     def result_of(file: Path) -> "tuple[Evaluation, Recognizer | None]":

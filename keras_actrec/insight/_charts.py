@@ -15,6 +15,9 @@ from keras_actrec.insight.embedding import color_of
 if TYPE_CHECKING:
     from keras_actrec.evaluation import Evaluation
 
+# Of runs, on light pages and on dark ones: the same hues.
+RUNS = {"light": LINES, "dark": ("#56b4e9", "#f0883e", "#2fc99a", "#e0a0c8", "#f5c542", "#9bb8ff")}
+
 _WIDTH, _HEIGHT = 400, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 22, 36
 _FEW = 40  # epochs up to which each has a dot
@@ -89,7 +92,7 @@ def _curves(column: str, runs: Mapping[str, tuple[Mapping[str, Sequence[float]],
             lines.append(
                 Line(
                     words,
-                    LINES[number % len(LINES)],
+                    f"var(--run-{number % len(LINES)})",
                     validates,
                     _path(points),
                     tuple(points) if len(points) <= _FEW else (),

@@ -143,7 +143,7 @@ def _file(clip: SmallClip, name: str, place: Place) -> dict[str, Any]:
     """What the script is told of a small clip, beside its path."""
     told: dict[str, Any] = {"seconds": _short(clip.seconds)}
     if clip.video is not None:
-        return told | {"video": place(clip.video, f"{name}.webm", "video/webm")}
+        return told | {"video": place(clip.video, f"{name}.mp4", "video/mp4")}
     names = [f"{name}_{still:02d}.webp" for still in range(len(clip.stills))]
     pictures = zip(clip.stills, names, strict=True)
     return told | {"stills": [place(still, name, "image/webp") for still, name in pictures]}

@@ -1,6 +1,6 @@
 """How models were made and tested, in words: recipe, data, versions, machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_actrec.evaluation.results import columns_of
@@ -28,7 +28,7 @@ def made(record: Mapping[str, Any]) -> dict[str, str]:
         "started from": start["file"] if start else "",
         "data": f"{data['found']} files found{official}, hash {data['sha256'][:12]}",
         "parts": ", ".join(f"{count} {part}" for part, count in data["parts"].items()),
-        "left out in training": "; ".join(data["skipped"]),
+        "left out in training": _files(data["skipped"]),
         "epochs": _epochs(record),
         "backend": f"{record['backend']} {versions[record['backend']]}",
         "versions": ", ".join(others),
@@ -45,8 +45,14 @@ def tested(evaluation: "Evaluation") -> dict[str, str]:
     return {
         "tested on": f"part {evaluation.part}, {evaluation.videos} clips{of}{views}",
         "protocol": evaluation.protocol,
-        "skipped in the test": "; ".join(evaluation.skipped),
+        "skipped in the test": _files(evaluation.skipped),
     }
+
+
+def _files(lines: Sequence[str]) -> str:
+    """Files that could not be read, or as many of them as fit."""
+    more = f"; and {len(lines) - 3} more" if len(lines) > 3 else ""
+    return "; ".join(lines[:3]) + more
 
 
 def _epochs(record: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from keras_actrec.data import Record
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data.decode import iter_timed, sized
+from keras_actrec.errors import DiskFullError
 
 _PIXELS = 112 * 84  # of a frame at most
 _RATE = 10.0  # frames a second at most
@@ -29,7 +30,7 @@ class SmallClip:
         times: of every frame of the file, in seconds from the first one `(N,)`.
         seconds: how long it lasts.
         size: height and width of the file's frames.
-        video: a WebM file; None where OpenCV cannot write one.
+        video: an MP4 file, VP9; None where OpenCV cannot write one.
         stills: WebP files, evenly in time, where there is no video.
     """
 
@@ -78,14 +79,14 @@ class _Source:
     seconds: float
 
     def video(self, budget: int) -> bytes | None:
-        """A WebM file of about so many bytes at most, or None where OpenCV cannot write one."""
+        """An MP4 file (VP9) of about so many bytes at most, or None where OpenCV cannot write one."""
         rate = min(_RATE, _MOST / self.seconds)
         share = min(1.0, budget * _PIXELS_A_BYTE["video"] / (rate * self.seconds * self._area))
         video = None
         for _ in range(_TRIES):
             area = max(share**0.5, 0.25)  # what is left is taken from the rate
             slower = rate * min(1.0, share / area)
-            video = _webm([_shrunk(frame, area * self._area) for frame in self._at(slower)], slower)
+            video = _encoded([_shrunk(frame, area * self._area) for frame in self._at(slower)], slower)
             if video is None or len(video) <= budget:
                 break
             share *= 0.85 * budget / len(video)
@@ -117,18 +118,21 @@ def _shrunk(frame: np.ndarray, pixels: float) -> np.ndarray:
     return opencv().resize(frame, (width, height), interpolation=opencv().INTER_AREA)
 
 
-def _webm(frames: Sequence[np.ndarray], rate: float) -> bytes | None:
+def _encoded(frames: Sequence[np.ndarray], rate: float) -> bytes | None:
     cv2 = opencv()
     height, width = frames[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.webm"
-        codec = cv2.VideoWriter_fourcc(*"VP90")
+        path = Path(folder) / "clip.mp4"
+        codec = cv2.VideoWriter_fourcc(*"vp09")
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, rate, (width, height))
         if not writer.isOpened():
             return None
         for frame in frames:
             writer.write(np.ascontiguousarray(frame[..., ::-1]))
         writer.release()
+        written = cv2.VideoCapture(str(path))  # OpenCV does not say that a disk is full
+        if int(written.get(cv2.CAP_PROP_FRAME_COUNT)) < len(frames):
+            raise DiskFullError(folder)
         return path.read_bytes()
 
 

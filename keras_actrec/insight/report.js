@@ -159,7 +159,7 @@
     let top = 0;
     const text = (words, left, y, anchor = "start") =>
       svg.append(make("text", {x: left, y, "text-anchor": anchor}, words));
-    const panel = (title, height) => { text(title, LEFT, top + 12); top += 18; const y = top; top += height + 8; return y; };
+    const panel = (title, height) => { text(title, LEFT + 4, top + 12); top += 18; const y = top; top += height + 8; return y; };
     const curve = (values, y, height, low, high, color, dashed) => {
       const place = value => y + height * (1 - (value - low) / (high - low));
       const points = values.map((value, step) => `${x(times[step])},${place(value)}`);

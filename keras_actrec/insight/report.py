@@ -3,7 +3,10 @@
 import base64
 import hashlib
 import json
+import os
 import re
+import shutil
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +25,7 @@ from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation.scores import told_apart
+from keras_actrec.insight._charts import RUNS, curves, plane, reliability
 from keras_actrec.insight._facts import made, tested
 
 if TYPE_CHECKING:
@@ -32,7 +36,8 @@ if TYPE_CHECKING:
     from keras_actrec.insight.explain import Explanation
     from keras_actrec.recognizer import Recognizer
 
-_MEDIA = re.compile(r"[0-9]{5}(_[0-9]{2})?\.web[mp]")  # what a report writes into its folder
+_MEDIA = re.compile(r"[0-9]{5}(_[0-9]{2})?\.(mp4|webp)")  # what a report writes into its folder
+_POINTS = 600  # of t-SNE
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,7 @@ class Reported:
         evaluation: its scores; None of a run that has none.
         recognizer: the model, which is asked what it saw step by step, and for its features; None where that
             is not to be shown.
-        facts: how it was made, see `made`.
+        facts: how it was made, texts by what they are about.
         history: columns of the run's `history.csv`.
         kept_epoch: the epoch that was kept, from 0; None where that is not known.
         note: what is missing, and why.
@@ -94,7 +99,7 @@ def write_report(
         most_clips: how many clips play, the most interesting ones; all are listed.
         folder: whether the clips lie in a folder beside the page, `report_files` of `report.html`, for more
             than a page can carry.
-        progress: called as `progress(stage, done, total, text)`, stage `clips`.
+        progress: called as `progress(stage, done, total, text)`: stages `clips` and `t-SNE`.
 
     Returns:
         The page.
@@ -117,13 +122,14 @@ def write_report(
         page = template.render(
             title=title,
             themes=pictures.THEMES,
+            run_colors=RUNS,
             outline=pictures.OUTLINE,
             table=_table(models),
             curves=_curves(models),
             columns=[each.name for each in models],
             facts=_facts(models),
             models=[
-                _model(each, each.evaluation, most_clips) for each in models if each.evaluation is not None
+                _model(each, each.evaluation, progress) for each in models if each.evaluation is not None
             ],
             notes=[f"{each.name}: {each.note}" for each in models if each.note],
             shown=clips,
@@ -151,17 +157,22 @@ def _places(page: Path, folder: bool) -> "Iterator[Place]":
         return
     beside = page.with_name(f"{page.stem}_files")
     make_folder(beside)
-    old = list(beside.iterdir())
-    if not all(_MEDIA.fullmatch(path.name) for path in old):
+    if not all(_MEDIA.fullmatch(path.name) for path in beside.iterdir()):
         raise UserError(f"{beside} holds something else than the clips of a report: choose another --out")
-    for path in old:
-        path.unlink()
+    part = page.with_name(f".part-{uuid.uuid4().hex[:8]}-{beside.name}")
+    part.mkdir()
 
     def place(content: bytes, name: str, kind: str) -> str:
-        (beside / name).write_bytes(content)
-        return f"{quote(beside.name)}/{name}"
+        (part / name).write_bytes(content)
+        return f"{quote(os.fsencode(beside.name))}/{name}"
 
-    yield place
+    try:
+        yield place
+        shutil.rmtree(beside)
+        part.rename(beside)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def _hash(script: str) -> str:
@@ -184,8 +195,6 @@ def _clips(
 
 
 def _curves(models: Sequence[Reported]) -> list[Any]:
-    from keras_actrec.insight._charts import curves
-
     return curves({each.name: (each.history, each.kept_epoch) for each in models})
 
 
@@ -199,10 +208,9 @@ def _facts(models: Sequence[Reported]) -> list[tuple[str, list[str]]]:
     return [row for row in rows if any(row[1])]
 
 
-def _model(model: Reported, evaluation: "Evaluation", most: int) -> dict[str, Any]:
+def _model(model: Reported, evaluation: "Evaluation", progress: StageProgress) -> dict[str, Any]:
     """What the page shows of a model that was scored."""
-    from keras_actrec.insight._charts import reliability
-
+    points, without = _plane(model, evaluation, progress)
     return {
         "name": model.name,
         "protocol": evaluation.protocol,
@@ -212,7 +220,8 @@ def _model(model: Reported, evaluation: "Evaluation", most: int) -> dict[str, An
         "cells": _cells(evaluation),
         "reliability": reliability(evaluation),
         "classes": _classes(evaluation),
-        "plane": _plane(model, evaluation, most),
+        "plane": points,
+        "without_plane": without,
     }
 
 
@@ -231,19 +240,23 @@ def _cells(evaluation: "Evaluation") -> list[dict[str, Any]]:
     ]
 
 
-def _plane(model: Reported, evaluation: "Evaluation", most: int) -> Any:
-    """The features of at most so many clips, from all over the part, on a plane; None without the model."""
-    from keras_actrec.insight._charts import plane
+def _plane(model: Reported, evaluation: "Evaluation", progress: StageProgress) -> tuple[Any, str]:
+    """The features of at most so many clips, from all over the part, on a plane, or why there are none."""
     from keras_actrec.insight.embedding import embed
 
-    chosen = np.unique(
-        np.linspace(0, evaluation.videos - 1, min(evaluation.videos, most)).astype(int)
-    ).tolist()
-    if model.recognizer is None or len(chosen) < 5:
-        return None
+    if model.recognizer is None:
+        return None, ""
+    count = min(evaluation.videos, _POINTS)
+    chosen = np.unique(np.linspace(0, evaluation.videos - 1, count).astype(int)).tolist()
     records = [evaluation.records[clip] for clip in chosen]
     items = [(record, model.recognizer.preprocessor.item(record.file)[1]) for record in records]
-    return plane(evaluation, chosen, embed(model.recognizer, items))
+    try:
+        points = embed(
+            model.recognizer, items, progress=lambda done, total: progress("t-SNE", done, total, model.name)
+        )
+        return plane(evaluation, chosen, points), ""
+    except UserError as error:
+        return None, f"{model.name}: {error}"
 
 
 def need_viz() -> "tuple[jinja2.Template, ModuleType]":

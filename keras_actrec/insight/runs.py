@@ -40,7 +40,8 @@ def report_runs(
         most_clips: see `write_report`.
         folder: see `write_report`.
         tell: called with a line for what cannot be shown.
-        progress: called as `progress(stage, done, total, text)`: the stages of `evaluate`, and `clips`.
+        progress: called as `progress(stage, done, total, text)`: the stages of `evaluate`, and those of
+            `write_report`.
 
     Returns:
         The page.

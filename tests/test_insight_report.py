@@ -169,8 +169,9 @@ def test_the_reliability_diagram_has_the_share_that_is_right():
         "3 with 90% on average, 100% right",
         "1 with 95% on average, 0% right",
     }
-    left, top, width, height = bars["3 with 90% on average, 100% right"]
+    left, top, width, height, count = bars["3 with 90% on average, 100% right"]
     axes = chart.axes
+    assert count == 3
     assert (top, top + height) == (axes.top, axes.bottom)  # from none to all
     across = axes.right - axes.left
     assert left == pytest.approx(axes.left + across * 13 / 15, abs=1.1)

@@ -105,10 +105,10 @@ def _curves(column: str, runs: Mapping[str, tuple[Mapping[str, Sequence[float]],
 
 @dataclass(frozen=True)
 class Bars:
-    """A reliability diagram: bars as `(x, y, width, height, text)`, and the diagonal."""
+    """A reliability diagram: bars as `(x, y, width, height, clips, text)`, and the diagonal."""
 
     axes: Axes
-    bars: tuple[tuple[float, float, float, float, str], ...]
+    bars: tuple[tuple[float, float, float, float, int, str], ...]
     diagonal: tuple[float, float, float, float]
 
 
@@ -122,6 +122,7 @@ def reliability(evaluation: "Evaluation") -> Bars:
             _y(share, (0, 1)),
             _x(high, (0, 1)) - _x(low, (0, 1)) - 2,
             _y(0, (0, 1)) - _y(share, (0, 1)),
+            int(count),
             f"{count} with {sure:.0%} on average, {share:.0%} right",
         )
         for low, high, count, sure, share in zip(edges, edges[1:], counts, confidence, accuracy, strict=False)

@@ -127,7 +127,7 @@
     const stop = () => { began = null; button.textContent = "Play"; };
     const tick = now => {
       if (began === null) return;
-      const time = (now - began) / 1000;
+      const time = Math.max(0, (now - began) / 1000);  // a frame may have begun before the click
       show(Math.min(time, file.seconds));
       if (time < file.seconds) requestAnimationFrame(tick); else stop();
     };

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -167,6 +168,20 @@ def test_without_a_test_part_the_validation_part_is_shown(runs, tmp_path, count)
     file.write_text(json.dumps(record), encoding="utf-8")
     insight.report_runs([runs / "second"], tmp_path / "page.html")
     assert "all its data were trained on, so there are no scores" in page(tmp_path / "page.html").text
+
+
+def test_a_page_that_is_a_folder_is_refused_before_anything_is_scored(runs, tmp_path, count):
+    code, output = report(runs, "--out", tmp_path)
+    assert code == 1 and count == [] and f"{tmp_path} is a folder: name a file, such as" in output
+
+
+def test_scores_of_other_files_are_refused(runs, tmp_path):
+    insight.report_runs([runs / "first"], tmp_path / "page.html")
+    kept = evaluation.read_scores(runs / "first" / "test.npz")
+    records = tuple(replace(record, path=f"other/{record.path}") for record in kept.records)
+    evaluation.write_scores(replace(kept, records=records), runs / "first" / "test.npz")
+    with pytest.raises(UserError, match="is not the data that the run was trained on"):
+        insight.report_runs([runs / "first"], tmp_path / "page.html")
 
 
 def test_what_is_no_run_is_refused(runs, tmp_path):

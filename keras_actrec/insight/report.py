@@ -115,6 +115,7 @@ def write_report(
     if not models and not explanations:
         raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
     template, pictures = need_viz()
+    check_place(path)
     progress = progress or (lambda stage, done, total, text="": None)
     script = files(__package__).joinpath("report.js").read_text("utf-8")
     with _places(Path(path), folder) as place:
@@ -145,6 +146,12 @@ def write_report(
         with replacing(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
     return Path(path)
+
+
+def check_place(page: PathLike) -> None:
+    """Refuse a folder as the name of a page."""
+    if Path(page).is_dir():
+        raise UserError(f"{page} is a folder: name a file, such as {Path(page) / 'report.html'}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from keras_actrec.evaluation import Evaluation, evaluate, find_runs, read_scores
 from keras_actrec.evaluation.results import of_this_version
 from keras_actrec.insight._facts import made
 from keras_actrec.insight.history import read_history
-from keras_actrec.insight.report import Reported, need_viz, write_report
+from keras_actrec.insight.report import Reported, check_place, need_viz, write_report
 from keras_actrec.recognizer import Recognizer, load
 
 
@@ -51,6 +51,7 @@ def report_runs(
             `evaluate` and `write_report`.
     """
     need_viz()  # before minutes of work, not after
+    check_place(out)
     found = find_runs(map(Path, runs))
     tell, progress = tell or (lambda line: None), progress or (lambda stage, done, total, text="": None)
     models = []
@@ -132,9 +133,9 @@ def _with_files(evaluation: Evaluation, recognizer: Recognizer, root: PathLike) 
     table = recognizer.about["recipe"]["data"]
     keys = ("dataset", "split", "manifest", "options")
     manifest = read_set(root, **{key: table.get(key) for key in keys})
-    if manifest.sha256 != evaluation.manifest:
-        raise UserError(f"{root} is not the data that the run was trained on: give that as --data")
     there = {record.path: record for record in manifest.records}
+    if manifest.sha256 != evaluation.manifest or not all(each.path in there for each in evaluation.records):
+        raise UserError(f"{root} is not the data that the run was trained on: give that as --data")
     records = tuple(replace(there[each.path], label=each.label) for each in evaluation.records)
     return replace(evaluation, records=records)
 

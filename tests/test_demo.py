@@ -1,5 +1,6 @@
 """The demo in small: videos, two runs, one page."""
 
+import base64
 import importlib
 import json
 import shutil
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 import keras_actrec
 from keras_actrec import insight
 from keras_actrec.cli.main import app
-from keras_actrec.data import SYNTHETIC_PAIRS
+from keras_actrec.data import SYNTHETIC_PAIRS, probe
 from keras_actrec.training import Run
+from pages import Page
 
 OVERRIDES = (
     "model.backbone=efficientnet_lite0:block1_output",
@@ -89,14 +91,33 @@ def test_the_pairs_are_counted_next_to_the_classes(made):
         }
 
 
-def test_the_page_shows_both_models_and_six_clips(made):
+def test_the_page_shows_what_both_models_were_wrong_and_right_about(made):
     _, (page, evaluations), _ = made
-    html = page.read_text(encoding="utf-8")
+    found = Page(page.read_text(encoding="utf-8"))
     for text in (*MODELS, "right inside the pair", *evaluations[0].extra.values()):
-        assert text in html
-    shown = sorted(kind for kind in evaluations[0].class_names)[:6]
-    for kind in shown:
-        assert f"{kind}/{kind}_{CLIPS - 1:03d}.mp4" in html
+        assert text in found.text
+    assert len(found.told["files"]) == 10 and all("video" in file for file in found.told["files"])
+    for model, result in zip(found.told["models"], evaluations, strict=True):
+        answers = [clip["top"][0][0] for clip in model["clips"]]
+        assert answers == result.predicted.tolist() and answers != result.labels.tolist()
+
+
+def test_what_hman_saw_lies_on_the_time_of_the_clip(made):
+    out, (page, evaluations), _ = made
+    hman, frame_pool = Page(page.read_text(encoding="utf-8")).told["models"]
+    assert set(frame_pool["clips"][3]["trace"]) == {"times", "steps"}
+    recognizer = keras_actrec.load(out / "hman" / "model.keras")
+    clip, record = hman["clips"][3], evaluations[0].records[3]
+    trace, seen = clip["trace"], insight.explain(recognizer, record.file)
+    # Of 24 frames every other one, 12, and of these the middles of quarters: 1, 4, 7, 10.
+    fps = probe(record.file).fps
+    np.testing.assert_allclose(trace["times"], np.array([2, 8, 14, 20]) / fps, atol=2e-3)
+    np.testing.assert_allclose(trace["steps"][str(record.label)], seen.steps[:, record.label], atol=1e-3)
+    np.testing.assert_allclose(trace["boundaries"], seen.boundaries.T, atol=1e-3)
+    np.testing.assert_allclose(trace["temperature"], seen.temperature, atol=1e-3)
+    brightness = np.frombuffer(base64.b64decode(trace["attention"]), "uint8").reshape(seen.attention.shape)
+    cells = [step.argmax() for step in seen.attention]
+    assert [step.argmax() for step in brightness] == cells and trace["region"] == [0, 0, 1, 1]
 
 
 def test_progress_names_the_model_and_the_stage(made):
@@ -138,8 +159,9 @@ def quick(made, monkeypatch):
 
     monkeypatch.setattr(module, "write_synthetic", write_synthetic)
     monkeypatch.setattr(module, "train", train)
-    monkeypatch.setattr(module, "evaluate", lambda recognizer, data, progress: evaluations[0])
-    monkeypatch.setattr(module, "explain", lambda recognizer, file, true_label: None)
+    monkeypatch.setattr(
+        module, "read_run", lambda folder, name, progress: insight.Reported(name, evaluations[0])
+    )
     monkeypatch.setattr(module, "write_report", lambda page, **content: part(page))
 
     def run(out, dies=None):

@@ -168,6 +168,9 @@ PUBLIC = {
         "draw_temperature",
         "embed",
         "explain",
+        "Reported",
+        "read_run",
+        "report_runs",
         "write_report",
     ],
     "keras_actrec.layers": [

@@ -173,6 +173,9 @@ def test_a_layer_without_features_is_named():
     model = zoo.frame_pool(3, input_shape=(2, 3, 3, 4))
     with pytest.raises(UserError, match=r"has no layer 'clasifier': did you mean 'classifier'"):
         zoo.features_view(model, "clasifier")
+    own = keras.Model(model.input, model.get_layer("classifier").input, name="own")
+    with pytest.raises(UserError, match="`own` has no layer `classifier`, before which features are: name"):
+        zoo.features_view(own)
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])

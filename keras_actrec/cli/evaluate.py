@@ -10,6 +10,7 @@ from keras_actrec.cli._options import Audit, Verify
 from keras_actrec.cli._terminal import add_row, say, show
 
 if TYPE_CHECKING:  # importing it loads Keras
+    from keras_actrec import Recognizer
     from keras_actrec.evaluation import Evaluation
 
 
@@ -34,7 +35,7 @@ def evaluate(
     precisions: Annotated[
         Path | None, typer.Option(help="Write each class' average precision here, a column a model.")
     ] = None,
-    page: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a page here, on which clips play.")] = None,
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
     max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
     audit: Audit = None,
@@ -48,17 +49,21 @@ def evaluate(
     from keras_actrec import _backend, evaluation, load
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
+    from keras_actrec.insight.report import need_viz
 
+    if page is not None:
+        need_viz()  # before the models run, not after
     files = [model, *(ensemble or [])]
 
-    def result_of(file: Path) -> "Evaluation":
+    def result_of(file: Path) -> "tuple[Evaluation, Recognizer | None]":
         if file.suffix == ".npz":
-            return evaluation.read_scores(file)
+            return evaluation.read_scores(file), None
         if data is None:
             raise UserError("a model needs videos: set --data to a CSV file or a folder")
         _backend.keep_programs()
-        return evaluation.evaluate(
-            load(file),
+        recognizer = load(file)
+        result = evaluation.evaluate(
+            recognizer,
             data,
             part=part,
             protocol=protocol,
@@ -71,9 +76,11 @@ def evaluate(
             tell=say,
             progress=progress,
         )
+        return result, recognizer
 
     with progress_bars() as progress:
-        found = [result_of(file) for file in files]
+        answered = [result_of(file) for file in files]
+    found = [result for result, _ in answered]
     result = evaluation.ensemble(found, fuse) if ensemble else found[0]
     if json is not None:
         result.write_json(json)
@@ -87,7 +94,12 @@ def evaluate(
     if page is not None:
         from keras_actrec import insight
 
-        insight.write_report(page, title=f"{result.name}, part {result.part}", evaluations=together)
+        shown = [insight.Reported.of(*each) for each in answered]
+        title = f"{result.name}, part {result.part}"
+        with progress_bars() as progress:
+            insight.write_report(
+                page, title=title, evaluations=[result, *shown] if ensemble else shown, progress=progress
+            )
 
     for line in result.skipped:
         say(f"skipped: {line}")

@@ -30,6 +30,7 @@ from keras_actrec.cli.extract import extract
 from keras_actrec.cli.init import init
 from keras_actrec.cli.models import models
 from keras_actrec.cli.predict import predict
+from keras_actrec.cli.report import report
 from keras_actrec.cli.reproduce import reproduce
 from keras_actrec.cli.results import results
 from keras_actrec.cli.stream import stream
@@ -53,6 +54,7 @@ COMMANDS = (
     (results, True),
     (predict, True),
     (stream, True),
+    (report, True),
     (explain, True),
     (reproduce, True),
     (convert, True),

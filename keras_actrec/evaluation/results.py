@@ -80,7 +80,7 @@ def describe_run(run: str | Path) -> str:
         scores = f"top-1 {row['top1']}  mean class {row['mean_class']}"
         return f"{_words(row)}: {scores}  {row['videos']} videos, {row['skipped']} skipped"
     record = read_json(run / "run.json", "is it a run directory?")
-    with _of_this_version(run):
+    with of_this_version(run):
         words, epochs = _words(columns_of(record)), record["recipe"]["train"]["epochs"]
         rows = _rows(run / "history.csv")
         values = {name: value for name, value in rows[-1].items() if name in _SHOWN} if rows else {}
@@ -111,7 +111,7 @@ def result_row(run: str | Path) -> dict[str, str]:
     run = Path(run)
     record = read_json(run / "run.json", "is it a run directory?")
     scores = read_json(run / "test.json", f"write it with `{_evaluation_of(run)}`")
-    with _of_this_version(run):
+    with of_this_version(run):
         if (scores["manifest"], scores["part"]) != (record["data"]["sha256"], "test"):
             raise UserError(
                 f"{run / 'test.json'}: a row is about the test part of the data that the run was trained on, "
@@ -212,7 +212,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 @contextmanager
-def _of_this_version(run: Path) -> Iterator[None]:
+def of_this_version(run: Path) -> Iterator[None]:
+    """Say of a run whose files are damaged, or of an older version, that they are."""
     try:
         yield
     except (AttributeError, IndexError, TypeError, ValueError) as error:

@@ -86,7 +86,7 @@ def write_precisions(evaluations: Sequence[Evaluation], path: str | Path) -> Non
         if set(other.class_names) != set(first.class_names):
             odd = sorted(set(other.class_names) ^ set(first.class_names))[0]
             raise UserError(f"{first.name} and {other.name} do not have the same classes: {odd!r}")
-    names = _told_apart([each.name for each in evaluations])
+    names = told_apart([each.name for each in evaluations])
     columns = []
     for each in evaluations:
         precision = dict(zip(each.class_names, each.average_precision, strict=True))
@@ -98,7 +98,7 @@ def write_precisions(evaluations: Sequence[Evaluation], path: str | Path) -> Non
     write_csv(path, rows, ("class", *names))
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
+def told_apart(names: Sequence[str]) -> list[str]:
     """Names of columns: those that occur twice with their number."""
     return [name if names.count(name) == 1 else f"{name} {at}" for at, name in enumerate(names, 1)]
 

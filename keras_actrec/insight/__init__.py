@@ -7,11 +7,13 @@ from keras_actrec.insight.explain import Explanation, explain
 from keras_actrec.insight.figure import draw_explanation
 from keras_actrec.insight.gates import draw_gates
 from keras_actrec.insight.history import converged, draw_curves, draw_history
-from keras_actrec.insight.report import write_report
+from keras_actrec.insight.report import Reported, write_report
+from keras_actrec.insight.runs import read_run, report_runs
 from keras_actrec.insight.temperature import draw_temperature
 
 __all__ = [
     "Explanation",
+    "Reported",
     "converged",
     "demo",
     "draw_bars",
@@ -24,5 +26,7 @@ __all__ = [
     "draw_temperature",
     "embed",
     "explain",
+    "read_run",
+    "report_runs",
     "write_report",
 ]

@@ -12,13 +12,13 @@ from keras_actrec._locks import LOCK, alone_in
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import SYNTHETIC_PAIRS, write_synthetic
 from keras_actrec.errors import UserError
-from keras_actrec.evaluation import Evaluation, evaluate
-from keras_actrec.insight.explain import explain
-from keras_actrec.insight.report import need_viz, write_report
+from keras_actrec.evaluation import Evaluation
+from keras_actrec.insight.report import Reported, need_viz, write_report
+from keras_actrec.insight.runs import read_run
 from keras_actrec.training import read_recipe, train
 
 _MODELS = ("hman", "frame_pool")
-_EXPLAINED = 6
+_PLAYED = 60  # clips, the mistakes of both first
 
 # All that a demo writes into its folder, next to a run directory for each model.
 _VIDEOS, _CACHE, _PAGE = "videos", "cache", "demo.html"
@@ -63,7 +63,7 @@ def _demo(
         test_fraction=0.2,
         progress=lambda done, total: progress("writing videos", done, total),
     )
-    evaluations, recognizers = [], []
+    evaluations, models = list[Evaluation](), list[Reported]()
     for name in _MODELS:
 
         def named(stage: str, done: float, total: int, text: str = "", name: str = name) -> None:
@@ -71,23 +71,18 @@ def _demo(
 
         recipe = read_recipe(f"{name}/synthetic", overrides)
         run = train(recipe, data, out / name, cache=out / _CACHE, progress=named)
-        result = evaluate(run.recognizer, data, progress=named)
-        evaluations.append(replace(result, extra=_pair_scores(result)))
-        recognizers.append(run.recognizer)
-
-    # The first test clip of each of six classes.
-    shown = [record for record in evaluations[0].records if record.label < _EXPLAINED]
-    shown = list({record.label: record for record in reversed(shown)}.values())
-    explanations = [
-        explain(recognizers[0], record.file, true_label=recognizers[0].class_names[record.label])
-        for record in sorted(shown, key=lambda r: r.label)
-    ]
+        model = read_run(run.folder, name, progress=named)
+        if model.evaluation is None:
+            raise AssertionError("the synthetic set has a test part")
+        evaluations.append(replace(model.evaluation, extra=_pair_scores(model.evaluation)))
+        models.append(replace(model, evaluation=evaluations[-1]))
     page = out / _PAGE
     write_report(
         page,
         title="Ten classes that differ in the order of their frames only",
-        evaluations=evaluations,
-        explanations=explanations,
+        evaluations=models,
+        most_clips=_PLAYED,
+        progress=progress,
     )
     return page, evaluations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec import zoo
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, Progress
 from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
 from keras_actrec.insight import _figures
@@ -14,7 +14,14 @@ from keras_actrec.recognizer import Recognizer
 from keras_actrec.scoring import score
 
 
-def embed(recognizer: Recognizer, items: Indexed, *, layer: str | None = None, seed: int = 0) -> np.ndarray:
+def embed(
+    recognizer: Recognizer,
+    items: Indexed,
+    *,
+    layer: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> np.ndarray:
     """The features of a layer for files, laid out on a plane by t-SNE.
 
     A file's feature is the mean over steps and places, and over its views where it has several. Distances
@@ -25,6 +32,7 @@ def embed(recognizer: Recognizer, items: Indexed, *, layer: str | None = None, s
         items: what `recognizer.preprocessor.index` gave.
         layer: see `zoo.features_view`.
         seed: of t-SNE.
+        progress: called as `progress(done, total)` after every file.
 
     Returns:
         Points `(N, 2)`.
@@ -37,8 +45,12 @@ def embed(recognizer: Recognizer, items: Indexed, *, layer: str | None = None, s
     if len(items) < 5:
         raise UserError(f"t-SNE needs at least five files. Received: {len(items)}")
     view = zoo.features_view(recognizer.model, layer)
-    found = score(view, recognizer.preprocessor, items, masked=recognizer.spec.masked)
-    features = np.stack([file.scores for file in found])
+    rows = []
+    for file in score(view, recognizer.preprocessor, items, masked=recognizer.spec.masked):
+        rows.append(file.scores)
+        if progress is not None:
+            progress(len(rows), len(items))
+    features = np.stack(rows)
     layout = TSNE(perplexity=min(30.0, (len(items) - 1) / 3), init="pca", random_state=seed)
     if features.shape[1] < 2:
         raise UserError(f"layer {layer!r} gives one number a clip, which is no plane: choose another one")
@@ -75,7 +87,7 @@ def draw_embedding(
         few = len(present) <= 20  # colors that can be told apart
         for number, (label, what) in enumerate(zip(present, classes, strict=True)):
             x, y = points[labels == label].T
-            axes.scatter(x, y, s=14, color=_color(number, len(present)), label=what if few else None)
+            axes.scatter(x, y, s=14, color=color_of(number, len(present)), label=what if few else None)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color(_figures.COLORS["line"])
         axes.set_title(name, fontsize=10, color=_figures.COLORS["ink"], **look)
@@ -86,7 +98,7 @@ def draw_embedding(
     return _figures.save(figure, path)
 
 
-def _color(number: int, classes: int) -> tuple[float, ...]:
+def color_of(number: int, classes: int) -> tuple[float, ...]:
     """A color of its own for each of so many classes."""
     from matplotlib import colormaps
 

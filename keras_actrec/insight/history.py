@@ -34,7 +34,7 @@ def draw_history(run: PathLike) -> Path | None:
         UserError: for a directory without these files.
     """
     folder = Path(run)
-    history = _read(folder / "history.csv")
+    history = read_history(folder / "history.csv")
     record = read_json(folder / "run.json", "is it a run directory?")
     if importlib.util.find_spec("matplotlib") is None:
         return None
@@ -80,7 +80,7 @@ def draw_curves(
     Raises:
         UserError: no such column, or no history, in a directory; matplotlib is missing.
     """
-    histories = {name: _read(Path(run) / "history.csv") for name, run in runs.items()}
+    histories = {name: read_history(Path(run) / "history.csv") for name, run in runs.items()}
     for name, history in histories.items():
         missing = [column for column in columns if column not in history]
         if missing:
@@ -126,7 +126,7 @@ def converged(run: PathLike, share: float = 0.95) -> tuple[int, int]:
         counts.
     """
     folder = Path(run)
-    losses = _read(folder / "history.csv")["loss"]
+    losses = read_history(folder / "history.csv")["loss"]
     record = read_json(folder / "run.json", "is it a run directory?")
     last = losses[0] - share * (losses[0] - min(losses))
     epochs = 1 + next(epoch for epoch, loss in enumerate(losses) if loss <= last)
@@ -138,8 +138,12 @@ def converged(run: PathLike, share: float = 0.95) -> tuple[int, int]:
         raise UserError(f"{folder / 'run.json'} is not that of a run: train it again") from error
 
 
-def _read(file: Path) -> dict[str, list[float]]:
-    """The columns of a history."""
+def read_history(file: Path) -> dict[str, list[float]]:
+    """The columns of a history.
+
+    Raises:
+        UserError: for another file, or none.
+    """
     try:
         rows = read_csv(file)
         return {name: [float(row[name]) for row in rows] for name in rows[0]}

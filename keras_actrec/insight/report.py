@@ -1,26 +1,76 @@
-"""One HTML page that shows how good models are and why they answered as they did."""
+"""One HTML page: what models reached, how they were made, and the clips they were right and wrong about."""
 
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._locks import make_folder
 from keras_actrec._text import printable
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.errors import UserError
+from keras_actrec.evaluation.scores import told_apart
 from keras_actrec.insight import _clips, _overlay
+from keras_actrec.insight._charts import RUNS, curves, plane, reliability
+from keras_actrec.insight._facts import made, tested
 from keras_actrec.insight._timeline import lines_of
 
 if TYPE_CHECKING:
     import jinja2
 
     from keras_actrec.evaluation import Evaluation
+    from keras_actrec.insight._playing import Clips, Place
     from keras_actrec.insight.explain import Explanation
+    from keras_actrec.recognizer import Recognizer
+
+_MEDIA = re.compile(r"[0-9]{5}(_[0-9]{2})?\.(mp4|webp)")  # what a report writes into its folder
+_POINTS = 600  # of t-SNE
+
+
+@dataclass(frozen=True, eq=False)
+class Reported:
+    """A model on a page, and what is known of it.
+
+    Attributes:
+        name: what it is called there.
+        evaluation: its scores; None of a run that has none.
+        recognizer: the model, which is asked what it saw step by step, and for its features; None where that
+            is not to be shown.
+        facts: how it was made, texts by what they are about.
+        history: columns of the run's `history.csv`.
+        kept_epoch: the epoch that was kept, from 0; None where that is not known.
+        note: what is missing, and why.
+    """
+
+    name: str
+    evaluation: "Evaluation | None" = None
+    recognizer: "Recognizer | None" = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    kept_epoch: int | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, evaluation: "Evaluation", recognizer: "Recognizer | None" = None) -> "Reported":
+        """Scores, and the model, whose file says how it was made."""
+        facts = made(recognizer.about) if recognizer is not None else {}
+        return cls(evaluation.name, evaluation, recognizer, facts)
+
 
 # What a page has a word on where one of its files has it.
 _SHOWN = (
@@ -33,57 +83,195 @@ def write_report(
     path: PathLike,
     *,
     title: str,
-    evaluations: Iterable["Evaluation"] = (),
+    evaluations: "Iterable[Evaluation | Reported]" = (),
     explanations: Iterable["Explanation"] = (),
+    most_clips: int = 600,
+    folder: bool = False,
+    progress: StageProgress | None = None,
 ) -> Path:
-    """Writes one HTML page that needs no other file and no network.
+    """Write one HTML page that needs no network, and no other file unless `folder` asks for it.
 
-    It has a table of the models side by side, of each the confusion matrix, the accuracy of every class and
-    how far its probabilities can be trusted (a reliability diagram), and for each explained file its five
-    best classes, its frames with what the model looked at on them, or its skeletons, and what happened over
-    time: boundaries, temperature, gates, relations and probabilities.
-    It fits a phone and follows the reader's choice of light or dark. The file appears when it is complete.
+    It has the models side by side, beside what simple classifiers reach; the curves of their training; how
+    each was made and tested; of each the confusion matrix, whose cells list their clips, the accuracy of
+    every class, how far its probabilities can be trusted, and t-SNE of its features. Then the clips, the
+    surest mistakes first: each plays, and where the model can tell, a line moves along what it saw at that
+    time. Last, each explained file: its five best classes, its frames with what the model looked at on them,
+    or its skeletons, and what happened over time. It fits a phone, can be used by keyboard alone, and follows
+    the reader's choice of light or dark. The file appears when it is complete.
 
     Args:
         path: the page, such as `report.html`; folders are made if missing.
         title: its heading.
-        evaluations: an `Evaluation` for each model. Of its `extra`, `recipe` is shown below the model's name,
-            the others are further columns of the table.
+        evaluations: an `Evaluation` for each model, or a `Reported` that knows more of it. Of an evaluation's
+            `extra`, `recipe` is shown below the model's name, the others are further columns of the table.
         explanations: what `explain` returned, one for each file; they are drawn one by one, so that of an
             iterator not all are in memory.
+        most_clips: how many clips play, the most interesting ones; all are listed.
+        folder: whether the clips lie in a folder beside the page, `report_files` of `report.html`, for more
+            than a page can carry.
+        progress: called as `progress(stage, done, total, text)`: stages `clips` and `t-SNE`.
 
     Returns:
         The page.
 
     Raises:
-        UserError: there is nothing to report, or matplotlib or jinja2 is missing.
+        UserError: there is nothing to report, matplotlib or jinja2 is missing, or the folder holds something
+            else.
     """
     template, pictures = need_viz()
-    evaluations, clips = list(evaluations), [_clip(each) for each in explanations]
-    if not evaluations and not clips:
+    models = [each if isinstance(each, Reported) else Reported.of(each) for each in evaluations]
+    names = told_apart([each.name for each in models])
+    models = [replace(each, name=name) for each, name in zip(models, names, strict=True)]
+    explained = [_clip(each) for each in explanations]
+    if not models and not explained:
         raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
-    page = template.render(
-        title=title,
-        themes=pictures.THEMES,
-        outline=_overlay.OUTLINE,
-        table=_table(evaluations),
-        models=[
-            {
-                "name": each.name,
-                "protocol": each.protocol,
-                "part": each.part,
-                "confusion": pictures.confusion(each),
-                "reliability": pictures.reliability(each),
-                "classes": _classes(each, pictures.not_drawn(each.class_names)),
-            }
-            for each in evaluations
-        ],
-        clips=clips,
-        has={name for clip in clips for name in clip["has"]},
-    )
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    check_place(path)
+    progress = progress or (lambda stage, done, total, text="": None)
+    script = files(__package__).joinpath("report.js").read_text("utf-8")
+    with _places(Path(path), folder) as place:
+        clips, told = _told(models, most_clips, place, progress, bounded=not folder)
+        page = template.render(
+            title=title,
+            themes=pictures.THEMES,
+            run_colors=RUNS,
+            outline=_overlay.OUTLINE,
+            table=_table(models),
+            curves=_curves(models),
+            columns=[each.name for each in models],
+            facts=_facts(models),
+            models=[
+                _model(each, each.evaluation, progress) for each in models if each.evaluation is not None
+            ],
+            notes=[f"{each.name}: {each.note}" for each in models if each.note],
+            shown=clips,
+            told=told,
+            script=script,
+            script_hash=_hash(script),
+            folder=folder,
+            clips=explained,
+            has={name for clip in explained for name in clip["has"]},
+        )
+        with replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
     return Path(path)
+
+
+def check_place(page: PathLike) -> None:
+    """Refuse a folder as the name of a page."""
+    if Path(page).is_dir():
+        raise UserError(f"{page} is a folder: name a file, such as {Path(page) / 'report.html'}")
+
+
+@contextmanager
+def _places(page: Path, folder: bool) -> "Iterator[Place]":
+    """Yield where small clips are put: in the page, or in a folder beside it, where no earlier ones stay."""
+    from keras_actrec.insight._playing import data_uri
+
+    if not folder:
+        yield data_uri
+        return
+    beside = page.with_name(f"{page.stem}_files")
+    make_folder(beside)
+    if not all(_MEDIA.fullmatch(path.name) for path in beside.iterdir()):
+        raise UserError(f"{beside} holds something else than the clips of a report: choose another --out")
+    part = page.with_name(f".part-{uuid.uuid4().hex[:8]}-{beside.name}")
+    part.mkdir()
+
+    def place(content: bytes, name: str, kind: str) -> str:
+        (part / name).write_bytes(content)
+        return f"{quote(os.fsencode(beside.name))}/{name}"
+
+    try:
+        yield place
+        shutil.rmtree(beside)
+        part.rename(beside)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _hash(script: str) -> str:
+    """What the page's policy allows: this script, and none that came in a name."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def _told(
+    models: Sequence[Reported], most: int, place: "Place", progress: StageProgress, *, bounded: bool
+) -> "tuple[Clips | None, str]":
+    """The clips of models that were scored, and what the script is told of them: JSON that HTML may hold."""
+    from keras_actrec.insight._playing import Clips
+
+    scored = [(each.name, each.evaluation, each.recognizer) for each in models if each.evaluation is not None]
+    if not scored:
+        return None, ""
+    clips = Clips(scored, most)
+    told = json.dumps(clips.told(place, progress, bounded=bounded), separators=(",", ":"))
+    return clips, told.replace("<", "\\u003c")
+
+
+def _curves(models: Sequence[Reported]) -> list[Any]:
+    return curves({each.name: (each.history, each.kept_epoch) for each in models})
+
+
+def _facts(models: Sequence[Reported]) -> list[tuple[str, list[str]]]:
+    """Rows of a name and a text for each model, without rows that are empty for all."""
+    columns = [
+        {**each.facts, **(tested(each.evaluation) if each.evaluation is not None else {})} for each in models
+    ]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [(name, [column.get(name, "") for column in columns]) for name in names]
+    return [row for row in rows if any(row[1])]
+
+
+def _model(model: Reported, evaluation: "Evaluation", progress: StageProgress) -> dict[str, Any]:
+    """What the page shows of a model that was scored."""
+    points, without = _plane(model, evaluation, progress)
+    return {
+        "name": model.name,
+        "protocol": evaluation.protocol,
+        "part": evaluation.part,
+        "ece": evaluation.ece,
+        "names": evaluation.class_names,
+        "cells": _cells(evaluation),
+        "reliability": reliability(evaluation),
+        "classes": _classes(evaluation),
+        "plane": points,
+        "without_plane": without,
+    }
+
+
+def _cells(evaluation: "Evaluation") -> list[dict[str, Any]]:
+    """The cells of the confusion matrix that are not empty, with their share of the row in percent."""
+    counts = evaluation.confusion
+    clips = counts.sum(axis=1)
+    return [
+        {
+            "row": row,
+            "column": column,
+            "count": int(counts[row, column]),
+            "share": round(100 * float(counts[row, column] / clips[row])),
+        }
+        for row, column in np.argwhere(counts).tolist()
+    ]
+
+
+def _plane(model: Reported, evaluation: "Evaluation", progress: StageProgress) -> tuple[Any, str]:
+    """The features of at most so many clips, from all over the part, on a plane, or why there are none."""
+    from keras_actrec.insight.embedding import embed
+
+    if model.recognizer is None:
+        return None, ""
+    count = min(evaluation.videos, _POINTS)
+    chosen = np.unique(np.linspace(0, evaluation.videos - 1, count).astype(int)).tolist()
+    records = [evaluation.records[clip] for clip in chosen]
+    items = [(record, model.recognizer.preprocessor.item(record.file)[1]) for record in records]
+    try:
+        points = embed(
+            model.recognizer, items, progress=lambda done, total: progress("t-SNE", done, total, model.name)
+        )
+        return plane(evaluation, chosen, points), ""
+    except UserError as error:
+        return None, f"{model.name}: {error}"
 
 
 def need_viz() -> "tuple[jinja2.Template, ModuleType]":
@@ -108,19 +296,18 @@ def need_viz() -> "tuple[jinja2.Template, ModuleType]":
     ), _pictures
 
 
-def _table(evaluations: list["Evaluation"]) -> dict[str, Any] | None:
-    """What the headline table shows; None without models."""
+def _table(models: Sequence[Reported]) -> dict[str, Any] | None:
+    """What the headline table shows; None without scores."""
+    scored = [(each.name, each.evaluation) for each in models if each.evaluation is not None]
+    evaluations = [evaluation for _, evaluation in scored]
     if not evaluations:
         return None
     classes = {len(each.class_names) for each in evaluations}
     precisions = [each.average_precision for each in evaluations]
     extra = [name for each in evaluations for name in each.extra if name != "recipe"]
     return {
-        "models": evaluations,
-        "floors": sorted(
-            {name: top1 for each in evaluations for name, top1 in (each.floors or {}).items()}.items(),
-            key=lambda pair: pair[1],
-        ),
+        "models": scored,
+        "floors": _floors(scored),
         "maps": [float(np.nanmean(each)) for each in precisions],
         "classes": classes.pop() if len(classes) == 1 else None,
         "top5": any(len(each.class_names) > 5 for each in evaluations),
@@ -129,23 +316,33 @@ def _table(evaluations: list["Evaluation"]) -> dict[str, Any] | None:
     }
 
 
-def _classes(evaluation: "Evaluation", numbers: list[str]) -> list[dict[str, Any]]:
-    """A row for each class: name, clips, how many were right, and what the others were taken for.
+def _floors(scored: "Sequence[tuple[str, Evaluation]]") -> list[tuple[str, float]]:
+    """The floors, the highest last; of models that were tested on other clips, each with the model's name."""
+    whose: dict[tuple[str, float], list[str]] = {}
+    for model, evaluation in scored:
+        for floor in (evaluation.floors or {}).items():
+            whose.setdefault(floor, []).append(model)
+    several = Counter(name for name, _ in whose)
+    return sorted(
+        (
+            (f"{name} ({', '.join(models)})" if several[name] > 1 else name, top1)
+            for (name, top1), models in whose.items()
+        ),
+        key=lambda pair: pair[1],
+    )
 
-    `numbers` stand in the pictures for names that cannot be drawn there.
-    """
+
+def _classes(evaluation: "Evaluation") -> list[dict[str, Any]]:
+    """A row for each class: name, clips, how many were right, and what the others were taken for."""
     rows = []
     precisions = evaluation.average_precision.tolist()
-    for name, number, counts, precision in zip(
-        evaluation.class_names, numbers, evaluation.confusion, precisions, strict=True
-    ):
+    for name, counts, precision in zip(evaluation.class_names, evaluation.confusion, precisions, strict=True):
         counts = {other: int(count) for other, count in zip(evaluation.class_names, counts, strict=True)}
         clips, right = sum(counts.values()), counts.pop(name)
         mistakes = [pair for pair in Counter(counts).most_common(3) if pair[1]]
         rows.append(
             {
                 "name": name,
-                "number": number,
                 "clips": clips,
                 "right": right,
                 "share": right / clips if clips else None,

@@ -136,7 +136,7 @@ def train(
         manifest.announce(tell)
         if folder.model.exists():
             recognizer = load(folder.model)
-            return Run(out, recognizer, recognizer.about, was_finished=True)
+            return Run(out, recognizer, folder.held or recognizer.about, was_finished=True)
         folder.check_backend(_backend.name)
         check(recipe, len(manifest.class_names))
         known = None if audit is None else read_audit(audit)
@@ -158,18 +158,19 @@ def train(
             prepared, name=name, overrides=overrides, start=_start_of(origin, folder, prepared, tell)
         )
         write_text(out / "recipe.toml", recipe.to_toml())
-        write_json(out / "run.json", record)
+        here = {"root": str(Path(data).resolve())}  # the model's file, which others get, does not say where
+        write_json(out / "run.json", record | here)
         write_json(folder.files, files, indent=None)
         fitted = fit(prepared, out, loggers=loggers, checkpoint_minutes=checkpoint_minutes, progress=progress)
         prepared.put_back()
         record |= ending_of(fitted, seconds=time.perf_counter() - started)
         names = manifest.class_names
         recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
-        write_json(out / "run.json", record)
+        write_json(out / "run.json", record | here)
         recognizer.save(folder.model)
         for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
             needed_to_go_on.unlink(missing_ok=True)
-        return Run(out, recognizer, record)
+        return Run(out, recognizer, record | here)
 
 
 def _read_data(recipe: Recipe, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:

@@ -63,6 +63,8 @@ def features_view(model: keras.Model, layer: str | None = None) -> keras.Model:
     names = [each.name for each in model.layers]
     if layer is not None and layer not in names:
         raise UserError(f"`{model.name}` has no layer {layer!r}: {did_you_mean(layer, names, count=3)}")
+    if layer is None and "classifier" not in names:
+        raise UserError(f"`{model.name}` has no layer `classifier`, before which features are: name another")
     tensor = model.get_layer("classifier").input if layer is None else model.get_layer(layer).output
     if not hasattr(tensor, "shape") or len(tensor.shape) < 2:
         raise UserError(f"layer {layer!r} of `{model.name}` gives no features: choose another one")

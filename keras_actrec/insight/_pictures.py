@@ -9,7 +9,7 @@ import base64
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -173,10 +173,6 @@ def not_drawn(class_names: Iterable[str]) -> list[str]:
 
 def _points(pixels: float) -> float:
     return pixels * 0.72  # a figure has 100 pixels an inch here
-
-
-def _write(figure: "Figure", x: float, y: float, text: str, color: str, **where: Any) -> None:
-    figure.text(x, y, text, color=color, fontsize=_points(11), parse_math=False, **where)
 
 
 def _png(figure: "Figure", tight: bool = False) -> str:

@@ -8,7 +8,7 @@ Sizes are in CSS pixels; what is stored has twice as many, for sharp screens. Te
 import base64
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,10 +66,6 @@ class Picture:
 
 def _points(pixels: float) -> float:
     return pixels * 0.72  # a figure has 100 pixels an inch here
-
-
-def _write(figure: "Figure", x: float, y: float, text: str, color: str, **where: Any) -> None:
-    figure.text(x, y, text, color=color, fontsize=_points(11), parse_math=False, **where)
 
 
 def _png(figure: "Figure") -> str:

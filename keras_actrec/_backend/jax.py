@@ -14,6 +14,7 @@ from keras_actrec._backend.jax_loop import LinearByRows as Linear  # noqa: F401
 from keras_actrec._backend.jax_loop import loop  # noqa: F401
 from keras_actrec._backend.jax_programs import keep_programs  # noqa: F401
 from keras_actrec._backend.stock import (  # noqa: F401
+    argmax,
     average_pool2d,
     batch_norm,
     call_network,

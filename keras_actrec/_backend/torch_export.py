@@ -26,7 +26,8 @@ class _Network(torch.nn.Module):
 
 def write_torch(model: keras.Model, path: Path, inputs: Sequence[keras.KerasTensor]) -> None:
     """Write a program of `torch.export`, `.pt2`."""
-    torch.export.save(_program(model, inputs), path)
+    with _quiet():
+        torch.export.save(_program(model, inputs), path)
 
 
 def open_torch(path: Path) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
@@ -60,7 +61,7 @@ def _program(model: keras.Model, inputs: Sequence[keras.KerasTensor]) -> torch.e
     batch = torch.export.Dim("batch", min=1, max=2**16)
     free = tuple({0: batch} if part.shape[0] is None else {} for part in inputs)
     examples = tuple(torch.zeros(part.shape[0] or 2, *part.shape[1:], dtype=_type(part)) for part in inputs)
-    with torch.no_grad(), _quiet():
+    with torch.no_grad():
         return torch.export.export(_Network(model).eval(), examples, dynamic_shapes=(free,))
 
 
@@ -70,7 +71,7 @@ def _type(part: keras.KerasTensor) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # PyTorch tells of its own names that will change.
+    # PyTorch tells of its own names that will change, and of constants that lie in one another.
     disabled = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -64,7 +64,7 @@ def _openvino(path: Path) -> Run:
 
     # By default it computes in half precision where a processor has it.
     compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    names = [part.any_name for part in compiled.outputs]
+    names = {name for part in compiled.outputs for name in part.names}  # several of one that is two outputs
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         answer = compiled(inputs)

@@ -1,14 +1,15 @@
 """Networks as files of TensorFlow and LiteRT."""
 
-import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_actrec._backend.unrolled import unrolled
 
 
 def write_saved_model(model: keras.Model, path: Path, inputs: Sequence[keras.KerasTensor]) -> None:
@@ -42,7 +43,7 @@ def write_litert(
     module = tf.Module()
     module.held = [variable.value for variable in model.variables]
     with tempfile.TemporaryDirectory() as folder:
-        with _unrolled(model):
+        with unrolled(model):  # LiteRT has none of the lists that a loop keeps its outputs in
             serve = tf.function(_function(model)).get_concrete_function(*_specs(inputs))
             tf.saved_model.save(module, folder, {"serve": serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
@@ -59,19 +60,6 @@ def _function(model: keras.Model) -> Callable[..., Any]:
 
 def _specs(inputs: Sequence[keras.KerasTensor]) -> list[tf.TensorSpec]:
     return [tf.TensorSpec(part.shape, part.dtype, part.name) for part in inputs]
-
-
-@contextlib.contextmanager
-def _unrolled(model: keras.Model) -> Iterator[None]:
-    """LiteRT has none of the lists that a loop keeps its outputs in."""
-    rolled = [layer for layer in model._flatten_layers() if getattr(layer, "unroll", None) is False]
-    for layer in rolled:
-        layer.unroll = True
-    try:
-        yield
-    finally:
-        for layer in rolled:
-            layer.unroll = False
 
 
 EXPORTS = {"saved_model": (write_saved_model, open_saved_model), "litert": (write_litert, None)}

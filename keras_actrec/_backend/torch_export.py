@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import torch
 
+from keras_actrec._backend.unrolled import unrolled
+
 
 class _Network(torch.nn.Module):
     """A Keras model that takes its inputs in their order, and gives its outputs in that of their names."""
@@ -61,7 +63,8 @@ def _program(model: keras.Model, inputs: Sequence[keras.KerasTensor]) -> torch.e
     batch = torch.export.Dim("batch", min=1, max=2**16)
     free = tuple({0: batch} if part.shape[0] is None else {} for part in inputs)
     examples = tuple(torch.zeros(part.shape[0] or 2, *part.shape[1:], dtype=_type(part)) for part in inputs)
-    with torch.no_grad():
+    # The loop of Keras takes the batch apart.
+    with torch.no_grad(), unrolled(model):
         return torch.export.export(_Network(model).eval(), examples, dynamic_shapes=(free,))
 
 

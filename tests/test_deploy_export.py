@@ -12,7 +12,7 @@ from checks import close
 from keras_actrec import _backend, data, deploy, zoo
 from keras_actrec.deploy.formats import MOST_DIFFERENT
 from keras_actrec.errors import UserError
-from keras_actrec.layers import GateShift
+from keras_actrec.layers import GateShift, LastStep
 from keras_actrec.recognizer import Recognizer
 
 NAMES = ("run", "sit", "walk")
@@ -69,9 +69,16 @@ def exported(recognizer, folder, format, **options):
 
 
 def skeletons(format="onnx"):
-    """By our loop, or by Keras' own."""
-    name, layers = ("frame_gru", {}) if format in ("torch", "litert") else ("stacked_rnn", {"num_layers": 1})
-    model = zoo.build(name, 3, input_shape=(None, 6), units=3, masked=True, **layers)
+    """By our loop, by Keras' own, or by the last step."""
+    if format == "openvino":
+        steps, mask = keras.Input((None, 6), name="features"), keras.Input((None,), dtype="bool", name="mask")
+        answer = keras.layers.Dense(3, "softmax")(LastStep()(steps, mask=mask))
+        model = keras.Model({"features": steps, "mask": mask}, answer, name="last")
+    else:
+        name, layers = "stacked_rnn", {"num_layers": 1}
+        if format in ("torch", "litert"):
+            name, layers = "frame_gru", {}
+        model = zoo.build(name, 3, input_shape=(None, 6), units=3, masked=True, **layers)
     return Recognizer(model, NAMES, data.SkeletonPreprocessor("poses", data.SkeletonTransform(frames=3)))
 
 

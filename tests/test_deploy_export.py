@@ -85,7 +85,8 @@ def skeletons(format="onnx"):
 def clips(format="onnx"):
     clip = keras.Input((2, None, None, 3), name="clip")
     maps = keras.layers.Rescaling(1 / 127.5, -1)(clip)
-    maps = keras.layers.GlobalAveragePooling3D()(shifted(maps))
+    pairs = keras.ops.take(shifted(maps), np.array([[1, 0], [0, 1]]), axis=1)
+    maps = keras.layers.GlobalAveragePooling3D()(keras.ops.max(pairs, axis=1))
     model = keras.Model(clip, keras.layers.Dense(3, "softmax", name="classifier")(maps), name="small")
     look = data.ClipPreprocessor(data.Sampling(2), data.ClipTransform(8))
     return Recognizer(model, NAMES, look, spec=zoo.spec("tsm"))

@@ -46,9 +46,11 @@ def open_torch(path: Path) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.
 
 def write_onnx(model: keras.Model, path: Path, inputs: Sequence[keras.KerasTensor]) -> None:
     """Write one ONNX file."""
+    program = _program(model, inputs)
+    _drop_empty_squeezes(program.graph)
     with _quiet():
         torch.onnx.export(
-            _program(model, inputs),
+            program,
             f=path,
             input_names=[part.name for part in inputs],
             output_names=sorted(model.output),
@@ -66,6 +68,17 @@ def _program(model: keras.Model, inputs: Sequence[keras.KerasTensor]) -> torch.e
     # The loop of Keras takes the batch apart.
     with torch.no_grad(), unrolled(model):
         return torch.export.export(_Network(model).eval(), examples, dynamic_shapes=(free,))
+
+
+def _drop_empty_squeezes(graph: torch.fx.Graph) -> None:
+    """Take out what squeezes an axis longer than one, as `ops.take` has it: to ONNX it is an error."""
+    for node in list(graph.nodes):
+        if node.target == torch.ops.aten.squeeze.dim:
+            source, axis = node.args
+            length = source.meta["val"].shape[axis]
+            if isinstance(length, int) and length != 1:
+                node.replace_all_uses_with(source)
+                graph.erase_node(node)
 
 
 def _type(part: keras.KerasTensor) -> Any:

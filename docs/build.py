@@ -116,12 +116,14 @@ def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
     pages |= dict(zip(papers, ("papers/index.md", "papers/claims.md", "papers/studies.md"), strict=True))
     pages |= {study: f"papers/{study.parent.name}.md" for study in studies}
     pages[ROOT / "README.md"] = "index.md"
+    formats = ROOT / "benchmarks" / "exports.md"
+    pages[formats] = "reference/formats.md"
     for card in CARDS:  # what is a recipe's file in a card is a section here
         for file in card.parent.glob("*.toml"):
             pages[file] = pages[card]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     titles = {}
-    for path in [*guides, *CARDS, *papers, *studies]:
+    for path in [*guides, *CARDS, *papers, *studies, formats]:
         text = path.read_text(encoding="utf-8")
         titles[path] = text.partition("\n")[0].removeprefix("# ").replace("`", "")
         text = at_home(text, path.parent, pages, pages[path])

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_actrec import deploy, zoo
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Record, Sampling, index_videos
+from keras_actrec.deploy.formats import MOST_DIFFERENT
 from keras_actrec.recognizer import Recognizer
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -100,3 +103,51 @@ def test_sa_gsms_validation_is_undone_step_by_step(monkeypatch, tmp_path):
         ("random", True),
         ("center", False),
     ]
+
+
+@pytest.mark.no_backend
+def test_the_tables_of_exports_have_each_cell_and_each_refusal_once(monkeypatch, tmp_path):
+    exports = program("exports", monkeypatch)
+    elsewhere = {"refused": "FORMAT is written by another: set KERAS_BACKEND=another first"}
+    rows = [
+        {"model": model, "backend": backend, "kind": kind, "format": format, **elsewhere}
+        for model in ("gsm", "hman")
+        for kind in ("whole", "int8")
+        for backend in ("torch", "tensorflow", "jax")
+        for format in ("onnx", "litert")
+    ]
+    for row in rows:
+        if (row["format"], row["backend"]) in (("onnx", "torch"), ("litert", "tensorflow")):
+            row |= {"largest_difference": 3e-8, "same_answers": 0.75}
+            del row["refused"]
+            if (row["format"], row["model"]) == ("litert", "hman"):
+                row["refused"] = "hman has | no litert: choose onnx"
+    exports.write(rows, tmp_path)
+    page = (tmp_path / "exports.md").read_text()
+    assert "| onnx | 2 of 2 | set KERAS_BACKEND=another first | set KERAS_BACKEND=another first |" in page
+    assert "| litert | set KERAS_BACKEND=another first | 1 of 2 |" in page
+    assert (
+        page.count("| `hman` | 3e-08 | refused (1) |") == 1
+        and "| `hman` | 3e-08, 75% | refused (1) |" in page
+    )
+    assert "| `gsm` | 3e-08 | 3e-08 |" in page and "| `gsm` | 3e-08, 75% | 3e-08, 75% |" in page
+    assert page.endswith("1. MODEL has \\| no litert: choose onnx\n")
+    assert json.loads((tmp_path / "exports.json").read_text())["cells"] == rows
+
+
+@pytest.mark.no_backend
+def test_every_model_is_exported_to_onnx_and_every_causal_one_as_a_stream():
+    cells = json.loads((FOLDER / "exports.json").read_text(encoding="utf-8"))["cells"]
+    done = {
+        (row["kind"], row["format"], row["model"])
+        for row in cells
+        if "refused" not in row and row["largest_difference"] <= MOST_DIFFERENT[None]
+    }
+    causal = {name for name in zoo.list_models() if zoo.spec(name).causal}
+    for format in deploy.FORMATS:
+        assert {model for kind, *place, model in done if [kind, *place] == ["whole", format]} == set(
+            zoo.list_models()
+        )
+        assert {model for kind, *place, model in done if [kind, *place] == ["stream", format]} == causal
+    for row in cells:  # what is refused names what can be done
+        assert "refused" not in row or re.search(r"set KERAS_BACKEND=|leave .* out, or", row["refused"])

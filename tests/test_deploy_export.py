@@ -10,8 +10,9 @@ import pytest
 
 from checks import close
 from keras_actrec import _backend, data, deploy, zoo
+from keras_actrec.deploy.formats import MOST_DIFFERENT
 from keras_actrec.errors import UserError
-from keras_actrec.layers import GateShift
+from keras_actrec.layers import GateShift, LastStep
 from keras_actrec.recognizer import Recognizer
 
 NAMES = ("run", "sit", "walk")
@@ -21,46 +22,71 @@ WRITES = {"torch": ("onnx", "openvino", "torch"), "tensorflow": ("saved_model", 
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_litert"}
 
 
-def run(format, path, inputs):
-    """The scores of a file to named inputs, by its own runtime as its documentation says."""
-    values = list(inputs.values())
+def opened(format, path):
+    """A function from named inputs to named outputs, by a file's own runtime as its documentation says."""
     if format == "onnx":
         import onnxruntime
 
-        return onnxruntime.InferenceSession(path).run(None, inputs)[0]
+        session = onnxruntime.InferenceSession(path)
+        names = [part.name for part in session.get_outputs()]
+        return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
     if format == "openvino":
         import openvino
 
-        return openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(values)[0]
+        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        names = [name for part in compiled.outputs for name in part.names]
+
+        def infer(inputs):
+            answer = compiled(inputs)
+            return {name: answer[name].copy() for name in names}
+
+        return infer
     if format == "litert":
         from ai_edge_litert.interpreter import Interpreter
 
-        reader = Interpreter(str(path))
-        reader.allocate_tensors()
-        for part in reader.get_input_details():
-            name = next(name for name in inputs if name in part["name"])
-            reader.set_tensor(part["index"], inputs[name])
-        reader.invoke()
-        return reader.get_tensor(reader.get_output_details()[0]["index"])
+        runner = Interpreter(str(path)).get_signature_runner("serve")
+        return lambda inputs: runner(**inputs)
     if format == "torch":
         import torch
 
-        return torch.export.load(path).module()(*map(torch.tensor, values)).detach().numpy()
+        program = torch.export.load(path).module()
+        return lambda inputs: {
+            name: tensor.detach().numpy()
+            for name, tensor in program(*map(torch.tensor, inputs.values())).items()
+        }
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    return loaded.serve(*values).numpy()
+    return lambda inputs: {name: tensor.numpy() for name, tensor in loaded.serve(*inputs.values()).items()}
 
 
-def skeletons():
-    model = zoo.build("stacked_rnn", 3, input_shape=(None, 6), units=3, num_layers=1, masked=True)
+def exported(recognizer, folder, format, **options):
+    """The path of the file, and what is said of it."""
+    if format in PACKAGES and not importlib.util.find_spec(PACKAGES[format]):
+        pytest.skip("needs the extra `export`")
+    out = folder / f"model{deploy.FORMATS[format].suffix}"
+    return out, deploy.export(recognizer, out, format, **options)
+
+
+def skeletons(format="onnx"):
+    """By our loop, by Keras' own, or by the last step."""
+    if format == "openvino":
+        steps, mask = keras.Input((None, 6), name="features"), keras.Input((None,), dtype="bool", name="mask")
+        answer = keras.layers.Dense(3, "softmax")(LastStep()(steps, mask=mask))
+        model = keras.Model({"features": steps, "mask": mask}, answer, name="last")
+    else:
+        name, layers = "stacked_rnn", {"num_layers": 1}
+        if format in ("torch", "litert"):
+            name, layers = "frame_gru", {}
+        model = zoo.build(name, 3, input_shape=(None, 6), units=3, masked=True, **layers)
     return Recognizer(model, NAMES, data.SkeletonPreprocessor("poses", data.SkeletonTransform(frames=3)))
 
 
-def clips():
+def clips(format="onnx"):
     clip = keras.Input((2, None, None, 3), name="clip")
     maps = keras.layers.Rescaling(1 / 127.5, -1)(clip)
-    maps = keras.layers.GlobalAveragePooling3D()(shifted(maps))
+    pairs = keras.ops.take(shifted(maps), np.array([[1, 0], [0, 1]]), axis=1)
+    maps = keras.layers.GlobalAveragePooling3D()(keras.ops.max(pairs, axis=1))
     model = keras.Model(clip, keras.layers.Dense(3, "softmax", name="classifier")(maps), name="small")
     look = data.ClipPreprocessor(data.Sampling(2), data.ClipTransform(8))
     return Recognizer(model, NAMES, look, spec=zoo.spec("tsm"))
@@ -70,50 +96,158 @@ def shifted(maps):
     return GateShift()(keras.layers.Dense(8, "relu")(maps))
 
 
+def changed(recognizer):
+    """With other weights: gates and biases that start at zero would hide what is lost."""
+    rng = np.random.default_rng(0)
+    for weight in recognizer.model.weights:
+        weight.assign(keras.ops.convert_to_numpy(weight) + rng.uniform(0, 0.3, weight.shape))
+    return recognizer
+
+
 MODELS = {"skeletons": skeletons, "clips": clips}
 
 
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("format", WRITES)
 def test_a_file_answers_as_the_model_in_its_own_runtime(tmp_path, format, kind):
-    if format in PACKAGES and not importlib.util.find_spec(PACKAGES[format]):
-        pytest.skip("needs the extra `export`")
-    keras.utils.set_random_seed(3)
-    recognizer = MODELS[kind]()
-    for weight in recognizer.model.weights:  # gates and biases that start at zero would hide what is lost
-        weight.assign(np.asarray(weight) + np.random.default_rng(0).uniform(0, 0.3, weight.shape))
-    out = tmp_path / f"model{deploy.FORMATS[format].suffix}"
-    about = deploy.export(recognizer, out, format)
+    recognizer = changed(MODELS[kind](format))
+    out, about = exported(recognizer, tmp_path, format)
     batch = 4 if deploy.FORMATS[format].any_batch else 1
     rng = np.random.default_rng(7)
     if kind == "clips":
         inputs = {"clip": rng.integers(0, 256, (batch, 2, 8, 8, 3)).astype("float32")}
         expected = recognizer.model(inputs["clip"], training=False)
     else:
-        steps, mask = rng.normal(size=(batch, 3, 6)).astype("float32"), np.ones((batch, 3), bool)
+        length = 5 if format == "saved_model" else 3  # any, where it may be
+        steps, mask = rng.normal(size=(batch, length, 6)).astype("float32"), np.ones((batch, length), bool)
         mask[0, 1:] = False
         inputs = {"features": steps, "mask": mask}
         expected = recognizer.model(inputs, training=False)
     expected = keras.ops.convert_to_numpy(expected)
     assert np.ptp(expected) > 0.01
-    close(run(format, out, inputs), expected, 1e-4)
+    close(opened(format, out)(inputs)["scores"], expected, 1e-4)
 
     assert json.loads(json.dumps(about)) == json.loads(out.with_name(out.name + ".json").read_text())
     assert about["class_names"] == list(NAMES)
     assert [part["name"] for part in about["inputs"]] == list(inputs)
-    assert [tuple(part["shape"][1:]) for part in about["inputs"]] == [x.shape[1:] for x in inputs.values()]
-    assert about["inputs"][0]["shape"][0] == (None if deploy.FORMATS[format].any_batch else 1)
+    for part, x in zip(about["inputs"], inputs.values(), strict=True):
+        shape = [None if deploy.FORMATS[format].any_batch else 1, *x.shape[1:]]
+        if kind == "skeletons" and format == "saved_model":
+            shape[1] = None
+        assert part["shape"] == shape
+    assert about["same_answers"] == 1 and about["numbers"] == "float32"
     assert 0 <= about["largest_difference"] <= 1e-4
     assert about["preprocessing"] == recognizer.preprocessor.to_json()
+
+
+def streaming(name="eleatt_rnn"):
+    """Remembers the frame before, a state of a cell, and the mean so far."""
+    arguments = {"units": 2, "num_layers": 2, "motion": True, "masked": True}
+    arguments |= {"hidden": 0} if name == "hman" else {"normalize": True}
+    model = zoo.build(name, 3, input_shape=(None, 2, 2, 4), **arguments)
+    return Recognizer(model, NAMES, data.FeaturePreprocessor(data.Sampling(4, "contiguous"), (2, 2, 4)))
+
+
+@pytest.mark.parametrize("format", WRITES)
+def test_a_stream_gives_what_the_clip_so_far_gives(tmp_path, format):
+    recognizer = changed(streaming("hman" if format in ("onnx", "litert") else "eleatt_rnn"))
+    out, about = exported(recognizer, tmp_path, format, stream=True)
+    run = opened(format, out)
+    assert json.loads(out.with_name(out.name + ".json").read_text()) == about and about["every"] == 1
+    assert all(part["shape"][0] == 1 for part in about["inputs"] + about["outputs"])
+    named = {part["name"]: tuple(part["shape"]) for part in about["inputs"]}
+    states = {
+        each["input"]: np.full(named[each["input"]], each["start"], "float32") for each in about["states"]
+    }
+    assert len(states) > 3 and {*named} == {"features", *states}
+    clip = np.random.default_rng(7).normal(size=(1, 6, 2, 2, 4)).astype("float32")
+    scores = []
+    for number in range(6):
+        inputs = {"features": clip[:, number : number + 1], **states}
+        answer = run({name: inputs[name] for name in named})
+        for part in about["outputs"]:
+            assert answer[part["name"]].shape == tuple(part["shape"])
+        states = {each["input"]: answer[each["output"]] for each in about["states"]}
+        scores.append(answer["scores"][0, 0])
+    for count in (1, 4, 6):
+        whole = {"features": clip[:, :count], "mask": np.ones((1, count), bool)}
+        close(scores[count - 1], keras.ops.convert_to_numpy(recognizer.model(whole, training=False))[0], 1e-4)
+    assert np.ptp(scores, axis=0).max() > 1e-3
+    assert 0 <= about["largest_difference"] <= 1e-4
+
+
+def test_what_is_no_stream_is_said(tmp_path):
+    first = WRITES[0] if WRITES else None
+    if first is None:
+        pytest.skip("no format is written by this backend")
+    out = tmp_path / f"x{deploy.FORMATS[first].suffix}"
+    whole = zoo.lstm_attention(3, input_shape=(None, 2, 2, 4), units=2)
+    look = data.FeaturePreprocessor(data.Sampling(4), (2, 2, 4))
+    with pytest.raises(
+        UserError, match="^lstm_attention needs the whole clip .* one of .*hman, .*stacked_rnn"
+    ):
+        deploy.export(Recognizer(whole, NAMES, look), out, first, stream=True)
+    resampled = data.SkeletonPreprocessor("poses", data.SkeletonTransform(frames=3, length="resample"))
+    with pytest.raises(UserError, match="skeleton.length='pad'"):
+        deploy.export(Recognizer(skeletons().model, NAMES, resampled), out, first, stream=True)
+    with pytest.raises(UserError, match="`frames` is of whole clips"):
+        deploy.export(streaming(), out, first, stream=True, frames=3)
+    assert not any(tmp_path.iterdir())
+
+
+def wide():
+    """A layer of which smaller numbers save something."""
+    steps = keras.Input((4, 96), name="features")
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Dense(160, "tanh")(steps))
+    model = keras.Model(steps, keras.layers.Dense(3, "softmax")(x), name="wide")
+    return Recognizer(model, NAMES, data.FeaturePreprocessor(data.Sampling(4), (96,)))
+
+
+SMALLER = {"int8": (0.5, 0.05), "float16": (0.7, 5e-3)}  # share of the bytes, and of a probability
+QUANTIZED = [(each, numbers) for each in WRITES for numbers in deploy.FORMATS[each].quantized]
+
+
+@pytest.mark.parametrize(("format", "numbers"), QUANTIZED)
+def test_a_file_of_smaller_numbers_is_smaller_and_says_what_it_costs(tmp_path, format, numbers):
+    keras.utils.set_random_seed(1)
+    recognizer = wide()
+    out, about = exported(recognizer, tmp_path, format, quantize=numbers)
+    share, most = SMALLER[numbers]
+    sizes = [path.stat().st_size for path in tmp_path.iterdir() if path.suffix != ".json"]
+    assert sum(sizes) < share * 4 * recognizer.model.count_params()
+    steps = np.random.default_rng(7).normal(size=(1, 4, 96)).astype("float32")
+    expected = keras.ops.convert_to_numpy(recognizer.model(steps, training=False))
+    assert np.abs(opened(format, out)({"features": steps})["scores"] - expected).max() < most
+    assert about["numbers"] == numbers and 0 < about["largest_difference"] < most
+    assert 0.5 < about["same_answers"] <= 1
+
+
+@pytest.mark.parametrize(("format", "numbers"), QUANTIZED[:1])
+def test_a_file_of_smaller_numbers_that_answers_otherwise_is_not_kept(tmp_path, format, numbers, monkeypatch):
+    monkeypatch.setitem(MOST_DIFFERENT, numbers, 1e-9)
+    with pytest.raises(
+        UserError, match=rf"{format} in {numbers}: its answers differ by .*leave `quantize` out"
+    ):
+        exported(wide(), tmp_path, format, quantize=numbers)
+    assert not any(tmp_path.iterdir())
+
+
+def test_numbers_that_a_format_has_not_are_answered_with_one_that_has(tmp_path):
+    with pytest.raises(UserError, match="^openvino has no int8: .* choose onnx or litert$"):
+        deploy.export(wide(), tmp_path / "x.xml", "openvino", quantize="int8")
+    with pytest.raises(UserError, match="^torch has no float16: .* choose onnx or openvino or litert$"):
+        deploy.export(wide(), tmp_path / "x.pt2", "torch", quantize="float16")
+    with pytest.raises(UserError, match="`quantize` must be one of float16, int8. Received: quantize='int4'"):
+        deploy.export(wide(), tmp_path / "x.onnx", "onnx", quantize="int4")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("format", WRITES[-1:])
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, format, monkeypatch):
     write, read = _backend.EXPORTS[format]
 
-    def write_another(model, path, inputs):
-        other = keras.models.clone_model(model)
-        write(other, path, inputs)
+    def write_another(model, *more):
+        write(keras.models.clone_model(model), *more)
 
     monkeypatch.setitem(_backend.EXPORTS, format, (write_another, read))
     out = tmp_path / f"model{deploy.FORMATS[format].suffix}"
@@ -124,7 +258,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, format, monkeypatch
 
 @pytest.mark.parametrize("format", WRITES[:1])
 def test_a_model_that_cannot_be_written_names_other_formats(tmp_path, format, monkeypatch):
-    def fails(model, path, inputs):
+    def fails(*given):
         raise RuntimeError("no such\noperation")
 
     monkeypatch.setitem(_backend.EXPORTS, format, (fails, None))
@@ -161,7 +295,7 @@ def test_a_folder_with_something_in_it_is_never_replaced(tmp_path, format):
 
 @pytest.mark.parametrize("format", WRITES[:1])
 def test_a_full_disk_is_no_fault_of_the_format(tmp_path, format, monkeypatch):
-    def full(model, path, inputs):
+    def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setitem(_backend.EXPORTS, format, (full, None))

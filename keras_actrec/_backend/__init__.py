@@ -5,6 +5,7 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 - `Linear(*kernels, bias=None)`: a product, made before the loop; see `taps`.
 - `loop(step, states, sequences, unroll=False, with_taps=False)`: the recurrent loop.
 - `split(x, sizes)`: the parts of `x` along its last axis.
+- `argmax(x)`: the index of the largest value along the last axis.
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
 - `call_network(network, inputs, training)`: a network inside of a layer.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
@@ -45,6 +46,7 @@ else:
 
 EXPORTS = own.EXPORTS
 Linear = own.Linear
+argmax = own.argmax
 average_pool2d = own.average_pool2d
 batch_norm = own.batch_norm
 call_network = own.call_network
@@ -65,6 +67,7 @@ with_steps_of = own.with_steps_of
 __all__ = [
     "EXPORTS",
     "Linear",
+    "argmax",
     "average_pool2d",
     "batch_norm",
     "call_network",

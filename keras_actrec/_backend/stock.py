@@ -16,6 +16,11 @@ def call_network(network: keras.layers.Layer, inputs: Any, training: bool | None
     return network(inputs, training=training)
 
 
+def argmax(x: Tensor) -> Tensor:
+    """Index of the largest value along the last axis, the first of several."""
+    return ops.argmax(x, axis=-1)
+
+
 def conv2d(
     x: Tensor,
     kernel: Tensor,

@@ -21,6 +21,14 @@ from keras_actrec._backend.tensorflow_loop import loop  # noqa: F401
 from keras_actrec._types import Tensor
 
 
+def argmax(x: Any) -> Any:
+    """Index of the largest value along the last axis, the first of several.
+
+    Keras tells -0 and 0 apart, by operations that LiteRT has not.
+    """
+    return tf.argmax(x, axis=-1, output_type=tf.int32)
+
+
 def split(x: Any, sizes: Sequence[int]) -> list[Any]:
     """The parts of `x` along its last axis, of the given sizes."""
     return tf.split(x, list(sizes), axis=-1)

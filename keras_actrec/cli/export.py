@@ -14,11 +14,19 @@ def export(
     format: Annotated[str, typer.Option(help="onnx, openvino, torch, saved_model or litert.")],
     out: Annotated[Path, typer.Option(help="The file to write, or the folder of a SavedModel.")],
     frames: Annotated[int | None, typer.Option(help="Steps, for a model that takes any number.")] = None,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="One step of a causal model, with its states as inputs and outputs."),
+    ] = False,
+    quantize: Annotated[
+        str | None, typer.Option(help="A smaller file: int8 (onnx, litert) or float16 (and openvino).")
+    ] = None,
 ) -> None:
     """Write a model for ONNX Runtime, OpenVINO, PyTorch, TensorFlow or LiteRT, and compare it there."""
     os.environ["KERAS_BACKEND"] = "tensorflow" if format in ("saved_model", "litert") else "torch"
     from keras_actrec import deploy, load
 
     deploy.format_named(format)  # before the model is read
-    about = deploy.export(load(model), out, format, frames=frames)
-    say(f"wrote {out} and {out}.json: its answers differ by at most {about['largest_difference']:.0e}")
+    about = deploy.export(load(model), out, format, frames=frames, stream=stream, quantize=quantize)
+    same = f", and {about['same_answers']:.0%} name the same class" if quantize else ""
+    say(f"wrote {out} and {out}.json: its answers differ by at most {about['largest_difference']:.0e}{same}")

@@ -1,11 +1,12 @@
 """The runtimes that exported files are run in, where they are no backend of Keras."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from keras_actrec.deploy._networks import Run
 from keras_actrec.errors import UserError
 
 
@@ -20,37 +21,61 @@ def check_installed(format: str, packages: Sequence[str]) -> None:
         raise UserError(f"{format} needs {', '.join(missing)}: pip install 'keras_actrec[export]'")
 
 
-def to_openvino(source: Path, target: Path) -> None:
+def quantize_onnx(path: Path, numbers: str) -> None:
+    """Make an ONNX file smaller, by the tools that come with ONNX Runtime.
+
+    `"int8"`: kernels of products are int8, and what they are multiplied with is scaled while it runs, by its
+    own range. Convolutions stay as they are: ONNX Runtime has no fast one of such numbers. `"float16"`: all
+    numbers inside are; inputs and outputs stay float32.
+    """
+    if numbers == "int8":
+        from onnxruntime.quantization import quantize_dynamic
+
+        quantize_dynamic(path, path, op_types_to_quantize=["MatMul"])
+        return
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
+
+
+def to_openvino(source: Path, target: Path, numbers: str | None) -> None:
     """Convert an ONNX file; `target` ends in .xml, the weights beside it in .bin."""
     import openvino
 
-    openvino.save_model(openvino.convert_model(source), target, compress_to_fp16=False)
+    openvino.save_model(openvino.convert_model(source), target, compress_to_fp16=numbers == "float16")
 
 
-def run(format: str, path: Path, names: Sequence[str], inputs: Sequence[np.ndarray]) -> np.ndarray:
-    """The answer of a file to inputs in the order of the names."""
-    return {"onnx": _run_onnx, "openvino": _run_openvino, "litert": _run_litert}[format](path, names, inputs)
+def opened(format: str, path: Path) -> Run:
+    """A function that runs a file."""
+    return {"onnx": _onnx, "openvino": _openvino, "litert": _litert}[format](path)
 
 
-def _run_onnx(path: Path, names: Sequence[str], inputs: Sequence[np.ndarray]) -> np.ndarray:
+def _onnx(path: Path) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(["scores"], dict(zip(names, inputs, strict=True)))[0]
+    names = [part.name for part in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def _run_openvino(path: Path, names: Sequence[str], inputs: Sequence[np.ndarray]) -> np.ndarray:
+def _openvino(path: Path) -> Run:
     import openvino
 
     # By default it computes in half precision where a processor has it.
     compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return compiled(dict(zip(names, inputs, strict=True)))["scores"]
+    names = {name for part in compiled.outputs for name in part.names}  # several of one that is two outputs
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        answer = compiled(inputs)
+        return {name: answer[name].copy() for name in names}  # its memory is used again
+
+    return run
 
 
-def _run_litert(path: Path, names: Sequence[str], inputs: Sequence[np.ndarray]) -> np.ndarray:
+def _litert(path: Path) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))  # which owns the memory that the answer lies in
     serve = interpreter.get_signature_runner()
-    (answer,) = serve(**dict(zip(names, inputs, strict=True))).values()
-    return answer.copy()
+    return lambda inputs: {name: answer.copy() for name, answer in serve(**inputs).items()}

@@ -126,7 +126,7 @@ class _States:
     """A causal model, which remembers by its states."""
 
     def __init__(self, recognizer: Recognizer) -> None:
-        self._name, self.step = _input(recognizer)
+        self._name, self.step = step_of(recognizer)
         self._view = zoo.streaming_view(recognizer.model, recognizer.spec, self.step)
         self._run = _backend.predictor(self._view.model)
 
@@ -146,7 +146,7 @@ class _Window:
     def __init__(self, recognizer: Recognizer, hop: int | None) -> None:
         self._recognizer = recognizer
         model, spec, preprocessor = recognizer.model, recognizer.spec, recognizer.preprocessor
-        self._name, self.step = _input(recognizer)
+        self._name, self.step = step_of(recognizer)
         fixed = next(tensor.shape[1] for tensor in model.inputs if tensor.name == self._name)
         self.length: int = fixed or preprocessor.steps
         self.hop = max(1, self.length // 4) if hop is None else whole("hop", hop)
@@ -185,7 +185,7 @@ class _Window:
         return scores, scores
 
 
-def _input(recognizer: Recognizer) -> tuple[str, tuple[int, ...]]:
+def step_of(recognizer: Recognizer) -> tuple[str, tuple[int, ...]]:
     """Name of the model's input, and the shape of a step of it."""
     (tensor,) = (each for each in recognizer.model.inputs if each.name != "mask")
     preprocessor = recognizer.preprocessor

@@ -112,7 +112,7 @@ class GumbelHardAttention(LocationAttention):
                 logits = logits + ops.cast(noise, "float32")
             soft = ops.softmax(logits / temperature, axis=-1)
             # From the logits: dividing by the temperature can make two of them equal.
-            hard = ops.one_hot(ops.argmax(logits, axis=-1), self.num_locations, dtype="float32")
+            hard = ops.one_hot(_backend.argmax(logits), self.num_locations, dtype="float32")
             return straight_through(hard, soft), {"temperature": temperature}
 
         return scores_of

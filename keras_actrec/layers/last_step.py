@@ -27,8 +27,11 @@ class LastStep(keras.layers.Layer):
         if mask is None:
             return inputs[:, -1]
         behind = ops.argmax(ops.flip(ops.cast(mask, "int32"), axis=1), axis=1)  # padding behind the last step
-        last = ops.shape(inputs)[1] - 1 - ops.cast(behind, "int32")
-        return ops.squeeze(ops.take_along_axis(inputs, last[:, None, None], axis=1), 1)
+        steps = ops.shape(inputs)[1]
+        last = steps - 1 - ops.cast(behind, "int32")
+        # A gather would fix the batch of a file that PyTorch writes.
+        chosen = ops.equal(ops.arange(steps, dtype="int32"), last[:, None])[..., None]  # (B, T, 1)
+        return ops.sum(ops.where(chosen, inputs, ops.zeros_like(inputs)), axis=1)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None

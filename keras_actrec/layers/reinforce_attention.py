@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.layers._location_attention import LocationAttention, ScoresOf
 from keras_actrec.layers._noise import gumbel
@@ -58,7 +59,7 @@ class ReinforceAttention(LocationAttention):
             logits: Tensor, query: Tensor, noise: Tensor | None
         ) -> tuple[Tensor, dict[str, Tensor]]:
             perturbed = logits if noise is None else logits + ops.cast(noise, "float32")
-            choice = ops.one_hot(ops.argmax(perturbed, axis=-1), self.num_locations, dtype="float32")
+            choice = ops.one_hot(_backend.argmax(perturbed), self.num_locations, dtype="float32")
             log_prob = ops.sum(choice * ops.log_softmax(logits, axis=-1), axis=-1, keepdims=True)
             return choice, {"log_prob": log_prob}
 

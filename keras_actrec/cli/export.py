@@ -19,7 +19,7 @@ def export(
         typer.Option("--stream", help="One step of a causal model, with its states as inputs and outputs."),
     ] = False,
     quantize: Annotated[
-        str | None, typer.Option(help="A smaller file: int8 (onnx, litert) or float16 (and openvino).")
+        str | None, typer.Option(help="A smaller file: int8 (onnx, litert) or float16 (openvino, litert).")
     ] = None,
 ) -> None:
     """Write a model for ONNX Runtime, OpenVINO, PyTorch, TensorFlow or LiteRT, and compare it there."""

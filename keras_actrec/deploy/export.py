@@ -105,7 +105,7 @@ def _write(network: WholeClip | OneStep, format: str, path: Path, quantize: str 
     else:
         write(network.model, first, network.inputs)
     if format == "onnx" and quantize:
-        _runtimes.quantize_onnx(path, quantize)
+        _runtimes.to_int8(path)
     if format == "openvino":
         _runtimes.to_openvino(first, path, quantize)
         first.unlink()

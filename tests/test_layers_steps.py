@@ -6,7 +6,16 @@ import pytest
 
 from checks import check_layer, close, numpy, randomize
 from keras_actrec.errors import UserError
-from keras_actrec.layers import LastStep, MotionGrid, PixelGrid, SlowRNN, StepCentering, StepNormalization
+from keras_actrec.layers import (
+    AtEveryLocation,
+    InitialStates,
+    LastStep,
+    MotionGrid,
+    PixelGrid,
+    SlowRNN,
+    StepCentering,
+    StepNormalization,
+)
 
 STEPS = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
 MASK = np.array([[True, True, False, False], [True, True, True, True]])
@@ -132,3 +141,21 @@ def test_a_slow_rnn_steps_at_every_other_step_and_keeps_its_output_in_between():
     # The second step of the first sequence is padding.
     expected = np.stack([first[0], first[0], first[0], first[0]])
     close(layer(STEPS, mask=MASK)[0], expected)
+
+
+@pytest.mark.graphs
+def test_a_vector_of_a_step_is_put_behind_each_of_its_locations(tmp_path):
+    locations = np.random.default_rng(2).normal(size=(2, 4, 5, 3)).astype("float32")
+    layer = lambda dtype=None: AtEveryLocation(dtype=dtype)  # noqa: E731
+    check_layer(layer, (locations, STEPS[..., :2]), tmp_path, weights={}, time=True)
+    expected = np.concatenate([locations, np.repeat(STEPS[:, :, None, :2], 5, axis=2)], axis=-1)
+    close(AtEveryLocation()(locations, STEPS[..., :2]), expected, 0)
+
+
+@pytest.mark.graphs
+def test_states_begin_with_those_of_the_first_layer(tmp_path):
+    h, c = STEPS[:, 0], STEPS[:, 1]
+    check_layer(lambda dtype=None: InitialStates(5, 2, dtype=dtype), (h, c), tmp_path, weights={})
+    nothing = np.zeros((2, 2), "float32")
+    expected = np.concatenate([h, nothing], axis=1), np.concatenate([c, nothing], axis=1), nothing
+    close(InitialStates(5, 2)(h, c), expected, 0)

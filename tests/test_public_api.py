@@ -174,6 +174,7 @@ PUBLIC = {
         "write_report",
     ],
     "keras_actrec.layers": [
+        "AtEveryLocation",
         "AttentionCell",
         "AttentiveRNN",
         "AveragePooling2D",
@@ -197,6 +198,7 @@ PUBLIC = {
         "GumbelHardAttention",
         "HMRNN",
         "HMRNNCell",
+        "InitialStates",
         "LastStep",
         "MaxPooling2D",
         "MotionGrid",

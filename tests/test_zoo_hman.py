@@ -137,3 +137,17 @@ def test_the_start_from_features_has_two_maps_of_them_more():
     assert more.count_params() - plain.count_params() == 2 * (9 * 4 + 4)
     with pytest.raises(UserError, match="`start` must be one of zeros, features. Received: start='ones'"):
         small(start="ones")
+
+
+@pytest.mark.parametrize("more", [{}, {"start": "features", "motion": True, "masked": True}])
+def test_a_model_from_a_file_is_built_on_in_a_new_process(more, tmp_path):
+    model = small(**more)
+    spec = zoo.spec(model)
+    # Keras names what is no layer anew in each process, and refuses names that come twice.
+    assert all(isinstance(each, keras.layers.Layer) for each in model.operations)
+    model.save(tmp_path / "model.keras")
+    keras.utils.clear_session()
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    if not more:
+        zoo.streaming_view(loaded, spec, loaded.input.shape[2:])
+    zoo.features_view(loaded)

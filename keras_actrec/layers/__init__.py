@@ -1,5 +1,6 @@
 """Building blocks: tensors in, tensors out. All of them are registered for saving and loading."""
 
+from keras_actrec.layers.at_every_location import AtEveryLocation
 from keras_actrec.layers.attention_cell import AttentionCell
 from keras_actrec.layers.attentive_rnn import AttentiveRNN
 from keras_actrec.layers.conv_attention_cell import ConvAttentionCell
@@ -17,6 +18,7 @@ from keras_actrec.layers.gate_shift import GateShift
 from keras_actrec.layers.gumbel_hard_attention import GumbelHardAttention
 from keras_actrec.layers.hm_rnn import HMRNN
 from keras_actrec.layers.hm_rnn_cell import HMRNNCell
+from keras_actrec.layers.initial_states import InitialStates
 from keras_actrec.layers.last_step import LastStep
 from keras_actrec.layers.motion_grid import MotionGrid
 from keras_actrec.layers.pixel_grid import PixelGrid
@@ -32,6 +34,7 @@ from keras_actrec.layers.unfold_time import UnfoldTime
 
 __all__ = [
     "HMRNN",
+    "AtEveryLocation",
     "AttentionCell",
     "AttentiveRNN",
     "AveragePooling2D",
@@ -54,6 +57,7 @@ __all__ = [
     "GateShift",
     "GumbelHardAttention",
     "HMRNNCell",
+    "InitialStates",
     "LastStep",
     "MaxPooling2D",
     "MotionGrid",

@@ -1,17 +1,19 @@
 """HM-AN: hierarchical multi-scale attention networks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import (
+    AtEveryLocation,
     AttentionCell,
     AttentiveRNN,
     GumbelHardAttention,
     HMRNNCell,
+    InitialStates,
     MotionGrid,
     ReinforceAttention,
     SoftAttention,
@@ -134,8 +136,10 @@ def hman(
     if motion:
         maps = _parts.motion_of(maps, mask)
     locations = _parts.locations(maps)
+    # Made here for both, as a name is there once; what is not used is no part of the model.
+    pooled = _parts.pooled(maps)
     if embedding is not None:
-        locations = _with_summary(locations, maps, grays, mask, input_dropout, embedding)
+        locations = _with_summary(locations, pooled, grays, mask, input_dropout, embedding)
 
     if attention_temperature is None:
         attention_temperature = temperature
@@ -154,7 +158,7 @@ def hman(
         name="cell",
     )
     temporal = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")
-    initial = _initial_state(cell.cell, maps, mask) if start == "features" else None
+    initial = _initial_state(cell.cell, pooled, mask) if start == "features" else None
     trace = temporal(locations, initial_state=initial, mask=mask)
 
     x = keras.layers.Dropout(dropout, name="dropout_1")(trace["output"])  # (B, T, L * units)
@@ -172,35 +176,26 @@ def hman(
 
 
 def _with_summary(
-    locations: Tensor, maps: Tensor, grays: Tensor | None, mask: Tensor | None, dropout: float, width: int
+    locations: Tensor, pooled: Tensor, grays: Tensor | None, mask: Tensor | None, dropout: float, width: int
 ) -> Tensor:
-    """Embedded locations, each with the same summary of its step behind it.
-
-    An attention's weights add up to 1, so the summary goes on as it is, whatever is chosen.
-    """
+    """Embedded locations, each with the same summary of its step behind it."""
     x = _parts.embedded(locations, dropout, width, "locations")
-    mean = StepNormalization(center=False, scale=False, momentum=0.9, name="normalization")(
-        _parts.pooled(maps), mask=mask
-    )
+    mean = StepNormalization(center=False, scale=False, momentum=0.9, name="normalization")(pooled, mask=mask)
     summary = _parts.embedded(mean, dropout, width, "features")
     if grays is not None:
         grid = MotionGrid(name="motion_grid")(grays, mask=mask)
         grid = _parts.embedded(grid, dropout, width, "pixels")
         summary = keras.layers.Concatenate(name="features_and_pixels")([summary, grid])
-    everywhere = ops.expand_dims(summary, 2) + ops.zeros_like(x[..., :1])  # (B, T, N, ...)
-    return keras.layers.Concatenate(name="locations_and_summary")([x, everywhere])
+    return AtEveryLocation(name="locations_and_summary")(x, summary)
 
 
-def _initial_state(cell: HMRNNCell, maps: Tensor, mask: Tensor | None) -> list[Tensor]:
+def _initial_state(cell: HMRNNCell, pooled: Tensor, mask: Tensor | None) -> Sequence[Tensor]:
     """h, c and z before the first step: of the first layer from the mean of the features, else zeros."""
     width, _, detectors = cell.state_size
     first = cell.query_size
-    mean = _parts.average(_parts.pooled(maps), mask, name="mean_features")  # (B, D)
-    states = []
-    for name in "hc":
-        state = keras.layers.Dense(first, activation="tanh", name=f"initial_{name}")(mean)
-        states.append(ops.pad(state, ((0, 0), (0, width - first))))
-    return [*states, ops.zeros_like(states[0][:, :detectors])]
+    mean = _parts.average(pooled, mask, name="mean_features")  # (B, D)
+    h, c = (keras.layers.Dense(first, activation="tanh", name=f"initial_{name}")(mean) for name in ("h", "c"))
+    return InitialStates(width, detectors, name="initial_states")(h, c)
 
 
 def _attention(

@@ -25,7 +25,7 @@ class VideoError(UserError):
         self.path, self.status, self.reason, self.counts = Path(path), status, reason, counts
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}: {self.reason}"
+        return printable(f"{self.path}: {self.reason}")
 
 
 def unforeseen(path: PathLike, error: Exception) -> VideoError:

@@ -40,8 +40,7 @@ model.fit(clips[:36], labels[:36], batch_size=12, epochs=12, verbose=2)
 _, accuracy = model.evaluate(clips[36:], labels[36:], verbose=0)
 print(f"accuracy on clips it has not seen: {accuracy:.2f} (chance is 0.50)")
 
-# The same layers with their trace: where it looked, and where it set a boundary.
-traced = keras_actrec.zoo.traced(model, keras_actrec.zoo.spec(model))
-trace = traced.predict(clips[-1:], verbose=0)
-looked = trace["attention"][0].argmax(axis=-1)
+# The same layers with all that they can show: where it looked, where it set a boundary, what spoke for it.
+shown = keras_actrec.zoo.ExplainingView(model, keras_actrec.zoo.spec(model))(clips[-1:])
+looked = shown["attention"][0].argmax(axis=-1)
 print("looked at, row and column of the 4 x 4 map:", [tuple(map(int, divmod(cell, 4))) for cell in looked])

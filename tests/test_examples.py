@@ -18,7 +18,7 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 @pytest.mark.no_backend
 @pytest.mark.parametrize(
     "file",
-    [file for file in EXAMPLES if file.stem not in ("convert_gsm", "without_keras")],
+    [file for file in EXAMPLES if file.stem not in ("convert_gsm", "serve", "without_keras")],
     ids=lambda f: f.stem,
 )
 def test_an_example_runs(file, tmp_path, run_python):

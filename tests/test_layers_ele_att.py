@@ -250,6 +250,7 @@ def test_noise_and_boundaries_of_the_inner_cell_are_kept():
         "output": (16, 2 * UNITS),
         "gates": (16, 8, CHANNELS),
         "boundaries": (16, 8, 2),
+        "updates": (16, 8, 2),
     }
     assert np.any(numpy(plain["boundaries"]) != numpy(noisy["boundaries"]))
 

@@ -88,7 +88,7 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
 
     def link(found: re.Match[str]) -> str:
         picture, words, target = found.groups()
-        if re.match(r"[a-z]+:|#|reference/|pictures/", target):  # from elsewhere, or made by this program
+        if re.match(r"[a-z]+:|#|reference/", target):  # from elsewhere, or made by this program
             return found[0]
         file, _, anchor = target.partition("#")
         path = (where / file).resolve()
@@ -322,18 +322,10 @@ def write_settings(models: list[str], papers: list[tuple[str, str]], api: list[t
     return file
 
 
-def draw_ratios() -> None:
-    """The chart of the last release's ratios."""
-    program = ROOT / "benchmarks" / "ratios.py"
-    (PAGES / "pictures").mkdir(exist_ok=True)
-    subprocess.run([sys.executable, program, "draw", PAGES / "pictures" / "ratios.png"], check=True)
-
-
 def make_pages() -> Path:
     """Write all pages. Returns the file of the site's settings."""
     shutil.rmtree(BUILD, ignore_errors=True)
     PAGES.mkdir(parents=True)
-    draw_ratios()
     models, papers = copy_texts()
     write_commands()
     write_recipes()

@@ -111,6 +111,15 @@ def test_the_study_in_the_guide_is_one():
 
 
 @pytest.mark.no_backend
+def test_links_of_the_guides_lead_to_files_here_or_to_the_reference_of_the_site(build):
+    for name, text in TEXTS.items():
+        folder = ROOT if name == "README.md" else ROOT / "docs"
+        for target in re.findall(r"\]\(([^)\s#]+)", text):
+            if not re.match(r"[a-z]+:|reference/", target):
+                assert (folder / target).exists(), (name, target)
+
+
+@pytest.mark.no_backend
 def test_commands_on_the_pages_that_are_not_run_have_options_that_exist(build):
     group = build.typer.main.get_command(build.app)
     shown = re.findall(r"(?:\$ |`)keras-actrec (\w+)([^`\n]*)", "\n".join(TEXTS.values()))

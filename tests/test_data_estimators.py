@@ -185,6 +185,13 @@ def test_a_track_of_alphapose_is_followed(tracks, tmp_path):
     is_the_raised_hand(pose, "coco17", raised)
 
 
+def test_alphapose_without_tracking_gives_all_the_track_0(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(alphapose(COCO, lambda t: [0.0])))
+    pose = read_pose(tmp_path / "a.json")
+    assert pose.joints.shape[1] == 2
+    is_the_raised_hand(pose, "coco17", int(np.argmin(pose.joints[0, :, 0, 0])))
+
+
 @pytest.mark.parametrize("names", ["frame_{:06}.png", "out7/{}.jpg"])
 def test_frames_are_in_the_order_of_their_numbers_and_some_are_without_anybody(names, tmp_path):
     entries = alphapose(COCO, names=names, step=5)  # every fifth frame of a video

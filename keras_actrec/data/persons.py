@@ -65,9 +65,9 @@ class Persons:
         if self.min_score and pose.scores is not None:
             seen = seen & (pose.scores >= self.min_score)
             joints = np.where(seen[..., None], joints, np.float32(0))
-        order = slice(None) if self.bodies is None else np.argsort(-movement(joints), kind="stable")
         if self.gap:
             joints = _bridged(joints, seen, self.gap)
+        order = slice(None) if self.bodies is None else np.argsort(-movement(joints), kind="stable")
         if self.scores:
             scores = np.ones(seen.shape, "float32") if pose.scores is None else pose.scores
             joints = np.concatenate([joints, np.where(seen, scores, 0)[..., None]], axis=-1)
@@ -134,10 +134,12 @@ class _Track:
     Attributes:
         frames: where it was seen.
         sightings: what was seen there.
+        size: of its largest sighting; of a head alone it would be too small to tell what is near.
     """
 
     frames: list[int] = field(default_factory=list)
     sightings: list[Seen] = field(default_factory=list)
+    size: float = 0.0
 
     def movement(self) -> float:
         """As the function of this name; of two sightings that are apart, as if they were not."""
@@ -146,17 +148,18 @@ class _Track:
         return float(movement(np.stack([each.joints for each in self.sightings])[:, None])[0])
 
     def add(self, frame: int, person: Seen) -> None:
-        """Note where it was seen; of two in one frame the first."""
-        if frame not in self.frames[-1:]:
-            self.frames.append(frame)
-            self.sightings.append(person)
+        """Note where it was seen."""
+        self.frames.append(frame)
+        self.sightings.append(person)
+        self.size = max(self.size, _size(person.joints))
 
 
 def sequence_of(frames: Mapping[int, Sequence[Seen]]) -> tuple[np.ndarray, np.ndarray]:
     """The joints and scores of persons that were found frame by frame.
 
-    Who has a track is followed by it, all others from frame to frame by where their joints are. At most eight
-    are kept, those that move most, in the order in which they come.
+    Who has a track is followed by it, all others from frame to frame by where their joints are. Where one
+    frame has a track twice, as all of AlphaPose without tracking have, tracks tell nothing and are passed
+    over. At most eight are kept, those that move most, in the order in which they come.
 
     Args:
         frames: number of each frame and the persons in it. Where all numbers are a multiple apart, such as
@@ -180,6 +183,9 @@ def sequence_of(frames: Mapping[int, Sequence[Seen]]) -> tuple[np.ndarray, np.nd
     if length > _SPARSE * len(numbers) + 1000:
         told = f"{len(numbers)} frames are numbered from {numbers[0]} to {numbers[-1]}"
         raise ValueError(f"{told}, so they are not of one video")
+    named = [[each.track for each in persons if each.track is not None] for persons in frames.values()]
+    if any(len(set(each)) < len(each) for each in named):
+        frames = {n: [Seen(each.joints, each.scores) for each in persons] for n, persons in frames.items()}
     tracks = _followed(((number - numbers[0]) // step, frames[number]) for number in numbers)
     kept = sorted(range(len(tracks)), key=lambda place: -tracks[place].movement())[:_KEPT]
     (shape,) = shapes
@@ -225,7 +231,8 @@ def _matched(persons: Sequence[Seen], tracks: Sequence[_Track]) -> list[tuple[Se
     both = np.any(now, axis=-1) & np.any(then, axis=-1)
     apart = np.where(both, np.linalg.norm(now - then, axis=-1), 0).sum(axis=-1)
     apart = np.where(both.any(axis=-1), apart / np.maximum(both.sum(axis=-1), 1), np.inf)
-    apart = apart / np.array([_size(track.sightings[-1].joints) for track in tracks])
+    sizes = np.array([[_size(person.joints)] for person in persons])
+    apart = apart / np.maximum(sizes, [track.size for track in tracks])
     found: dict[int, _Track] = {}
     for _ in persons:
         person, place = divmod(int(np.argmin(apart)), len(tracks))

@@ -170,13 +170,15 @@ def _read(path: Path, name: str | None, declared: Mapping[str, str]) -> Pose:
     return checked(content)
 
 
+def declared_file(path: Path) -> Path | None:
+    """The `poses.toml` that says something of a file, if there is one."""
+    files = [folder / _DECLARED for folder in list(path.absolute().parents)[:_ABOVE]]
+    return next((file for file in files if file.is_file()), None)
+
+
 def _declared(path: Path) -> dict[str, str]:
-    """What `poses.toml` near a file says."""
-    for folder in list(path.absolute().parents)[:_ABOVE]:
-        file = folder / _DECLARED
-        if file.is_file():
-            return _said_in(file, file.stat().st_mtime_ns)
-    return {}
+    file = declared_file(path)
+    return {} if file is None else _said_in(file, file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=16)

@@ -36,6 +36,11 @@ def annotations(path: Path) -> list[Mapping[str, Any]]:
         return _annotations(path, stamp(path))[0]
 
 
+def _named(path: Path, name: str) -> list[Mapping[str, Any]]:
+    with _READING:
+        return _annotations(path, stamp(path))[2].get(name, [])
+
+
 def splits(path: Path) -> dict[str, dict[str, list[str]]]:
     """The names of sequences in each part of each split: `{"xsub": {"train": [...], "val": [...]}, ...}`.
 
@@ -59,8 +64,7 @@ def read(path: Path, name: str | None = None) -> Pose:
     Raises:
         ValueError: for what does not fit together, or a name that there is not.
     """
-    listed = annotations(path)
-    found = listed if name is None else [each for each in listed if each["frame_dir"] == name]
+    found = annotations(path) if name is None else _named(path, name)
     if len(found) != 1:
         raise ValueError(f"it has {len(found)} sequences" + (f" named {short(name)}" if name else ""))
     values = found[0]
@@ -80,7 +84,10 @@ def read(path: Path, name: str | None = None) -> Pose:
 
 
 @lru_cache(maxsize=1)
-def _annotations(path: Path, changed: tuple[int, int]) -> tuple[list[Mapping[str, Any]], Mapping[Any, Any]]:
+def _annotations(
+    path: Path, changed: tuple[int, int]
+) -> tuple[list[Mapping[str, Any]], Mapping[Any, Any], Mapping[str, list[Mapping[str, Any]]]]:
+    """The annotations, the splits, and the annotations by name."""
     content = read_plain(path)
     named: Any = {}
     if isinstance(content, dict) and "annotations" in content:
@@ -90,7 +97,11 @@ def _annotations(path: Path, changed: tuple[int, int]) -> tuple[list[Mapping[str
         content = [content]
     if not isinstance(content, list) or not isinstance(named, dict):
         raise ValueError("it holds no list of `annotations`")
-    return list(_checked(content)), named
+    listed = list(_checked(content))
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for each in listed:
+        by_name.setdefault(each["frame_dir"], []).append(each)
+    return listed, named, by_name
 
 
 def _checked(listed: list[Any]) -> Iterator[Mapping[str, Any]]:

@@ -318,6 +318,90 @@ def test_tables_of_mediapipe_in_the_forms_that_people_write(form, tmp_path):
     assert form == "no z" or np.allclose(pose.scores, 0.7)
 
 
+@pytest.mark.parametrize("before", [[], [""]], ids=["bare", "index"])
+def test_columns_that_pandas_numbered_are_no_frame(before, tmp_path):
+    rows = [[*before, *range(132)]]
+    for frame, person in enumerate(landmarks().reshape(FRAMES, -1).tolist()):
+        rows.append([frame] * len(before) + person)
+    (tmp_path / "a.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    is_the_raised_hand(read_pose(tmp_path / "a.csv"), "mediapipe33")
+
+
+def long_rows(frames=(0, 1), names=range(33), header="frame,landmark,x,y,z"):
+    rows = [f"{frame},{name},{frame + 1},2,3" for frame in frames for name in names]
+    return "\n".join([header, *rows])
+
+
+def test_frames_that_a_table_leaves_out_were_not_seen(tmp_path):
+    (tmp_path / "long.csv").write_text(long_rows((7, 3, 4)))
+    values = landmarks()[:3].reshape(3, -1).tolist()
+    rows = [f"{frame},{','.join(map(str, row))}" for frame, row in zip((3, 4, 7), values, strict=True)]
+    header = ",".join(["frame", *HEADERS["x1"][1:]])
+    (tmp_path / "wide.csv").write_text("\n".join([header, *rows]))
+    for name in ("long.csv", "wide.csv"):
+        pose = read_pose(tmp_path / name)
+        assert pose.joints.any(axis=(1, 2, 3)).tolist() == [True, True, False, False, True]
+        assert pose.frames == range(3, 8)
+    assert read_pose(tmp_path / "long.csv").joints[:, 0, 32, 0].tolist() == [4, 5, 0, 0, 8]
+
+
+def test_frames_that_openpose_left_out_were_not_seen(tmp_path):
+    folder = openpose(tmp_path / "clip", BODY_25)
+    (folder / "clip_000000000002_keypoints.json").unlink()
+    joints = read_pose(folder).joints
+    assert len(joints) == FRAMES and not joints[2].any() and joints[3].any()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (long_rows((0, 1, 0)), "row 68 has landmark 0 of frame 0 again: write a file for each person"),
+        (long_rows(names=range(21)), "it numbers 21 landmarks, and a body has 33: write rows for all"),
+        (long_rows((0.033, 0.066)), "row 2 names no frame, a whole number, or none of 33 landmarks"),
+        (
+            "\n".join(
+                ["frame" + ",".join(HEADERS["x1"][:1] + HEADERS["x1"][1:])[5:], *["4" + ",1" * 132] * 2]
+            ),
+            "the column `frame` has a number twice: write a file for each person",
+        ),
+    ],
+    ids=["persons", "hand", "seconds", "wide"],
+)
+def test_tables_of_something_else_are_refused(text, reason, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(VideoError, match=reason) as caught:
+        read_pose(tmp_path / "a.csv")
+    assert "\n" not in str(caught.value)
+
+
+def of_frame(kind, frame):
+    """Somebody whose joints are at x = 1000 + the number of the frame."""
+    numbers = [value for joint in range(17) for value in (1000.0 + frame, 5.0 + 9 * joint, 0.9)]
+    if kind == "coco":
+        return {"image_id": f"{frame}.jpg", "keypoints": numbers}
+    person = {"keypoints": [[1000.0 + frame, 5.0 + 9 * joint] for joint in range(17)]}
+    return {"frame_id": frame + (kind == "demo"), "instances": [person]}
+
+
+@pytest.mark.parametrize("kind", ["coco", "demo", "inferencer"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_cut_is_by_the_numbers_of_frames(kind, step, tmp_path):
+    content = [of_frame(kind, frame) for frame in range(40, 200, step)]
+    content = {"meta_info": {}, "instance_info": content} if kind == "demo" else content
+    (tmp_path / "v.json").write_text(json.dumps(content))
+    spans = [(50, 100), (0, 60), (101, ""), (190, 300), (0, 30)]
+    rows = [f"v.json,a,{start},{stop}" for start, stop in spans]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,start,stop", *rows]))
+    records = read_dataset("poses", tmp_path / "list.csv").records
+    for record, (first, stop) in zip(records, ((50, 100), (40, 60), (101 + step // 2, 200)), strict=False):
+        found = read_skeleton("poses", record)[:, 0, 0, 0] - 1000
+        assert found.tolist() == list(range(first, stop, step))
+    told = f"frames, numbered 40 to {200 - step}, the sequence is from frame"
+    for record in records[3:]:
+        with pytest.raises(VideoError, match=told):
+            read_skeleton("poses", record)
+
+
 def test_a_cell_that_is_empty_was_not_seen(tmp_path):
     values = landmarks().reshape(FRAMES, -1).tolist()
     rows = [",".join(HEADERS["x1"][1:]), *(",".join(map(str, row)) for row in values)]
@@ -411,6 +495,9 @@ def test_several_sequences_in_a_pickle_of_a_class_are_told_apart(tmp_path):
         (tmp_path / name / "a.pkl").write_bytes(pickle.dumps(a_set({})))
     found = read_dataset("poses", tmp_path)
     assert len(found.records) == 12 and found.records[0].path == "run/a.pkl#S000"
+    (tmp_path / "list.csv").write_text("path,label,start,stop\nrun/a.pkl,a,0,3\nrun/a.pkl,b,3,6\n")
+    with pytest.raises(UserError, match="`start` and `stop` cut one sequence, it holds 6; leave them out"):
+        read_dataset("poses", tmp_path / "list.csv")
     assert [record.label for record in found.records] == [0] * 6 + [1] * 6
 
 

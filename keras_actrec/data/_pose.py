@@ -42,6 +42,7 @@ class Pose:
         fps: frames a second, or `None`.
         names: the joints' names, or `None`.
         layout: name of the `body` whose joints these are, where that is certain, or `None`.
+        frames: the numbers that a file gives its frames, or `None`: 0, 1, 2, ...
     """
 
     joints: np.ndarray
@@ -49,6 +50,7 @@ class Pose:
     fps: float | None = None
     names: tuple[str, ...] | None = None
     layout: str | None = None
+    frames: range | None = None
 
 
 def checked(content: Mapping[str, Any]) -> Pose:

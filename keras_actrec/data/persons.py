@@ -1,7 +1,7 @@
 """Persons in a sequence: who is who from frame to frame, which ones are taken, and what was not seen."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -172,29 +172,39 @@ def sequence_of(frames: Mapping[int, Sequence[Seen]]) -> tuple[np.ndarray, np.nd
         NobodyError: for no person at all.
         ValueError: for persons with different joints, or numbers that are no video's.
     """
-    numbers = sorted(frames)
     shapes = {each.joints.shape for persons in frames.values() for each in persons}
     if not shapes:
         raise NobodyError("there is no person in any frame; leave it out")
     if len(shapes) > 1:
         raise ValueError(f"persons have joints of the shapes {', '.join(map(str, sorted(shapes)[:4]))}")
-    step = math.gcd(*(after - before for before, after in zip(numbers, numbers[1:], strict=False))) or 1
-    length = (numbers[-1] - numbers[0]) // step + 1
-    if length > _SPARSE * len(numbers) + 1000:
-        told = f"{len(numbers)} frames are numbered from {numbers[0]} to {numbers[-1]}"
-        raise ValueError(f"{told}, so they are not of one video")
+    all_frames = numbers_of(frames)
     named = [[each.track for each in persons if each.track is not None] for persons in frames.values()]
     if any(len(set(each)) < len(each) for each in named):
         frames = {n: [Seen(each.joints, each.scores) for each in persons] for n, persons in frames.items()}
-    tracks = _followed(((number - numbers[0]) // step, frames[number]) for number in numbers)
+    tracks = _followed((all_frames.index(number), frames[number]) for number in sorted(frames))
     kept = sorted(range(len(tracks)), key=lambda place: -tracks[place].movement())[:_KEPT]
     (shape,) = shapes
-    joints = np.zeros((length, len(kept), *shape), "float32")
-    scores = np.zeros((length, len(kept), shape[0]), "float32")
+    joints = np.zeros((len(all_frames), len(kept), *shape), "float32")
+    scores = np.zeros((len(all_frames), len(kept), shape[0]), "float32")
     for person, place in enumerate(sorted(kept)):
         joints[tracks[place].frames, person] = [each.joints for each in tracks[place].sightings]
         scores[tracks[place].frames, person] = [each.scores for each in tracks[place].sightings]
     return joints, scores
+
+
+def numbers_of(frames: Collection[int]) -> range:
+    """The numbers of all frames, also of those between that a file leaves out.
+
+    Raises:
+        ValueError: for numbers that are no video's.
+    """
+    found = sorted(frames)
+    step = math.gcd(*(after - before for before, after in zip(found, found[1:], strict=False))) or 1
+    numbers = range(found[0], found[-1] + 1, step)
+    if (found[-1] - found[0]) // step >= _SPARSE * len(found) + 1000:  # `len` takes no such numbers
+        told = f"{len(found)} frames are numbered from {found[0]} to {found[-1]}"
+        raise ValueError(f"{told}, so they are not of one video")
+    return numbers
 
 
 def _followed(frames: Iterable[tuple[int, Sequence[Seen]]]) -> list[_Track]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def read_pose(path: PathLike, *, name: str | None = None, layout: str | None = N
     if pose.layout is not None or len(body(said).joints) != pose.joints.shape[2]:
         its = pose.layout or f"{pose.joints.shape[2]} joints"
         raise VideoError(path, "unreadable", f"it has {its}, and the layout is to be {said}")
-    return Pose(pose.joints, pose.scores, pose.fps, pose.names, said)
+    return replace(pose, layout=said)
 
 
 def write_pose(

@@ -59,15 +59,19 @@ def read_poses(record: Record) -> Pose:
 
 
 def _cut(record: Record, pose: Pose) -> Pose:
-    """The frames of a record."""
-    frames, part = len(pose.joints), slice(record.start, record.stop)
-    there = len(range(frames)[part])
-    if not there or record.stop is not None and 10 * there < 9 * (record.stop - (record.start or 0)):
+    """The frames of a record, by the numbers that the file gives them."""
+    numbers = pose.frames or range(len(pose.joints))
+    first, step, end = numbers.start, numbers.step, numbers.start + numbers.step * len(numbers)
+    start, stop = record.start or 0, end if record.stop is None else record.stop
+    part = slice(max(0, -(-(start - first) // step)), max(0, -(-(stop - first) // step)))
+    if not range(len(numbers))[part] or 10 * (min(stop, end) - start) < 9 * (stop - start):
+        named = f", numbered {first} to {numbers[-1]}" if first or step > 1 else ""
         what = (
-            f"{frames} frames, the sequence is from frame {record.start or 0} to {record.stop or 'the end'}"
+            f"{len(numbers)} frames{named}, the sequence is from frame {start} to {record.stop or 'the end'}"
         )
         raise VideoError(record.file, "truncated", f"it has {what}; mend the list or the file")
-    return replace(pose, joints=pose.joints[part], scores=None if pose.scores is None else pose.scores[part])
+    scores = None if pose.scores is None else pose.scores[part]
+    return replace(pose, joints=pose.joints[part], scores=scores, frames=numbers[part])
 
 
 def read_skeleton(record: Record) -> np.ndarray:
@@ -86,6 +90,9 @@ def _parts(record: Record) -> Iterator[Record]:
             names = []
     if len(names) < 2:
         yield record
+    elif record.start is not None or record.stop is not None:
+        fix = "leave them out, or write a file for each sequence"
+        raise UserError(f"{record.file}: `start` and `stop` cut one sequence, it holds {len(names)}; {fix}")
     else:
         yield from (replace(record, path=f"{record.path}#{name}") for name in names)
 

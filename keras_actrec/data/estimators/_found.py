@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_actrec.data._pose import WHOLE_BODIES, Pose, without_gaps
 from keras_actrec.data.bodies import body
-from keras_actrec.data.persons import Seen, sequence_of
+from keras_actrec.data.persons import Seen, numbers_of, sequence_of
 from keras_actrec.errors import UserError
 
 # Of who is trained on COCO or Halpe, with or without face and hands, by the number of joints.
@@ -54,7 +54,7 @@ def pose_of(
             "poses.toml in the folder of the set, or the joints with keras_actrec.data.write_pose"
         )
     joints, scores = whole_body(joints, scores, layout)
-    return Pose(joints, scores, layout=layout)
+    return Pose(joints, scores, layout=layout, frames=numbers_of(frames))
 
 
 def whole_body(joints: np.ndarray, scores: np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:

@@ -554,6 +554,75 @@ def test_the_third_number_is_a_score_where_the_set_says_so(tmp_path):
     assert pose.shape == (9, 1, 26, 3)
 
 
+def with_third(low, high):
+    third = np.random.default_rng(0).uniform(low, high, ARRAYS.shape[:2]).astype("float32")
+    third[0, 0] = high
+    return np.concatenate([ARRAYS, third[..., None]], axis=-1)
+
+
+@pytest.mark.parametrize("form", ["npz", "json", "pkl", "npy"])
+@pytest.mark.parametrize("high", [0.9, 1.02], ids=["score", "a bit above 1"])
+def test_a_third_number_that_may_be_a_score_is_never_taken_for_depth(form, high, tmp_path):
+    array, file = with_third(0, high), tmp_path / f"a.{form}"
+    if form == "npz":
+        np.savez(file, joints=array)
+    elif form == "npy":
+        np.save(file, array)
+    elif form == "json":
+        file.write_text(json.dumps({"joints": array.tolist()}))
+    else:
+        file.write_bytes(pickle.dumps({"frame_dir": "a", "label": 0, "keypoint": array[None]}))
+    if form in ("npz", "json") or high > 1:  # ours have z there by their form
+        with pytest.raises(VideoError, match='z or a score is not certain: write channels = "xyz" or "xys"'):
+            read_pose(file)
+    else:
+        assert read_pose(file).joints.shape[3] == 2
+    for channels, size in (("xys", 2), ("xyz", 3)):
+        axes = 'axes = "MTVC"' if form == "pkl" else 'axes = "TVC"'
+        (tmp_path / "poses.toml").write_text(f'channels = "{channels}"\n{axes if form != "npz" else ""}')
+        pose = read_pose(file)
+        np.testing.assert_array_equal(pose.joints, array[:, None, :, :size])
+        assert (pose.scores is None) == (size == 3)
+        assert size == 3 or (pose.scores[:, 0] == array[..., 2]).all()
+
+
+def test_channels_are_taken_apart_in_any_order_of_axes(tmp_path):
+    array = with_third(0, 0.9)
+    np.savez(tmp_path / "a.npz", joints=array[None], axes="MTVC")
+    (tmp_path / "poses.toml").write_text('channels = "xys"')
+    pose = read_pose(tmp_path / "a.npz")
+    np.testing.assert_array_equal(pose.joints[:, 0], array[..., :2])
+    np.testing.assert_array_equal(pose.scores[:, 0], array[..., 2])
+    (tmp_path / "poses.toml").write_text('channels = "xyzs"')
+    with pytest.raises(VideoError, match="`channels` 'xyzs' are 4, a joint has 3 numbers"):
+        read_pose(tmp_path / "a.npz")
+
+
+def test_a_layout_is_advised_where_one_has_as_many_joints_and_then_it_works(tmp_path):
+    folder = openpose(tmp_path / "clip", COCO)
+    with pytest.raises(VideoError, match="if they are coco17, write that as layout into poses.toml, else wr"):
+        read_pose(folder)
+    (tmp_path / "poses.toml").write_text('layout = "coco17"')
+    is_the_raised_hand(read_pose(folder), "coco17")
+
+
+@pytest.mark.parametrize("form", ["npz", "json", "pkl"])
+def test_axes_are_declared_for_every_form_of_arrays(form, tmp_path):
+    ours = np.random.default_rng(0).random((9, 8, 17, 2)).astype("float32")
+    (tmp_path / "poses.toml").write_text('axes = "VTMC"')
+    given = ours.transpose(2, 0, 1, 3)
+    if form == "npz":
+        np.savez(tmp_path / "a.npz", joints=given)
+    elif form == "json":
+        (tmp_path / "a.json").write_text(json.dumps({"joints": given.tolist()}))
+    else:
+        values = {"keypoint": given, "keypoint_score": given[..., 0], "label": 0}
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(values))
+    pose = read_pose(tmp_path / f"a.{form}")
+    np.testing.assert_array_equal(pose.joints, ours)
+    assert form != "pkl" or (pose.scores == ours[..., 0]).all()
+
+
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
@@ -577,6 +646,11 @@ def test_an_array_of_which_it_is_not_certain_says_what_to_write(array, reason, t
         ('layout = "coco"', "poses.toml: `layout` must be the name of a body; did you mean 'coco17'"),
         ('lyout = "coco17"', "poses.toml: unknown key 'lyout'; did you mean 'layout'"),
         ("axes = 3", "poses.toml: axes must be a text"),
+        (
+            'axes = "XYZ"',
+            "poses.toml: `axes` must be the letters T, V and C in an order. Received: axes='XYZ'",
+        ),
+        ('axes = "TMVC"', "`axes` must be the letters T, V and C in an order. Received: axes='TMVC'"),
         ('channels = "xyzw"', "`channels` must be one of xy, xyz, xys, xyzs, s the score. Received: 'xyzw'"),
         ("axes = ", "poses.toml is not TOML"),
     ],
@@ -693,11 +767,12 @@ def test_what_is_no_file_of_joints_is_one_line_and_runs_nothing(name, tmp_path, 
         ("objects.pkl", "its arrays are of the type 'O8'; save numbers"),
         (
             "counts.json",
-            r"21 joints a person are none of AlphaPose and COCO's that are known \(17, 26, 133, 136\)",
+            r"21 joints a person are none of AlphaPose and COCO's that are known \(17, 26, 133, 136\); "
+            "write them, with their names, with keras_actrec.data.write_pose",
         ),
         (
             "space.json",
-            r"17 joints a person are none of MMPose's that are known \(none in three dimensions\)",
+            r"17 joints a person are none of MMPose's that are known \(none in three dimensions\); write",
         ),
         ("images.json", "3 frames are numbered from 1 to 1000000000, so they are not of one video"),
         ("bytes.npy", "its array claims 528000000000 bytes, 0 are there"),

@@ -489,6 +489,22 @@ def test_a_whole_set_of_pyskl_has_its_labels_and_its_splits(tmp_path):
     assert read_dataset("poses", file).found == {"train": 2, "validation": 2, "test": 2}
 
 
+def test_names_of_a_split_without_a_sequence_are_counted(tmp_path):
+    names, file = [f"S{number:03}" for number in range(6)], tmp_path / "a.pkl"
+    file.write_bytes(pickle.dumps(a_set({"train": [*names[:3], "gone", "away"], "val": names[3:5]})))
+    found = read_dataset("poses", file)
+    assert found.found == {"train": 3, "test": 2}
+    lost, spare = found.notes
+    assert lost == "names of the split without a sequence: 2, such as 'gone'"
+    assert spare == "in no part of the split and passed over: 1 of 6 sequences"
+    file.write_bytes(pickle.dumps(a_set({"train": names, "val": ["gone"]})))
+    with pytest.raises(UserError, match="no sequence of the part test of its split is in it, such as 'gone'"):
+        read_dataset("poses", file)
+    file.write_bytes(pickle.dumps(a_set({"train": names[:4], "val": names[4:], "test": []})))
+    assert read_dataset("poses", file).found == {"train": 4, "test": 2} and not found.passed_over
+    assert read_dataset("poses", file).notes == []
+
+
 def test_several_sequences_in_a_pickle_of_a_class_are_told_apart(tmp_path):
     for name in ("run", "wave"):
         (tmp_path / name).mkdir()

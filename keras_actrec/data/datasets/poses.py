@@ -1,12 +1,13 @@
 """Joints from any pose estimator, listed in a CSV file or sorted into class folders."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_actrec._pickles import short
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import is_pose_frame
 from keras_actrec.data._video_error import VideoError, readable
@@ -119,10 +120,13 @@ def _whole_set(file: Path, split: str | None) -> Manifest:
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     parts: dict[str, str] = {}
+    remarks: list[str] = []
     if found:
-        chosen = next(iter(found)) if split is None else choose("split", split, found)
-        named = {"train": "train", "test": "test", "val": "validation" if "test" in found[chosen] else "test"}
-        parts = {name: named[part] for part, names in found[chosen].items() for name in names}
+        chosen = found[next(iter(found)) if split is None else choose("split", split, found)]
+        val = "validation" if chosen.get("test") else "test"
+        named = {"train": "train", "test": "test", "val": val}
+        parts = {name: named[part] for part, names in chosen.items() for name in names}
+        remarks = _compared(file, parts, {each["frame_dir"] for each in listed})
     elif split is not None:
         raise UserError(f"{file}: it has no splits: leave `split` out")
     labels = sorted({each["label"] for each in listed})
@@ -136,4 +140,21 @@ def _whole_set(file: Path, split: str | None) -> Manifest:
         for each in listed
         if not parts or each["frame_dir"] in parts
     ]
-    return finish("poses", file.parent, map(str, labels), records, {})
+    return replace(finish("poses", file.parent, map(str, labels), records, {}), remarks=tuple(remarks))
+
+
+def _compared(file: Path, parts: Mapping[str, str], there: Set[str]) -> list[str]:
+    """What is in a split and not among the sequences, and the other way round.
+
+    Raises:
+        UserError: for a part without any sequence.
+    """
+    lost, spare = [name for name in parts if name not in there], len(there - parts.keys())
+    for part in dict.fromkeys(parts.values()):
+        if not any(parts[name] == part for name in parts.keys() & there):
+            told = f"no sequence of the part {part} of its split is in it, such as {short(lost[0])}"
+            raise UserError(f"{file}: {told}; get it again, or choose another split")
+    lines = [f"names of the split without a sequence: {len(lost)}, such as {short(lost[0])}"] if lost else []
+    if spare:
+        lines.append(f"in no part of the split and passed over: {spare} of {len(there)} sequences")
+    return lines

@@ -1,15 +1,26 @@
 import hashlib
 import json
 import os
+import pickle
 import signal
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import hostile
 import trees
 from keras_actrec.cli.main import app
-from keras_actrec.data import Manifest, Record, audit_videos, index_videos, probe, read_audit, read_manifest
+from keras_actrec.data import (
+    Manifest,
+    Record,
+    audit_videos,
+    index_videos,
+    probe,
+    read_audit,
+    read_dataset,
+    read_manifest,
+)
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
@@ -218,6 +229,33 @@ def test_sequences_of_one_file_are_one_file(tmp_path, probed):
             error
         )
     assert probed == ["clip.mp4", "clip.mp4"]
+
+
+def test_a_new_poses_toml_makes_files_of_joints_read_again(tmp_path):
+    values = np.random.default_rng(0).random((9, 17, 3))  # z or a score: who knows
+    np.save(tmp_path / "a.npy", values)
+    manifest = Manifest((Record(tmp_path / "a.npy", "a.npy", 0),), ("a",), tmp_path, dataset="poses")
+    out = tmp_path / "audit.json"
+    assert audit_videos(manifest, out=out).counts["unreadable"] == 1
+    for text, layout in (('channels = "xys"', None), ('channels = "xys"\nlayout = "coco17"', "coco17")):
+        (tmp_path / "poses.toml").write_text(text)
+        os.utime(tmp_path / "poses.toml", ns=(0, len(text)))
+        assert read_audit(out).look_up(manifest.records[0]) is None
+        audit = audit_videos(manifest, out=out)
+        assert audit.counts["ok"] == 1 and audit.details["a.npy"]["layout"] == layout
+        assert audit.look_up(manifest.records[0]).frames == 9
+    (tmp_path / "poses.toml").unlink()
+    assert audit_videos(manifest, out=out).counts["unreadable"] == 1
+
+
+def test_a_file_of_many_sequences_is_hashed_once(tmp_path, monkeypatch):
+    values = {"keypoint": np.ones((1, 4, 17, 2), "float32"), "label": 0}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([{"frame_dir": f"S{n}", **values} for n in range(6)]))
+    hashed = []
+    monkeypatch.setattr("keras_actrec.data.audit.content_hash", lambda file: hashed.append(file) or "0")
+    for times in (1, 2):
+        assert audit_videos(read_dataset("poses", tmp_path / "a.pkl"), workers=1).counts["ok"] == 6
+        assert len(hashed) == times  # each audit reads it anew
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", "{}", '{"found": 1, "official": null, "files": [{}]}'])

@@ -185,6 +185,13 @@ def test_a_track_of_alphapose_is_followed(tracks, tmp_path):
     is_the_raised_hand(pose, "coco17", raised)
 
 
+def test_alphapose_without_tracking_gives_all_the_track_0(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(alphapose(COCO, lambda t: [0.0])))
+    pose = read_pose(tmp_path / "a.json")
+    assert pose.joints.shape[1] == 2
+    is_the_raised_hand(pose, "coco17", int(np.argmin(pose.joints[0, :, 0, 0])))
+
+
 @pytest.mark.parametrize("names", ["frame_{:06}.png", "out7/{}.jpg"])
 def test_frames_are_in_the_order_of_their_numbers_and_some_are_without_anybody(names, tmp_path):
     entries = alphapose(COCO, names=names, step=5)  # every fifth frame of a video
@@ -311,6 +318,90 @@ def test_tables_of_mediapipe_in_the_forms_that_people_write(form, tmp_path):
     assert form == "no z" or np.allclose(pose.scores, 0.7)
 
 
+@pytest.mark.parametrize("before", [[], [""]], ids=["bare", "index"])
+def test_columns_that_pandas_numbered_are_no_frame(before, tmp_path):
+    rows = [[*before, *range(132)]]
+    for frame, person in enumerate(landmarks().reshape(FRAMES, -1).tolist()):
+        rows.append([frame] * len(before) + person)
+    (tmp_path / "a.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    is_the_raised_hand(read_pose(tmp_path / "a.csv"), "mediapipe33")
+
+
+def long_rows(frames=(0, 1), names=range(33), header="frame,landmark,x,y,z"):
+    rows = [f"{frame},{name},{frame + 1},2,3" for frame in frames for name in names]
+    return "\n".join([header, *rows])
+
+
+def test_frames_that_a_table_leaves_out_were_not_seen(tmp_path):
+    (tmp_path / "long.csv").write_text(long_rows((7, 3, 4)))
+    values = landmarks()[:3].reshape(3, -1).tolist()
+    rows = [f"{frame},{','.join(map(str, row))}" for frame, row in zip((3, 4, 7), values, strict=True)]
+    header = ",".join(["frame", *HEADERS["x1"][1:]])
+    (tmp_path / "wide.csv").write_text("\n".join([header, *rows]))
+    for name in ("long.csv", "wide.csv"):
+        pose = read_pose(tmp_path / name)
+        assert pose.joints.any(axis=(1, 2, 3)).tolist() == [True, True, False, False, True]
+        assert pose.frames == range(3, 8)
+    assert read_pose(tmp_path / "long.csv").joints[:, 0, 32, 0].tolist() == [4, 5, 0, 0, 8]
+
+
+def test_frames_that_openpose_left_out_were_not_seen(tmp_path):
+    folder = openpose(tmp_path / "clip", BODY_25)
+    (folder / "clip_000000000002_keypoints.json").unlink()
+    joints = read_pose(folder).joints
+    assert len(joints) == FRAMES and not joints[2].any() and joints[3].any()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (long_rows((0, 1, 0)), "row 68 has landmark 0 of frame 0 again: write a file for each person"),
+        (long_rows(names=range(21)), "it numbers 21 landmarks, and a body has 33: write rows for all"),
+        (long_rows((0.033, 0.066)), "row 2 names no frame, a whole number, or none of 33 landmarks"),
+        (
+            "\n".join(
+                ["frame" + ",".join(HEADERS["x1"][:1] + HEADERS["x1"][1:])[5:], *["4" + ",1" * 132] * 2]
+            ),
+            "the column `frame` has a number twice: write a file for each person",
+        ),
+    ],
+    ids=["persons", "hand", "seconds", "wide"],
+)
+def test_tables_of_something_else_are_refused(text, reason, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(VideoError, match=reason) as caught:
+        read_pose(tmp_path / "a.csv")
+    assert "\n" not in str(caught.value)
+
+
+def of_frame(kind, frame):
+    """Somebody whose joints are at x = 1000 + the number of the frame."""
+    numbers = [value for joint in range(17) for value in (1000.0 + frame, 5.0 + 9 * joint, 0.9)]
+    if kind == "coco":
+        return {"image_id": f"{frame}.jpg", "keypoints": numbers}
+    person = {"keypoints": [[1000.0 + frame, 5.0 + 9 * joint] for joint in range(17)]}
+    return {"frame_id": frame + (kind == "demo"), "instances": [person]}
+
+
+@pytest.mark.parametrize("kind", ["coco", "demo", "inferencer"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_cut_is_by_the_numbers_of_frames(kind, step, tmp_path):
+    content = [of_frame(kind, frame) for frame in range(40, 200, step)]
+    content = {"meta_info": {}, "instance_info": content} if kind == "demo" else content
+    (tmp_path / "v.json").write_text(json.dumps(content))
+    spans = [(50, 100), (0, 60), (101, ""), (190, 300), (0, 30)]
+    rows = [f"v.json,a,{start},{stop}" for start, stop in spans]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,start,stop", *rows]))
+    records = read_dataset("poses", tmp_path / "list.csv").records
+    for record, (first, stop) in zip(records, ((50, 100), (40, 60), (101 + step // 2, 200)), strict=False):
+        found = read_skeleton("poses", record)[:, 0, 0, 0] - 1000
+        assert found.tolist() == list(range(first, stop, step))
+    told = f"frames, numbered 40 to {200 - step}, the sequence is from frame"
+    for record in records[3:]:
+        with pytest.raises(VideoError, match=told):
+            read_skeleton("poses", record)
+
+
 def test_a_cell_that_is_empty_was_not_seen(tmp_path):
     values = landmarks().reshape(FRAMES, -1).tolist()
     rows = [",".join(HEADERS["x1"][1:]), *(",".join(map(str, row)) for row in values)]
@@ -398,12 +489,31 @@ def test_a_whole_set_of_pyskl_has_its_labels_and_its_splits(tmp_path):
     assert read_dataset("poses", file).found == {"train": 2, "validation": 2, "test": 2}
 
 
+def test_names_of_a_split_without_a_sequence_are_counted(tmp_path):
+    names, file = [f"S{number:03}" for number in range(6)], tmp_path / "a.pkl"
+    file.write_bytes(pickle.dumps(a_set({"train": [*names[:3], "gone", "away"], "val": names[3:5]})))
+    found = read_dataset("poses", file)
+    assert found.found == {"train": 3, "test": 2}
+    lost, spare = found.notes
+    assert lost == "names of the split without a sequence: 2, such as 'gone'"
+    assert spare == "in no part of the split and passed over: 1 of 6 sequences"
+    file.write_bytes(pickle.dumps(a_set({"train": names, "val": ["gone"]})))
+    with pytest.raises(UserError, match="no sequence of the part test of its split is in it, such as 'gone'"):
+        read_dataset("poses", file)
+    file.write_bytes(pickle.dumps(a_set({"train": names[:4], "val": names[4:], "test": []})))
+    assert read_dataset("poses", file).found == {"train": 4, "test": 2} and not found.passed_over
+    assert read_dataset("poses", file).notes == []
+
+
 def test_several_sequences_in_a_pickle_of_a_class_are_told_apart(tmp_path):
     for name in ("run", "wave"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.pkl").write_bytes(pickle.dumps(a_set({})))
     found = read_dataset("poses", tmp_path)
     assert len(found.records) == 12 and found.records[0].path == "run/a.pkl#S000"
+    (tmp_path / "list.csv").write_text("path,label,start,stop\nrun/a.pkl,a,0,3\nrun/a.pkl,b,3,6\n")
+    with pytest.raises(UserError, match="`start` and `stop` cut one sequence, it holds 6; leave them out"):
+        read_dataset("poses", tmp_path / "list.csv")
     assert [record.label for record in found.records] == [0] * 6 + [1] * 6
 
 
@@ -460,6 +570,75 @@ def test_the_third_number_is_a_score_where_the_set_says_so(tmp_path):
     assert pose.shape == (9, 1, 26, 3)
 
 
+def with_third(low, high):
+    third = np.random.default_rng(0).uniform(low, high, ARRAYS.shape[:2]).astype("float32")
+    third[0, 0] = high
+    return np.concatenate([ARRAYS, third[..., None]], axis=-1)
+
+
+@pytest.mark.parametrize("form", ["npz", "json", "pkl", "npy"])
+@pytest.mark.parametrize("high", [0.9, 1.02], ids=["score", "a bit above 1"])
+def test_a_third_number_that_may_be_a_score_is_never_taken_for_depth(form, high, tmp_path):
+    array, file = with_third(0, high), tmp_path / f"a.{form}"
+    if form == "npz":
+        np.savez(file, joints=array)
+    elif form == "npy":
+        np.save(file, array)
+    elif form == "json":
+        file.write_text(json.dumps({"joints": array.tolist()}))
+    else:
+        file.write_bytes(pickle.dumps({"frame_dir": "a", "label": 0, "keypoint": array[None]}))
+    if form in ("npz", "json") or high > 1:  # ours have z there by their form
+        with pytest.raises(VideoError, match='z or a score is not certain: write channels = "xyz" or "xys"'):
+            read_pose(file)
+    else:
+        assert read_pose(file).joints.shape[3] == 2
+    for channels, size in (("xys", 2), ("xyz", 3)):
+        axes = 'axes = "MTVC"' if form == "pkl" else 'axes = "TVC"'
+        (tmp_path / "poses.toml").write_text(f'channels = "{channels}"\n{axes if form != "npz" else ""}')
+        pose = read_pose(file)
+        np.testing.assert_array_equal(pose.joints, array[:, None, :, :size])
+        assert (pose.scores is None) == (size == 3)
+        assert size == 3 or (pose.scores[:, 0] == array[..., 2]).all()
+
+
+def test_channels_are_taken_apart_in_any_order_of_axes(tmp_path):
+    array = with_third(0, 0.9)
+    np.savez(tmp_path / "a.npz", joints=array[None], axes="MTVC")
+    (tmp_path / "poses.toml").write_text('channels = "xys"')
+    pose = read_pose(tmp_path / "a.npz")
+    np.testing.assert_array_equal(pose.joints[:, 0], array[..., :2])
+    np.testing.assert_array_equal(pose.scores[:, 0], array[..., 2])
+    (tmp_path / "poses.toml").write_text('channels = "xyzs"')
+    with pytest.raises(VideoError, match="`channels` 'xyzs' are 4, a joint has 3 numbers"):
+        read_pose(tmp_path / "a.npz")
+
+
+def test_a_layout_is_advised_where_one_has_as_many_joints_and_then_it_works(tmp_path):
+    folder = openpose(tmp_path / "clip", COCO)
+    with pytest.raises(VideoError, match="if they are coco17, write that as layout into poses.toml, else wr"):
+        read_pose(folder)
+    (tmp_path / "poses.toml").write_text('layout = "coco17"')
+    is_the_raised_hand(read_pose(folder), "coco17")
+
+
+@pytest.mark.parametrize("form", ["npz", "json", "pkl"])
+def test_axes_are_declared_for_every_form_of_arrays(form, tmp_path):
+    ours = np.random.default_rng(0).random((9, 8, 17, 2)).astype("float32")
+    (tmp_path / "poses.toml").write_text('axes = "VTMC"')
+    given = ours.transpose(2, 0, 1, 3)
+    if form == "npz":
+        np.savez(tmp_path / "a.npz", joints=given)
+    elif form == "json":
+        (tmp_path / "a.json").write_text(json.dumps({"joints": given.tolist()}))
+    else:
+        values = {"keypoint": given, "keypoint_score": given[..., 0], "label": 0}
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(values))
+    pose = read_pose(tmp_path / f"a.{form}")
+    np.testing.assert_array_equal(pose.joints, ours)
+    assert form != "pkl" or (pose.scores == ours[..., 0]).all()
+
+
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
@@ -483,6 +662,11 @@ def test_an_array_of_which_it_is_not_certain_says_what_to_write(array, reason, t
         ('layout = "coco"', "poses.toml: `layout` must be the name of a body; did you mean 'coco17'"),
         ('lyout = "coco17"', "poses.toml: unknown key 'lyout'; did you mean 'layout'"),
         ("axes = 3", "poses.toml: axes must be a text"),
+        (
+            'axes = "XYZ"',
+            "poses.toml: `axes` must be the letters T, V and C in an order. Received: axes='XYZ'",
+        ),
+        ('axes = "TMVC"', "`axes` must be the letters T, V and C in an order. Received: axes='TMVC'"),
         ('channels = "xyzw"', "`channels` must be one of xy, xyz, xys, xyzs, s the score. Received: 'xyzw'"),
         ("axes = ", "poses.toml is not TOML"),
     ],
@@ -599,11 +783,12 @@ def test_what_is_no_file_of_joints_is_one_line_and_runs_nothing(name, tmp_path, 
         ("objects.pkl", "its arrays are of the type 'O8'; save numbers"),
         (
             "counts.json",
-            r"21 joints a person are none of AlphaPose and COCO's that are known \(17, 26, 133, 136\)",
+            r"21 joints a person are none of AlphaPose and COCO's that are known \(17, 26, 133, 136\); "
+            "write them, with their names, with keras_actrec.data.write_pose",
         ),
         (
             "space.json",
-            r"17 joints a person are none of MMPose's that are known \(none in three dimensions\)",
+            r"17 joints a person are none of MMPose's that are known \(none in three dimensions\); write",
         ),
         ("images.json", "3 frames are numbered from 1 to 1000000000, so they are not of one video"),
         ("bytes.npy", "its array claims 528000000000 bytes, 0 are there"),

@@ -65,6 +65,13 @@ def test_gaps_are_bridged_up_to_a_limit_and_what_is_longer_stays_missing():
     np.testing.assert_allclose(Persons(gap=3)(Pose(joints))[:, 0, 1, 0], np.arange(1, 10))
 
 
+def test_somebody_who_is_seen_every_other_frame_has_moved_too():
+    joints = crowd([10, 1])
+    joints[1::2, 0] = 0
+    assert (Persons(bodies=1, gap=1)(Pose(joints))[:, 0, 0, 0] == [10, 20, 30, 40, 50]).all()
+    assert Persons(bodies=1)(Pose(joints))[0, 0, 0, 0] == 20  # who is not bridged has not
+
+
 def test_a_low_score_was_not_seen_and_may_be_bridged():
     joints = crowd([1], frames=4)
     joints[1, 0, 0] = 900
@@ -143,6 +150,26 @@ def test_somebody_who_is_lost_for_a_while_comes_back_and_a_stranger_far_away_is_
     frames |= {t: [*frames.get(t, []), seen(500 + t)] for t in range(8, 20)}
     joints, _ = sequence_of(frames)
     assert joints.shape[:2] == (20, 2) and not joints[:8, 1].any() and (joints[8:, 1, 0, 0] >= 600).all()
+
+
+def test_a_track_that_two_have_in_one_frame_tells_nothing():
+    frames = {t: [seen(t, track=0), seen(500, track=0)][:: 1 if t % 2 else -1] for t in range(9)}
+    frames[9] = [seen(9, track=0)]
+    joints, _ = sequence_of(frames)
+    assert joints.shape[:2] == (10, 2)
+    moving = int(np.argmin(joints[0, :, 0, 0]))
+    np.testing.assert_allclose(joints[:, moving, 0, 0], 100 + np.arange(10))
+    assert (joints[:9, 1 - moving, 0, 0] == 600).all() and not joints[9, 1 - moving].any()
+
+
+@pytest.mark.parametrize("first", [0, 2], ids=["all of it first", "one joint first"])
+def test_a_sighting_of_one_joint_is_of_the_person_that_it_belongs_to(first):
+    frames = {t: [seen(t)] for t in range(12)}
+    for t in range(first, 12, 4):
+        frames[(t + 2) % 12][0].joints[1:] = 0  # only the first joint
+    joints, _ = sequence_of(frames)
+    assert joints.shape[:2] == (12, 1)
+    np.testing.assert_allclose(joints[:, 0, 0, 0], 100 + np.arange(12))
 
 
 def test_of_many_the_eight_that_move_most_are_kept():

@@ -196,6 +196,8 @@ def test_an_order_of_axes_that_can_be_no_other_is_taken(tmp_path, axes, persons,
         ((60, 25, 2, 3), "60 frames of 25 persons x 2 joints"),
         ((60, 25, 3, 2), "60 frames of 25 persons x 3 joints"),
         ((8, 12, 17, 3), "8 frames of 12 persons x 17 joints"),
+        ((1, 6, 17, 2), "1 frames of 6 persons x 17 joints"),  # or PYSKL's 6 frames
+        ((2, 3, 25, 3), "2 frames of 3 persons x 25 joints"),
     ],
 )
 def test_an_order_that_is_not_certain_is_refused_until_the_file_says_it(tmp_path, shape, words):

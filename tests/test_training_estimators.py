@@ -79,11 +79,20 @@ def test_a_folder_of_each_tool_is_looked_at_and_chosen_for(tool, tmp_path):
     facts = training.look(data, audit=tmp_path / "audit.json")
     assert (facts.kind, facts.layout, facts.persons, facts.bad) == ("poses", layout, persons, 0)
     recipe = training.parse_recipe(training.choose(facts).values)
-    assert recipe.skeleton.layout == layout and recipe.skeleton.bodies == (2 if persons == 2 else None)
+    assert recipe.skeleton.layout == layout and recipe.skeleton.bodies == persons
     assert recipe.preprocessor.transform.center != 0
     indexed, bad = recipe.preprocessor.index(read_dataset("poses", data).records)
     assert len(indexed) == 6 and not bad
     assert np.isfinite(recipe.preprocessor.transform(indexed[0][1])[0]).all()
+
+
+def test_a_model_of_one_person_takes_a_file_of_two(tmp_path):
+    data = folder_of(tmp_path / "set", write_mmpose)
+    preprocessor = training.parse_recipe(training.choose(training.look(data)).values).preprocessor
+    indexed, _ = preprocessor.index(read_dataset("poses", data).records)
+    write_two(tmp_path / "new")
+    steps, _ = preprocessor.of(indexed).read(tmp_path / "new.json")
+    assert steps.shape == preprocessor.shape(indexed)
 
 
 def run(*command):

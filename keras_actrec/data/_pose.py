@@ -16,6 +16,11 @@ _FEW = 4  # persons that any sequence may have
 FEWEST = 5  # joints that an array without persons may have: it could be anything else
 _SOME = 6  # persons that are believed in a sequence of few frames
 
+_PIXELS = 10  # no meter and no share of a picture is as large
+_SCORE = 1.5  # no score is above it, though some are a bit above 1
+_CHANNELS = ("xy", "xyz", "xys", "xyzs")
+_ALWAYS_DEEP = 33  # joints of MediaPipe
+
 # Names of joints as others have them.
 _ALIASES = {"hip": "pelvis", "mid_hip": "pelvis", "midhip": "pelvis"}
 # Numbers of joints of whole bodies, with face and hands, and the body that they begin with.
@@ -42,6 +47,7 @@ class Pose:
         fps: frames a second, or `None`.
         names: the joints' names, or `None`.
         layout: name of the `body` whose joints these are, where that is certain, or `None`.
+        frames: the numbers that a tool's file gives its frames, or `None`: 0, 1, 2, ...
     """
 
     joints: np.ndarray
@@ -49,10 +55,11 @@ class Pose:
     fps: float | None = None
     names: tuple[str, ...] | None = None
     layout: str | None = None
+    frames: range | None = None
 
 
 def checked(content: Mapping[str, Any]) -> Pose:
-    """The pose of values by name, `axes` among them.
+    """The pose of values by name, `axes` and `channels` among them.
 
     Raises:
         UserError: for what does not fit together.
@@ -60,15 +67,22 @@ def checked(content: Mapping[str, Any]) -> Pose:
     if content.get("joints") is None:
         raise UserError("`joints` is missing; it must be (T, bodies, joints, 2 or 3)")
     joints = numbers("joints", content["joints"])
-    scores, fps, names, axes = (content.get(name) for name in ("scores", "fps", "names", "axes"))
-    axes = axes_of(joints.shape) if axes is None else checked_axes(str(axes), joints.ndim)
+    scores, fps, names, said = (content.get(name) for name in ("scores", "fps", "names", "axes"))
+    channels = content.get("channels")
+    axes = axes_of(joints.shape) if said is None else checked_axes(str(said), joints.ndim)
     joints = reordered(joints, axes, ORDERS[0])
-    if joints.ndim != 4 or joints.shape[3] not in (2, 3) or not joints.size:
+    depths = (2, 3) if channels is None else (2, 3, 4)
+    if joints.ndim != 4 or joints.shape[3] not in depths or not joints.size:
         raise UserError(f"`joints` must be (T, bodies, joints, 2 or 3). Received: {joints.shape}")
     if scores is not None:
         scores = reordered(numbers("scores", scores), axes.replace("C", ""), "TMV")
         if scores.shape != joints.shape[:3]:
             raise UserError(f"`scores` must be {joints.shape[:3]}, as `joints`. Received: {scores.shape}")
+    if channels is not None:
+        joints, scores = without_scores(joints, scores, channels)
+    elif said is None and scores is None and joints.shape[3] == 3:  # `write_pose` says the axes
+        if np.nanmax(np.abs(joints[..., :2]), initial=0) > _PIXELS and third_is_score(joints) is not False:
+            raise _uncertain()
     joints, scores = without_gaps(joints, scores)
     if fps is not None:
         fps = float(fps)
@@ -83,6 +97,71 @@ def checked(content: Mapping[str, Any]) -> Pose:
     if layout is not None and len(body(layout).joints) != joints.shape[2]:
         raise UserError(f"{layout} has {len(body(layout).joints)} joints, and these are {joints.shape[2]}")
     return Pose(joints, scores, fps, names, layout)
+
+
+def third_is_score(joints: np.ndarray) -> bool | None:
+    """Whether the third number of joints is a score and no z, where that is certain.
+
+    Args:
+        joints: `(..., 3)`; what was not seen is zeros or NaN.
+    """
+    third = joints[..., 2][~np.isnan(joints[..., 2])]
+    if not third.any() or third.min() < 0 or third.max() > _SCORE:
+        return False
+    return True if third.max() <= 1 and np.nanmax(np.abs(joints[..., :2])) > _PIXELS else None
+
+
+def without_scores(
+    joints: np.ndarray, scores: np.ndarray | None, channels: str | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Joints `(..., V, C)` without a score among their numbers, and the scores.
+
+    Args:
+        joints: `(..., V, 2 to 4)`.
+        scores: `(..., V)`, or `None`.
+        channels: what the numbers are, as somebody says, or `None`: what they are by their values.
+
+    Raises:
+        UserError: for other channels than the joints have, or where these are not certain.
+    """
+    count = joints.shape[-1]
+    channels = channels or _channels(joints, scores is not None)
+    if len(channels) != count:
+        raise UserError(f"`channels` {channels!r} are {len(channels)}, a joint has {count} numbers")
+    return (joints[..., :-1], joints[..., -1]) if channels.endswith("s") else (joints, scores)
+
+
+def checked_channels(channels: str) -> str:
+    """What somebody says the numbers of a joint are.
+
+    Raises:
+        UserError: for none of the four.
+    """
+    if channels not in _CHANNELS:
+        raise UserError(
+            f"`channels` must be one of {', '.join(_CHANNELS)}, s the score. Received: {channels!r}"
+        )
+    return channels
+
+
+def _channels(joints: np.ndarray, has_scores: bool) -> str:
+    """What the numbers of a joint are."""
+    *_, joint_count, count = joints.shape
+    if count != 3:
+        return "xyzs" if count == 4 else "xy"
+    if has_scores or joint_count == _ALWAYS_DEEP:
+        return "xyz"
+    is_score = third_is_score(joints)
+    if is_score is None:
+        raise _uncertain()
+    return "xys" if is_score else "xyz"
+
+
+def _uncertain() -> UserError:
+    return UserError(
+        'whether the third number of a joint is z or a score is not certain: write channels = "xyz" or '
+        '"xys" into poses.toml in the folder of the set'
+    )
 
 
 def without_gaps(joints: np.ndarray, scores: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -152,15 +231,15 @@ def axes_of(shape: tuple[int, ...], depths: Collection[int] = (2, 3)) -> str:
         return ORDERS[0]  # which is refused
     ours, *others = (dict(zip(axes, shape, strict=True)) for axes in ORDERS)
     persons = ours["M"]
-    possible = persons <= _SOME or persons < ours["T"] and persons <= ours["V"]
+    possible = ours["C"] in depths and (persons <= _SOME or persons < ours["T"] and persons <= ours["V"])
     fitting = [
         axes
         for axes, size in zip(ORDERS[1:], others, strict=True)
         if size["C"] in depths and size["M"] <= _FEW
     ]
-    if ours["C"] in depths and possible:
+    if possible and (persons <= ours["T"] or not fitting):
         return ORDERS[0]
-    if len(fitting) == 1:
+    if len(fitting) == 1 and not possible:
         return fitting[0]
     if ours["C"] not in depths:
         return ORDERS[0]  # which is refused

@@ -307,11 +307,16 @@ def is_pose_frame(name: str) -> bool:
 
 
 def frame_files(folder: PathLike, is_one: Callable[[str], bool] = is_frame) -> list[Path]:
-    """The numbered images of a folder in the order of their numbers; everything else in it is passed over.
+    """The numbered images of a folder in the order of their numbers, see `numbered_files`."""
+    return list(numbered_files(folder, is_one).values())
+
+
+def numbered_files(folder: PathLike, is_one: Callable[[str], bool]) -> dict[int, Path]:
+    """The numbered files of a folder by number, in order; everything else in it is passed over.
 
     Args:
         folder: the folder.
-        is_one: tells their names; `is_pose_frame` for files of joints instead.
+        is_one: tells their names: `is_frame` for images, `is_pose_frame` for files of joints.
 
     Raises:
         VideoError: for two of one number, and for a pipe or a device, of which reading might never end.
@@ -327,7 +332,7 @@ def frame_files(folder: PathLike, is_one: Callable[[str], bool] = is_frame) -> l
                 reason = f"{printable(twin.name)} and {printable(path.name)} have the same number"
                 what = "images of one video" if is_one is is_frame else "files of one recording"
                 raise VideoError(folder, "unreadable", f"{reason}; keep the {what} only")
-    return [numbered[number] for number in sorted(numbered)]
+    return dict(sorted(numbered.items()))
 
 
 def _frames_in(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from keras_actrec.data.datasets import files_of, read_persons
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.data.features import open_features
 from keras_actrec.data.manifest import Manifest, Record
+from keras_actrec.data.poses import declared_file
 from keras_actrec.errors import UserError
 
+_Digest = Callable[[Path, tuple[int, int]], str]
+_STAMPS = ("bytes", "changed", "declared")
 _ENTRY = ("path", "status", "frames", "claimed_frames", "fps", "width", "height", "sha256")
 
 
@@ -41,7 +45,8 @@ class Audit:
             header, `fps`, `width` and `height`, all 0 where the file cannot be used (a truncated one has both
             counts); `sha256`, `None` where the file cannot be read.
         details: dict of path to a dict of `bytes` and `changed` (time in ns), by which a file is known again,
-            `None` where it is not there, and `reason`, empty where the status is `ok`. Of good files of
+            `None` where it is not there, `declared`, the time of the `poses.toml` that says something of it,
+            if there is one, and `reason`, empty where the status is `ok`. Of good files of
             joints also `persons`, `joints`, `missing`, the share of joints that were not seen, and `layout`,
             the name of their `body`, `None` where that is not certain.
         classes: dict of class name to the number of its records that can be used, also where it is 0.
@@ -124,8 +129,8 @@ def audit_videos(
     """Reads every video, skeleton sequence or file of features of a set through and hashes its file.
 
     With `out` the work is kept: what an interrupted call has done, also one that was killed, is not done
-    again, and a later call reads only files whose size or time of change differ. The file's bytes depend on
-    the set alone.
+    again, and a later call reads only files whose size, time of change or `poses.toml` differ. The file's
+    bytes depend on the set alone.
 
     Args:
         manifest: a `Manifest`; `read_whole` gives that of all files of a set.
@@ -156,9 +161,11 @@ def audit_videos(
 
     report()
     todo = [record for path, record in records.items() if path not in rows]
+    digest = lru_cache(maxsize=8)(lambda file, changed: content_hash(file))  # of many sequences of one file
     with _journal(out) as add, ThreadPoolExecutor(workers) as pool:
         futures = [
-            pool.submit(lambda record: add(_examine(record, manifest.dataset)), record) for record in todo
+            pool.submit(lambda record: add(_examine(record, manifest.dataset, digest)), record)
+            for record in todo
         ]
         try:
             for future in as_completed(futures):
@@ -247,12 +254,12 @@ def _known(out: PathLike | None) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _examine(record: Record, dataset: str) -> dict[str, Any]:
+def _examine(record: Record, dataset: str, digest: _Digest) -> dict[str, Any]:
     """One file: the entry and the details in one dict."""
     row = {"path": record.path, "status": "ok", "frames": 0, "claimed_frames": 0, "fps": 0.0}
     row |= {"width": 0, "height": 0, "sha256": None, **_details(record), "reason": ""}
     try:
-        row["sha256"] = _hash(record)
+        row["sha256"] = _hash(record, digest)
         row |= _contents(record, dataset)
     except Exception as raised:
         if isinstance(raised, UserError) and not isinstance(raised, VideoError):
@@ -302,19 +309,22 @@ def _body_line(joints: int, layout: str | None) -> str:
 
 
 def _details(record: Record) -> dict[str, Any]:
+    file = declared_file(record.file)
+    declared = {} if file is None else {"declared": file.stat().st_mtime_ns}
     try:
         size, changed = stamp(record.file)
     except (OSError, VideoError):
-        return {"bytes": None, "changed": None}
-    return {"bytes": size, "changed": changed}
+        return {"bytes": None, "changed": None, **declared}
+    return {"bytes": size, "changed": changed, **declared}
 
 
 def _is_current(record: Record, row: dict[str, Any]) -> bool:
-    return row["sha256"] is not None and _details(record).items() <= row.items()
+    found = _details(record)
+    return row["sha256"] is not None and all(found.get(name) == row.get(name) for name in _STAMPS)
 
 
-def _hash(record: Record) -> str | None:
+def _hash(record: Record, digest: _Digest) -> str | None:
     try:
-        return content_hash(record.file)
+        return digest(record.file, stamp(record.file))
     except (OSError, VideoError):  # `probe` says why
         return None

@@ -73,6 +73,7 @@ class Manifest:
         empty: folders beside those of classes in which nothing was taken.
         deeper: a folder in that of a class, where all videos are in such and classes share their names; or
             empty.
+        remarks: what else its reader has to say, for `notes`.
     """
 
     records: tuple[Record, ...]
@@ -83,11 +84,12 @@ class Manifest:
     passed_over: dict[str, int] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
     deeper: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
         """What somebody should know who thinks that all files of a folder are in the set: lines, or none."""
-        lines = []
+        lines = list(self.remarks)
         if self.passed_over:
             lines.append(passed_over_line(self.passed_over))
         if self.empty:

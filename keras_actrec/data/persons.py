@@ -1,7 +1,7 @@
 """Persons in a sequence: who is who from frame to frame, which ones are taken, and what was not seen."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,9 +65,9 @@ class Persons:
         if self.min_score and pose.scores is not None:
             seen = seen & (pose.scores >= self.min_score)
             joints = np.where(seen[..., None], joints, np.float32(0))
-        order = slice(None) if self.bodies is None else np.argsort(-movement(joints), kind="stable")
         if self.gap:
             joints = _bridged(joints, seen, self.gap)
+        order = slice(None) if self.bodies is None else np.argsort(-movement(joints), kind="stable")
         if self.scores:
             scores = np.ones(seen.shape, "float32") if pose.scores is None else pose.scores
             joints = np.concatenate([joints, np.where(seen, scores, 0)[..., None]], axis=-1)
@@ -134,10 +134,12 @@ class _Track:
     Attributes:
         frames: where it was seen.
         sightings: what was seen there.
+        size: of its largest sighting; of a head alone it would be too small to tell what is near.
     """
 
     frames: list[int] = field(default_factory=list)
     sightings: list[Seen] = field(default_factory=list)
+    size: float = 0.0
 
     def movement(self) -> float:
         """As the function of this name; of two sightings that are apart, as if they were not."""
@@ -146,17 +148,18 @@ class _Track:
         return float(movement(np.stack([each.joints for each in self.sightings])[:, None])[0])
 
     def add(self, frame: int, person: Seen) -> None:
-        """Note where it was seen; of two in one frame the first."""
-        if frame not in self.frames[-1:]:
-            self.frames.append(frame)
-            self.sightings.append(person)
+        """Note where it was seen."""
+        self.frames.append(frame)
+        self.sightings.append(person)
+        self.size = max(self.size, _size(person.joints))
 
 
 def sequence_of(frames: Mapping[int, Sequence[Seen]]) -> tuple[np.ndarray, np.ndarray]:
     """The joints and scores of persons that were found frame by frame.
 
-    Who has a track is followed by it, all others from frame to frame by where their joints are. At most eight
-    are kept, those that move most, in the order in which they come.
+    Who has a track is followed by it, all others from frame to frame by where their joints are. Where one
+    frame has a track twice, as all of AlphaPose without tracking have, tracks tell nothing and are passed
+    over. At most eight are kept, those that move most, in the order in which they come.
 
     Args:
         frames: number of each frame and the persons in it. Where all numbers are a multiple apart, such as
@@ -169,26 +172,39 @@ def sequence_of(frames: Mapping[int, Sequence[Seen]]) -> tuple[np.ndarray, np.nd
         NobodyError: for no person at all.
         ValueError: for persons with different joints, or numbers that are no video's.
     """
-    numbers = sorted(frames)
     shapes = {each.joints.shape for persons in frames.values() for each in persons}
     if not shapes:
         raise NobodyError("there is no person in any frame; leave it out")
     if len(shapes) > 1:
         raise ValueError(f"persons have joints of the shapes {', '.join(map(str, sorted(shapes)[:4]))}")
-    step = math.gcd(*(after - before for before, after in zip(numbers, numbers[1:], strict=False))) or 1
-    length = (numbers[-1] - numbers[0]) // step + 1
-    if length > _SPARSE * len(numbers) + 1000:
-        told = f"{len(numbers)} frames are numbered from {numbers[0]} to {numbers[-1]}"
-        raise ValueError(f"{told}, so they are not of one video")
-    tracks = _followed(((number - numbers[0]) // step, frames[number]) for number in numbers)
+    all_frames = numbers_of(frames)
+    named = [[each.track for each in persons if each.track is not None] for persons in frames.values()]
+    if any(len(set(each)) < len(each) for each in named):
+        frames = {n: [Seen(each.joints, each.scores) for each in persons] for n, persons in frames.items()}
+    tracks = _followed((all_frames.index(number), frames[number]) for number in sorted(frames))
     kept = sorted(range(len(tracks)), key=lambda place: -tracks[place].movement())[:_KEPT]
     (shape,) = shapes
-    joints = np.zeros((length, len(kept), *shape), "float32")
-    scores = np.zeros((length, len(kept), shape[0]), "float32")
+    joints = np.zeros((len(all_frames), len(kept), *shape), "float32")
+    scores = np.zeros((len(all_frames), len(kept), shape[0]), "float32")
     for person, place in enumerate(sorted(kept)):
         joints[tracks[place].frames, person] = [each.joints for each in tracks[place].sightings]
         scores[tracks[place].frames, person] = [each.scores for each in tracks[place].sightings]
     return joints, scores
+
+
+def numbers_of(frames: Collection[int]) -> range:
+    """The numbers of all frames, also of those between that a file leaves out.
+
+    Raises:
+        ValueError: for numbers that are no video's.
+    """
+    found = sorted(frames)
+    step = math.gcd(*(after - before for before, after in zip(found, found[1:], strict=False))) or 1
+    numbers = range(found[0], found[-1] + 1, step)
+    if (found[-1] - found[0]) // step >= _SPARSE * len(found) + 1000:  # `len` takes no such numbers
+        told = f"{len(found)} frames are numbered from {found[0]} to {found[-1]}"
+        raise ValueError(f"{told}, so they are not of one video")
+    return numbers
 
 
 def _followed(frames: Iterable[tuple[int, Sequence[Seen]]]) -> list[_Track]:
@@ -225,7 +241,8 @@ def _matched(persons: Sequence[Seen], tracks: Sequence[_Track]) -> list[tuple[Se
     both = np.any(now, axis=-1) & np.any(then, axis=-1)
     apart = np.where(both, np.linalg.norm(now - then, axis=-1), 0).sum(axis=-1)
     apart = np.where(both.any(axis=-1), apart / np.maximum(both.sum(axis=-1), 1), np.inf)
-    apart = apart / np.array([_size(track.sightings[-1].joints) for track in tracks])
+    sizes = np.array([[_size(person.joints)] for person in persons])
+    apart = apart / np.maximum(sizes, [track.size for track in tracks])
     found: dict[int, _Track] = {}
     for _ in persons:
         person, place = divmod(int(np.argmin(apart)), len(tracks))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from keras_actrec._archive import open_archive, read_arrays
 from keras_actrec._files import read_toml, replacing, write_json
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
-from keras_actrec.data._pose import ORDERS, Pose, checked
+from keras_actrec.data._pose import ORDERS, Pose, checked, checked_axes, checked_channels
 from keras_actrec.data._video_error import VideoError, readable
 from keras_actrec.data.bodies import body
 from keras_actrec.data.estimators import arrays, coco, kinect, mediapipe, mmpose, openpose, pyskl
@@ -41,7 +42,8 @@ def read_pose(path: PathLike, *, name: str | None = None, layout: str | None = N
 
     What a file cannot tell, `poses.toml` in its folder, or in one of three above it, may say: `layout`, the
     name of a `body`; `axes`, the order of an array's axes, such as "MTVC"; `channels`, what the numbers of a
-    joint are: "xy", "xyz", "xys" or "xyzs", s the score.
+    joint are: "xy", "xyz", "xys" or "xyzs", s the score. Formats other than arrays, pickles and ours have
+    these always alike, and are not asked.
 
     Args:
         path: the file or folder.
@@ -76,7 +78,7 @@ def read_pose(path: PathLike, *, name: str | None = None, layout: str | None = N
     if pose.layout is not None or len(body(said).joints) != pose.joints.shape[2]:
         its = pose.layout or f"{pose.joints.shape[2]} joints"
         raise VideoError(path, "unreadable", f"it has {its}, and the layout is to be {said}")
-    return Pose(pose.joints, pose.scores, pose.fps, pose.names, said)
+    return replace(pose, layout=said)
 
 
 def write_pose(
@@ -140,10 +142,11 @@ def holds_pose(path: PathLike) -> bool:
 
 def _read(path: Path, name: str | None, declared: Mapping[str, str]) -> Pose:
     layout, suffix = declared.get("layout"), path.suffix.lower()
+    said = {key: declared[key] for key in ("axes", "channels") if key in declared}
     if path.is_dir():
         return openpose.read_folder(path, layout)
     if suffix in (".pickle", ".pkl"):
-        return pyskl.read(path, name)
+        return pyskl.read(path, name, declared)
     if suffix == ".skeleton":
         return checked({**vars(kinect.read(path)), "axes": ORDERS[0]})
     if suffix == ".csv":
@@ -155,7 +158,7 @@ def _read(path: Path, name: str | None, declared: Mapping[str, str]) -> Pose:
             if "joints.npy" not in archive.namelist():
                 return arrays.read(path, declared)
         found = read_arrays(path, ("joints", "scores", "fps", "names", "axes", "layout"))
-        return checked({**{key: declared[key] for key in ("axes",) if key in declared}, **found})
+        return checked({**said, **found})
     content: Any = json.loads(path.read_text(encoding="utf-8"))
     if mmpose.fits(content):
         return mmpose.read(content, layout)
@@ -167,16 +170,18 @@ def _read(path: Path, name: str | None, declared: Mapping[str, str]) -> Pose:
         return openpose.read_images(content, layout)
     if not isinstance(content, dict):
         raise ValueError("it must hold an object, or a list of persons or frames")
-    return checked(content)
+    return checked({**said, **content})
+
+
+def declared_file(path: Path) -> Path | None:
+    """The `poses.toml` that says something of a file, if there is one."""
+    files = [folder / _DECLARED for folder in list(path.absolute().parents)[:_ABOVE]]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _declared(path: Path) -> dict[str, str]:
-    """What `poses.toml` near a file says."""
-    for folder in list(path.absolute().parents)[:_ABOVE]:
-        file = folder / _DECLARED
-        if file.is_file():
-            return _said_in(file, file.stat().st_mtime_ns)
-    return {}
+    file = declared_file(path)
+    return {} if file is None else _said_in(file, file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
@@ -191,7 +196,9 @@ def _said_in(file: Path, changed: int) -> dict[str, str]:
         if "layout" in said:
             body(said["layout"])
         if "channels" in said:
-            arrays.checked_channels(said["channels"])
+            checked_channels(said["channels"])
+        if "axes" in said:
+            checked_axes(said["axes"], min(max(len(said["axes"]), 3), 4))
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     return said

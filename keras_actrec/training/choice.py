@@ -38,7 +38,7 @@ _RATE = 12  # frames a second that are looked at
 _KEPT = 240  # frames of a long video that are looked at
 _GPU_SIZE = 224  # pixels; on a CPU as the recipe says
 _BATCHES = ((5000, 64), (1000, 32), (64, 16), (32, 8), (16, 4), (0, 2))  # from so many clips on, so many
-_BODIES = 2  # persons, where there are more than one
+_BODIES = 2  # persons, where there are more than one in a file
 _GAP = 10  # frames in which a joint may be missing and is put on a line
 _UPDATES = 900  # of the weights, or what the time allows
 _EPOCHS = (8, 200)  # at least and at most
@@ -259,6 +259,8 @@ def _skeleton(facts: Facts, values: _Values, minutes: float) -> _Decisions:
         yield "skeleton.center", values["skeleton"].get("center", 0), why
     if facts.persons > 1:
         yield "skeleton.bodies", _BODIES, f"of up to {facts.persons} persons those that move most"
+    else:
+        yield "skeleton.bodies", 1, "a file has one person: of more in a new one who moves most"
     if facts.missing:
         yield "skeleton.gap", _GAP, f"frames that are bridged where joints are missing, {facts.missing:.1%}"
     if facts.depth:

@@ -1,12 +1,13 @@
 """Joints from any pose estimator, listed in a CSV file or sorted into class folders."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_actrec._pickles import short
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import is_pose_frame
 from keras_actrec.data._video_error import VideoError, readable
@@ -59,15 +60,19 @@ def read_poses(record: Record) -> Pose:
 
 
 def _cut(record: Record, pose: Pose) -> Pose:
-    """The frames of a record."""
-    frames, part = len(pose.joints), slice(record.start, record.stop)
-    there = len(range(frames)[part])
-    if not there or record.stop is not None and 10 * there < 9 * (record.stop - (record.start or 0)):
+    """The frames of a record, by the numbers that the file gives them."""
+    numbers = pose.frames or range(len(pose.joints))
+    first, step, end = numbers.start, numbers.step, numbers.start + numbers.step * len(numbers)
+    start, stop = record.start or 0, end if record.stop is None else record.stop
+    part = slice(max(0, -(-(start - first) // step)), max(0, -(-(stop - first) // step)))
+    if not range(len(numbers))[part] or 10 * (min(stop, end) - start) < 9 * (stop - start):
+        named = f", numbered {first} to {numbers[-1]}" if first or step > 1 else ""
         what = (
-            f"{frames} frames, the sequence is from frame {record.start or 0} to {record.stop or 'the end'}"
+            f"{len(numbers)} frames{named}, the sequence is from frame {start} to {record.stop or 'the end'}"
         )
         raise VideoError(record.file, "truncated", f"it has {what}; mend the list or the file")
-    return replace(pose, joints=pose.joints[part], scores=None if pose.scores is None else pose.scores[part])
+    scores = None if pose.scores is None else pose.scores[part]
+    return replace(pose, joints=pose.joints[part], scores=scores, frames=numbers[part])
 
 
 def read_skeleton(record: Record) -> np.ndarray:
@@ -86,6 +91,9 @@ def _parts(record: Record) -> Iterator[Record]:
             names = []
     if len(names) < 2:
         yield record
+    elif record.start is not None or record.stop is not None:
+        fix = "leave them out, or write a file for each sequence"
+        raise UserError(f"{record.file}: `start` and `stop` cut one sequence, it holds {len(names)}; {fix}")
     else:
         yield from (replace(record, path=f"{record.path}#{name}") for name in names)
 
@@ -112,10 +120,13 @@ def _whole_set(file: Path, split: str | None) -> Manifest:
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     parts: dict[str, str] = {}
+    remarks: list[str] = []
     if found:
-        chosen = next(iter(found)) if split is None else choose("split", split, found)
-        named = {"train": "train", "test": "test", "val": "validation" if "test" in found[chosen] else "test"}
-        parts = {name: named[part] for part, names in found[chosen].items() for name in names}
+        chosen = found[next(iter(found)) if split is None else choose("split", split, found)]
+        val = "validation" if chosen.get("test") else "test"
+        named = {"train": "train", "test": "test", "val": val}
+        parts = {name: named[part] for part, names in chosen.items() for name in names}
+        remarks = _compared(file, parts, {each["frame_dir"] for each in listed})
     elif split is not None:
         raise UserError(f"{file}: it has no splits: leave `split` out")
     labels = sorted({each["label"] for each in listed})
@@ -129,4 +140,21 @@ def _whole_set(file: Path, split: str | None) -> Manifest:
         for each in listed
         if not parts or each["frame_dir"] in parts
     ]
-    return finish("poses", file.parent, map(str, labels), records, {})
+    return replace(finish("poses", file.parent, map(str, labels), records, {}), remarks=tuple(remarks))
+
+
+def _compared(file: Path, parts: Mapping[str, str], there: Set[str]) -> list[str]:
+    """What is in a split and not among the sequences, and the other way round.
+
+    Raises:
+        UserError: for a part without any sequence.
+    """
+    lost, spare = [name for name in parts if name not in there], len(there - parts.keys())
+    for part in dict.fromkeys(parts.values()):
+        if not any(parts[name] == part for name in parts.keys() & there):
+            told = f"no sequence of the part {part} of its split is in it, such as {short(lost[0])}"
+            raise UserError(f"{file}: {told}; get it again, or choose another split")
+    lines = [f"names of the split without a sequence: {len(lost)}, such as {short(lost[0])}"] if lost else []
+    if spare:
+        lines.append(f"in no part of the split and passed over: {spare} of {len(there)} sequences")
+    return lines

@@ -7,25 +7,12 @@ from typing import Any
 import numpy as np
 
 from keras_actrec.data._pose import WHOLE_BODIES, Pose, without_gaps
-from keras_actrec.data.bodies import body
-from keras_actrec.data.persons import Seen, sequence_of
+from keras_actrec.data.bodies import body, list_bodies
+from keras_actrec.data.persons import Seen, numbers_of, sequence_of
 from keras_actrec.errors import UserError
 
 # Of who is trained on COCO or Halpe, with or without face and hands, by the number of joints.
 COCO_LAYOUTS = {17: "coco17", 26: "halpe26", **WHOLE_BODIES}
-_PIXELS = 10  # no meter and no share of a picture is as large
-
-
-def third_is_score(joints: np.ndarray) -> bool | None:
-    """Whether the third number of joints is a score and no z, where that is certain.
-
-    Args:
-        joints: `(..., 3)`; what was not seen is zeros or NaN.
-    """
-    third = joints[..., 2][~np.isnan(joints[..., 2])]
-    if not third.any() or third.min() < 0 or third.max() > 1:
-        return False
-    return True if np.nanmax(np.abs(joints[..., :2])) > _PIXELS else None
 
 
 def pose_of(
@@ -49,12 +36,14 @@ def pose_of(
         layout = declared
     if layout is None:
         counts = ", ".join(map(str, known)) or "none in three dimensions"
+        may = [each for each in list_bodies() if len(body(each).joints) == count and joints.shape[3] == 2]
+        fix = f"if they are {' or '.join(may)}, write that as layout into poses.toml, else " if may else ""
         raise UserError(
-            f"{count} joints a person are none of {tool}'s that are known ({counts}); write `layout` into "
-            "poses.toml in the folder of the set, or the joints with keras_actrec.data.write_pose"
+            f"{count} joints a person are none of {tool}'s that are known ({counts}); "
+            f"{fix}write them, with their names, with keras_actrec.data.write_pose"
         )
     joints, scores = whole_body(joints, scores, layout)
-    return Pose(joints, scores, layout=layout)
+    return Pose(joints, scores, layout=layout, frames=numbers_of(frames))
 
 
 def whole_body(joints: np.ndarray, scores: np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:

@@ -13,12 +13,19 @@ from typing import Any
 import numpy as np
 
 from keras_actrec._archive import open_archive, parts_of, read_arrays, read_header
-from keras_actrec.data._pose import FEWEST, Pose, axes_of, checked_axes, numbers, reordered, without_gaps
-from keras_actrec.data.estimators._found import third_is_score
+from keras_actrec.data._pose import (
+    FEWEST,
+    Pose,
+    axes_of,
+    checked_axes,
+    numbers,
+    reordered,
+    without_gaps,
+    without_scores,
+)
 from keras_actrec.errors import UserError
 
 _LAYOUTS = {33: "mediapipe33"}
-_CHANNELS = ("xy", "xyz", "xys", "xyzs")
 _NAMES = ("keypoints", "keypoint", "landmarks", "poses", "pose", "skeletons", "skeleton", "arr_0")
 _SCORES = ("scores", "keypoint_scores", "keypoint_score", "visibility")
 _MANY = 10  # joints that an array with four axes has at least: else it could be a map of features
@@ -65,14 +72,7 @@ def read(path: Path, declared: Mapping[str, str]) -> Pose:
     """
     content = _npy(path) if path.suffix.lower() == ".npy" else read_arrays(path)
     joints = numbers("joints", content[_chosen(list(content))])
-    axes = declared.get("axes")
-    try:
-        axes = axes_of(joints.shape, (2, 3, 4)) if axes is None else checked_axes(axes, joints.ndim)
-    except UserError as error:
-        raise UserError(
-            f"{str(error).partition(':')[0]}: write axes into poses.toml in the folder of the set, "
-            'such as axes = "TMVC", "MTVC" (PYSKL) or "CTVM" (ST-GCN)'
-        ) from error
+    axes = _axes(joints.shape) if "axes" not in declared else checked_axes(declared["axes"], joints.ndim)
     joints = reordered(joints, axes, "TMVC")
     if joints.ndim != 4 or joints.shape[3] not in (2, 3, 4) or not joints.size:
         raise ValueError(f"joints must be (T, V, C) or (T, M, V, C), C 2 to 4. Received: {joints.shape}")
@@ -81,45 +81,20 @@ def read(path: Path, declared: Mapping[str, str]) -> Pose:
         scores = reordered(scores, axes.replace("C", ""), "TMV")
         if scores.shape != joints.shape[:3]:
             raise ValueError(f"scores must be {joints.shape[:3]}, as the joints. Received: {scores.shape}")
-    channels = declared.get("channels") or _channels(joints, scores is not None)
-    if len(channels) != joints.shape[3]:
-        raise ValueError(
-            f"`channels` {channels!r} are {len(channels)}, a joint has {joints.shape[3]} numbers"
-        )
-    if channels.endswith("s"):
-        joints, scores = joints[..., :-1], joints[..., -1]
+    joints, scores = without_scores(joints, scores, declared.get("channels"))
     joints, scores = without_gaps(joints, scores)
     layout = declared.get("layout") or _LAYOUTS.get(joints.shape[2])
     return Pose(joints, scores, layout=layout)
 
 
-def checked_channels(channels: str) -> str:
-    """What somebody says the numbers of a joint are.
-
-    Raises:
-        UserError: for none of the four.
-    """
-    if channels not in _CHANNELS:
+def _axes(shape: tuple[int, ...]) -> str:
+    try:
+        return axes_of(shape, (2, 3, 4))
+    except UserError as error:
         raise UserError(
-            f"`channels` must be one of {', '.join(_CHANNELS)}, s the score. Received: {channels!r}"
-        )
-    return channels
-
-
-def _channels(joints: np.ndarray, has_scores: bool) -> str:
-    """What the numbers of a joint are."""
-    count = joints.shape[3]
-    if count == 2 or count == 4:
-        return "xy" if count == 2 else "xyzs"
-    if has_scores or joints.shape[2] in _LAYOUTS:
-        return "xyz"
-    is_score = third_is_score(joints)
-    if is_score is not None:
-        return "xys" if is_score else "xyz"
-    raise UserError(
-        'whether the third number of a joint is z or a score is not certain: write channels = "xyz" or '
-        '"xys" into poses.toml in the folder of the set'
-    )
+            f"{str(error).partition(':')[0]}: write axes into poses.toml in the folder of the set, "
+            'such as axes = "TMVC", "MTVC" (PYSKL) or "CTVM" (ST-GCN)'
+        ) from error
 
 
 def _chosen(names: list[str]) -> str:

@@ -3,8 +3,9 @@
 MediaPipe writes no files itself, so three forms are taken that its own examples and most scripts write:
 
 - a row a frame with a header: columns for the coordinates of each landmark, such as `x1,y1,z1,v1`,
-  `landmark_0_x`, `left_wrist_x` or `LEFT_WRIST_visibility`; all other columns are passed over;
-- a row a frame without one: maybe texts first, then 33 times x, y, z or x, y, z, visibility;
+  `landmark_0_x`, `left_wrist_x` or `LEFT_WRIST_visibility`, maybe `frame`; all others are passed over;
+- a row a frame without one, or with pandas' numbers of columns: maybe texts first, then 33 times x, y, z or
+  x, y, z, visibility;
 - a row a landmark: the columns `frame`, `landmark` (its number or name), `x`, `y`, `z`, maybe `visibility`.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from keras_actrec.data._pose import Pose, without_gaps
 from keras_actrec.data.bodies import body
+from keras_actrec.data.persons import numbers_of
 from keras_actrec.errors import UserError
 
 _BODY = body("mediapipe33")
@@ -46,11 +48,13 @@ def read(text: str) -> Pose:
     if not rows:
         raise ValueError("there are no rows in it")
     header = [cell.lower().removeprefix("\ufeff") for cell in rows[0]]
-    columns = [_part_of(cell) for cell in header]
+    columns, frames = [_part_of(cell) for cell in header], None
     if {"x", "y"} <= set(header) and any(name in header for name in _LANDMARKS):
-        values = _long(header, rows[1:])
+        values, frames = _long(header, rows[1:])
     elif sum(part is not None for part in columns) >= 2 * _COUNT:
         values = _wide(columns, rows[1:])
+        for column in [header.index(name) for name in _FRAMES if name in header][:1]:
+            values, frames = _spread(values, [row[column] for row in rows[1:]])
     else:
         values = _bare(rows)
     if not len(values):
@@ -59,7 +63,7 @@ def read(text: str) -> Pose:
     scores = values[:, None, :, 3] if has_scores else None
     depth = slice(0, 2 if np.isnan(values[..., 2]).all() else 3)
     joints, scores = without_gaps(values[:, None, :, depth], scores)
-    return Pose(joints, scores, layout=_BODY.name)
+    return Pose(joints, scores, layout=_BODY.name, frames=frames)
 
 
 def _part_of(cell: str) -> tuple[int | str, int] | None:
@@ -112,6 +116,18 @@ def _wide(columns: Sequence[tuple[int | str, int] | None], rows: Sequence[Sequen
     return made
 
 
+def _spread(values: np.ndarray, named: Sequence[str]) -> tuple[np.ndarray, range | None]:
+    """Frames where their numbers say, if they are numbers, and these."""
+    if not named or not all(cell.isdecimal() and len(cell) < 16 for cell in named):
+        return values, None
+    if len(set(map(int, named))) < len(named):
+        raise UserError("the column `frame` has a number twice: write a file for each person")
+    frames = numbers_of(set(map(int, named)))
+    made = np.full((len(frames), *values.shape[1:]), np.nan, "float32")
+    made[[frames.index(int(cell)) for cell in named]] = values
+    return made, frames
+
+
 def _bare(rows: Sequence[Sequence[str]]) -> np.ndarray:
     """Rows of a frame each, of numbers alone behind maybe some texts."""
     start = next((place for place, cell in enumerate(rows[0]) if _is_number(cell)), 0)
@@ -120,6 +136,8 @@ def _bare(rows: Sequence[Sequence[str]]) -> np.ndarray:
         raise ValueError(
             f"its first row names no columns of {_COUNT} landmarks, such as x1,y1,z1,v1 or left_wrist_x"
         )
+    if any(list(rows[0][start:]) == [str(first + n) for n in range(size)] for first in (0, 1)):
+        rows = rows[1:]  # pandas has numbered the columns
     made = np.full((len(rows), _COUNT, 4), np.nan, "float32")
     for number, row in enumerate(rows):
         if len(row) != len(rows[0]):
@@ -129,31 +147,43 @@ def _bare(rows: Sequence[Sequence[str]]) -> np.ndarray:
     return made
 
 
-def _long(header: Sequence[str], rows: Sequence[Sequence[str]]) -> np.ndarray:
-    """Rows of a landmark each."""
+def _long(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[np.ndarray, range]:
+    """Rows of a landmark each, and the numbers of their frames."""
     of_frame = next((header.index(name) for name in _FRAMES if name in header), None)
     of_landmark = next(header.index(name) for name in _LANDMARKS if name in header)
     axes = {axis: header.index(name) for name, axis in _PARTS.items() if name in header}
     if of_frame is None:
         raise ValueError("it has a row a landmark, and no column `frame`")
-    frames: dict[int, int] = {}
-    found: list[tuple[int, int, dict[int, float]]] = []
+    found: dict[tuple[int, int], dict[int, float]] = {}
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise ValueError(f"row {number + 2} has {len(row)} cells, the header has {len(header)}")
-        name, frame = row[of_landmark], _number(row[of_frame])
-        place = (
-            int(name) if name.isdecimal() and len(name) < 4 else _BODY.numbers.get(_name_of(name) or "", -1)
-        )
-        if not 0 <= place < _COUNT or frame != frame or abs(frame) > 2**53:
-            raise ValueError(f"row {number + 2} names no frame, or none of {_COUNT} landmarks")
-        step = frames.setdefault(int(frame), len(frames))
-        found.append((step, place, {axis: _number(row[column]) for axis, column in axes.items()}))
+        key = _number(row[of_frame]), _landmark(row[of_landmark])
+        if not 0 <= key[1] < _COUNT or not key[0].is_integer() or abs(key[0]) > 2**53:
+            names = f"no frame, a whole number, or none of {_COUNT} landmarks"
+            raise ValueError(f"row {number + 2} names {names}")
+        if key in found:
+            told = f"row {number + 2} has landmark {row[of_landmark]} of frame {row[of_frame]} again"
+            raise UserError(f"{told}: write a file for each person")
+        found[int(key[0]), key[1]] = {axis: _number(row[column]) for axis, column in axes.items()}
+    if not found:
+        raise ValueError("there are no frames in it")
+    there = {landmark for _, landmark in found}
+    if len(there) < _COUNT and rows[0][of_landmark].isdecimal():
+        told = f"it numbers {len(there)} landmarks, and a body has {_COUNT}"
+        raise UserError(f"{told}: write rows for all, with empty cells where nothing was seen")
+    frames = numbers_of({frame for frame, _ in found})
     made = np.full((len(frames), _COUNT, 4), np.nan, "float32")
-    for step, place, values in found:
-        for axis, value in values.items():
-            made[step, place, axis] = value
-    return made[np.argsort(list(frames))] if frames else made
+    for (frame, landmark), values in found.items():
+        made[frames.index(frame), landmark, list(values)] = list(values.values())
+    return made, frames
+
+
+def _landmark(cell: str) -> int:
+    """Its place by number or name, or -1."""
+    if cell.isdecimal() and len(cell) < 4:
+        return int(cell)
+    return _BODY.numbers.get(_name_of(cell) or "", -1)
 
 
 def _number(cell: str) -> float:

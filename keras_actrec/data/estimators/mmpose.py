@@ -13,7 +13,7 @@ import numpy as np
 from keras_actrec.data._pose import Pose, layout_of
 from keras_actrec.data.bodies import body
 from keras_actrec.data.estimators._found import COCO_LAYOUTS, numbers, pose_of, seen, whole_body
-from keras_actrec.data.persons import Seen, sequence_of
+from keras_actrec.data.persons import Seen, numbers_of, sequence_of
 
 
 def fits(content: Any) -> bool:
@@ -41,6 +41,8 @@ def read(content: dict[str, Any] | list[Any], layout: str | None = None) -> Pose
         if type(number) is not int or number in frames:
             raise ValueError(f"`frame_id` must be a number, each once. Received: {str(number)[:40]}")
         frames[number] = [_person(each) for each in frame["instances"]]
+    if isinstance(content, dict) and 0 not in frames:  # the demos count from 1
+        frames = {number - 1: persons for number, persons in frames.items()}
     names = _names(meta)
     if names is None or layout is not None:
         flat = all(each.joints.shape[1] == 2 for persons in frames.values() for each in persons)
@@ -50,9 +52,10 @@ def read(content: dict[str, Any] | list[Any], layout: str | None = None) -> Pose
     if len(names) != joints.shape[2]:
         raise ValueError(f"`meta_info` names {len(names)} joints, and persons have {joints.shape[2]}")
     if found is None:
-        return Pose(joints, scores, names=names)
+        return Pose(joints, scores, names=names, frames=numbers_of(frames))
     joints, scores = whole_body(joints, scores, found)
-    return Pose(joints, scores, names=names[: len(body(found).joints)], layout=found)
+    names = names[: len(body(found).joints)]
+    return Pose(joints, scores, names=names, layout=found, frames=numbers_of(frames))
 
 
 def _person(values: Any) -> Seen:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec.data._pose import Pose
-from keras_actrec.data._readers import frame_files, is_pose_frame
+from keras_actrec.data._readers import is_pose_frame, numbered_files
 from keras_actrec.data.estimators._found import numbered, pose_of, triples
 from keras_actrec.data.persons import Seen
 
@@ -22,14 +22,14 @@ _KEYS = {"people": "pose_keypoints_2d", "bodies": "joints"}
 
 
 def read_folder(folder: Path, layout: str | None = None) -> Pose:
-    """The persons in the frames of a folder, in the order of their numbers.
+    """The persons in the frames of a folder; in one that it lacks nobody was seen.
 
     Raises:
         ValueError: for a file that is none of OpenPose, or no person in any.
         VideoError: for frames of several recordings.
     """
     frames = {}
-    for number, file in enumerate(frame_files(folder, is_pose_frame)):
+    for number, file in numbered_files(folder, is_pose_frame).items():
         try:
             frames[number] = _persons(json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:

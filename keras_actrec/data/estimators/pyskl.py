@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from keras_actrec._pickles import read_plain, short
-from keras_actrec.data._pose import Pose, numbers, without_gaps
+from keras_actrec.data._pose import Pose, checked_axes, numbers, reordered, without_gaps, without_scores
 from keras_actrec.data._readers import stamp
-from keras_actrec.data.estimators._found import third_is_score
 
 # By the number of joints and of coordinates.
 _LAYOUTS = {(25, 3): "ntu25", (17, 2): "coco17", (18, 2): "openpose18", (26, 2): "halpe26"}
@@ -34,6 +33,11 @@ def annotations(path: Path) -> list[Mapping[str, Any]]:
     """
     with _READING:
         return _annotations(path, stamp(path))[0]
+
+
+def _named(path: Path, name: str) -> list[Mapping[str, Any]]:
+    with _READING:
+        return _annotations(path, stamp(path))[2].get(name, [])
 
 
 def splits(path: Path) -> dict[str, dict[str, list[str]]]:
@@ -53,34 +57,41 @@ def splits(path: Path) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def read(path: Path, name: str | None = None) -> Pose:
+def read(path: Path, name: str | None = None, declared: Mapping[str, str] | None = None) -> Pose:
     """The joints of an annotation, by its `frame_dir` where there are several.
+
+    Args:
+        path: the file.
+        name: the `frame_dir`, or `None` in a file with one annotation.
+        declared: `axes` and `channels` as somebody says them, if they are said.
 
     Raises:
         ValueError: for what does not fit together, or a name that there is not.
     """
-    listed = annotations(path)
-    found = listed if name is None else [each for each in listed if each["frame_dir"] == name]
+    found = annotations(path) if name is None else _named(path, name)
     if len(found) != 1:
         raise ValueError(f"it has {len(found)} sequences" + (f" named {short(name)}" if name else ""))
     values = found[0]
     joints = _array("keypoint", values["keypoint"], 4)
     scores = values.get("keypoint_score")
     scores = None if scores is None else _array("keypoint_score", scores, 3)
-    if joints.shape[3] == 3 and scores is None and third_is_score(joints):  # of some sets in one array
-        joints, scores = joints[..., :2], joints[..., 2]
-    if joints.shape[3] not in (2, 3) or not joints.size:
+    if joints.shape[3] not in (2, 3, 4) or not joints.size:
         raise ValueError(f"`keypoint` must be (M, T, V, 2 or 3). Received: {joints.shape}")
     if scores is not None and scores.shape != joints.shape[:3]:
         raise ValueError(f"`keypoint_score` must be {joints.shape[:3]}. Received: {scores.shape}")
-    joints, scores = without_gaps(joints, scores)
-    swapped = None if scores is None else np.ascontiguousarray(scores.swapaxes(0, 1))
-    layout = _LAYOUTS.get(joints.shape[2:])
-    return Pose(np.ascontiguousarray(joints.swapaxes(0, 1)), swapped, layout=layout)
+    declared = declared or {}
+    axes = checked_axes(declared.get("axes", "MTVC"), joints.ndim)
+    joints = reordered(joints, axes, "TMVC")
+    scores = None if scores is None else reordered(scores, axes.replace("C", ""), "TMV")
+    joints, scores = without_gaps(*without_scores(joints, scores, declared.get("channels")))
+    return Pose(joints, scores, layout=_LAYOUTS.get(joints.shape[2:]))
 
 
 @lru_cache(maxsize=1)
-def _annotations(path: Path, changed: tuple[int, int]) -> tuple[list[Mapping[str, Any]], Mapping[Any, Any]]:
+def _annotations(
+    path: Path, changed: tuple[int, int]
+) -> tuple[list[Mapping[str, Any]], Mapping[Any, Any], Mapping[str, list[Mapping[str, Any]]]]:
+    """The annotations, the splits, and the annotations by name."""
     content = read_plain(path)
     named: Any = {}
     if isinstance(content, dict) and "annotations" in content:
@@ -90,7 +101,11 @@ def _annotations(path: Path, changed: tuple[int, int]) -> tuple[list[Mapping[str
         content = [content]
     if not isinstance(content, list) or not isinstance(named, dict):
         raise ValueError("it holds no list of `annotations`")
-    return list(_checked(content)), named
+    listed = list(_checked(content))
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for each in listed:
+        by_name.setdefault(each["frame_dir"], []).append(each)
+    return listed, named, by_name
 
 
 def _checked(listed: list[Any]) -> Iterator[Mapping[str, Any]]:

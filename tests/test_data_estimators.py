@@ -500,6 +500,9 @@ def test_names_of_a_split_without_a_sequence_are_counted(tmp_path):
     file.write_bytes(pickle.dumps(a_set({"train": names, "val": ["gone"]})))
     with pytest.raises(UserError, match="no sequence of the part test of its split is in it, such as 'gone'"):
         read_dataset("poses", file)
+    file.write_bytes(pickle.dumps(a_set({"train": names[:4], "val": names[3:]})))
+    with pytest.raises(UserError, match="'S003' is in the parts train and test of its split; take it out"):
+        read_dataset("poses", file)
     file.write_bytes(pickle.dumps(a_set({"train": names[:4], "val": names[4:], "test": []})))
     assert read_dataset("poses", file).found == {"train": 4, "test": 2} and not found.passed_over
     assert read_dataset("poses", file).notes == []

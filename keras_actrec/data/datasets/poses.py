@@ -125,7 +125,11 @@ def _whole_set(file: Path, split: str | None) -> Manifest:
         chosen = found[next(iter(found)) if split is None else choose("split", split, found)]
         val = "validation" if chosen.get("test") else "test"
         named = {"train": "train", "test": "test", "val": val}
-        parts = {name: named[part] for part, names in chosen.items() for name in names}
+        for part, names in chosen.items():
+            if twice := next((name for name in names if parts.get(name, named[part]) != named[part]), None):
+                told = f"{short(twice)} is in the parts {parts[twice]} and {named[part]} of its split"
+                raise UserError(f"{file}: {told}; take it out of one")
+            parts |= dict.fromkeys(names, named[part])
         remarks = _compared(file, parts, {each["frame_dir"] for each in listed})
     elif split is not None:
         raise UserError(f"{file}: it has no splits: leave `split` out")

@@ -10,6 +10,7 @@ import pytest
 
 from checks import close
 from keras_actrec import _backend, data, deploy, zoo
+from keras_actrec.deploy._networks import WholeClip
 from keras_actrec.deploy.formats import MOST_DIFFERENT
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, LastStep
@@ -220,6 +221,23 @@ def test_a_file_of_smaller_numbers_is_smaller_and_says_what_it_costs(tmp_path, f
     assert np.abs(opened(format, out)({"features": steps})["scores"] - expected).max() < most
     assert about["numbers"] == numbers and 0 < about["largest_difference"] < most
     assert 0.5 < about["same_answers"] <= 1
+    assert about["compared"] == "20 answers to made-up inputs" and about["largest_range"] > 0.01
+
+
+def test_what_a_file_is_compared_on_has_many_answers():
+    clip = keras.Input((2, 32, 32, 3), name="clip")
+    means = keras.layers.GlobalAveragePooling3D()(clip / 127.5 - 1.0)  # those of noise are all alike
+    model = keras.Model(clip, keras.layers.Dense(3, "softmax", kernel_initializer="orthogonal")(8 * means))
+    look = data.ClipPreprocessor(data.Sampling(2), data.ClipTransform(32))
+    network = WholeClip(
+        Recognizer(model, NAMES, look, spec=zoo.spec("tsm")), None, any_batch=True, any_length=False
+    )
+    seen = []
+    answers = [own for own, _ in network.compared(lambda inputs: seen.append(inputs) or {"scores": 0}, True)]
+    answers, clips = np.concatenate(answers), np.concatenate([each["clip"] for each in seen])
+    assert answers.shape == (20, 3) and {*answers.argmax(-1)} == {0, 1, 2}
+    assert np.ptp(clips.mean((1, 2, 3, 4))) > 60 and np.abs(clips[:, 0] - clips[:, 1]).max() > 60  # it moves
+    assert clips.min() >= 0 and clips.max() <= 255 and (clips == clips.round()).all()
 
 
 @pytest.mark.parametrize(("format", "numbers"), QUANTIZED[:1])

@@ -30,3 +30,5 @@ def export(
     about = deploy.export(load(model), out, format, frames=frames, stream=stream, quantize=quantize)
     same = f", and {about['same_answers']:.0%} name the same class" if quantize else ""
     say(f"wrote {out} and {out}.json: its answers differ by at most {about['largest_difference']:.0e}{same}")
+    if about["largest_range"] < 0.01:
+        say(f"this says little: in {about['compared']} no probability varies by 0.01; try it on your own")

@@ -39,7 +39,8 @@ def export(
 
     `OUT.json` beside the file says what a program without this library needs: names and shapes of inputs and
     outputs, class names, how files are sampled and sized, which output of a stream goes back into which input
-    and what that is at first, and the largest difference from this model.
+    and what that is at first, and the largest difference from this model, with the largest range over which
+    a probability of the model moved meanwhile: where that is small, the difference says little.
 
     Args:
         recognizer: the model, as `keras_actrec.load` returns it.
@@ -75,7 +76,7 @@ def export(
         written = Path(folder) / out.name
         try:
             _write(network, format, written, quantize)
-            found = _compare(network, format, written)
+            found = _compare(network, format, written, many=quantize is not None)
         except (OSError, MemoryError):  # such as a full disk, which another format does not help
             raise
         except Exception as error:  # of the converters and runtimes, which raise whatever they meet first
@@ -111,18 +112,24 @@ def _write(network: WholeClip | OneStep, format: str, path: Path, quantize: str 
         first.unlink()
 
 
-def _compare(network: WholeClip | OneStep, format: str, path: Path) -> dict[str, Any]:
-    """The largest difference, and the share of answers with the same best class."""
+def _compare(network: WholeClip | OneStep, format: str, path: Path, *, many: bool) -> dict[str, Any]:
+    """What was compared, the largest difference, and the share of answers with the same best class."""
     own = _backend.EXPORTS.get(format, (None, None))[1]
     run = own(path) if own else _runtimes.opened(format, path)
-    largest, same = 0.0, []
-    for expected, found in network.compared(run):
+    largest, same, answers = 0.0, [], []
+    for expected, found in network.compared(run, many):
         if expected.shape != found.shape:
             raise ValueError(f"its answer has the shape {found.shape} and not {expected.shape}")
         difference = np.abs(expected - found).max()
         largest = float("nan") if np.isnan(difference) else max(largest, float(difference))
         same += np.ravel(expected.argmax(-1) == found.argmax(-1)).tolist()
-    return {"largest_difference": largest, "same_answers": sum(same) / len(same)}
+        answers += [*expected.reshape(-1, expected.shape[-1])]
+    return {
+        "compared": f"{len(answers)} answers to made-up inputs",
+        "largest_range": float(np.ptp(answers, axis=0).max()),
+        "largest_difference": largest,
+        "same_answers": sum(same) / len(same),
+    }
 
 
 def _refused(network: WholeClip | OneStep, format: str, quantize: str | None, error: Exception) -> UserError:

@@ -12,7 +12,10 @@ from keras_actrec.cli._terminal import say
 def export(
     model: Annotated[Path, typer.Argument(help="A model.keras file.")],
     format: Annotated[str, typer.Option(help="onnx, openvino, torch, saved_model or litert.")],
-    out: Annotated[Path, typer.Option(help="The file to write, or the folder of a SavedModel.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="The file to write (openvino: .xml, with a .bin), or the folder of a SavedModel."),
+    ],
     frames: Annotated[int | None, typer.Option(help="Steps, for a model that takes any number.")] = None,
     stream: Annotated[
         bool,

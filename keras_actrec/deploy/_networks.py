@@ -31,6 +31,7 @@ class WholeClip:
     Attributes:
         model: with a dict of outputs.
         inputs: tensors that only have a name, a type and a shape, in which None is free.
+        steps: T, or as many as the model looks at where it is free.
 
     Raises:
         UserError: for `frames` that the model does not take.
@@ -49,6 +50,7 @@ class WholeClip:
         self.inputs = [self._input(part, None if any_batch else 1, free) for part in model.inputs]
         if frames is not None and self.inputs[0].shape[1] != frames:
             raise UserError(f"{model.name} takes {self.inputs[0].shape[1]} frames: leave `frames` out")
+        self.steps = self.inputs[0].shape[1] or self._steps
 
     def _input(self, part: keras.KerasTensor, batch: int | None, free: bool) -> keras.KerasTensor:
         steps, *sides = part.shape[1:]
@@ -103,6 +105,7 @@ class OneStep:
     Attributes:
         model: with a dict of outputs.
         inputs: as those of `WholeClip`; nothing is free.
+        steps: as many as the model looks at.
 
     Raises:
         UserError: for a model that needs the whole clip.
@@ -121,6 +124,7 @@ class OneStep:
                 "skeleton.length='pad' and without skeleton.unit_size"
             )
         self._recognizer = recognizer
+        self.steps = recognizer.preprocessor.steps
         self._name, step = step_of(recognizer)
         self._view = zoo.streaming_view(recognizer.model, recognizer.spec, step)
         outputs = dict(self._view.model.output)

@@ -20,6 +20,7 @@ class Format:
         any_length: whether the number of steps is free.
         quantized: which smaller numbers it can hold.
         via: the format that is written first.
+        beside: suffixes of further files.
     """
 
     backend: str
@@ -29,13 +30,19 @@ class Format:
     any_length: bool = False
     quantized: tuple[str, ...] = ()
     via: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 FORMATS = {
     # In float16, ONNX Runtime 1.32 ends the process when it opens what its own converter makes of HM-AN.
     "onnx": Format("torch", ".onnx", ("onnx", "onnxscript", "onnxruntime"), quantized=("int8",)),
     "openvino": Format(
-        "torch", ".xml", ("onnx", "onnxscript", "openvino"), quantized=("float16",), via="onnx"
+        "torch",
+        ".xml",
+        ("onnx", "onnxscript", "openvino"),
+        quantized=("float16",),
+        via="onnx",
+        beside=(".bin",),
     ),
     "torch": Format("torch", ".pt2", ()),
     "saved_model": Format("tensorflow", "", (), any_length=True),

@@ -3,17 +3,20 @@
 import errno
 import importlib.util
 import json
+import os
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from checks import close
-from keras_actrec import _backend, data, deploy, zoo
+from keras_actrec import _backend, _formats, data, deploy, zoo
+from keras_actrec._formats import MOST_DIFFERENT
+from keras_actrec.cli.export import export as command
 from keras_actrec.deploy._networks import WholeClip
 from keras_actrec.deploy._preprocessing import preprocessing
-from keras_actrec.deploy.formats import MOST_DIFFERENT
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, LastStep
 from keras_actrec.recognizer import Recognizer
@@ -324,6 +327,25 @@ def test_a_model_that_cannot_be_written_names_other_formats(tmp_path, format, mo
         with pytest.raises(UserError, match=f": leave `quantize` out{finer}$"):
             deploy.export(clips(), out, format, quantize=numbers)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.no_backend
+def test_the_command_asks_nothing_of_a_backend_before_its_options_are_right(monkeypatch):
+    def told(format, quantize=None):
+        with pytest.raises(UserError) as error:
+            command(Path("no.keras"), format, Path("x.onnx"), quantize=quantize)
+        return str(error.value)
+
+    monkeypatch.setenv("KERAS_BACKEND", "mine")
+    assert told("onxx").endswith("Received: format='onxx'")
+    assert told("onnx", "float16").startswith("onnx has no float16")
+    absent = {"torch", "tensorflow", "onnx", "onnxscript"}
+    monkeypatch.setattr(_formats, "find_spec", lambda name: None if name in absent else name)
+    assert told("onnx") == "onnx needs torch, onnx, onnxscript: pip install 'keras_actrec[torch,export]'"
+    assert told("saved_model") == "saved_model needs tensorflow: pip install 'keras_actrec[tensorflow]'"
+    absent.remove("torch")
+    assert told("openvino") == "openvino needs onnx, onnxscript: pip install 'keras_actrec[export]'"
+    assert os.environ["KERAS_BACKEND"] == "mine"
 
 
 def test_what_cannot_be_exported_is_said(tmp_path):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._formats import check_installed, checked_format
 from keras_actrec.cli._terminal import say
 
 
@@ -26,10 +27,11 @@ def export(
     ] = None,
 ) -> None:
     """Write a model for ONNX Runtime, OpenVINO, PyTorch, TensorFlow or LiteRT, and compare it there."""
-    os.environ["KERAS_BACKEND"] = "tensorflow" if format in ("saved_model", "litert") else "torch"
+    kind = checked_format(format, quantize)
+    check_installed(format)
+    os.environ["KERAS_BACKEND"] = kind.backend
     from keras_actrec import deploy, load
 
-    deploy.format_named(format)  # before the model is read
     about = deploy.export(load(model), out, format, frames=frames, stream=stream, quantize=quantize)
     same = f", and {about['same_answers']:.0%} name the same class" if quantize else ""
     say(f"wrote {out} and {out}.json: its answers differ by at most {about['largest_difference']:.0e}{same}")

@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_actrec import _backend
 from keras_actrec._files import write_json
+from keras_actrec._formats import FORMATS, MOST_DIFFERENT, Format, check_installed, checked_format
 from keras_actrec._locks import make_folder
 from keras_actrec._types import PathLike
 from keras_actrec.deploy import _runtimes
 from keras_actrec.deploy._networks import OneStep, WholeClip
 from keras_actrec.deploy._preprocessing import preprocessing
-from keras_actrec.deploy.formats import FORMATS, MOST_DIFFERENT, Format, check_quantize, format_named
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
@@ -62,15 +62,14 @@ def export(
             place of those of OpenVINO, which lie beside it in .bin, or a file whose probabilities
             differ by more than 1e-4 (float16: 0.01, int8: 0.1), which is not kept.
     """
-    kind = format_named(format)
-    check_quantize(format, quantize)
+    kind = checked_format(format, quantize)
     out = Path(out)
     if out.suffix != kind.suffix:
         raise UserError(f"`out` must end in {kind.suffix or 'no suffix'} for {format}. Received: out={out}")
     if (kind.via or format) not in _backend.EXPORTS:
         raise UserError(f"{format} is written by {kind.backend}: set KERAS_BACKEND={kind.backend} first")
     _check_place(out, kind)
-    _runtimes.check_installed(format, kind.needs)
+    check_installed(format)
     network = _network(recognizer, kind, frames, stream)
     make_folder(out.parent)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:

@@ -79,7 +79,8 @@ def of_classifier(recognizer):
     from keras_actrec.deploy._networks import WholeClip
 
     network = WholeClip(recognizer, None, any_batch=True, any_length=False)
-    answers = np.concatenate([own for own, _ in network.compared(lambda inputs: {"scores": None})])
+    compared = network.compared(lambda inputs: {"scores": None}, many=False)
+    answers = np.concatenate([own for own, _ in compared])
     if answers.max() > 0.95:
         return 0.25
     return 2.0 if np.ptp(answers, axis=0).max() < 0.01 else None

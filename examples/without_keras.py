@@ -27,19 +27,32 @@ while True:
 if not frames:
     sys.exit(f"{video}: no frame decodes")
 frames = frames[:: sampling["frame_step"]]
+if len(frames) < sampling["frames"] and sampling["short"] not in ("stretch", "first"):
+    sys.exit(f"{video}: {len(frames)} frames to choose from, fewer than {sampling['frames']}: too short")
 middles = [(2 * i + 1) * len(frames) // (2 * sampling["frames"]) for i in range(sampling["frames"])]
+
+
+def resized(frame, height, width):
+    """A frame in another size: averages where it has fewer pixels, otherwise linear."""
+    how = cv2.INTER_AREA if height * width < frame.shape[0] * frame.shape[1] else cv2.INTER_LINEAR
+    return cv2.resize(frame, (width, height), interpolation=how)
+
+
+def shortened(frame, short):
+    """A frame with this short side."""
+    height, width = frame.shape[:2]
+    return resized(frame, *(round(side * short / min(height, width)) for side in (height, width)))
 
 
 def sized(frame):
     """The middle of a frame in the size of the network, or all of it."""
-    (height, width), size = frame.shape[:2], transform["size"]
-    target = size, size
-    if transform["crop"] != "none":
-        short = transform["short_side"] or size * 256 // 224
-        target = round(height * short / min(height, width)), round(width * short / min(height, width))
-    how = cv2.INTER_AREA if target[0] * target[1] < height * width else cv2.INTER_LINEAR
-    frame = cv2.resize(frame, target[::-1], interpolation=how)
-    top, left = (target[0] - size) // 2, (target[1] - size) // 2
+    size, shrink = transform["size"], transform["shrink"]
+    if shrink and min(frame.shape[:2]) > shrink:
+        frame = shortened(frame, shrink)
+    if transform["crop"] == "none":
+        return resized(frame, size, size)
+    frame = shortened(frame, transform["short_side"])
+    top, left = (frame.shape[0] - size) // 2, (frame.shape[1] - size) // 2
     return frame[top : top + size, left : left + size]
 
 

@@ -13,8 +13,8 @@ import pytest
 from keras import ops
 
 from keras_actrec import deploy, zoo
+from keras_actrec._formats import MOST_DIFFERENT
 from keras_actrec.data import ClipPreprocessor, ClipTransform, Record, Sampling, index_videos
-from keras_actrec.deploy.formats import MOST_DIFFERENT
 from keras_actrec.recognizer import Recognizer
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"

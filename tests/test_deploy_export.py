@@ -3,14 +3,20 @@
 import errno
 import importlib.util
 import json
+import os
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from checks import close
-from keras_actrec import _backend, data, deploy, zoo
-from keras_actrec.deploy.formats import MOST_DIFFERENT
+from keras_actrec import _backend, _formats, data, deploy, zoo
+from keras_actrec._formats import MOST_DIFFERENT
+from keras_actrec.cli.export import export as command
+from keras_actrec.deploy._networks import WholeClip
+from keras_actrec.deploy._preprocessing import preprocessing
 from keras_actrec.errors import UserError
 from keras_actrec.layers import GateShift, LastStep
 from keras_actrec.recognizer import Recognizer
@@ -137,7 +143,40 @@ def test_a_file_answers_as_the_model_in_its_own_runtime(tmp_path, format, kind):
         assert part["shape"] == shape
     assert about["same_answers"] == 1 and about["numbers"] == "float32"
     assert 0 <= about["largest_difference"] <= 1e-4
-    assert about["preprocessing"] == recognizer.preprocessor.to_json()
+    assert about["preprocessing"] == preprocessing(recognizer.preprocessor, recognizer.preprocessor.steps)
+    assert ("normalization" in about) == (kind == "clips")
+
+
+def test_how_files_are_read_is_said_without_what_is_drawn_or_left_to_a_default():
+    drawn = {"flip": True, "brightness": 0.5, "rand_augment": 2, "erasing": 0.1, "swap": ((0, 1),)}
+    look = data.ClipPreprocessor(
+        data.Sampling(3, "tsn", speed=(0.5, 2)),
+        data.ClipTransform(14, crop="multiscale", num_crops=3, **drawn),
+    )
+    of_clips = preprocessing(look, 4)
+    rule = {"frames": 4, "method": "tsn", "stride": 1, "frame_step": 1, "short": "stretch"}
+    assert of_clips["sampling"] == {**rule, "num_clips": 1, "hop": None}
+    how = {"fewer pixels": "area", "more pixels": "linear"}
+    size = {"size": 14, "short_side": 16, "crop": "center", "num_crops": 3, "shrink": None}
+    assert of_clips["transform"] == {**size, "interpolation": how}
+    whole = data.ClipPreprocessor(
+        data.Sampling(3, "sequences", 2), data.ClipTransform(14, crop="none", shrink=20)
+    )
+    said = preprocessing(whole, 4)
+    assert said["sampling"]["hop"] == 8 and said["sampling"]["short"] == "mask"
+    assert said["transform"]["short_side"] is None and said["transform"]["shrink"] == 20
+    joints = data.SkeletonTransform(frames=3, rotation=9.0, scale=0.1, mirror=((0, 1),), velocity=True)
+    said = preprocessing(data.SkeletonPreprocessor("poses", joints), 4)["transform"]
+    assert {*said} == {"frames", "length", "center", "align", "velocity", "unit_size", "torso"}
+    assert said["frames"] == 4 and said["velocity"]
+
+
+@pytest.mark.parametrize("format", WRITES[:1])
+def test_with_other_frames_than_in_training_files_are_read_with_these(tmp_path, format):
+    model = zoo.build("softmax_regression", 3, input_shape=(None, 2, 2, 4))
+    recognizer = Recognizer(model, NAMES, data.FeaturePreprocessor(data.Sampling(3), (2, 2, 4)))
+    _, about = exported(recognizer, tmp_path, format, frames=4)
+    assert about["inputs"][0]["shape"][1] == about["preprocessing"]["sampling"]["frames"] == 4
 
 
 def streaming(name="eleatt_rnn"):
@@ -220,6 +259,23 @@ def test_a_file_of_smaller_numbers_is_smaller_and_says_what_it_costs(tmp_path, f
     assert np.abs(opened(format, out)({"features": steps})["scores"] - expected).max() < most
     assert about["numbers"] == numbers and 0 < about["largest_difference"] < most
     assert 0.5 < about["same_answers"] <= 1
+    assert about["compared"] == "20 answers to made-up inputs" and about["largest_range"] > 0.01
+
+
+def test_what_a_file_is_compared_on_has_many_answers():
+    clip = keras.Input((2, 32, 32, 3), name="clip")
+    means = keras.layers.GlobalAveragePooling3D()(clip / 127.5 - 1.0)  # those of noise are all alike
+    model = keras.Model(clip, keras.layers.Dense(3, "softmax", kernel_initializer="orthogonal")(8 * means))
+    look = data.ClipPreprocessor(data.Sampling(2), data.ClipTransform(32))
+    network = WholeClip(
+        Recognizer(model, NAMES, look, spec=zoo.spec("tsm")), None, any_batch=True, any_length=False
+    )
+    seen = []
+    answers = [own for own, _ in network.compared(lambda inputs: seen.append(inputs) or {"scores": 0}, True)]
+    answers, clips = np.concatenate(answers), np.concatenate([each["clip"] for each in seen])
+    assert answers.shape == (20, 3) and {*answers.argmax(-1)} == {0, 1, 2}
+    assert np.ptp(clips.mean((1, 2, 3, 4))) > 60 and np.abs(clips[:, 0] - clips[:, 1]).max() > 60  # it moves
+    assert clips.min() >= 0 and clips.max() <= 255 and (clips == clips.round()).all()
 
 
 @pytest.mark.parametrize(("format", "numbers"), QUANTIZED[:1])
@@ -262,9 +318,34 @@ def test_a_model_that_cannot_be_written_names_other_formats(tmp_path, format, mo
         raise RuntimeError("no such\noperation")
 
     monkeypatch.setitem(_backend.EXPORTS, format, (fails, None))
-    with pytest.raises(UserError, match=r"RuntimeError: no such operation.*one of onnx"):
-        deploy.export(clips(), tmp_path / f"x{deploy.FORMATS[format].suffix}", format)
+    out, kind = tmp_path / f"x{deploy.FORMATS[format].suffix}", deploy.FORMATS[format]
+    others = ", ".join(name for name in deploy.FORMATS if name != format)
+    with pytest.raises(UserError, match=rf"RuntimeError: no such operation.*one of {others}$"):
+        deploy.export(clips(), out, format)
+    for numbers in kind.quantized:
+        finer = ", or take float16" if numbers == "int8" and "float16" in kind.quantized else ""
+        with pytest.raises(UserError, match=f": leave `quantize` out{finer}$"):
+            deploy.export(clips(), out, format, quantize=numbers)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.no_backend
+def test_the_command_asks_nothing_of_a_backend_before_its_options_are_right(monkeypatch):
+    def told(format, quantize=None):
+        with pytest.raises(UserError) as error:
+            command(Path("no.keras"), format, Path("x.onnx"), quantize=quantize)
+        return str(error.value)
+
+    monkeypatch.setenv("KERAS_BACKEND", "mine")
+    assert told("onxx").endswith("Received: format='onxx'")
+    assert told("onnx", "float16").startswith("onnx has no float16")
+    absent = {"torch", "tensorflow", "onnx", "onnxscript"}
+    monkeypatch.setattr(_formats, "find_spec", lambda name: None if name in absent else name)
+    assert told("onnx") == "onnx needs torch, onnx, onnxscript: pip install 'keras_actrec[torch,export]'"
+    assert told("saved_model") == "saved_model needs tensorflow: pip install 'keras_actrec[tensorflow]'"
+    absent.remove("torch")
+    assert told("openvino") == "openvino needs onnx, onnxscript: pip install 'keras_actrec[export]'"
+    assert os.environ["KERAS_BACKEND"] == "mine"
 
 
 def test_what_cannot_be_exported_is_said(tmp_path):
@@ -291,6 +372,29 @@ def test_a_folder_with_something_in_it_is_never_replaced(tmp_path, format):
     with pytest.raises(UserError, match="something in it: remove it, or choose another"):
         deploy.export(clips(), out, format)
     assert {path.name for path in out.iterdir()} == {"notes.txt", "saved_model.pb"}
+
+
+@pytest.mark.skipif("openvino" not in WRITES, reason="it is written by torch")
+def test_other_files_beside_it_are_never_replaced(tmp_path):
+    pytest.importorskip("openvino")
+    (tmp_path / "a.bin").write_text("x")
+    with pytest.raises(UserError, match=r"a\.bin is there, and .*a\.xml comes with such a file"):
+        deploy.export(clips(), tmp_path / "a.xml", "openvino")
+    (tmp_path / "b.xml.json").mkdir()
+    with pytest.raises(UserError, match=r"b\.xml\.json is a folder"):
+        deploy.export(clips(), tmp_path / "b.xml", "openvino")
+    assert (tmp_path / "a.bin").read_text() == "x" and len([*tmp_path.iterdir()]) == 2
+
+
+@pytest.mark.parametrize("format", WRITES[:1])
+def test_no_file_comes_without_what_is_said_of_it(tmp_path, format, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys.modules["keras_actrec.deploy.export"], "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        exported(skeletons(format), tmp_path, format)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("format", WRITES[:1])

@@ -7,8 +7,9 @@ from pathlib import Path
 import keras
 import pytest
 
+import hostile
 import trees
-from keras_actrec import _backend, data, load, zoo
+from keras_actrec import _backend, data, zoo
 from keras_actrec.recognizer import Recognizer
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -44,22 +45,27 @@ def test_a_checkpoint_is_converted(tmp_path, run_python):
 def test_an_exported_model_answers_without_keras_as_predict_does(tmp_path, run_python):
     if not all(map(importlib.util.find_spec, ("torch", "onnxscript", "onnxruntime"))):
         pytest.skip("needs the extra `export` and PyTorch")
-    clip = keras.Input((3, 16, 16, 3), name="clip")
+    clip = keras.Input((None, 16, 16, 3), name="clip")
     maps = keras.layers.GlobalAveragePooling3D()(keras.layers.Dense(8, "tanh")(clip / 64.0 - 2.0))
     model = keras.Model(clip, keras.layers.Dense(4, "softmax", name="classifier")(maps), name="small")
-    look = data.ClipPreprocessor(data.Sampling(3), data.ClipTransform(16))
-    names = ("a", "b", "c", "d")
-    Recognizer(model, names, look, spec=zoo.spec("tsm").built({})).save(tmp_path / "model.keras")
+    seen = data.ClipTransform(16, crop="random", shrink=20, flip=True)
+    look = data.ClipPreprocessor(data.Sampling(3, short="mask", speed=(0.5, 2)), seen)
+    names, spec = ("a", "b", "c", "d"), zoo.spec("tsm").built({})
+    Recognizer(model, names, look, spec=spec).save(tmp_path / "model.keras")
     trees.video(tmp_path / "clip.mp4", 0)
     command = "-m", "keras_actrec", "export", "model.keras", "--format", "onnx", "--out", "model.onnx"
-    done = run_python(*command)
+    done = run_python(*command, "--frames", "4")
     assert done.returncode == 0, done.stderr
     done = run_python(FOLDER / "without_keras.py", "model.onnx", "clip.mp4")
     assert done.returncode == 0, done.stderr
     found = {name: float(score) for score, name in map(str.split, done.stdout.splitlines())}
-    expected = dict(load(tmp_path / "model.keras").predict_video(tmp_path / "clip.mp4"))
+    look = data.ClipPreprocessor(data.Sampling(4), seen)
+    expected = dict(Recognizer(model, names, look, spec=spec).predict_video(tmp_path / "clip.mp4"))
     assert found == pytest.approx(expected, abs=1.1e-4)  # it prints four places
     assert len(set(found.values())) > 1
+    hostile.write(tmp_path / "short.mp4", [hostile.barcode(0)] * 2)
+    done = run_python(FOLDER / "without_keras.py", "model.onnx", "short.mp4")
+    assert done.returncode == 1 and "2 frames to choose from, fewer than 4" in done.stderr
 
 
 @pytest.mark.no_backend

@@ -4,6 +4,7 @@ import http.client
 import importlib.util
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import keras
@@ -22,6 +24,7 @@ from keras_actrec import _backend, data, zoo
 from keras_actrec.recognizer import Recognizer
 
 PROGRAM = Path(__file__).parents[1] / "examples/serve.py"
+PLACES = 48
 NAMES = ("clap", "sit", "wave")
 OF_THE_DISK = (hostile.no_permission, hostile.name_in_another_encoding)  # and not of what is in the file
 
@@ -49,9 +52,11 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        # Fewer frames, and bytes, than a video may have, to try what has more.
-        program = PROGRAM.read_text(encoding="utf-8").replace("64_000_000, 3000", "1_000_000, 300")
-        assert "1_000_000, 300" in program
+        # Fewer frames, and bytes, than a video may have, to try what has more, and fewer places.
+        program = PROGRAM.read_text(encoding="utf-8")
+        for limits, small in (("64_000_000, 3000", "1_000_000, 300"), ("16, 256, 30", f"16, {PLACES}, 5")):
+            assert limits in program
+            program = program.replace(limits, small)
         (folder / "serve.py").write_text(program, encoding="utf-8")
         self.log = folder / "log"
         with self.log.open("w") as log:
@@ -144,9 +149,8 @@ def test_every_hostile_request_is_answered(server, clips, tmp_path):
         413,
         "more than 1000000 bytes: send a shorter video",
     )
-    assert server.ask("POST", "/predict/a.mp4", (tmp_path / "long.mp4").read_bytes())[1].startswith(
-        "more than 300 frames"
-    )
+    status, text = server.ask("POST", "/predict/a.mp4", (tmp_path / "long.mp4").read_bytes())
+    assert status == 413 and text.startswith("more than 300 frames")
     for name in ("clip.txt", "clip", "clip.mp4.exe", ".mp4", "..%2f..%2fclip.sh", "%00", "clip.m3u8"):
         assert server.ask("POST", f"/predict/{name}", clip)[0] in (400, 404, 415), name
     assert server.ask("GET", "/predict/clip.mp4")[0] == 405
@@ -159,6 +163,35 @@ def test_every_hostile_request_is_answered(server, clips, tmp_path):
     assert "400" in server.raw(begin + b"X: " + b"y" * 200_000 + b"\r\n\r\n")
     status, text = server.ask("POST", "/predict/clip.mp4", clip, **{"X-A": "ü".encode().decode("latin-1")})
     assert status == 200 and server.process.poll() is None
+
+
+def test_places_are_taken_while_videos_arrive_and_free_again_after(server, clips):
+    clip = clips[0].read_bytes()
+    begin = b"POST /predict/clip.mp4 HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\nx"
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+            for _ in range(PLACES)
+        ]
+        for client in slow:
+            client.sendall(begin)
+        for _ in range(40):
+            status, text = server.ask("POST", "/predict/clip.mp4", clip)
+            if status == 503:
+                break
+        assert (status, text) == (503, "too many videos are here: send it later")
+        assert server.ask("GET", "/health") == (200, "ok\n")
+        assert {client.makefile("rb").readline().split()[1] for client in slow} == {b"408"}
+    assert server.ask("POST", "/predict/clip.mp4", clip)[0] == 200
+
+
+def test_a_model_of_joints_is_not_served(tmp_path, monkeypatch):
+    model = zoo.build("frame_gru", 3, input_shape=(None, 6), units=2, masked=True)
+    look = data.SkeletonPreprocessor("poses", data.SkeletonTransform(frames=3))
+    Recognizer(model, NAMES, look).save(tmp_path / "model.keras")
+    monkeypatch.setattr(sys, "argv", ["serve.py", str(tmp_path / "model.keras"), "0"])
+    with pytest.raises(SystemExit, match="this model sees skeletons"):
+        runpy.run_path(str(PROGRAM))
 
 
 def test_at_the_end_those_that_are_here_are_answered(server, clips):

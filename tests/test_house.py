@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).parents[1]
 FLOORS = (
     {"_text"},
     {"errors"},
-    {"_children", "_fonts", "_locks", "_numbers", "_quiet", "_signals", "_suggest", "_types"},
+    {"_children", "_fonts", "_formats", "_locks", "_numbers", "_quiet", "_signals", "_suggest", "_types"},
     {"_files"},
     {"_archive", "_backend_choice", "_pickles", "_shipped"},
     {"_backend"},

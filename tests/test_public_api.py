@@ -119,7 +119,6 @@ PUBLIC = {
         "Stream",
         "Watched",
         "export",
-        "format_named",
         "watch",
         "writing_segments",
     ],

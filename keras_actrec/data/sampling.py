@@ -139,6 +139,12 @@ class Sampling:
         """Number of clips that `clips` gives, `None` where it grows with the video."""
         return None if self.method == "sequences" else self.num_clips
 
+    @property
+    def deterministic(self) -> "Sampling":
+        """The rule that draws no speed, with the `short` and `hop` that its method has by default."""
+        hop = (self.hop or self.frames * self.stride) if self.method == "sequences" else None
+        return replace(self, short=self._rule, hop=hop, speed=None)
+
     def indices(
         self, num_frames: int, rng: np.random.Generator | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """A trained model at work: streams, and files for other runtimes that are checked in these."""
 
+from keras_actrec._formats import FORMATS
 from keras_actrec.deploy.export import export
-from keras_actrec.deploy.formats import FORMATS, format_named
 from keras_actrec.deploy.segments import Segment, Segmenter, writing_segments
 from keras_actrec.deploy.stream import Answer, Stream
 from keras_actrec.deploy.watch import Watched, watch
@@ -14,7 +14,6 @@ __all__ = [
     "Stream",
     "Watched",
     "export",
-    "format_named",
     "watch",
     "writing_segments",
 ]

@@ -16,6 +16,7 @@ from keras_actrec.recognizer import Recognizer
 Run: TypeAlias = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 _STEPS = 5  # of a stream to compare
+_BATCHES, _STREAMS = {False: (1, 5), True: (1, 5, 5, 5, 4)}, {False: 1, True: 4}  # by whether to compare many
 
 
 class WholeClip:
@@ -30,6 +31,7 @@ class WholeClip:
     Attributes:
         model: with a dict of outputs.
         inputs: tensors that only have a name, a type and a shape, in which None is free.
+        steps: T, or as many as the model looks at where it is free.
 
     Raises:
         UserError: for `frames` that the model does not take.
@@ -48,6 +50,7 @@ class WholeClip:
         self.inputs = [self._input(part, None if any_batch else 1, free) for part in model.inputs]
         if frames is not None and self.inputs[0].shape[1] != frames:
             raise UserError(f"{model.name} takes {self.inputs[0].shape[1]} frames: leave `frames` out")
+        self.steps = self.inputs[0].shape[1] or self._steps
 
     def _input(self, part: keras.KerasTensor, batch: int | None, free: bool) -> keras.KerasTensor:
         steps, *sides = part.shape[1:]
@@ -56,13 +59,15 @@ class WholeClip:
         steps = steps or (None if free else self._steps)
         return keras.KerasTensor((batch, steps, *sides), _dtype(part), name=part.name)
 
-    def compared(self, run: Run) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The model's answers and those of a file: to batches of 1 and 5, or to 5 clips where it takes one.
+    def compared(self, run: Run, many: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The model's answers and those of a file: to batches of 1 and more, or of 1 where it takes no other.
 
-        Where T is free the last batch is longer.
+        They are 6, or 20 if `many`. Where T is free all batches but the first are longer.
         """
         answer = _backend.predictor(self._recognizer.model)
-        batches = (1, 5) if self.inputs[0].shape[0] is None else (1,) * 5
+        batches = _BATCHES[many]
+        if self.inputs[0].shape[0] is not None:
+            batches = (1,) * sum(batches)
         for number, batch in enumerate(batches):
             rng = np.random.default_rng(number)
             steps = self._steps + (3 if number else 0)
@@ -73,7 +78,7 @@ class WholeClip:
     def _example(
         self, part: keras.KerasTensor, batch: int, steps: int, rng: np.random.Generator
     ) -> np.ndarray:
-        """Pixels of any value, or normal numbers; in a mask the last step is padding."""
+        """Pictures, or normal numbers; in a mask the last step is padding."""
         shape = (batch, part.shape[1] or steps, *part.shape[2:])
         if part.dtype == "bool":
             return np.broadcast_to(np.arange(shape[1]) < max(1, shape[1] - 1), shape).copy()
@@ -100,6 +105,7 @@ class OneStep:
     Attributes:
         model: with a dict of outputs.
         inputs: as those of `WholeClip`; nothing is free.
+        steps: as many as the model looks at.
 
     Raises:
         UserError: for a model that needs the whole clip.
@@ -118,6 +124,7 @@ class OneStep:
                 "skeleton.length='pad' and without skeleton.unit_size"
             )
         self._recognizer = recognizer
+        self.steps = recognizer.preprocessor.steps
         self._name, step = step_of(recognizer)
         self._view = zoo.streaming_view(recognizer.model, recognizer.spec, step)
         outputs = dict(self._view.model.output)
@@ -128,15 +135,19 @@ class OneStep:
             for part in self.model.inputs
         ]
 
-    def compared(self, run: Run) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def compared(self, run: Run, many: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The model's answers and those of a file, which gets its own states back, step by step.
 
-        The last is the model's answer to the whole clip.
+        They are those to one stream, or to four if `many`; the last is the model's to the whole clip.
         """
+        for number in range(_STREAMS[many]):
+            yield from self._compared(run, np.random.default_rng(number))
+
+    def _compared(self, run: Run, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         model = self._recognizer.model
         tensor = next(part for part in model.inputs if part.name == self._name)
         (shape,) = (part.shape for part in self.inputs if part.name == self._name)
-        clip = _values(self._recognizer, (1, tensor.shape[1] or _STEPS, *shape[2:]), np.random.default_rng(0))
+        clip = _values(self._recognizer, (1, tensor.shape[1] or _STEPS, *shape[2:]), rng)
         own, states, theirs = _backend.predictor(self._view.model), self._view.start, self._view.start
         for number in range(clip.shape[1]):
             step = clip[:, number : number + 1]
@@ -173,7 +184,23 @@ def _dtype(part: keras.KerasTensor) -> str:
 
 def _values(recognizer: Recognizer, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     clips = recognizer.spec.input_name == "clip"
-    return (rng.integers(0, 256, shape) if clips else rng.normal(size=shape)).astype("float32")
+    return (_pictures(shape, rng) if clips else rng.normal(size=shape)).astype("float32")
+
+
+def _pictures(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Clips of a color each with soft spots of others that move; noise of pixels is all alike to a network.
+
+    Random colors at the corners of a grid of 2 x 4 x 4, T x H x W, linear between them.
+    """
+    batch, *sides, channels = shape
+    colors = rng.uniform(0, 255, (batch, 1, 1, 1, channels))
+    colors = colors + rng.normal(0, 64, (batch, 2, 4, 4, channels))
+    weights = [
+        np.stack([np.interp(np.linspace(0, count - 1, side), range(count), row) for row in np.eye(count)])
+        for count, side in zip(colors.shape[1:-1], sides, strict=True)
+    ]
+    clips = np.einsum("bthwc,tT,hH,wW->bTHWc", colors, *weights, optimize=True)
+    return np.clip(clips, 0, 255).round()
 
 
 def _described(inputs: list[keras.KerasTensor]) -> list[dict[str, Any]]:

@@ -1,24 +1,11 @@
 """The runtimes that exported files are run in, where they are no backend of Keras."""
 
-import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from keras_actrec.deploy._networks import Run
-from keras_actrec.errors import UserError
-
-
-def check_installed(format: str, packages: Sequence[str]) -> None:
-    """Refuse a format whose packages are missing, before a model is traced for it.
-
-    Raises:
-        UserError: which says what to install.
-    """
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"{format} needs {', '.join(missing)}: pip install 'keras_actrec[export]'")
 
 
 def to_int8(path: Path) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 
 from keras_actrec import _backend
 from keras_actrec._files import write_json
+from keras_actrec._formats import FORMATS, MOST_DIFFERENT, Format, check_installed, checked_format
 from keras_actrec._locks import make_folder
 from keras_actrec._types import PathLike
 from keras_actrec.deploy import _runtimes
 from keras_actrec.deploy._networks import OneStep, WholeClip
-from keras_actrec.deploy.formats import FORMATS, MOST_DIFFERENT, Format, check_quantize, format_named
+from keras_actrec.deploy._preprocessing import preprocessing
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
@@ -39,7 +40,8 @@ def export(
 
     `OUT.json` beside the file says what a program without this library needs: names and shapes of inputs and
     outputs, class names, how files are sampled and sized, which output of a stream goes back into which input
-    and what that is at first, and the largest difference from this model.
+    and what that is at first, and the largest difference from this model, with the largest range over which
+    a probability of the model moved meanwhile: where that is small, the difference says little.
 
     Args:
         recognizer: the model, as `keras_actrec.load` returns it.
@@ -56,26 +58,25 @@ def export(
     Raises:
         UserError: for an unknown format or suffix, a backend or a package that cannot write it, `frames` that
             the model does not take, a stream of a model that needs the whole clip, numbers that the format
-            does not have, a folder in the place of the file that is not empty, or a file whose probabilities
+            does not have, a folder in the place of the file that is not empty, weights of another file in the
+            place of those of OpenVINO, which lie beside it in .bin, or a file whose probabilities
             differ by more than 1e-4 (float16: 0.01, int8: 0.1), which is not kept.
     """
-    kind = format_named(format)
-    check_quantize(format, quantize)
+    kind = checked_format(format, quantize)
     out = Path(out)
     if out.suffix != kind.suffix:
         raise UserError(f"`out` must end in {kind.suffix or 'no suffix'} for {format}. Received: out={out}")
     if (kind.via or format) not in _backend.EXPORTS:
         raise UserError(f"{format} is written by {kind.backend}: set KERAS_BACKEND={kind.backend} first")
-    if out.is_dir() and any(out.iterdir()):  # nothing is removed for it, not even an earlier export
-        raise UserError(f"{out} is a folder with something in it: remove it, or choose another --out")
-    _runtimes.check_installed(format, kind.needs)
+    _check_place(out, kind)
+    check_installed(format)
     network = _network(recognizer, kind, frames, stream)
     make_folder(out.parent)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         written = Path(folder) / out.name
         try:
             _write(network, format, written, quantize)
-            found = _compare(network, format, written)
+            found = _compare(network, format, written, many=quantize is not None)
         except (OSError, MemoryError):  # such as a full disk, which another format does not help
             raise
         except Exception as error:  # of the converters and runtimes, which raise whatever they meet first
@@ -83,9 +84,22 @@ def export(
         if not found["largest_difference"] <= MOST_DIFFERENT[quantize]:  # nor a number
             raise _too_different(network, format, quantize, found["largest_difference"])
         about = _about(recognizer, network, format, quantize) | found
+        write_json(_json(written), about)
         _move(Path(folder), out)
-        write_json(out.with_name(out.name + ".json"), about)
     return about
+
+
+def _check_place(out: Path, kind: Format) -> None:
+    """Refuse a place where something else would be lost, or where not all files get in place."""
+    if out.is_dir() and any(out.iterdir()):  # nothing is removed for it, not even an earlier export
+        raise UserError(f"{out} is a folder with something in it: remove it, or choose another --out")
+    beside = [out.with_suffix(suffix) for suffix in kind.beside]
+    for path in (_json(out), *beside):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, and {out} comes with a file there: choose another --out")
+    for path in beside:
+        if path.exists() and not out.exists():  # with it, it is an earlier export
+            raise UserError(f"{path} is there, and {out} comes with such a file: choose another --out")
 
 
 def _network(recognizer: Recognizer, kind: Format, frames: int | None, stream: bool) -> WholeClip | OneStep:
@@ -111,59 +125,73 @@ def _write(network: WholeClip | OneStep, format: str, path: Path, quantize: str 
         first.unlink()
 
 
-def _compare(network: WholeClip | OneStep, format: str, path: Path) -> dict[str, Any]:
-    """The largest difference, and the share of answers with the same best class."""
+def _compare(network: WholeClip | OneStep, format: str, path: Path, *, many: bool) -> dict[str, Any]:
+    """What was compared, the largest difference, and the share of answers with the same best class."""
     own = _backend.EXPORTS.get(format, (None, None))[1]
     run = own(path) if own else _runtimes.opened(format, path)
-    largest, same = 0.0, []
-    for expected, found in network.compared(run):
+    largest, same, answers = 0.0, [], []
+    for expected, found in network.compared(run, many):
         if expected.shape != found.shape:
             raise ValueError(f"its answer has the shape {found.shape} and not {expected.shape}")
         difference = np.abs(expected - found).max()
         largest = float("nan") if np.isnan(difference) else max(largest, float(difference))
         same += np.ravel(expected.argmax(-1) == found.argmax(-1)).tolist()
-    return {"largest_difference": largest, "same_answers": sum(same) / len(same)}
+        answers += [*expected.reshape(-1, expected.shape[-1])]
+    return {
+        "compared": f"{len(answers)} answers to made-up inputs",
+        "largest_range": float(np.ptp(answers, axis=0).max()),
+        "largest_difference": largest,
+        "same_answers": sum(same) / len(same),
+    }
 
 
 def _refused(network: WholeClip | OneStep, format: str, quantize: str | None, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:300]
     what = f"{network.model.name} cannot be written as {format}{f' in {quantize}' if quantize else ''}"
-    others = "leave `quantize` out" if quantize else f"choose another format, one of {', '.join(FORMATS)}"
-    return UserError(f"{what} ({type(error).__name__}: {reason}): {others}")
+    return UserError(f"{what} ({type(error).__name__}: {reason}): {_instead(format, quantize)}")
 
 
 def _too_different(
     network: WholeClip | OneStep, format: str, quantize: str | None, difference: float
 ) -> UserError:
-    others = f"choose another format, one of {', '.join(FORMATS)}"
-    if quantize:
-        others = "leave `quantize` out" + (", or take float16" if quantize == "int8" else "")
     return UserError(
         f"{format}{f' in {quantize}' if quantize else ''}: its answers differ by {difference:.1e}, more than "
-        f"{MOST_DIFFERENT[quantize]:g}, from those of {network.model.name}: {others}"
+        f"{MOST_DIFFERENT[quantize]:g}, from those of {network.model.name}: {_instead(format, quantize)}"
     )
+
+
+def _instead(format: str, quantize: str | None) -> str:
+    """What to do where a format fails; float16 is finer than int8."""
+    if quantize is None:
+        return f"choose another format, one of {', '.join(name for name in FORMATS if name != format)}"
+    finer = quantize == "int8" and "float16" in FORMATS[format].quantized
+    return "leave `quantize` out" + (", or take float16" if finer else "")
 
 
 def _about(
     recognizer: Recognizer, network: WholeClip | OneStep, format: str, quantize: str | None
 ) -> dict[str, Any]:
-    kind = FORMATS[format]
+    kind, clips = FORMATS[format], recognizer.spec.input_name == "clip"
     return {
         "format": format,
         "model": recognizer.model.name,
         **network.about(),
         "numbers": quantize or "float32",
         "class_names": list(recognizer.class_names),
-        "preprocessing": recognizer.preprocessor.to_json(),
+        "preprocessing": preprocessing(recognizer.preprocessor, network.steps),
         "every": recognizer.preprocessor.every,  # frames from a step of a stream to its next
-        "normalization": "inside of the model: pixels are RGB from 0 to 255",
+        **({"normalization": "inside of the model: pixels are RGB from 0 to 255"} if clips else {}),
         "versions": {name: version(name) for name in ("keras_actrec", "keras", kind.backend, *kind.needs)},
     }
 
 
+def _json(out: Path) -> Path:
+    return out.with_name(out.name + ".json")
+
+
 def _move(folder: Path, out: Path) -> None:
-    """Put what was written in its place."""
+    """Put what was written in its place, last what is said of it."""
     if out.is_dir():
         out.rmdir()  # an empty one, which a file could not replace
-    for part in folder.iterdir():  # OpenVINO writes two files
-        part.replace(out.with_name(part.name))
+    for part in sorted(folder.iterdir(), key=lambda part: part.name == _json(out).name):
+        part.replace(out.with_name(part.name))  # OpenVINO writes two files

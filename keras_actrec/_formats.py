@@ -1,6 +1,7 @@
 """The kinds of files that a model is exported to."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from keras_actrec.errors import UserError
 
@@ -20,6 +21,7 @@ class Format:
         any_length: whether the number of steps is free.
         quantized: which smaller numbers it can hold.
         via: the format that is written first.
+        beside: suffixes of further files.
     """
 
     backend: str
@@ -29,13 +31,19 @@ class Format:
     any_length: bool = False
     quantized: tuple[str, ...] = ()
     via: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 FORMATS = {
     # In float16, ONNX Runtime 1.32 ends the process when it opens what its own converter makes of HM-AN.
     "onnx": Format("torch", ".onnx", ("onnx", "onnxscript", "onnxruntime"), quantized=("int8",)),
     "openvino": Format(
-        "torch", ".xml", ("onnx", "onnxscript", "openvino"), quantized=("float16",), via="onnx"
+        "torch",
+        ".xml",
+        ("onnx", "onnxscript", "openvino"),
+        quantized=("float16",),
+        via="onnx",
+        beside=(".bin",),
     ),
     "torch": Format("torch", ".pt2", ()),
     "saved_model": Format("tensorflow", "", (), any_length=True),
@@ -45,26 +53,32 @@ FORMATS = {
 }
 
 
-def format_named(name: str) -> Format:
+def checked_format(name: str, quantize: str | None) -> Format:
     """The format of a name.
 
     Raises:
-        UserError: for a name that is none.
+        UserError: for a name that is none, and for numbers that it cannot hold, with those that can.
     """
     if name not in FORMATS:
         raise UserError(f"`format` must be one of {', '.join(FORMATS)}. Received: format={name!r}")
-    return FORMATS[name]
-
-
-def check_quantize(format: str, quantize: str | None) -> None:
-    """Refuse numbers that a format cannot hold.
-
-    Raises:
-        UserError: which names the formats that can.
-    """
     kinds = [kind for kind in MOST_DIFFERENT if kind]
     if quantize is not None and quantize not in kinds:
         raise UserError(f"`quantize` must be one of {', '.join(kinds)}. Received: quantize={quantize!r}")
-    if quantize and quantize not in FORMATS[format].quantized:
+    if quantize and quantize not in FORMATS[name].quantized:
         able = [name for name, kind in FORMATS.items() if quantize in kind.quantized]
-        raise UserError(f"{format} has no {quantize}: leave `quantize` out, or choose {' or '.join(able)}")
+        raise UserError(f"{name} has no {quantize}: leave `quantize` out, or choose {' or '.join(able)}")
+    return FORMATS[name]
+
+
+def check_installed(name: str) -> None:
+    """Refuse a format whose backend or packages are missing, before a model is read or traced for it.
+
+    Raises:
+        UserError: which says what to install.
+    """
+    kind = FORMATS[name]
+    missing = [package for package in (kind.backend, *kind.needs) if find_spec(package) is None]
+    if missing:
+        extras = [kind.backend] if kind.backend in missing else []
+        extras += ["export"] if missing != extras else []
+        raise UserError(f"{name} needs {', '.join(missing)}: pip install 'keras_actrec[{','.join(extras)}]'")

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from keras_actrec.data import ClipTransform, Record
 from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.evaluation import Evaluation
-from keras_actrec.insight import Reported, _charts, _media, _playing, write_report
+from keras_actrec.insight import Reported, _charts, _media, _playing, embedding, write_report
 from pages import Page
 
 pytestmark = pytest.mark.no_backend
@@ -227,6 +228,22 @@ def test_points_lie_where_they_are_in_the_color_of_their_class():
 # What comes from outside
 
 EVIL = ("</script><script>alert(1)</script>", "<!--<script>", "a & b\x1b[31m\u2028'\"")
+
+
+@pytest.mark.parametrize(
+    "rows, words",
+    [(np.ones((8, 3)), "all files have the same features"), (np.full((8, 3), np.nan), "are not finite")],
+)
+def test_features_without_a_plane_are_a_note(page, monkeypatch, rows, words):
+    monkeypatch.setattr(embedding.zoo, "features_view", lambda model, layer: None)
+    monkeypatch.setattr(
+        embedding, "score", lambda *_, **__: (SimpleNamespace(scores=row + 1e-9) for row in rows)
+    )
+    preprocessor = SimpleNamespace(name="features", item=lambda file: (None, None))
+    recognizer = SimpleNamespace(
+        model=None, preprocessor=preprocessor, spec=SimpleNamespace(masked=False), about={}
+    )
+    assert words in page(Reported("hman", evaluation(), recognizer)).text
 
 
 def test_names_are_text_wherever_they_stand(page):

@@ -89,6 +89,15 @@ def content_of(uri, kind):
     return base64.b64decode(content)
 
 
+def test_a_folder_is_refused_before_files_are_explained(tmp_path):
+    def explained():
+        raise AssertionError("nothing is to be explained")
+        yield
+
+    with pytest.raises(UserError, match="is a folder: name a file"):
+        write_report(tmp_path, title="t", explanations=explained())
+
+
 # Tables and charts
 
 

@@ -49,9 +49,10 @@ def evaluate(
     from keras_actrec import _backend, evaluation, load
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
-    from keras_actrec.insight.report import need_viz
+    from keras_actrec.insight.report import check_place, need_viz
 
     if page is not None:
+        check_place(page)
         need_viz()  # before the models run, not after
     files = [model, *(ensemble or [])]
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_actrec._files import replacing
 from keras_actrec._locks import make_folder
+from keras_actrec._signals import Terminated
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.errors import UserError
@@ -85,6 +86,7 @@ def write_report(
     title: str,
     evaluations: "Iterable[Evaluation | Reported]" = (),
     explanations: Iterable["Explanation"] = (),
+    notes: Sequence[str] = (),
     most_clips: int = 600,
     folder: bool = False,
     progress: StageProgress | None = None,
@@ -105,7 +107,8 @@ def write_report(
         evaluations: an `Evaluation` for each model, or a `Reported` that knows more of it. Of an evaluation's
             `extra`, `recipe` is shown below the model's name, the others are further columns of the table.
         explanations: what `explain` returned, one for each file; they are drawn one by one, so that of an
-            iterator not all are in memory.
+            iterator not all are in memory. Ctrl-C ends this, and is raised again when the page is there.
+        notes: lines above all else; a list may grow while files are explained.
         most_clips: how many clips play, the most interesting ones; all are listed.
         folder: whether the clips lie in a folder beside the page, `report_files` of `report.html`, for more
             than a page can carry.
@@ -117,15 +120,16 @@ def write_report(
     Raises:
         UserError: there is nothing to report, matplotlib or jinja2 is missing, or the folder holds something
             else.
+        KeyboardInterrupt, Terminated: when it was interrupted; the page has the files that were explained.
     """
     template, pictures = need_viz()
+    check_place(path)  # before the files are explained, not after
     models = [each if isinstance(each, Reported) else Reported.of(each) for each in evaluations]
     names = told_apart([each.name for each in models])
     models = [replace(each, name=name) for each, name in zip(models, names, strict=True)]
-    explained = [_clip(each) for each in explanations]
+    explained, interruption = _explained(explanations)
     if not models and not explained:
         raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
-    check_place(path)
     progress = progress or (lambda stage, done, total, text="": None)
     script = files(__package__).joinpath("report.js").read_text("utf-8")
     with _places(Path(path), folder) as place:
@@ -142,7 +146,11 @@ def write_report(
             models=[
                 _model(each, each.evaluation, progress) for each in models if each.evaluation is not None
             ],
-            notes=[f"{each.name}: {each.note}" for each in models if each.note],
+            notes=[
+                *notes,
+                *(f"{each.name}: {each.note}" for each in models if each.note),
+                *(["Interrupted: files are missing."] if interruption is not None else []),
+            ],
             shown=clips,
             told=told,
             script=script,
@@ -153,7 +161,24 @@ def write_report(
         )
         with replacing(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
+    if interruption is not None:
+        raise interruption
     return Path(path)
+
+
+def _explained(
+    explanations: "Iterable[Explanation]",
+) -> tuple[list[dict[str, Any]], KeyboardInterrupt | Terminated | None]:
+    """What the page says of each file, up to an interruption where there is one to say it of."""
+    found: list[dict[str, Any]] = []
+    try:
+        for each in explanations:
+            found.append(_clip(each))
+    except (KeyboardInterrupt, Terminated) as interruption:
+        if not found:
+            raise
+        return found, interruption
+    return found, None
 
 
 def check_place(page: PathLike) -> None:

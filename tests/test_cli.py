@@ -265,6 +265,12 @@ def test_a_folder_as_a_page_is_refused_before_a_model_is_read(tmp_path, command,
     assert done.exit_code == 1 and f"error: {tmp_path} is a folder: name a file, such as" in done.output
 
 
+def test_explain_refuses_more_files_than_a_page_can_carry(attentive, tmp_path):
+    files = [str(tmp_path / f"{number}.mp4") for number in range(51)]
+    done = CliRunner().invoke(app, ["explain", str(attentive), *files, "--out", str(tmp_path / "page.html")])
+    assert done.exit_code == 1 and "error: 51 files are too much for one page: explain at" in done.output
+
+
 def test_explain_draws_for_print_and_takes_the_true_class(attentive, clip, tmp_path):
     page = tmp_path / "page.html"
     stdout = succeeds(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import keras
@@ -22,6 +23,7 @@ from keras_actrec.data import (
     SkeletonTransform,
 )
 from keras_actrec.data.skeletons import SkeletonForm
+from keras_actrec.data.sources import POSE_PATTERNS
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
 from keras_actrec.insight import _overlay, _pictures
@@ -378,6 +380,19 @@ def test_files_are_labeled_by_the_option_the_list_or_their_folder(brightest, tmp
     assert labeled_files(recognizer, files, "run") == [(file, "run") for file in files]
     with pytest.raises(UserError, match="a.mp4: the model has no class 'jmup'; did you mean 'jump'"):
         labeled_files(recognizer, files, "jmup")
+    (tmp_path / "list.csv").write_text("path,label,stop\njump/a.mp4,,\njump/a.mp4,,9\n", encoding="utf-8")
+    for label in (None, "run"):
+        with pytest.raises(UserError, match=r"list.csv, line 3: whole files .* frames 0 to 9 of jump/a.mp4:"):
+            labeled_files(recognizer, [tmp_path / "list.csv"], label)
+
+
+def test_a_csv_file_of_joints_is_a_file_and_no_list(tmp_path):
+    recognizer = SimpleNamespace(class_names=NAMES, preprocessor=SimpleNamespace(patterns=POSE_PATTERNS))
+    joints, listed = tmp_path / "run.csv", tmp_path / "list.csv"
+    joints.write_text("frame,x,y\n0,1,2\n", encoding="utf-8")
+    listed.write_text("path,label\nrun.csv,run\n", encoding="utf-8")
+    assert labeled_files(recognizer, [joints]) == [(joints, None)]
+    assert labeled_files(recognizer, [listed]) == [(joints, "run")]
 
 
 def test_sa_gsm_shows_the_chosen_cell_of_the_chosen_layer(tmp_path):

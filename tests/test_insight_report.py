@@ -373,6 +373,22 @@ def test_a_video_for_which_there_is_no_room_is_no_video(page, videos, tmp_path, 
     assert not (tmp_path / "report.html").exists()
 
 
+def test_only_what_is_a_video_plays(page, videos, tmp_path):
+    joints, images = tmp_path / "joints", tmp_path / "images"
+    for folder in (joints, images):
+        folder.mkdir()
+    (joints / "a_000_keypoints.json").write_text("{}", encoding="utf-8")
+    cv2.imwrite(str(images / "000.png"), np.zeros((8, 8, 3), "uint8"))
+    scored = evaluation(files=[joints, images, *videos[2:]])
+    found = page(scored)
+    assert [number for number, file in enumerate(found.told["files"]) if "seconds" not in file] == [0]
+    assert "What is not shown" not in found.text
+    skeletons = SimpleNamespace(preprocessor=SimpleNamespace(name="skeleton"), about={})
+    assert _playing.Clips([("hman", scored, skeletons)], 9).told(None, None, bounded=True)["files"][1] == {
+        "path": "images"
+    }
+
+
 def test_clips_lie_beside_the_page_where_that_is_asked_for(page, videos, tmp_path):
     found = page(evaluation(files=videos), folder=True)
     names = sorted(path.name for path in (tmp_path / "report_files").iterdir())

@@ -11,6 +11,8 @@ import typer
 from keras_actrec._types import StageProgress
 from keras_actrec.cli._terminal import say
 
+_MOST = 50  # files of a page, with which it has about 100 MB
+
 
 class Format(StrEnum):
     """Kinds of pictures beside the page."""
@@ -73,6 +75,11 @@ def explain(
     _backend.keep_programs()
     recognizer = load(model)
     files = labeled_files(recognizer, sources, label)
+    if len(files) > _MOST:
+        raise UserError(
+            f"{len(files)} files are too much for one page: explain at most {_MOST} at once, "
+            "such as one folder after the other, each with its own --out"
+        )
     pictures: list[Path] = []
     bad: list[str] = []
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras_actrec._text import printable
 from keras_actrec._types import StageProgress
 from keras_actrec.data import VIDEO_SUFFIXES, ClipPreprocessor, ClipTransform, Record, VideoError
+from keras_actrec.data._readers import is_frame
 from keras_actrec.errors import UserError
 from keras_actrec.insight._media import SmallClip, small_clip
 from keras_actrec.insight.explain import explain
@@ -49,8 +50,9 @@ class Clips:
         numbers: dict[tuple[str, int | None, int | None], int] = {}
         self._records: list[Record] = []
         self._rows: list[dict[int, int]] = []  # of each model: the row of a clip, by number
-        urgency = dict[int, tuple[bool, float]]()
-        for _, evaluation, _ in models:
+        urgency = dict[int, tuple[bool, float]]()  # of what may play
+        for _, evaluation, recognizer in models:
+            videos = recognizer is None or recognizer.preprocessor.name == "clip"
             right, score = evaluation.predicted == evaluation.labels, evaluation.scores.max(axis=1)
             rows = {}
             for row, record in enumerate(evaluation.records):
@@ -59,6 +61,8 @@ class Clips:
                 if number == len(self._records):
                     self._records.append(record)
                 rows[number] = row
+                if not videos:
+                    continue
                 mine = bool(right[row]), float(score[row] if right[row] else -score[row])
                 urgency[number] = min(mine, urgency.get(number, mine))
             self._rows.append(rows)
@@ -135,8 +139,10 @@ class Clips:
 
 
 def _is_video(record: Record) -> bool:
-    """Whether there is a video, or a folder of frames, which a file of scores alone does not promise."""
-    return record.file.is_dir() or (record.file.suffix.lower() in VIDEO_SUFFIXES and record.file.is_file())
+    """Whether there is a video, or a folder of numbered images: a file of scores does not promise it."""
+    if record.file.is_dir():
+        return any(is_frame(each.name) for each in record.file.iterdir())
+    return record.file.suffix.lower() in VIDEO_SUFFIXES and record.file.is_file()
 
 
 def _file(clip: SmallClip, name: str, place: Place) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from keras_actrec._types import PathLike
 from keras_actrec.data import Body, expand_sources
 from keras_actrec.data.manifest import rows_of_csv
 from keras_actrec.data.preprocessors import SkeletonPreprocessor
+from keras_actrec.data.sources import lists_files
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
 from keras_actrec.insight._skeleton import origin_of
@@ -353,15 +354,16 @@ def labeled_files(
             `label`; of others the name of the folder that they are in, where that is a class.
 
     Raises:
-        UserError: as `data.expand_sources`, or for a label that is no class of the model.
+        UserError: as `data.expand_sources`, for a label that is no class of the model, or for a CSV file that
+            lists parts of files.
     """
     files: list[tuple[Path, str | None]] = []
     for source in map(Path, sources):
-        if label is None and source.suffix.lower() == ".csv" and source.is_file():
-            rows = [row for _, row in rows_of_csv(source, ("path",), ("label",))]
-            files += [(source.parent / row["path"], row["label"] or None) for row in rows]
+        patterns = recognizer.preprocessor.patterns
+        if lists_files(source, patterns):
+            files += [(file, label or shown) for file, shown in _listed(source)]
             continue
-        for file in expand_sources(source, recognizer.preprocessor.patterns):
+        for file in expand_sources(source, patterns):
             folder = file.resolve().parent.name
             files.append((file, label or (folder if folder in recognizer.class_names else None)))
     for file, shown in files:
@@ -369,3 +371,15 @@ def labeled_files(
             hint = did_you_mean(shown, recognizer.class_names)
             raise UserError(f"{file}: the model has no class {shown!r}; {hint}")
     return files
+
+
+def _listed(source: Path) -> list[tuple[Path, str | None]]:
+    """The files of a CSV file, and the label of each."""
+    rows = rows_of_csv(source, ("path",), ("label", "start", "stop"))
+    for number, row in rows:
+        if row["start"] or row["stop"]:
+            raise UserError(
+                f"{source}, line {number}: whole files are explained, and this is frames {row['start'] or 0} "
+                f"to {row['stop'] or 'the end'} of {row['path']}: cut it out into a file of its own"
+            )
+    return [(source.parent / row["path"], row["label"] or None) for _, row in rows]

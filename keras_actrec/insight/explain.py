@@ -174,6 +174,7 @@ def explain(
     layer: str | None = None,
     cell: tuple[int, int] | None = None,
     crop: int | None = None,
+    evidence: bool = True,
 ) -> Explanation:
     """Run a model on one file and keep what its layers did, on the same weights and layers.
 
@@ -192,6 +193,7 @@ def explain(
             most evidence.
         crop: number of one of the crops that `predict` averages over, from 0 on; by default the middle one,
             not mirrored.
+        evidence: False leaves out Grad-CAM, gate shifts and self-attention, which take most of the time.
 
     Returns:
         What the model saw, step by step.
@@ -206,13 +208,13 @@ def explain(
     Where we differ: the gradient is that of the logit less the mean of all classes' logits, which a softmax
     does not tell apart; the largest value of the clip becomes 1.
     """
-    view = _view(recognizer, layer)
+    view = view_of(recognizer, layer)
     frames, region, seconds, clip, mask = _looked_at(recognizer, path, crop)
-    seen: dict[str, Any] = view(recognizer.batch(clip, mask))
+    seen: dict[str, Any] = view(recognizer.batch(clip, mask), evidence=evidence)
     relations = _relations(seen.pop("relations", []), int(seen["scores"].argmax()))
     seen = {name: value[0] for name, value in seen.items()}
     maps = seen.get("maps")
-    evidence = None if maps is None else grad_cam(maps, seen["slopes"])
+    spoke = grad_cam(maps, seen["slopes"]) if maps is not None and evidence else None
     joints, body, origin = _skeleton(recognizer, clip)
     return Explanation(
         path=Path(path),
@@ -229,13 +231,13 @@ def explain(
         region=region,
         seconds=seconds,
         updates=seen.get("updates"),
-        evidence=evidence,
+        evidence=spoke,
         gates=seen.get("gates"),
         joints=joints if view.gates_of_input or "gates" not in seen else None,
         body=body,
         origin=origin,
         shifts=Shifts(view.shown["shifts"].name, seen["shifts"]) if "shifts" in seen else None,
-        self_attention=_attended(view, seen, evidence, cell),
+        self_attention=_attended(view, seen, spoke, cell),
         relations=relations,
     )
 
@@ -259,7 +261,8 @@ def grad_cam(maps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 _VIEWS: WeakKeyDictionary[keras.Model, dict[str | None, zoo.ExplainingView]] = WeakKeyDictionary()
 
 
-def _view(recognizer: Recognizer, layer: str | None) -> zoo.ExplainingView:
+def view_of(recognizer: Recognizer, layer: str | None = None) -> zoo.ExplainingView:
+    """The view of a model, see `zoo.ExplainingView`."""
     views = _VIEWS.setdefault(recognizer.model, {})
     if layer not in views:
         views[layer] = zoo.ExplainingView(recognizer.model, recognizer.spec, layer)

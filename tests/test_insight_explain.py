@@ -342,6 +342,7 @@ def test_the_brightest_pixels_lie_where_the_model_looked(brightest, tmp_path, tr
     found = insight.explain(recognizer, tmp_path, "jump", crop=crop)
     assert found.frames.shape == (2, *size, 3)  # the file's own
     assert found.seconds is None  # images have no times
+    assert found.views == transform.num_crops
     (layer,) = _overlay.layers_of(found)
     heat = _overlay.spread(layer.shares[0], found.region, *size)
     rows, columns = np.nonzero(heat == heat.max())

@@ -5,6 +5,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,6 +136,19 @@ def test_floors_of_other_clips_say_of_which_model_they_are(page):
         page(evaluation(floors={"one frame": 0.5}), evaluation(name="other", floors={"one frame": 0.75}))
     )
     assert "floor: one frame (hman) 50.0%" in text and "floor: one frame (other) 75.0%" in text
+
+
+def test_models_of_different_clips_are_not_ranked(page):
+    scored = [
+        evaluation(name=name, floors={"majority class": 0.25}, manifest=manifest, part=part)
+        for name, manifest, part in (("a", "1", "test"), ("b", "2", "test"))
+    ]
+    found = page(*scored)
+    assert "floor: majority class (a, b) 25.0%" in words(found) and "do not compare" in words(found)
+    assert not [cell for cell in found.of("td") if cell.get("class") == "best"]
+    alike = page(scored[0], replace(scored[0], name="c"))
+    assert "floor: majority class 25.0%" in words(alike) and "do not compare" not in words(alike)
+    assert len([cell for cell in alike.of("td") if cell.get("class") == "best"]) == 2
 
 
 def test_top_5_is_shown_where_there_are_more_than_5_classes(page):
@@ -420,14 +434,40 @@ def test_what_is_looked_at_no_more_than_elsewhere_is_not_bright():
     np.testing.assert_array_equal(seen, [np.zeros((2, 2)), 255 * hard, [[153, 51], [0, 0]]])
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium: apt-get install chromium")
-def test_a_browser_lists_the_mistakes_and_has_nothing_to_complain_about(page, videos, tmp_path):
-    page(evaluation(names=EVIL, files=videos), most_clips=2)
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    not shutil.which("chromium"), reason="needs chromium: apt-get install chromium"
+)
+
+
+def in_a_browser(tmp_path):
+    """What a browser makes of the report, and what it has to complain about."""
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "report.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert "CONSOLE" not in done.stderr
-    found = Page(done.stdout)
+    return Page(done.stdout), done.stderr
+
+
+@NEEDS_CHROMIUM
+def test_another_model_is_shown_without_the_classes_that_were_chosen_of_the_first(page, tmp_path):
+    page(evaluation(), evaluation(name="other", names=("fall", "run", "jump")))
+    file = tmp_path / "report.html"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy".*>', "", file.read_text(encoding="utf-8"))
+    choices = "".join(
+        f"form.elements.{name}.value = '{value}'; "
+        f"form.elements.{name}.dispatchEvent(new Event('change', {{bubbles: true}})); "
+        for name, value in (("kind", "all"), ("label", 1), ("answer", 2), ("model", 1))
+    )
+    script = f"<script>const form = document.getElementById('choice'); {choices}</script>"
+    file.write_text(text.replace("</body>", f"{script}</body>"), encoding="utf-8")
+    found, complaints = in_a_browser(tmp_path)
+    assert "CONSOLE" not in complaints and "8 of 8 clips." in found.text
+
+
+@NEEDS_CHROMIUM
+def test_a_browser_lists_the_mistakes_and_has_nothing_to_complain_about(page, videos, tmp_path):
+    page(evaluation(names=EVIL, files=videos), most_clips=2)
+    found, complaints = in_a_browser(tmp_path)
+    assert "CONSOLE" not in complaints
     assert "3 of 8 clips." in found.text and found.of("article") == 3 * [{"class": "clip"}]
     assert len(found.of("video")) == 2 and found.text.count("✗ Wrong") == 3
     assert len(found.scripts) == 2 and EVIL[0] in found.text

@@ -92,7 +92,8 @@ def evaluate(
     together = [result, *found] if ensemble else found
     if precisions is not None:
         evaluation.write_precisions(together, precisions)
-    if page is not None:
+    _print(result)
+    if page is not None:  # last, as it takes minutes
         from keras_actrec import insight
 
         shown = [insight.Reported.of(*each) for each in answered]
@@ -101,6 +102,10 @@ def evaluate(
             insight.write_report(
                 page, title=title, evaluations=[result, *shown] if ensemble else shown, progress=progress
             )
+
+
+def _print(result: "Evaluation") -> None:
+    from keras_actrec import evaluation
 
     for line in result.skipped:
         say(f"skipped: {line}")

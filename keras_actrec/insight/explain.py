@@ -103,6 +103,8 @@ class Explanation:
         shifts: of GSM and SA-GSM.
         self_attention: of SA-GSM.
         relations: of TRN, those of two frames first.
+        views: how many clips and crops of the file `predict` averages, of which this is one; None where that
+            depends on its length.
 
     Raises:
         UserError: for a `true_label` that is no class.
@@ -130,6 +132,7 @@ class Explanation:
     shifts: Shifts | None = None
     self_attention: SelfAttention | None = None
     relations: tuple[Relation, ...] = ()
+    views: int | None = 1
 
     def __post_init__(self) -> None:
         if self.true_label is not None and self.true_label not in self.class_names:
@@ -239,6 +242,7 @@ def explain(
         shifts=Shifts(view.shown["shifts"].name, seen["shifts"]) if "shifts" in seen else None,
         self_attention=_attended(view, seen, spoke, cell),
         relations=relations,
+        views=getattr(recognizer.preprocessor, "num_views", 1),  # skeletons have one
     )
 
 

@@ -290,6 +290,7 @@
   fill(form.model, told.models.map((each, number) => [String(number), each.name]));
   if (told.models[0].clips.every(isRight)) form.kind.value = "all";
   form.addEventListener("change", event => {
+    if (event.target.name === "model") form.label.value = form.answer.value = "";  // whose numbers are others now
     if (event.target.name !== "attention") { choose(); return; }
     for (const canvas of document.querySelectorAll(".looked")) canvas.hidden = !form.attention.checked;
   });

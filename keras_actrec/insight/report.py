@@ -29,7 +29,7 @@ from keras_actrec.evaluation.scores import told_apart
 from keras_actrec.insight import _clips, _overlay
 from keras_actrec.insight._charts import RUNS, curves, plane, reliability
 from keras_actrec.insight._facts import made, tested
-from keras_actrec.insight._timeline import lines_of
+from keras_actrec.insight._timeline import lines_of, times_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -76,7 +76,7 @@ class Reported:
 # What a page has a word on where one of its files has it.
 _SHOWN = (
     *("attention", "evidence", "shifts", "self_attention", "boundaries", "operations", "temperature"),
-    *("gates", "joints", "relations", "steps", "seconds", "frames"),
+    *("gates", "joints", "relations", "steps", "frames"),
 )
 
 
@@ -328,11 +328,13 @@ def _table(models: Sequence[Reported]) -> dict[str, Any] | None:
     if not evaluations:
         return None
     classes = {len(each.class_names) for each in evaluations}
+    alike = len({(each.manifest, each.part) for each in evaluations}) == 1
     precisions = [each.average_precision for each in evaluations]
     extra = [name for each in evaluations for name in each.extra if name != "recipe"]
     return {
         "models": scored,
-        "floors": _floors(scored),
+        "alike": alike,
+        "floors": _floors(scored, alike),
         "maps": [float(np.nanmean(each)) for each in precisions],
         "classes": classes.pop() if len(classes) == 1 else None,
         "top5": any(len(each.class_names) > 5 for each in evaluations),
@@ -341,8 +343,8 @@ def _table(models: Sequence[Reported]) -> dict[str, Any] | None:
     }
 
 
-def _floors(scored: "Sequence[tuple[str, Evaluation]]") -> list[tuple[str, float]]:
-    """The floors, the highest last; of models that were tested on other clips, each with the model's name."""
+def _floors(scored: "Sequence[tuple[str, Evaluation]]", alike: bool) -> list[tuple[str, float]]:
+    """The floors, the highest last; where models were tested on other clips, each with the model's name."""
     whose: dict[tuple[str, float], list[str]] = {}
     for model, evaluation in scored:
         for floor in (evaluation.floors or {}).items():
@@ -350,7 +352,7 @@ def _floors(scored: "Sequence[tuple[str, Evaluation]]") -> list[tuple[str, float
     several = Counter(name for name, _ in whose)
     return sorted(
         (
-            (f"{name} ({', '.join(models)})" if several[name] > 1 else name, top1)
+            (f"{name} ({', '.join(models)})" if several[name] > 1 or not alike else name, top1)
             for (name, top1), models in whose.items()
         ),
         key=lambda pair: pair[1],
@@ -394,6 +396,7 @@ def _clip(explanation: "Explanation") -> dict[str, Any]:
         "score": explanation.score,
         "true_score": None if true is None else float(explanation.scores[names.index(true)]),
         "right": true == label,
+        "views": explanation.views,
         "steps": int(explanation.mask.sum()),
         "padding": int((~explanation.mask).sum()),
         "cells": cells,
@@ -403,7 +406,7 @@ def _clip(explanation: "Explanation") -> dict[str, Any]:
         "skeletons": _clips.skeletons(explanation),
         "moving": None if explanation.joints is None else _clips.moving(explanation),
         "timeline": _clips.timeline(explanation),
-        "has": {name for name in _SHOWN if _there(getattr(explanation, name))},
+        "has": {name for name in _SHOWN if _there(getattr(explanation, name))} | {times_of(explanation)[1]},
     }
 
 

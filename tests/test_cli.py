@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_actrec
-from keras_actrec import backbones, training, tuning, zoo
+from keras_actrec import backbones, insight, training, tuning, zoo
 from keras_actrec.cli.main import app
 from keras_actrec.data import SYNTHETIC_PAIRS, ClipPreprocessor, ClipTransform, Sampling, read_frames
 from keras_actrec.recognizer import Recognizer
@@ -228,6 +228,47 @@ def test_explain_writes_a_page_with_every_clip(attentive, work, clip, tmp_path):
     assert "What lstm_attention saw" in html
     assert list(page.parent.iterdir()) == [page]
     assert "true label <bdi>grow</bdi>" in html and "true label <bdi>shrink</bdi>" in html  # their folders
+
+
+def test_explain_notes_a_bad_file_and_shows_the_others(attentive, work, clip, tmp_path):
+    bad, page = tmp_path / "bad.mp4", tmp_path / "page.html"
+    bad.write_bytes(b"none")
+    done = CliRunner().invoke(app, ["explain", *map(str, (attentive, bad, clip, "--out", page))])
+    assert done.exit_code == 1 and f"wrote {page}" in done.output
+    assert f"error: 1 of 2 files are not explained, the first is {bad}: " in done.output
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<article") == 1 and f'<p class="muted">{bad}: ' in html
+    done = CliRunner().invoke(app, ["explain", *map(str, (attentive, bad, bad, "--out", tmp_path / "no"))])
+    assert done.exit_code == 1 and "none of 2 files can be used" in done.output
+    assert not (tmp_path / "no").exists()
+
+
+def test_an_interrupted_explain_has_what_is_done(attentive, clip, tmp_path, monkeypatch):
+    def explain(recognizer, path, *arguments, real=insight.explain, **named):
+        if path.name == "end.mp4":
+            raise KeyboardInterrupt
+        return real(recognizer, path, *arguments, **named)
+
+    monkeypatch.setattr(insight, "explain", explain)
+    for files, articles in ((("end.mp4",), 0), ((clip, "end.mp4"), 1)):
+        page = tmp_path / f"{articles}.html"
+        done = CliRunner().invoke(app, ["explain", str(attentive), *map(str, files), "--out", str(page)])
+        assert done.exit_code == 130 and page.exists() == bool(articles)
+    assert page.read_text(encoding="utf-8").count("<article") == 1
+    assert "Interrupted: files are missing." in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command, option", [("explain", "--out"), ("evaluate", "--page")])
+def test_a_folder_as_a_page_is_refused_before_a_model_is_read(tmp_path, command, option):
+    arguments = [command, "no.keras", *(["a.mp4"] if command == "explain" else []), option, str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1 and f"error: {tmp_path} is a folder: name a file, such as" in done.output
+
+
+def test_explain_refuses_more_files_than_a_page_can_carry(attentive, tmp_path):
+    files = [str(tmp_path / f"{number}.mp4") for number in range(51)]
+    done = CliRunner().invoke(app, ["explain", str(attentive), *files, "--out", str(tmp_path / "page.html")])
+    assert done.exit_code == 1 and "error: 51 files are too much for one page: explain at" in done.output
 
 
 def test_explain_draws_for_print_and_takes_the_true_class(attentive, clip, tmp_path):

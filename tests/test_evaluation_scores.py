@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from keras_actrec import insight
 from keras_actrec.cli.main import app
 from keras_actrec.data import Record, Sampling
 from keras_actrec.errors import UserError
@@ -69,6 +70,16 @@ def test_average_precisions_of_several_models_stand_side_by_side(tmp_path):
     assert text.count(f'data-label="mAP">{50 * (a + b):.1f}%') == 3
     with pytest.raises(UserError, match="m and n do not have the same classes: 'c'"):
         write_precisions([result(), result(names=("a", "b", "d"), name="n")], table)
+
+
+def test_the_numbers_are_printed_before_the_page_is_made(tmp_path, monkeypatch):
+    def write_report(*_, **__):
+        raise UserError("no page")
+
+    monkeypatch.setattr(insight, "write_report", write_report)
+    write_scores(result(), tmp_path / "one.npz")
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "one.npz"), "--page", str(tmp_path / "page")])
+    assert done.exit_code == 1 and "error: no page" in done.output and "\ntop-1 " in done.output
 
 
 def test_the_interval_is_over_groups_where_videos_have_them():

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from keras_actrec import zoo
 from keras_actrec.data.preprocessors import Original
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
-from keras_actrec.insight import Explanation, _pictures, explain, write_report
+from keras_actrec.insight import Explanation, _overlay, _pictures, explain, write_report
 from keras_actrec.insight._timeline import Timeline, times_of
 from keras_actrec.layers import AttentionCell, AttentiveRNN, GumbelHardAttention, HMRNNCell, SoftAttention
 from pages import Page
@@ -31,7 +32,7 @@ class FakeRecognizer:
         self.model, self.frames, self.class_names = model, frames, class_names
         self.spec = TINY if model.name == "tiny" else zoo.spec(model)
         self.mask = np.ones(len(frames), bool) if mask is None else np.array(mask)
-        self.preprocessor = SimpleNamespace(name="clip", original=self.original)
+        self.preprocessor = SimpleNamespace(name="clip", original=self.original, num_views=1)
 
     def original(self, path, crop):
         return Original(self.frames, Region(0, 0, *self.frames.shape[1:3]), None, self.frames, self.mask)
@@ -288,6 +289,31 @@ def test_frames_have_their_times_and_the_page_names_the_five_best_classes(page):
     assert "0.00 s 0.50 s 1.25 s" in text
     assert "● a 30.0%" in text and "▼ e 10.0%" in text and "✚ h (true, rank 8) 3.0%" in text
     assert "f" not in [name for name, _ in explanation.best()] and "6.0%" not in text
+
+
+def test_the_legend_says_times_where_there_are_some(page):
+    timed, still = (replace(example(), seconds=seconds) for seconds in (np.arange(8.0), np.zeros(8)))
+    for shown, words in (
+        ([timed], "with their times."),
+        ([still], "with their numbers."),
+        ([timed, still], "with their times or their numbers."),
+    ):
+        assert f"As they are in the video, {words}" in page(explanations=shown).text
+
+
+def test_a_small_frame_is_enlarged_pixel_by_pixel():
+    image = np.random.default_rng(0).integers(0, 256, (30, 48, 3), dtype="uint8")
+    uri, width, height = _overlay.jpeg(image)
+    assert (width, height) == (240, 150)
+    content = np.frombuffer(base64.b64decode(uri.partition(",")[2]), "uint8")
+    assert cv2.imdecode(content, 1).shape == (150, 240, 3)
+    assert _overlay.jpeg(np.zeros((90, 201, 3), "uint8"))[1:] == (201, 90)
+
+
+@pytest.mark.parametrize("views, words", [(1, None), (6, "averages 6 views"), (None, "averages several")])
+def test_an_answer_to_one_of_several_views_says_so(page, views, words):
+    text = " ".join(page(explanations=[replace(example(), views=views)]).text.split())
+    assert ("to this view alone; predict " + words in text) if words else ("view alone" not in text)
 
 
 def test_padding_is_not_drawn(page):

@@ -1,7 +1,9 @@
 """Explanations of every model: properties, NumPy references, and overlays on the frames of files."""
 
+import base64
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import keras
@@ -12,19 +14,22 @@ from matplotlib.figure import Figure
 
 import trees
 from checks import batch_of, close, numpy, spread
-from keras_actrec import insight, zoo
+from keras_actrec import _backend, insight, zoo
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
     FeaturePreprocessor,
+    Record,
     Sampling,
     SkeletonPreprocessor,
     SkeletonTransform,
 )
 from keras_actrec.data.skeletons import SkeletonForm
+from keras_actrec.data.sources import POSE_PATTERNS
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
-from keras_actrec.insight import _overlay, _pictures
+from keras_actrec.evaluation import Evaluation
+from keras_actrec.insight import _overlay, _pictures, _playing
 from keras_actrec.insight._skeleton import response_of
 from keras_actrec.insight._timeline import Timeline
 from keras_actrec.insight.explain import Relation, grad_cam, labeled_files
@@ -58,8 +63,8 @@ def seen_by(name, **arguments):
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_every_model_shows_its_trace_its_steps_and_its_evidence(name):
-    model, _, inputs, found = seen_by(name)
+def test_every_model_shows_its_trace_its_steps_and_its_evidence(name, monkeypatch):
+    model, view, inputs, found = seen_by(name)
     spec, scores = zoo.spec(model), model.predict_on_batch(inputs)
     close(found["scores"], scores, 1e-5)
     assert set(spec.trace) <= set(found)
@@ -67,6 +72,12 @@ def test_every_model_shows_its_trace_its_steps_and_its_evidence(name):
     assert np.any(found["slopes"])
     cams = [grad_cam(*each) for each in zip(found["maps"], found["slopes"], strict=True)]
     assert all(cam.min() >= 0 and cam.max() in (0, 1) for cam in cams)
+    if name in ("hman", "sa_gsm", "trn"):
+        monkeypatch.setattr(_backend, "gradient", None)
+        short = view(inputs, evidence=False)
+        assert set(found) - set(short) == {"slopes", "shifts", "self_attention"} & set(found)
+        close(short["scores"], scores, 1e-5)
+    assert view.has_steps == (name != "trn")
     if name == "trn":
         for_answer = sum(logits.sum(axis=1) for _, logits in found["relations"])
         close(log_softmax(for_answer), np.log(scores), 1e-4)
@@ -331,6 +342,7 @@ def test_the_brightest_pixels_lie_where_the_model_looked(brightest, tmp_path, tr
     found = insight.explain(recognizer, tmp_path, "jump", crop=crop)
     assert found.frames.shape == (2, *size, 3)  # the file's own
     assert found.seconds is None  # images have no times
+    assert found.views == transform.num_crops
     (layer,) = _overlay.layers_of(found)
     heat = _overlay.spread(layer.shares[0], found.region, *size)
     rows, columns = np.nonzero(heat == heat.max())
@@ -366,6 +378,62 @@ def test_what_is_explained_is_what_predict_sees(brightest, tmp_path):
         insight.explain(recognizer, path, cell=(0, 0))
 
 
+def scored(recognizer, files):
+    """Answers to files, all wrong."""
+    records = tuple(Record(file, file.name, 0) for file in files)
+    scores = np.tile([0.1, 0.8, 0.1], (len(files), 1))
+    labels = np.zeros(len(files), int)
+    return Evaluation("m", NAMES, records, labels, scores, skipped=(), protocol="p", part="test"), recognizer
+
+
+def told_of(recognizer, files):
+    clips = _playing.Clips([("m", *scored(recognizer, files))], 9)
+    told = clips.told(_playing.data_uri, lambda *_: None, bounded=True)
+    return clips, [clip.get("trace") for clip in told["models"][0]["clips"]]
+
+
+def test_a_playing_clip_is_traced_without_a_gradient(brightest, tmp_path, monkeypatch):
+    asked = []
+
+    def explain(*arguments, **named):
+        asked.append(named)
+        return insight.explain(*arguments, **named)
+
+    monkeypatch.setattr(_playing, "explain", explain)
+    monkeypatch.setattr(_playing, "_TRACED", 1)
+    # The short side of 90 becomes 36, of which 32 are seen: 80 of 90 and of 160.
+    frames = [bright(90, 160, 5 + 3 * number, 60, 9) for number in range(4)]
+    files = [write_video(tmp_path / name, frames) for name in ("a.avi", "b.avi")]
+    recognizer = Recognizer(
+        brightest, NAMES, ClipPreprocessor(Sampling(2), ClipTransform(32, 36)), spec=LOOKING
+    )
+    clips, (trace, other) = told_of(recognizer, files)
+    assert (clips.playing, clips.traced, other, asked) == (2, 1, None, [{"evidence": False}])
+    np.testing.assert_allclose(trace["times"], [1 / 8, 3 / 8], atol=2e-3)
+    seen = insight.explain(recognizer, files[0], evidence=False)
+    assert seen.evidence is None and trace["cells"] == [8, 8]
+    np.testing.assert_allclose(trace["steps"][1], seen.steps[:, 1], atol=1e-3)
+    np.testing.assert_allclose(trace["region"], [0.25, 1 / 18, 0.5, 8 / 9], atol=1e-3)
+
+
+def test_a_frame_that_a_short_clip_repeats_is_one_step(brightest, tmp_path):
+    file = write_video(tmp_path / "a.avi", [bright(32, 32, 5, 5, 9)])
+    preprocessor = ClipPreprocessor(Sampling(2, short="stretch"), ClipTransform(32))
+    _, (trace,) = told_of(Recognizer(brightest, NAMES, preprocessor, spec=LOOKING), [file])
+    assert trace["times"] == [0] and len(trace["steps"][1]) == 1
+    assert len(base64.b64decode(trace["attention"])) == 64
+
+
+def test_a_model_without_answers_at_each_step_is_not_asked_for_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(_playing, "explain", None)
+    file = write_video(tmp_path / "a.avi", [bright(32, 32, 5, 5, 9)] * 4)
+    model = small("trn")
+    size = model.inputs[0].shape[2]
+    preprocessor = ClipPreprocessor(Sampling(4), ClipTransform(size))
+    clips, traces = told_of(Recognizer(model, NAMES, preprocessor), [file])
+    assert (clips.playing, clips.traced, traces) == (1, 0, [None])
+
+
 def test_files_are_labeled_by_the_option_the_list_or_their_folder(brightest, tmp_path):
     recognizer = Recognizer(brightest, NAMES, ClipPreprocessor(Sampling(2), ClipTransform(32)), spec=LOOKING)
     for folder in ("jump", "other"):
@@ -378,6 +446,19 @@ def test_files_are_labeled_by_the_option_the_list_or_their_folder(brightest, tmp
     assert labeled_files(recognizer, files, "run") == [(file, "run") for file in files]
     with pytest.raises(UserError, match="a.mp4: the model has no class 'jmup'; did you mean 'jump'"):
         labeled_files(recognizer, files, "jmup")
+    (tmp_path / "list.csv").write_text("path,label,stop\njump/a.mp4,,\njump/a.mp4,,9\n", encoding="utf-8")
+    for label in (None, "run"):
+        with pytest.raises(UserError, match=r"list.csv, line 3: whole files .* frames 0 to 9 of jump/a.mp4:"):
+            labeled_files(recognizer, [tmp_path / "list.csv"], label)
+
+
+def test_a_csv_file_of_joints_is_a_file_and_no_list(tmp_path):
+    recognizer = SimpleNamespace(class_names=NAMES, preprocessor=SimpleNamespace(patterns=POSE_PATTERNS))
+    joints, listed = tmp_path / "run.csv", tmp_path / "list.csv"
+    joints.write_text("frame,x,y\n0,1,2\n", encoding="utf-8")
+    listed.write_text("path,label\nrun.csv,run\n", encoding="utf-8")
+    assert labeled_files(recognizer, [joints]) == [(joints, None)]
+    assert labeled_files(recognizer, [listed]) == [(joints, "run")]
 
 
 def test_sa_gsm_shows_the_chosen_cell_of_the_chosen_layer(tmp_path):

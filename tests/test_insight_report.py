@@ -5,16 +5,18 @@ import hashlib
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from keras_actrec.data import ClipTransform, Record
+from keras_actrec.data import Record
 from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.evaluation import Evaluation
-from keras_actrec.insight import Reported, _charts, _media, _playing, write_report
+from keras_actrec.insight import Reported, _charts, _media, _playing, embedding, write_report
 from pages import Page
 
 pytestmark = pytest.mark.no_backend
@@ -88,6 +90,15 @@ def content_of(uri, kind):
     return base64.b64decode(content)
 
 
+def test_a_folder_is_refused_before_files_are_explained(tmp_path):
+    def explained():
+        raise AssertionError("nothing is to be explained")
+        yield
+
+    with pytest.raises(UserError, match="is a folder: name a file"):
+        write_report(tmp_path, title="t", explanations=explained())
+
+
 # Tables and charts
 
 
@@ -125,6 +136,19 @@ def test_floors_of_other_clips_say_of_which_model_they_are(page):
         page(evaluation(floors={"one frame": 0.5}), evaluation(name="other", floors={"one frame": 0.75}))
     )
     assert "floor: one frame (hman) 50.0%" in text and "floor: one frame (other) 75.0%" in text
+
+
+def test_models_of_different_clips_are_not_ranked(page):
+    scored = [
+        evaluation(name=name, floors={"majority class": 0.25}, manifest=manifest, part=part)
+        for name, manifest, part in (("a", "1", "test"), ("b", "2", "test"))
+    ]
+    found = page(*scored)
+    assert "floor: majority class (a, b) 25.0%" in words(found) and "do not compare" in words(found)
+    assert not [cell for cell in found.of("td") if cell.get("class") == "best"]
+    alike = page(scored[0], replace(scored[0], name="c"))
+    assert "floor: majority class 25.0%" in words(alike) and "do not compare" not in words(alike)
+    assert len([cell for cell in alike.of("td") if cell.get("class") == "best"]) == 2
 
 
 def test_top_5_is_shown_where_there_are_more_than_5_classes(page):
@@ -229,6 +253,22 @@ def test_points_lie_where_they_are_in_the_color_of_their_class():
 EVIL = ("</script><script>alert(1)</script>", "<!--<script>", "a & b\x1b[31m\u2028'\"")
 
 
+@pytest.mark.parametrize(
+    "rows, words",
+    [(np.ones((8, 3)), "all files have the same features"), (np.full((8, 3), np.nan), "are not finite")],
+)
+def test_features_without_a_plane_are_a_note(page, monkeypatch, rows, words):
+    monkeypatch.setattr(embedding.zoo, "features_view", lambda model, layer: None)
+    monkeypatch.setattr(
+        embedding, "score", lambda *_, **__: (SimpleNamespace(scores=row + 1e-9) for row in rows)
+    )
+    preprocessor = SimpleNamespace(name="features", item=lambda file: (None, None))
+    recognizer = SimpleNamespace(
+        model=None, preprocessor=preprocessor, spec=SimpleNamespace(masked=False), about={}
+    )
+    assert words in page(Reported("hman", evaluation(), recognizer)).text
+
+
 def test_names_are_text_wherever_they_stand(page):
     history = {"epoch": [0], "accuracy": [0.5], "loss": [1.0]}
     files = [Path(f"{EVIL[number % 3]}{number}.npy".replace("/", "∕")) for number in range(8)]
@@ -309,7 +349,7 @@ def test_a_small_clip_keeps_the_times_of_its_file_and_fits_its_budget(tmp_path):
     writer.release()
     clip = _media.small_clip(Record(file, file.name, 0), 20_000)
     np.testing.assert_allclose(clip.times, np.arange(60) / 20, atol=1e-3)
-    assert clip.seconds == pytest.approx(3, abs=0.01) and clip.size == (100, 200)
+    assert clip.seconds == pytest.approx(3, abs=0.01)
     assert len(clip.video) <= 20_000
     frames = frames_of(clip.video, tmp_path)
     assert frames.shape[1] * frames.shape[2] <= 112 * 84 and len(frames) >= 3
@@ -347,6 +387,22 @@ def test_a_video_for_which_there_is_no_room_is_no_video(page, videos, tmp_path, 
     assert not (tmp_path / "report.html").exists()
 
 
+def test_only_what_is_a_video_plays(page, videos, tmp_path):
+    joints, images = tmp_path / "joints", tmp_path / "images"
+    for folder in (joints, images):
+        folder.mkdir()
+    (joints / "a_000_keypoints.json").write_text("{}", encoding="utf-8")
+    cv2.imwrite(str(images / "000.png"), np.zeros((8, 8, 3), "uint8"))
+    scored = evaluation(files=[joints, images, *videos[2:]])
+    found = page(scored)
+    assert [number for number, file in enumerate(found.told["files"]) if "seconds" not in file] == [0]
+    assert "What is not shown" not in found.text
+    skeletons = SimpleNamespace(preprocessor=SimpleNamespace(name="skeleton"), about={})
+    assert _playing.Clips([("hman", scored, skeletons)], 9).told(None, None, bounded=True)["files"][1] == {
+        "path": "images"
+    }
+
+
 def test_clips_lie_beside_the_page_where_that_is_asked_for(page, videos, tmp_path):
     found = page(evaluation(files=videos), folder=True)
     names = sorted(path.name for path in (tmp_path / "report_files").iterdir())
@@ -371,18 +427,6 @@ def test_a_video_that_does_not_decode_is_named(page, videos, tmp_path):
     assert found.told["files"][5] == {"path": "broken.mp4"}
 
 
-@pytest.mark.parametrize(
-    "transform, region",
-    [
-        (ClipTransform(56, crop="none"), (0, 0, 1, 1)),
-        # The short side of 90 becomes 64, of which 56 are seen: 78.75 of 90 and of 160.
-        (ClipTransform(56, 64), ((1 - 78.75 / 160) / 2, 0.0625, 78.75 / 160, 0.875)),
-    ],
-)
-def test_where_a_model_looked_lies_over_what_it_saw(transform, region):
-    assert _playing._region(transform, 90, 160) == pytest.approx(region)
-
-
 def test_what_is_looked_at_no_more_than_elsewhere_is_not_bright():
     even, hard = np.full((2, 2), 0.25), np.array([[0, 1], [0, 0]])
     some = np.array([[0.4, 0.3], [0.2, 0.1]])  # .15 above the even share, of .25 that would be all
@@ -390,14 +434,40 @@ def test_what_is_looked_at_no_more_than_elsewhere_is_not_bright():
     np.testing.assert_array_equal(seen, [np.zeros((2, 2)), 255 * hard, [[153, 51], [0, 0]]])
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium: apt-get install chromium")
-def test_a_browser_lists_the_mistakes_and_has_nothing_to_complain_about(page, videos, tmp_path):
-    page(evaluation(names=EVIL, files=videos), most_clips=2)
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    not shutil.which("chromium"), reason="needs chromium: apt-get install chromium"
+)
+
+
+def in_a_browser(tmp_path):
+    """What a browser makes of the report, and what it has to complain about."""
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "report.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert "CONSOLE" not in done.stderr
-    found = Page(done.stdout)
+    return Page(done.stdout), done.stderr
+
+
+@NEEDS_CHROMIUM
+def test_another_model_is_shown_without_the_classes_that_were_chosen_of_the_first(page, tmp_path):
+    page(evaluation(), evaluation(name="other", names=("fall", "run", "jump")))
+    file = tmp_path / "report.html"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy".*>', "", file.read_text(encoding="utf-8"))
+    choices = "".join(
+        f"form.elements.{name}.value = '{value}'; "
+        f"form.elements.{name}.dispatchEvent(new Event('change', {{bubbles: true}})); "
+        for name, value in (("kind", "all"), ("label", 1), ("answer", 2), ("model", 1))
+    )
+    script = f"<script>const form = document.getElementById('choice'); {choices}</script>"
+    file.write_text(text.replace("</body>", f"{script}</body>"), encoding="utf-8")
+    found, complaints = in_a_browser(tmp_path)
+    assert "CONSOLE" not in complaints and "8 of 8 clips." in found.text
+
+
+@NEEDS_CHROMIUM
+def test_a_browser_lists_the_mistakes_and_has_nothing_to_complain_about(page, videos, tmp_path):
+    page(evaluation(names=EVIL, files=videos), most_clips=2)
+    found, complaints = in_a_browser(tmp_path)
+    assert "CONSOLE" not in complaints
     assert "3 of 8 clips." in found.text and found.of("article") == 3 * [{"class": "clip"}]
     assert len(found.of("video")) == 2 and found.text.count("✗ Wrong") == 3
     assert len(found.scripts) == 2 and EVIL[0] in found.text

@@ -134,6 +134,27 @@ def test_data_that_moved_is_named_and_found_by_an_option(runs, tmp_path, data):
     assert code == 1 and f"{moved} is not the data that the run was trained on" in output
 
 
+def test_of_several_runs_one_whose_data_moved_is_a_note(runs, tmp_path, data, count):
+    file = runs / "first" / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(record | {"root": str(tmp_path / "gone")}), encoding="utf-8")
+    code, output = report(runs, "--out", tmp_path / "page.html")
+    assert code == 0 and f"first: {runs / 'first'}: its data is not at {tmp_path / 'gone'} any more" in output
+    found = page(tmp_path / "page.html")
+    assert [model["name"] for model in found.told["models"]] == ["second"] and count == ["test"]
+    assert "any more: say with --data" in found.text and found.text.count("stacked_rnn/own") == 2
+    insight.report_runs([runs / "first"], tmp_path / "page.html", data=data)
+    code, output = report(runs, "--out", tmp_path / "page.html")  # now the scores of both are there
+    assert code == 0 and "first: add --data, the folder of its data, to see the clips" in output
+    assert [model["name"] for model in page(tmp_path / "page.html").told["models"]] == ["first", "second"]
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    (other / "test" / trees.CLASSES[0] / "3_0.npy").unlink()
+    code, output = report(runs, "--out", tmp_path / "page.html", "--data", other)
+    assert code == 0 and output.count(f"{other} is not the data that the run was trained on") == 2
+    assert len(page(tmp_path / "page.html").told["models"]) == 2
+
+
 def test_a_run_of_an_older_version_needs_to_be_told_where_its_data_is(runs, tmp_path, data):
     file = runs / "first" / "run.json"
     record = json.loads(file.read_text(encoding="utf-8"))

@@ -49,9 +49,10 @@ def evaluate(
     from keras_actrec import _backend, evaluation, load
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.errors import UserError
-    from keras_actrec.insight.report import need_viz
+    from keras_actrec.insight.report import check_place, need_viz
 
     if page is not None:
+        check_place(page)
         need_viz()  # before the models run, not after
     files = [model, *(ensemble or [])]
 
@@ -91,7 +92,8 @@ def evaluate(
     together = [result, *found] if ensemble else found
     if precisions is not None:
         evaluation.write_precisions(together, precisions)
-    if page is not None:
+    _print(result)
+    if page is not None:  # last, as it takes minutes
         from keras_actrec import insight
 
         shown = [insight.Reported.of(*each) for each in answered]
@@ -100,6 +102,10 @@ def evaluate(
             insight.write_report(
                 page, title=title, evaluations=[result, *shown] if ensemble else shown, progress=progress
             )
+
+
+def _print(result: "Evaluation") -> None:
+    from keras_actrec import evaluation
 
     for line in result.skipped:
         say(f"skipped: {line}")

@@ -1,5 +1,6 @@
 """`keras-actrec explain`: show where and when a model looked, and what spoke for its answer."""
 
+import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +10,8 @@ import typer
 
 from keras_actrec._types import StageProgress
 from keras_actrec.cli._terminal import say
+
+_MOST = 50  # files of a page, with which it has about 100 MB
 
 
 class Format(StrEnum):
@@ -58,31 +61,51 @@ def explain(
 
     Of each file the five best classes, the original frames with attention, evidence (Grad-CAM), gates or
     self-attention on them, or the skeletons with the gates' response, and over time what the layers did and
-    the probabilities.
+    the probabilities. A file that cannot be used is noted, and the exit status is 1. Ctrl-C keeps what is
+    done.
     """
-    from keras_actrec import _backend, insight, load
+    from keras_actrec import UserError, _backend, insight, load
     from keras_actrec.cli._progress import progress_bars
+    from keras_actrec.data import VideoError
     from keras_actrec.insight.explain import labeled_files
-    from keras_actrec.insight.report import need_viz
+    from keras_actrec.insight.report import check_place, need_viz
 
+    check_place(out)
     need_viz()  # before the models run, not after
     _backend.keep_programs()
     recognizer = load(model)
     files = labeled_files(recognizer, sources, label)
+    if len(files) > _MOST:
+        raise UserError(
+            f"{len(files)} files are too much for one page: explain at most {_MOST} at once, "
+            "such as one folder after the other, each with its own --out"
+        )
     pictures: list[Path] = []
+    bad: list[str] = []
 
     def explained(progress: StageProgress) -> Iterator[insight.Explanation]:
         for number, (file, shown) in enumerate(files, start=1):
             progress("explaining", number - 1, len(files), str(file))
-            found = insight.explain(recognizer, file, shown, layer=layer, cell=cell, crop=crop)
+            try:
+                found = insight.explain(recognizer, file, shown, layer=layer, cell=cell, crop=crop)
+            except VideoError as error:
+                if len(files) == 1:
+                    raise
+                bad.append(str(error))
+                say(error, file=sys.stderr)
+                continue
             if format:
                 picture = out.with_name(f"{out.stem}_{number}_{file.stem}.{format}")
                 pictures.append(insight.draw_explanation(found, picture))
             yield found
         progress("explaining", len(files), len(files))
+        if len(bad) == len(files):
+            raise UserError(f"none of {len(files)} files can be used, the first is {bad[0]}")
 
     with progress_bars() as progress:
         title = f"What {recognizer.model.name} saw"
-        insight.write_report(out, title=title, explanations=explained(progress))
+        insight.write_report(out, title=title, explanations=explained(progress), notes=bad)
     for path in (out, *pictures):
         say(f"wrote {path}")
+    if bad:
+        raise UserError(f"{len(bad)} of {len(files)} files are not explained, the first is {bad[0]}")

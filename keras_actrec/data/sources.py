@@ -70,7 +70,7 @@ def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) ->
     path = Path(source)
     if path.is_dir():
         return _below(path, patterns, passed_over)
-    if path.suffix.lower() == ".csv" and path.is_file() and not ("*.csv" in patterns and not _lists(path)):
+    if lists_files(path, patterns):
         return [path.parent / row["path"] for _, row in rows_of_csv(path, needed=("path",))]
     if not glob.has_magic(source) or os.path.lexists(path):
         return [path]
@@ -82,8 +82,12 @@ def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) ->
     return [path for match in found for path in _on_disk(match, patterns, passed_over)]
 
 
-def _lists(path: Path) -> bool:
-    """Whether a CSV file lists files, and is none of joints."""
+def lists_files(path: Path, patterns: Sequence[str]) -> bool:
+    """Whether this is a CSV file that lists files, and, where patterns are those of joints, none of these."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    if "*.csv" not in patterns:
+        return True
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as lines:
         return "path" in next(csv.reader([lines.readline(_MOST_HEADER)]), [])
 

@@ -29,14 +29,12 @@ class SmallClip:
     Attributes:
         times: of every frame of the file, in seconds from the first one `(N,)`.
         seconds: how long it lasts.
-        size: height and width of the file's frames.
         video: an MP4 file, VP9; None where OpenCV cannot write one.
         stills: WebP files, evenly in time, where there is no video.
     """
 
     times: np.ndarray
     seconds: float
-    size: tuple[int, int]
     video: bytes | None
     stills: tuple[bytes, ...] = ()
 
@@ -67,7 +65,7 @@ def small_clip(record: Record, budget: int) -> SmallClip:
     seconds = float(at[-1] * len(at) / (len(at) - 1)) if len(at) > 1 else 1 / _NO_RATE
     source = _Source(kept, at[::every], seconds)
     video = source.video(budget)
-    return SmallClip(at, seconds, size, video, () if video else source.stills(budget))
+    return SmallClip(at, seconds, video, () if video else source.stills(budget))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,11 @@ import numpy as np
 
 from keras_actrec._text import printable
 from keras_actrec._types import StageProgress
-from keras_actrec.data import VIDEO_SUFFIXES, ClipPreprocessor, ClipTransform, Record, VideoError
+from keras_actrec.data import VIDEO_SUFFIXES, ClipPreprocessor, Record, VideoError
+from keras_actrec.data._readers import is_frame
 from keras_actrec.errors import UserError
 from keras_actrec.insight._media import SmallClip, small_clip
-from keras_actrec.insight.explain import explain
+from keras_actrec.insight.explain import explain, view_of
 
 if TYPE_CHECKING:
     from keras_actrec.evaluation import Evaluation
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _TOP = 5  # classes that are told of each clip
 _AT_ONCE = 64  # clips in memory
 _BYTES, _BYTES_OF_ALL = 60_000, 9_500_000  # of a clip, and of all in one page, at most
+_TRACED = 60  # clips that models are asked about again: each takes some tenths of a second
 _WORKERS = 2
 
 Model: TypeAlias = "tuple[str, Evaluation, Recognizer | None]"  # with what it is called
@@ -39,7 +41,7 @@ class Clips:
 
     Attributes:
         playing: number of clips that play.
-        traced: whether of one of them it is told what was seen when.
+        traced: of how many of them it is told what was seen when.
         notes: what could not be shown.
     """
 
@@ -49,8 +51,9 @@ class Clips:
         numbers: dict[tuple[str, int | None, int | None], int] = {}
         self._records: list[Record] = []
         self._rows: list[dict[int, int]] = []  # of each model: the row of a clip, by number
-        urgency = dict[int, tuple[bool, float]]()
-        for _, evaluation, _ in models:
+        urgency = dict[int, tuple[bool, float]]()  # of what may play
+        for _, evaluation, recognizer in models:
+            videos = recognizer is None or recognizer.preprocessor.name == "clip"
             right, score = evaluation.predicted == evaluation.labels, evaluation.scores.max(axis=1)
             rows = {}
             for row, record in enumerate(evaluation.records):
@@ -59,12 +62,14 @@ class Clips:
                 if number == len(self._records):
                     self._records.append(record)
                 rows[number] = row
+                if not videos:
+                    continue
                 mine = bool(right[row]), float(score[row] if right[row] else -score[row])
                 urgency[number] = min(mine, urgency.get(number, mine))
             self._rows.append(rows)
         play = [number for number in urgency if _is_video(self._records[number])]
         self._played = sorted(play, key=lambda number: urgency[number])[:most]
-        self.playing, self.traced = 0, False
+        self.playing, self.traced = 0, 0
 
     @property
     def notes(self) -> list[str]:
@@ -82,6 +87,7 @@ class Clips:
         small = functools.partial(self._small, budget=budget)
         files: list[dict[str, Any]] = [{"path": printable(record.path)} for record in self._records]
         traces: list[dict[int, dict[str, Any]]] = [{} for _ in self._models]
+        telling = [self._telling(at) for at in range(len(traces))]
         with ThreadPoolExecutor(_WORKERS) as pool:
             for start in range(0, len(self._played), _AT_ONCE):
                 some = self._played[start : start + _AT_ONCE]
@@ -92,9 +98,12 @@ class Clips:
                         continue
                     self.playing += 1
                     files[number] |= _file(clip, f"{number:05d}", place)
+                    if done > _TRACED:
+                        continue
                     for at, traced in enumerate(traces):
-                        if (trace := self._trace(at, number, clip)) is not None:
-                            traced[number], self.traced = trace, True
+                        if (trace := self._trace(at, telling[at], number, clip)) is not None:
+                            traced[number] = trace
+                    self.traced += any(number in traced for traced in traces)
         return {
             "files": files,
             "models": [self._model(at, traced) for at, traced in enumerate(traces)],
@@ -107,14 +116,27 @@ class Clips:
             self._notes[str(error)] = None
             return None
 
-    def _trace(self, at: int, number: int, clip: SmallClip) -> dict[str, Any] | None:
+    def _trace(
+        self, at: int, recognizer: "Recognizer | None", number: int, clip: SmallClip
+    ) -> dict[str, Any] | None:
         """What a model saw in a clip step by step; None where it was not asked or cannot tell."""
-        name, evaluation, recognizer = self._models[at]
+        name, evaluation, _ = self._models[at]
         record, row = self._records[number], self._rows[at].get(number)
         if recognizer is None or row is None or record.start is not None or record.stop is not None:
             return None
         try:
             return _traced(recognizer, record, clip, [evaluation.labels[row], evaluation.predicted[row]])
+        except UserError as error:
+            self._notes[f"{name}: {error}"] = None
+            return None
+
+    def _telling(self, at: int) -> "Recognizer | None":
+        """A model that answers at each step of videos; None where there is none."""
+        name, _, recognizer = self._models[at]
+        if recognizer is None or recognizer.preprocessor.name != "clip":
+            return None
+        try:
+            return recognizer if view_of(recognizer).has_steps else None
         except UserError as error:
             self._notes[f"{name}: {error}"] = None
             return None
@@ -135,8 +157,10 @@ class Clips:
 
 
 def _is_video(record: Record) -> bool:
-    """Whether there is a video, or a folder of frames, which a file of scores alone does not promise."""
-    return record.file.is_dir() or (record.file.suffix.lower() in VIDEO_SUFFIXES and record.file.is_file())
+    """Whether there is a video, or a folder of numbered images: a file of scores does not promise it."""
+    if record.file.is_dir():
+        return any(is_frame(each.name) for each in record.file.iterdir())
+    return record.file.suffix.lower() in VIDEO_SUFFIXES and record.file.is_file()
 
 
 def _file(clip: SmallClip, name: str, place: Place) -> dict[str, Any]:
@@ -151,22 +175,22 @@ def _file(clip: SmallClip, name: str, place: Place) -> dict[str, Any]:
 
 def _traced(
     recognizer: "Recognizer", record: Record, clip: SmallClip, classes: Sequence[int]
-) -> dict[str, Any] | None:
-    """What `explain` tells of a clip, with the time of each step in seconds; None of a model without steps.
+) -> dict[str, Any]:
+    """What `explain` tells of a clip, with the time of each step in seconds.
 
-    `steps` has the probabilities of some classes, `attention` the bytes of `_brightness` in base64, and
-    `region` the left, top, width and height of what the model saw, as shares of the frame.
+    A frame that a short clip repeats is one step. `steps` has the probabilities of some classes, `attention`
+    the bytes of `_brightness` in base64 and `cells` its rows and columns, and `region` the left, top, width
+    and height of what the model saw, as shares of the frame.
     """
-    seen = explain(recognizer, record.file)
-    preprocessor = recognizer.preprocessor
-    if not isinstance(preprocessor, ClipPreprocessor):
-        raise AssertionError("explain takes videos alone")
-    indices, _ = preprocessor.sampling.indices(len(clip.times))
-    if seen.steps is None:
-        return None
-    mask = seen.mask
+    seen = explain(recognizer, record.file, evidence=False)
+    assert isinstance(recognizer.preprocessor, ClipPreprocessor) and seen.steps is not None
+    # The clip's times and not the file's, which may not move.
+    indices, _ = recognizer.preprocessor.sampling.indices(len(clip.times))
+    there = np.flatnonzero(seen.mask)
+    times, first = np.unique(clip.times[indices[there]], return_index=True)
+    mask = there[first]
     told: dict[str, Any] = {
-        "times": _shorts(clip.times[indices][mask]),
+        "times": _shorts(times),
         "steps": {int(label): _shorts(seen.steps[mask, label]) for label in classes},
     }
     if seen.boundaries is not None:
@@ -175,7 +199,11 @@ def _traced(
         told["temperature"] = _shorts(seen.temperature[mask])
     if seen.attention is not None:
         told["attention"] = _base64(_brightness(seen.attention[mask]).tobytes())
-        told["region"] = _shorts(_region(preprocessor.transform, *clip.size))
+        told["cells"] = list(seen.attention.shape[1:])
+        assert seen.frames is not None and seen.region is not None
+        (height, width), region = seen.frames.shape[1:3], seen.region
+        across, down = region.right - region.left, region.bottom - region.top
+        told["region"] = _shorts([region.left / width, region.top / height, across / width, down / height])
     return told
 
 
@@ -187,16 +215,6 @@ def _brightness(shares: np.ndarray) -> np.ndarray:
     even = 1 / (shares.shape[1] * shares.shape[2])
     most = np.maximum(shares.max(axis=(1, 2), keepdims=True), 2 * even)
     return np.round(255 * np.clip((shares - even) / (most - even), 0, 1)).astype("uint8")
-
-
-def _region(transform: ClipTransform, height: int, width: int) -> tuple[float, float, float, float]:
-    """Left, top, width and height of what of a frame a model sees, as shares of the frame."""
-    still = transform.deterministic
-    if still.crop == "none":
-        return 0.0, 0.0, 1.0, 1.0
-    seen = still.size / (still.short_side or still.size) * min(height, width)
-    across, down = min(1.0, seen / width), min(1.0, seen / height)
-    return (1 - across) / 2, (1 - down) / 2, across, down
 
 
 def data_uri(content: bytes, _: str, kind: str) -> str:

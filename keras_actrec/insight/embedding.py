@@ -38,7 +38,8 @@ def embed(
         Points `(N, 2)`.
 
     Raises:
-        UserError: for fewer than five files, or a layer as `zoo.features_view` says.
+        UserError: for fewer than five files, features that are no numbers or all alike, or a layer as
+            `zoo.features_view` says.
     """
     from sklearn.manifold import TSNE
 
@@ -51,6 +52,11 @@ def embed(
         if progress is not None:
             progress(len(rows), len(items))
     features = np.stack(rows)
+    # Of such features the first layout is NaN, on which scikit-learn dies.
+    if not np.isfinite(features).all():
+        raise UserError("features are not finite, so there is no plane of them: was training stable?")
+    if np.ptp(features, axis=0).max() <= 1e-6 * np.abs(features).max():
+        raise UserError("all files have the same features, so there is no plane of them: was it trained?")
     layout = TSNE(perplexity=min(30.0, (len(items) - 1) / 3), init="pca", random_state=seed)
     if features.shape[1] < 2:
         raise UserError(f"layer {layer!r} gives one number a clip, which is no plane: choose another one")

@@ -16,6 +16,7 @@ from keras_actrec._types import PathLike
 from keras_actrec.data import Body, expand_sources
 from keras_actrec.data.manifest import rows_of_csv
 from keras_actrec.data.preprocessors import SkeletonPreprocessor
+from keras_actrec.data.sources import lists_files
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
 from keras_actrec.insight._skeleton import origin_of
@@ -102,6 +103,8 @@ class Explanation:
         shifts: of GSM and SA-GSM.
         self_attention: of SA-GSM.
         relations: of TRN, those of two frames first.
+        views: how many clips and crops of the file `predict` averages, of which this is one; None where that
+            depends on its length.
 
     Raises:
         UserError: for a `true_label` that is no class.
@@ -129,6 +132,7 @@ class Explanation:
     shifts: Shifts | None = None
     self_attention: SelfAttention | None = None
     relations: tuple[Relation, ...] = ()
+    views: int | None = 1
 
     def __post_init__(self) -> None:
         if self.true_label is not None and self.true_label not in self.class_names:
@@ -173,6 +177,7 @@ def explain(
     layer: str | None = None,
     cell: tuple[int, int] | None = None,
     crop: int | None = None,
+    evidence: bool = True,
 ) -> Explanation:
     """Run a model on one file and keep what its layers did, on the same weights and layers.
 
@@ -191,6 +196,7 @@ def explain(
             most evidence.
         crop: number of one of the crops that `predict` averages over, from 0 on; by default the middle one,
             not mirrored.
+        evidence: False leaves out Grad-CAM, gate shifts and self-attention, which take most of the time.
 
     Returns:
         What the model saw, step by step.
@@ -205,13 +211,13 @@ def explain(
     Where we differ: the gradient is that of the logit less the mean of all classes' logits, which a softmax
     does not tell apart; the largest value of the clip becomes 1.
     """
-    view = _view(recognizer, layer)
+    view = view_of(recognizer, layer)
     frames, region, seconds, clip, mask = _looked_at(recognizer, path, crop)
-    seen: dict[str, Any] = view(recognizer.batch(clip, mask))
+    seen: dict[str, Any] = view(recognizer.batch(clip, mask), evidence=evidence)
     relations = _relations(seen.pop("relations", []), int(seen["scores"].argmax()))
     seen = {name: value[0] for name, value in seen.items()}
     maps = seen.get("maps")
-    evidence = None if maps is None else grad_cam(maps, seen["slopes"])
+    spoke = grad_cam(maps, seen["slopes"]) if maps is not None and evidence else None
     joints, body, origin = _skeleton(recognizer, clip)
     return Explanation(
         path=Path(path),
@@ -228,14 +234,15 @@ def explain(
         region=region,
         seconds=seconds,
         updates=seen.get("updates"),
-        evidence=evidence,
+        evidence=spoke,
         gates=seen.get("gates"),
         joints=joints if view.gates_of_input or "gates" not in seen else None,
         body=body,
         origin=origin,
         shifts=Shifts(view.shown["shifts"].name, seen["shifts"]) if "shifts" in seen else None,
-        self_attention=_attended(view, seen, evidence, cell),
+        self_attention=_attended(view, seen, spoke, cell),
         relations=relations,
+        views=getattr(recognizer.preprocessor, "num_views", 1),  # skeletons have one
     )
 
 
@@ -258,7 +265,8 @@ def grad_cam(maps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 _VIEWS: WeakKeyDictionary[keras.Model, dict[str | None, zoo.ExplainingView]] = WeakKeyDictionary()
 
 
-def _view(recognizer: Recognizer, layer: str | None) -> zoo.ExplainingView:
+def view_of(recognizer: Recognizer, layer: str | None = None) -> zoo.ExplainingView:
+    """The view of a model, see `zoo.ExplainingView`."""
     views = _VIEWS.setdefault(recognizer.model, {})
     if layer not in views:
         views[layer] = zoo.ExplainingView(recognizer.model, recognizer.spec, layer)
@@ -353,15 +361,16 @@ def labeled_files(
             `label`; of others the name of the folder that they are in, where that is a class.
 
     Raises:
-        UserError: as `data.expand_sources`, or for a label that is no class of the model.
+        UserError: as `data.expand_sources`, for a label that is no class of the model, or for a CSV file that
+            lists parts of files.
     """
     files: list[tuple[Path, str | None]] = []
     for source in map(Path, sources):
-        if label is None and source.suffix.lower() == ".csv" and source.is_file():
-            rows = [row for _, row in rows_of_csv(source, ("path",), ("label",))]
-            files += [(source.parent / row["path"], row["label"] or None) for row in rows]
+        patterns = recognizer.preprocessor.patterns
+        if lists_files(source, patterns):
+            files += [(file, label or shown) for file, shown in _listed(source)]
             continue
-        for file in expand_sources(source, recognizer.preprocessor.patterns):
+        for file in expand_sources(source, patterns):
             folder = file.resolve().parent.name
             files.append((file, label or (folder if folder in recognizer.class_names else None)))
     for file, shown in files:
@@ -369,3 +378,15 @@ def labeled_files(
             hint = did_you_mean(shown, recognizer.class_names)
             raise UserError(f"{file}: the model has no class {shown!r}; {hint}")
     return files
+
+
+def _listed(source: Path) -> list[tuple[Path, str | None]]:
+    """The files of a CSV file, and the label of each."""
+    rows = rows_of_csv(source, ("path",), ("label", "start", "stop"))
+    for number, row in rows:
+        if row["start"] or row["stop"]:
+            raise UserError(
+                f"{source}, line {number}: whole files are explained, and this is frames {row['start'] or 0} "
+                f"to {row['stop'] or 'the end'} of {row['path']}: cut it out into a file of its own"
+            )
+    return [(source.parent / row["path"], row["label"] or None) for _, row in rows]

@@ -235,15 +235,15 @@
 
   function attention(trace, player) {
     const bytes = Uint8Array.from(atob(trace.attention), letter => letter.charCodeAt(0));
-    const side = Math.round(Math.sqrt(bytes.length / trace.times.length));
-    const canvas = make("canvas", {width: side, height: side, "aria-hidden": "true", class: "looked"});
+    const [height, width] = trace.cells;
+    const canvas = make("canvas", {width, height, "aria-hidden": "true", class: "looked"});
     ["left", "top", "width", "height"].forEach((name, number) => { canvas.style[name] = percent(trace.region[number]); });
     player.stage.append(canvas);
-    const context = canvas.getContext("2d"), image = context.createImageData(side, side);
+    const context = canvas.getContext("2d"), image = context.createImageData(width, height);
     return time => {
       canvas.hidden = !form.attention.checked;
-      const from = at(trace.times, time) * side * side;
-      for (let cell = 0; cell < side * side; cell++) {
+      const from = at(trace.times, time) * width * height;
+      for (let cell = 0; cell < width * height; cell++) {
         const share = bytes[from + cell];
         image.data.set([255, 200, 40, 0.6 * share], 4 * cell);
       }
@@ -290,6 +290,7 @@
   fill(form.model, told.models.map((each, number) => [String(number), each.name]));
   if (told.models[0].clips.every(isRight)) form.kind.value = "all";
   form.addEventListener("change", event => {
+    if (event.target.name === "model") form.label.value = form.answer.value = "";  // whose numbers are others now
     if (event.target.name !== "attention") { choose(); return; }
     for (const canvas of document.querySelectorAll(".looked")) canvas.hidden = !form.attention.checked;
   });

@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_actrec._files import replacing
 from keras_actrec._locks import make_folder
+from keras_actrec._signals import Terminated
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.errors import UserError
@@ -28,7 +29,7 @@ from keras_actrec.evaluation.scores import told_apart
 from keras_actrec.insight import _clips, _overlay
 from keras_actrec.insight._charts import RUNS, curves, plane, reliability
 from keras_actrec.insight._facts import made, tested
-from keras_actrec.insight._timeline import lines_of
+from keras_actrec.insight._timeline import lines_of, times_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -75,7 +76,7 @@ class Reported:
 # What a page has a word on where one of its files has it.
 _SHOWN = (
     *("attention", "evidence", "shifts", "self_attention", "boundaries", "operations", "temperature"),
-    *("gates", "joints", "relations", "steps", "seconds", "frames"),
+    *("gates", "joints", "relations", "steps", "frames"),
 )
 
 
@@ -85,6 +86,7 @@ def write_report(
     title: str,
     evaluations: "Iterable[Evaluation | Reported]" = (),
     explanations: Iterable["Explanation"] = (),
+    notes: Sequence[str] = (),
     most_clips: int = 600,
     folder: bool = False,
     progress: StageProgress | None = None,
@@ -105,7 +107,8 @@ def write_report(
         evaluations: an `Evaluation` for each model, or a `Reported` that knows more of it. Of an evaluation's
             `extra`, `recipe` is shown below the model's name, the others are further columns of the table.
         explanations: what `explain` returned, one for each file; they are drawn one by one, so that of an
-            iterator not all are in memory.
+            iterator not all are in memory. Ctrl-C ends this, and is raised again when the page is there.
+        notes: lines above all else; a list may grow while files are explained.
         most_clips: how many clips play, the most interesting ones; all are listed.
         folder: whether the clips lie in a folder beside the page, `report_files` of `report.html`, for more
             than a page can carry.
@@ -117,15 +120,16 @@ def write_report(
     Raises:
         UserError: there is nothing to report, matplotlib or jinja2 is missing, or the folder holds something
             else.
+        KeyboardInterrupt, Terminated: when it was interrupted; the page has the files that were explained.
     """
     template, pictures = need_viz()
+    check_place(path)  # before the files are explained, not after
     models = [each if isinstance(each, Reported) else Reported.of(each) for each in evaluations]
     names = told_apart([each.name for each in models])
     models = [replace(each, name=name) for each, name in zip(models, names, strict=True)]
-    explained = [_clip(each) for each in explanations]
+    explained, interruption = _explained(explanations)
     if not models and not explained:
         raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
-    check_place(path)
     progress = progress or (lambda stage, done, total, text="": None)
     script = files(__package__).joinpath("report.js").read_text("utf-8")
     with _places(Path(path), folder) as place:
@@ -142,7 +146,11 @@ def write_report(
             models=[
                 _model(each, each.evaluation, progress) for each in models if each.evaluation is not None
             ],
-            notes=[f"{each.name}: {each.note}" for each in models if each.note],
+            notes=[
+                *notes,
+                *(f"{each.name}: {each.note}" for each in models if each.note),
+                *(["Interrupted: files are missing."] if interruption is not None else []),
+            ],
             shown=clips,
             told=told,
             script=script,
@@ -153,7 +161,24 @@ def write_report(
         )
         with replacing(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
+    if interruption is not None:
+        raise interruption
     return Path(path)
+
+
+def _explained(
+    explanations: "Iterable[Explanation]",
+) -> tuple[list[dict[str, Any]], KeyboardInterrupt | Terminated | None]:
+    """What the page says of each file, up to an interruption where there is one to say it of."""
+    found: list[dict[str, Any]] = []
+    try:
+        for each in explanations:
+            found.append(_clip(each))
+    except (KeyboardInterrupt, Terminated) as interruption:
+        if not found:
+            raise
+        return found, interruption
+    return found, None
 
 
 def check_place(page: PathLike) -> None:
@@ -303,11 +328,13 @@ def _table(models: Sequence[Reported]) -> dict[str, Any] | None:
     if not evaluations:
         return None
     classes = {len(each.class_names) for each in evaluations}
+    alike = len({(each.manifest, each.part) for each in evaluations}) == 1
     precisions = [each.average_precision for each in evaluations]
     extra = [name for each in evaluations for name in each.extra if name != "recipe"]
     return {
         "models": scored,
-        "floors": _floors(scored),
+        "alike": alike,
+        "floors": _floors(scored, alike),
         "maps": [float(np.nanmean(each)) for each in precisions],
         "classes": classes.pop() if len(classes) == 1 else None,
         "top5": any(len(each.class_names) > 5 for each in evaluations),
@@ -316,8 +343,8 @@ def _table(models: Sequence[Reported]) -> dict[str, Any] | None:
     }
 
 
-def _floors(scored: "Sequence[tuple[str, Evaluation]]") -> list[tuple[str, float]]:
-    """The floors, the highest last; of models that were tested on other clips, each with the model's name."""
+def _floors(scored: "Sequence[tuple[str, Evaluation]]", alike: bool) -> list[tuple[str, float]]:
+    """The floors, the highest last; where models were tested on other clips, each with the model's name."""
     whose: dict[tuple[str, float], list[str]] = {}
     for model, evaluation in scored:
         for floor in (evaluation.floors or {}).items():
@@ -325,7 +352,7 @@ def _floors(scored: "Sequence[tuple[str, Evaluation]]") -> list[tuple[str, float
     several = Counter(name for name, _ in whose)
     return sorted(
         (
-            (f"{name} ({', '.join(models)})" if several[name] > 1 else name, top1)
+            (f"{name} ({', '.join(models)})" if several[name] > 1 or not alike else name, top1)
             for (name, top1), models in whose.items()
         ),
         key=lambda pair: pair[1],
@@ -369,6 +396,7 @@ def _clip(explanation: "Explanation") -> dict[str, Any]:
         "score": explanation.score,
         "true_score": None if true is None else float(explanation.scores[names.index(true)]),
         "right": true == label,
+        "views": explanation.views,
         "steps": int(explanation.mask.sum()),
         "padding": int((~explanation.mask).sum()),
         "cells": cells,
@@ -378,7 +406,7 @@ def _clip(explanation: "Explanation") -> dict[str, Any]:
         "skeletons": _clips.skeletons(explanation),
         "moving": None if explanation.joints is None else _clips.moving(explanation),
         "timeline": _clips.timeline(explanation),
-        "has": {name for name in _SHOWN if _there(getattr(explanation, name))},
+        "has": {name for name in _SHOWN if _there(getattr(explanation, name))} | {times_of(explanation)[1]},
     }
 
 

@@ -48,7 +48,7 @@ def report_runs(
 
     Raises:
         UserError: for a folder that is no run and holds none, data that is not where it was, and as
-            `evaluate` and `write_report`.
+            `evaluate` and `write_report`. Of several runs, one without its data is noted instead.
     """
     need_viz()  # before minutes of work, not after
     check_place(out)
@@ -60,13 +60,26 @@ def report_runs(
         def named(stage: str, done: float, total: int, text: str = "", name: str = name) -> None:
             progress(f"{name}: {stage}" if len(found) > 1 else stage, done, total, text)
 
-        models.append(read_run(run, name, data=data, progress=named))
+        try:
+            models.append(read_run(run, name, data=data, progress=named))
+        except _NoDataError as error:
+            if len(found) == 1:
+                raise
+            models.append(replace(error.left, note=str(error)))
         if models[-1].note:
             tell(f"{name}: {models[-1].note}")
     title = f"Run {models[0].name}" if len(models) == 1 else f"{len(models)} runs"
     return write_report(
         out, title=title, evaluations=models, most_clips=most_clips, folder=folder, progress=progress
     )
+
+
+class _NoDataError(UserError):
+    """The data of a run is not there; `left` is what can be shown without."""
+
+    def __init__(self, message: str, left: Reported) -> None:
+        super().__init__(message)
+        self.left = left
 
 
 def read_run(
@@ -93,9 +106,9 @@ def read_run(
     if part is None:
         return Reported(name, **known, note="all its data were trained on, so there are no scores")
     root = data or record.get("root")
+    gone = f"{run} is of an older keras_actrec and does not say where its data is: add --data"
     if root is not None and not Path(root).exists():
-        raise UserError(f"{run}: its data is not at {root} any more: say with --data where it is")
-    recognizer = load(run / "model.keras")
+        gone, root = f"{run}: its data is not at {root} any more: say with --data where it is", None
     scores = run / f"{part}.npz"
     if _has_scores(scores, run, record, part):
         evaluation = read_scores(scores)
@@ -103,9 +116,14 @@ def read_run(
             return Reported(
                 name, evaluation, **known, note="add --data, the folder of its data, to see the clips"
             )
-        return Reported(name, _with_files(evaluation, recognizer, root), recognizer, **known)
+        recognizer = load(run / "model.keras")
+        try:
+            return Reported(name, _with_files(evaluation, recognizer, root), recognizer, **known)
+        except UserError as error:
+            raise _NoDataError(str(error), Reported(name, evaluation, **known)) from error
     if root is None:
-        raise UserError(f"{run} is of an older keras_actrec and does not say where its data is: add --data")
+        raise _NoDataError(gone, Reported(name, **known))
+    recognizer = load(run / "model.keras")
     table = record["recipe"]["data"]
     evaluation = evaluate(
         recognizer,

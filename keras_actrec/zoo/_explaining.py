@@ -29,8 +29,9 @@ _LEAST = 1e-30  # of a probability whose logarithm is taken
 class ExplainingView:
     """The same layers and weights in two parts, cut at the last feature maps, with all that they can show.
 
-    Call it with a batch of the model's inputs; it gives a dict of arrays, those of this list that the model
-    has. B is the batch, T the steps, C the classes, K x K the places of the maps:
+    Call it with a batch of the model's inputs, and with `evidence=False` for all but `slopes`, `shifts` and
+    `self_attention`, which take most of the time; it gives a dict of arrays, those of this list that the
+    model has. B is the batch, T the steps, C the classes, K x K the places of the maps:
 
     - `scores (B, C)`: the answer.
     - `steps (B, T, C)`: where answers, logits or features are averaged over time, the answer to each step as
@@ -54,6 +55,7 @@ class ExplainingView:
 
     Attributes:
         shown: by kind, `"shifts"` and `"self_attention"`, the layer that is shown.
+        has_steps: whether there are `steps`.
         gates_of_input: whether the gates are those of the model's input itself.
 
     Raises:
@@ -71,26 +73,29 @@ class ExplainingView:
         self._found: dict[str, Tensor] = {}
         self._both: Tensor | None = None  # the answer to all steps, then those to each
         self._head, self._by = self._make_head(model)
-        if not (self._found or self._by or self._both is not None):
+        self.has_steps = self._both is not None
+        if not (self._found or self._by or self.has_steps):
             raise UserError(
                 f"`{model.name}` has nothing to explain: no attention, gates, feature maps or answers at "
                 "each step by the names that models of keras_actrec.zoo give to their layers"
             )
 
-    def __call__(self, inputs: Any) -> dict[str, Any]:
+    def __call__(self, inputs: Any, *, evidence: bool = True) -> dict[str, Any]:
         """What a batch of the model's inputs, an array or a dict of them by name, makes the layers do."""
         given = dict(inputs) if isinstance(inputs, Mapping) else {self._source.name: inputs}
         found: dict[str, Any] = {}
         if self._front is not None:
-            seen = self._front.predict_on_batch(inputs)
+            seen: Any = _backend.predictor(self._front)(inputs)
             seen = {name: np.asarray(x, "float32") for name, x in seen.items()}  # of any precision
             found["maps"] = given["maps"] = seen.pop("maps")
             given[self._source.name] = np.zeros((*found["maps"].shape[:2], 1, 1, 3), "float32")
-            found |= {kind: self._asked(kind, x, given.get("mask")) for kind, x in seen.items()}
+            if evidence:
+                found |= {kind: self._asked(kind, x, given.get("mask")) for kind, x in seen.items()}
         elif self._by is not None:
             found["maps"] = given[self._by]
-        if self._by is None:
-            found |= self._head.predict_on_batch(given)
+        if self._by is None or not evidence:
+            answers: Any = _backend.predictor(self._head)(given)
+            found |= answers
         else:
             answers, found["slopes"] = _backend.gradient(self._head, given, self._by, "evidence")
             found |= answers

@@ -185,12 +185,17 @@ def write(rows, folder):
     text = f'{about[:-1]}, "cells": [\n{cells}\n]}}\n'
     (folder / "exports.json").write_text(text, encoding="utf-8")
     words = ", ".join(f"{name} {number}" for name, number in versions.items())
+    from keras_actrec._formats import MOST_DIFFERENT
+
+    smaller = [f"{kind}: {most}" for kind, most in MOST_DIFFERENT.items() if kind and cells_of(rows, kind)]
+    others = f" ({', '.join(smaller)})" if smaller else ""
+    share = ", and of quantized files the share of answers with the same best class" if smaller else ""
     page = [
         "# Exports",
         "",
         "What `keras-actrec export` makes of a small model of each builder, with a mask where it takes one,",
-        "run in the file's own runtime: the largest difference of a probability, and of quantized files the",
-        "share of answers with the same best class. More than 1e-4 (float16: 0.01, int8: 0.1) is refused.",
+        f"run in the file's own runtime: the largest difference of a probability{share}.",
+        f"More than {MOST_DIFFERENT[None]:.0e}{others} is refused.",
         f"Written by `benchmarks/exports.py`, with {words}.",
         "",
         "## Formats and backends",

@@ -132,7 +132,12 @@ def test_the_tables_of_exports_have_each_cell_and_each_refusal_once(monkeypatch,
     )
     assert "| `gsm` | 3e-08 | 3e-08 |" in page and "| `gsm` | 3e-08, 75% | 3e-08, 75% |" in page
     assert page.endswith("1. MODEL has \\| no litert: choose onnx\n")
+    assert "of quantized files the share" in page and "More than 1e-04 (int8: 0.1) is refused." in page
     assert json.loads((tmp_path / "exports.json").read_text())["cells"] == rows
+    (tmp_path / "one").mkdir()
+    exports.write([row for row in rows if row["kind"] == "whole"], tmp_path / "one")
+    page = (tmp_path / "one/exports.md").read_text()
+    assert "quantized" not in page and "More than 1e-04 is refused." in page
 
 
 @pytest.mark.no_backend

@@ -83,6 +83,24 @@ def seen_in_a_browser(folder):
     return np.stack(frames), scores
 
 
+def test_a_model_from_elsewhere_is_not_loaded(tmp_path):
+    shutil.copy(PAGE, tmp_path)
+    handler = functools.partial(Handler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}/?model=http://localhost:{server.server_port}/x.onnx"
+        command = [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path}/user",
+        ]
+        done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=90)
+        server.shutdown()
+    assert "/x.onnx lies elsewhere: put it beside this page" in done.stdout.partition("<script")[0]
+
+
 def network():
     return keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(4, 4, 4, activation="relu")])
 

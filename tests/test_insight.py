@@ -301,6 +301,14 @@ def test_the_legend_says_times_where_there_are_some(page):
         assert f"As they are in the video, {words}" in page(explanations=shown).text
 
 
+def test_the_outline_leaves_what_lies_around_a_cell_of_a_small_frame():
+    shown = example()  # a cell of 8 x 8 pixels in 32 x 32
+    (layer,) = _overlay.layers_of(shown)
+    image = _overlay.draw_on(shown, layer, 0).astype(int)
+    pink = (np.abs(image - (255, 43, 214)) < 12).all(-1)
+    assert pink.sum() == 4 * 7 and pink[8, 16:24].all() and pink[15, 16:24].all()
+
+
 def test_a_small_frame_is_enlarged_pixel_by_pixel():
     image = np.random.default_rng(0).integers(0, 256, (30, 48, 3), dtype="uint8")
     uri, width, height = _overlay.jpeg(image)

@@ -119,7 +119,8 @@ def _outline(image: np.ndarray, cell: tuple[int, int], grid: tuple[int, ...], re
         for at_row, at_column in ((row, column), (row + 1, column + 1))
     ]
     (left, top), (right, bottom) = corners
-    thick = max(2, min(image.shape[:2]) // 100)
+    least = min(image.shape[:2])
+    thick = max(2, least // 100) if least >= 100 else 1  # so that it leaves something of a small frame
     for color, wide in (((0, 0, 0), thick + 2), (_RGB, thick)):
         opencv().rectangle(image, (left, top), (right - 1, bottom - 1), color, wide)
 

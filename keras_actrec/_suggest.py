@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_MOST = 80  # letters of a name
+
 
 def did_you_mean(
     name: object, known: Iterable[str], *, count: int = 1, prefix: str = "", otherwise: str | None = None
@@ -17,7 +19,8 @@ def did_you_mean(
         known: the names that are known.
         count: most names to give.
         prefix: what the names that are given begin with.
-        otherwise: what is said where no name is near; by default `there are:` and all names.
+        otherwise: what is said where no name is near; by default `there are:` and all names, of long ones
+            the beginning.
 
     Returns:
         The phrase, without a full stop.
@@ -29,6 +32,10 @@ def did_you_mean(
     if len(given) > 2:
         near += [each for each in spelled if each.startswith(given) and each not in near]
     if near:
-        *most, last = [repr(prefix + spelled[each]) for each in near[:count]]
+        *most, last = [repr(_short(prefix + spelled[each])) for each in near[:count]]
         return f"did you mean {', '.join(most)} or {last}?" if most else f"did you mean {last}?"
-    return f"there are: {', '.join(known) or 'none'}" if otherwise is None else otherwise
+    return f"there are: {', '.join(map(_short, known)) or 'none'}" if otherwise is None else otherwise
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST else f"{name[:_MOST]}…"

@@ -185,7 +185,7 @@ def test_an_axis_that_means_nothing_is_refused(arguments, words):
 @pytest.mark.parametrize(
     "when, words",
     [
-        ({"t.c": [1]}, "t.b: `when` names 't.c', which is no axis before it; there are: t.a, t.r"),
+        ({"t.c": [1]}, "t.b: `when` names 't.c', which is no axis before it; did you mean 't.r'?"),
         ({"t.a": ["w"]}, r"t.b: `when`: t.a is never 'w'; its values are \['x', 'y'\]"),
         ({"t.r": [1]}, "t.b: `when` needs a parent with `values`, t.r has a range"),
     ],

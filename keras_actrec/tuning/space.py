@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from keras_actrec._files import to_toml
+from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import shown
 from keras_actrec.errors import UserError
 
@@ -233,10 +234,8 @@ class Space:
     def _check_parent(self, name: str, parent: str, allowed: list[Any]) -> None:
         before = list(itertools.takewhile(lambda each: each != name, self.axes))
         if parent not in before:
-            known = ", ".join(before) or "none"
-            raise UserError(
-                f"{name}: `when` names {parent!r}, which is no axis before it; there are: {known}"
-            )
+            hint = did_you_mean(parent, before)
+            raise UserError(f"{name[:80]}: `when` names {shown(parent)}, which is no axis before it; {hint}")
         values = self.axes[parent].values
         if values is None:
             raise UserError(f"{name}: `when` needs a parent with `values`, {parent} has a range")

@@ -267,7 +267,8 @@ def test_an_interruption_keeps_the_rows_and_exits_with_its_status(model, number,
             child.stdout.readline()
         child.send_signal(number)
         _, stderr = child.communicate(timeout=60)
-    assert child.returncode == status and stderr.splitlines()[-1] == "Interrupted."
+    assert child.returncode == status, stderr
+    assert stderr.splitlines()[-1] == "Interrupted."
     table, values = rows("a.csv"), json.loads(Path("a.json").read_text())
     assert 40 <= len(table) == len(values) < 20_000
     assert {row["label"] for row in table} == {"dark"}

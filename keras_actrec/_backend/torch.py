@@ -50,17 +50,7 @@ def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
 def gradient(
     model: keras.Model, inputs: dict[str, Any], by: str, of: str
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What a model gives at test, whose inputs and outputs are dicts, and the gradient of one output's sum.
-
-    Args:
-        model: the model.
-        inputs: arrays by name.
-        by: name of the input, of floats, that the gradient is by.
-        of: name of the output.
-
-    Returns:
-        The outputs by name, and the gradient, of the input's shape; all are NumPy arrays.
-    """
+    """As `jax.gradient`: the outputs by name, and the gradient of the sum of `of` by the input `by`."""
     given = {name: keras.ops.convert_to_tensor(array) for name, array in inputs.items()}
     given[by] = given[by].detach().requires_grad_()
     with torch.enable_grad():

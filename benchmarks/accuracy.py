@@ -201,6 +201,35 @@ EXPERIMENTS = {
                 ),
             ),
             Table(
+                "Ego gestures, one fold, next to models that take long to train",
+                lines=(
+                    Line(CHOSEN, SQUARES, "stacked_rnn/chosen"),
+                    Line("HM-AN, soft attention", SQUARES, "hman/own", most_seeds=1),
+                    Line(
+                        "HM-AN, REINFORCE", SQUARES, "hman/own", ("model.attention=reinforce",), most_seeds=1
+                    ),
+                    *(
+                        Line(words, "maps of frames", f"{model}/own", most_seeds=1)
+                        for words, model in (
+                            ("convolutional attention", "conv_attention"),
+                            ("CHAM", "cham"),
+                        )
+                    ),
+                    *(
+                        Line(words, "clips, from a network of ImageNet", f"{model}/own", most_seeds=1)
+                        for words, model in (
+                            ("TSN, which sees no order", "tsn"),
+                            ("TSM", "tsm"),
+                            ("GSM", "gsm"),
+                            ("SA-GSM", "sa_gsm"),
+                            ("TRN", "trn"),
+                            ("STRN", "strn"),
+                        )
+                    ),
+                ),
+                folds=(0,),
+            ),
+            Table(
                 "Ego gestures, 8 clips of a class to learn from",
                 lines=(
                     Line(

@@ -1,5 +1,6 @@
 """What other people's cameras and programs write: sound that outlasts the picture, codecs, suffixes."""
 
+import struct
 import sys
 from fractions import Fraction
 
@@ -143,6 +144,39 @@ def test_without_pyav_the_missing_decoder_is_named(tmp_path, monkeypatch):
     with pytest.raises(VideoError, match=message) as caught:
         probe(path)
     assert caught.value.status == "empty" and "\n" not in str(caught.value)
+
+
+def box(kind, body):
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def with_cover(path, behind):
+    """An mp4 whose cover, a black picture, is named before its track or behind it, as iTunes does it."""
+    hostile.write(path)
+    picture = hostile.cv2.imencode(".png", np.zeros((8, 8, 3), "uint8"))[1].tobytes()
+    cover = box(b"ilst", box(b"covr", box(b"data", struct.pack(">II", 14, 0) + picture)))
+    handler = box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+    about = box(b"udta", box(b"meta", bytes(4) + handler + cover))
+    first = 108  # bytes of the movie's header, which stays where it is
+    change = (lambda moov: moov + about) if behind else (lambda moov: moov[:first] + about + moov[first:])
+    hostile.edit_file(path, "moov", change)  # which lies behind the frames: their places do not change
+    return path
+
+
+@pytest.mark.parametrize("decoder", ["opencv", "pyav"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_cover_is_not_the_video(tmp_path, behind, decoder):
+    path = with_cover(tmp_path / "clip.mp4", behind)
+    assert probe(path, decoder=decoder).frames == hostile.FRAMES
+    assert hostile.numbers(read_frames(path, [40, 3], decoder=decoder)) == [40, 3]
+
+
+def test_without_pyav_a_cover_that_comes_first_is_told(tmp_path, monkeypatch):
+    path = with_cover(tmp_path / "clip.mp4", behind=False)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(VideoError, match=r"takes its cover for the video.*'keras_actrec\[pyav\]'") as caught:
+        probe(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_gif_is_a_video(tmp_path):

@@ -1,9 +1,10 @@
-"""What an mp4 header says about an edit list, which hides frames that its counts include."""
+"""What an mp4 header says: of an edit list, which hides frames that its counts include, and of a cover."""
 
+import itertools
 import os
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, TypeVar
 
 from keras_actrec._types import PathLike
 
@@ -11,6 +12,7 @@ _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _MOST_BOXES = 1000  # before `moov`; a file of nothing but small ones must not hold us up
 _MOST_BYTES = 1 << 27  # of `moov`; that of a day's video has less
 _HEADER = struct.Struct(">I4s")
+_T = TypeVar("_T")
 
 
 def shown_share(path: PathLike) -> float | None:
@@ -20,11 +22,21 @@ def shown_share(path: PathLike) -> float | None:
         1.0 without an edit list or where the header cannot be followed, `None` where the file is no mp4 (or
         mov), whose frame count is one by one.
     """
+    return _asked(path, _share, 1.0)
+
+
+def cover_comes_first(path: PathLike) -> bool:
+    """Whether an mp4 names a cover before its first track, so that FFmpeg counts it as the first video."""
+    return bool(_asked(path, _cover_comes_first, False))
+
+
+def _asked(path: PathLike, ask: Callable[[bytes], _T], unknown: _T) -> _T | None:
+    """What is found in `moov`, `unknown` where that cannot be followed, `None` where the file is no mp4."""
     with open(path, "rb") as file:
         if file.read(8)[4:] not in _FIRST_BOXES:
             return None
         try:
-            return _share(_moov(file))
+            return ask(_moov(file))
         except (
             struct.error,
             KeyError,
@@ -32,7 +44,7 @@ def shown_share(path: PathLike) -> float | None:
             ArithmeticError,
             OSError,
         ):  # OSError of sizes beyond any file
-            return 1.0
+            return unknown
 
 
 def _moov(file: BinaryIO) -> bytes:
@@ -64,6 +76,12 @@ def _share(moov: bytes) -> float:
         shown = sum(_edits(_children(track[b"edts"][0])[b"elst"][0]))
         return min(1.0, (shown / movie_scale) / (duration / scale))
     raise KeyError("vide")
+
+
+def _cover_comes_first(moov: bytes) -> bool:
+    boxes = _children(moov)
+    before = itertools.takewhile(lambda kind: kind != b"trak", boxes)
+    return any(b"covr" in box for kind in before if kind in (b"udta", b"meta") for box in boxes[kind])
 
 
 def _children(box: bytes) -> dict[bytes, list[bytes]]:

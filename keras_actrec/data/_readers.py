@@ -14,7 +14,7 @@ import numpy as np
 from keras_actrec._files import file_sha256
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
-from keras_actrec.data._mp4 import shown_share
+from keras_actrec.data._mp4 import cover_comes_first, shown_share
 from keras_actrec.data._opencv import FORMATS, opencv
 from keras_actrec.data._seq import SeqReader
 from keras_actrec.data._video_error import VideoError
@@ -180,9 +180,9 @@ class _PyAV(_Video):
             container = _open_av(path)
         except av.error.FFmpegError:
             self._refuse("PyAV")
-        if not container.streams.video:
+        stream = _picture(container)
+        if stream is None:
             self._refuse("PyAV")
-        stream = container.streams.video[0]
         if stream.codec_context is None:  # of a codec that PyAV does not know
             self._refuse("PyAV")
         self._check_size(stream.width, stream.height)
@@ -199,7 +199,7 @@ class _PyAV(_Video):
     def _packets(self) -> int:
         with _open_av(self.path) as container:
             try:
-                return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+                return sum(packet.size > 0 for packet in container.demux(_picture(container)))
             except self._error:
                 return self.claimed
 
@@ -228,6 +228,15 @@ class _PyAV(_Video):
         except (self._error, ValueError):
             return None
         return np.ascontiguousarray(np.rot90(frame, self._frame.rotation // 90))
+
+
+def _picture(container: Any) -> Any:
+    """The first video that is no cover, a cover where there is nothing else, or None."""
+    from av.stream import Disposition
+
+    videos = container.streams.video
+    of_time = [each for each in videos if not each.disposition & Disposition.attached_pic]
+    return next(iter([*of_time, *videos]), None)
 
 
 def _open_av(path: Path) -> Any:
@@ -269,7 +278,11 @@ class _FrameFolder:
 
 
 def _opencv_or_pyav(path: Path) -> Reader:
-    """OpenCV's reader, and PyAV's for a codec that OpenCV has no decoder for, such as AV1 in OpenCV 5.0."""
+    """OpenCV's reader, and PyAV's for what OpenCV cannot read.
+
+    It has no decoder for some codecs, such as AV1 in OpenCV 5.0, and takes a cover that comes first for the
+    video.
+    """
     try:
         reader = _OpenCV(path)
     except VideoError:
@@ -278,17 +291,20 @@ def _opencv_or_pyav(path: Path) -> Reader:
         except UserError:
             pass
         raise
-    if reader.decodes:
+    cover = cover_comes_first(path)
+    if reader.decodes and not cover:
         return reader
     try:
         return _PyAV(path)
     except VideoError:
         return reader
     except UserError:  # it is not installed
-        reader.hint = (
-            f"OpenCV may have no decoder for {reader.codec or 'it'}, PyAV has more: "
-            "pip install 'keras_actrec[pyav]', re-encode it with ffmpeg, or remove it"
+        why = (
+            "OpenCV takes its cover for the video, PyAV does not"
+            if cover
+            else f"OpenCV may have no decoder for {reader.codec or 'it'}, PyAV has more"
         )
+        reader.hint = f"{why}: pip install 'keras_actrec[pyav]', re-encode it with ffmpeg, or remove it"
         return reader
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from keras_actrec.errors import UserError
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TERMINATED = 128 + signal.SIGTERM  # the status of a process, as shells count it
 
@@ -66,7 +68,8 @@ def raising() -> Iterator[None]:
     """Have a signal raise its exception wherever the main thread is.
 
     Where Python ignores exceptions, as in `__del__` and in callbacks of its garbage collector, it is raised
-    again a little later.
+    again a little later. C++ code that calls Python may make an error of its own of it; behind the signal
+    such an error is the exception again.
     """
     raised: list[tuple[int, BaseException]] = []
 
@@ -88,5 +91,11 @@ def raising() -> Iterator[None]:
     try:
         with handling(handle):
             yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        if raised:
+            raise raised[-1][1] from error
+        raise
     finally:
         sys.unraisablehook = hook

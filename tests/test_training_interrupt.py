@@ -96,6 +96,32 @@ def test_a_signal_whose_exception_python_ignores_is_raised_again(number, error):
 
 
 @pytest.mark.no_backend
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, _signals.Terminated)]
+)
+def test_what_c_code_makes_of_the_exception_is_the_exception_again(number, error):
+    with pytest.raises(error) as stopped, _signals.raising():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except BaseException:
+            raise RuntimeError("a callback failed") from None  # as bindings do it
+    assert str(stopped.value.__cause__) == "a callback failed"
+
+
+@pytest.mark.no_backend
+def test_errors_of_what_is_written_behind_a_signal_stay_what_they_are():
+    with pytest.raises(OSError, match="disk full"), _signals.raising():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            raise OSError("disk full")
+    with pytest.raises(ValueError, match="no signal"), _signals.raising():
+        raise ValueError("no signal has come")
+
+
+@pytest.mark.no_backend
 def test_other_exceptions_that_python_ignores_are_still_reported(capsys):
     class Thing:
         def __del__(self):

@@ -102,7 +102,8 @@ def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]
             if needs_keras:
                 with lean_keras():
                     keras_actrec._load_keras()
-            command(*args, **kwargs)
+            with raising():
+                command(*args, **kwargs)
         except (UserError, OSError) as error:
             if is_disk_full(error) and not isinstance(error, DiskFullError):
                 error = DiskFullError(getattr(error, "filename", None) or "what is written")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import http.client
+import os
 import re
 import sys
 import tempfile
@@ -35,6 +36,9 @@ uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `web`")
 
 NAMES = ("clap <b>hands</b>", "sit", "wave")
 WAITING = 4
+ON_ONE_BACKEND = pytest.mark.skipif(
+    _backend.name != "torch", reason="it is the same on all: on the one that starts first"
+)
 OF_THE_DISK = (hostile.no_permission, hostile.name_in_another_encoding)  # and not of what is in the file
 
 
@@ -158,6 +162,7 @@ def test_where_predict_sees_more_views_the_scores_are_their_mean(site, clip, mon
     )
 
 
+@ON_ONE_BACKEND
 def test_every_hostile_video_is_answered(site, tmp_path):
     told = {}
     for number, (name, (make, suffix, status, *_)) in enumerate(hostile.KINDS.items()):
@@ -174,6 +179,7 @@ def test_every_hostile_video_is_answered(site, tmp_path):
     assert len(told) > 20 and site.left() == []
 
 
+@ON_ONE_BACKEND
 @pytest.mark.parametrize(
     "name",
     [
@@ -194,6 +200,7 @@ def test_a_name_of_no_video_is_refused_in_a_line(site, clip, name):
     assert code == 415 and "is no name of a video" in text and text.isprintable() and len(text) < 300
 
 
+@ON_ONE_BACKEND
 @pytest.mark.parametrize(
     "name",
     ["../../etc/passwd.mp4", "C:\\a\\b.mp4", "a\x1b[31m\u202e.mp4", "y" * 5000 + ".mp4", "<script>.mp4"],
@@ -205,6 +212,7 @@ def test_a_name_leads_nowhere(site, clip, name):
     assert code == 400 and text.isprintable() and len(text) < 400 and site.left() == []
 
 
+@ON_ONE_BACKEND
 def test_what_is_too_large_or_too_long_is_refused_before_it_is_read(site, tmp_path):
     started = time.monotonic()
     endless = (b"x" * 100_000 for _ in range(100))  # chunks without a length
@@ -227,6 +235,7 @@ def test_what_is_too_large_or_too_long_is_refused_before_it_is_read(site, tmp_pa
     assert time.monotonic() - started < 20 and site.left() == []
 
 
+@ON_ONE_BACKEND
 def test_other_requests_are_refused(site, clip):
     body = clip.read_bytes()
     ask = site.ask
@@ -245,6 +254,7 @@ def test_other_requests_are_refused(site, clip):
     assert ask("POST", "/answer?name=a.mp4", body, Origin=site.address)[0] == 200
 
 
+@ON_ONE_BACKEND
 def test_every_response_says_that_nothing_is_loaded_from_elsewhere(site):
     for method, path in (("GET", "/"), ("GET", "/page.js"), ("GET", "/nothing"), ("POST", "/answer")):
         policy = site.ask(method, path)[2]["Content-Security-Policy"]
@@ -258,6 +268,7 @@ def test_every_response_says_that_nothing_is_loaded_from_elsewhere(site):
     assert "At most 1 MB and 300 frames." in page.text
 
 
+@ON_ONE_BACKEND
 def test_places_are_taken_while_clips_arrive_and_free_again_after(site, clip):
     with ExitStack() as stack:
         for _ in range(WAITING):
@@ -316,6 +327,7 @@ def test_a_label_goes_into_a_file_that_training_takes(site, clip):
     assert record.file.read_bytes() == body and site.left() == []
 
 
+@pytest.mark.no_backend
 def test_a_clip_is_one_row_and_copies_are_kept_on_request_alone(tmp_path, clip):
     corrections = Corrections(tmp_path / "own" / "labels.csv")
     with pytest.raises(UserError, match=r"^wave.mp4 does not lie beside labels.csv"):
@@ -333,6 +345,7 @@ def test_a_clip_is_one_row_and_copies_are_kept_on_request_alone(tmp_path, clip):
     assert sorted(each.name for each in (tmp_path / "own").iterdir()) == ["labels.csv", first, "wave.mp4"]
 
 
+@pytest.mark.no_backend
 def test_labels_that_come_together_are_all_there(tmp_path):
     clips = []
     for number in range(8):
@@ -345,6 +358,7 @@ def test_labels_that_come_together_are_all_there(tmp_path):
     assert sorted(found) == [f"{number}.mp4" for number in range(8)]
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize(
     "text", ["path,label,split\na,b,test\n", "path,label\na,b,c\n", "path,label\na\n", "x\n1\n"]
 )
@@ -357,12 +371,14 @@ def test_a_file_with_other_columns_is_left_alone(tmp_path, text):
         Corrections(tmp_path / "labels.txt")
 
 
+@pytest.mark.no_backend
 def test_a_model_of_joints_is_refused(tmp_path):
     look = SimpleNamespace(files="skeletons")
     with pytest.raises(UserError, match="^mine sees skeletons, and the page takes videos: keras-actrec"):
         deploy.web_page({"mine": SimpleNamespace(preprocessor=look)}, tmp_path / "labels.csv")
 
 
+@pytest.mark.no_backend
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "starlette", None)
     with pytest.raises(UserError, match=r"needs the extra `web`: pip install 'keras_actrec\[web\]'"):
@@ -376,6 +392,7 @@ def test_an_address_that_is_taken_or_none_is_refused(site):
         deploy.serve_page(site.page, host="nowhere.invalid")
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize(
     "host, local",
     [
@@ -387,7 +404,7 @@ def test_an_address_that_is_taken_or_none_is_refused(site):
         ("::", False),
     ],
 )
-def test_others_reach_the_page_only_where_somebody_says_so_and_are_told_of(host, local):
+def test_which_addresses_are_those_of_this_machine_alone(host, local):
     assert web._is_loopback(host) == local
 
 
@@ -420,9 +437,7 @@ def test_the_command_serves_models_with_its_limits(site, tmp_path, monkeypatch):
 # In a browser
 
 
-ON_ONE_BACKEND = pytest.mark.skipif(
-    _backend.name != "torch", reason="the page is the same on all: on the one that starts first"
-)
+AXE = Path(os.environ.get("NODE_PATH", "")) / "axe-core" / "axe.min.js"
 HOSTILE = {
     "empty.mp4": hostile.zero_bytes,
     "text.mp4": hostile.html,
@@ -535,6 +550,25 @@ def test_the_camera_is_recorded_and_answered(browser, site):
     # Its frames are larger than those that this page takes: they arrived, and were decoded.
     assert browser.js("wrong.textContent") == "frames of 640 x 480 pixels: send smaller ones"
     assert browser.complaints == [] and site.left() == []
+
+
+@NEEDS_CHROMIUM
+@ON_ONE_BACKEND
+@pytest.mark.skipif(not AXE.is_file(), reason="needs NODE_PATH, a folder with axe-core")
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(browser, site, clip, tmp_path, width, scheme):
+    (tmp_path / "bad.mp4").touch()
+    browser.open(site.address)
+    browser.wide(width)
+    browser.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.js(AXE.read_text(encoding="utf-8"))
+    for path in (None, tmp_path / "bad.mp4", clip):
+        if path is not None:
+            asked(browser, path)
+        found = browser.js("axe.run().then(({violations}) => violations.map(({id, impact}) => [impact, id]))")
+        assert [id for impact, id in found if impact in ("serious", "critical")] == [], path
+        assert browser.js("document.documentElement.scrollWidth") <= width
 
 
 @NEEDS_CHROMIUM

@@ -91,7 +91,11 @@ def web_page(
 
 
 def serve_page(
-    application: "Starlette", *, host: str = "127.0.0.1", port: int = 8000, tell: Callable[[str], Any] = print
+    application: "Starlette",
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    tell: Callable[[str], Any] = lambda line: None,
 ) -> None:
     """Serve a page until Ctrl-C; clips that are here by then are answered.
 

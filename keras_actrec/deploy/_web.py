@@ -248,9 +248,8 @@ def _of_all_views(recognizer: "Recognizer", path: Path, found: "Explanation") ->
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return PlainTextResponse(
-        printable(error.detail), error.status_code, headers={**_HEADERS, **(error.headers or {})}
-    )
+    headers = {**_HEADERS, **(error.headers or {})}
+    return PlainTextResponse(error.detail, error.status_code, headers=headers)
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -67,8 +67,8 @@ def web_page(
             no page from elsewhere gets here under a name of its own.
 
     Raises:
-        UserError: for a model of something else than videos, a CSV file with other columns, or where the
-            extra is missing.
+        UserError: for a model of something else than videos or with nothing to explain, a CSV file with other
+            columns, or where the extra is missing.
     """
     try:
         import jinja2  # noqa: F401
@@ -78,6 +78,7 @@ def web_page(
     except ImportError as error:
         raise UserError("The page needs the extra `web`: pip install 'keras_actrec[web]'") from error
     from keras_actrec.deploy._web import Page
+    from keras_actrec.insight.explain import view_of
 
     for name, recognizer in recognizers.items():
         files = recognizer.preprocessor.files
@@ -85,6 +86,7 @@ def web_page(
             raise UserError(
                 f"{name} sees {files}, and the page takes videos: keras-actrec explain shows what it saw"
             )
+        view_of(recognizer)
     return Page(
         recognizers, Corrections(corrections), limits or WebLimits(), _is_loopback(host)
     ).application()

@@ -21,8 +21,8 @@ TEXTS = {
     path.name: path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
 }
-# Of the commands, those that other tests have: files that are not here, or work that takes long.
-ELSEWHERE = ("gsm.pth.tar", "UTKINECT", "pool.onnx")
+# Of the commands, those that other tests have: files that are not here, or work that takes long or for ever.
+ELSEWHERE = ("gsm.pth.tar", "UTKINECT", "pool.onnx", "web")
 # In which order a reader comes by: later pages use the models of earlier ones.
 ORDER = ["README.md", "index.md", "videos.md", "skeletons.md"]
 # Of each training, to be quick.

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+from browser import CAMERA, COMMAND, NEEDS_CHROMIUM
 from checks import close
 from keras_actrec import _backend, data, deploy, zoo
 from keras_actrec.recognizer import Recognizer
@@ -24,7 +25,7 @@ SIZE, FRAMES = 16, 6
 
 pytestmark = [
     pytest.mark.skipif(_backend.name != "torch", reason="PyTorch writes the file, once"),
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium"),
+    NEEDS_CHROMIUM,
     pytest.mark.skipif(
         not (NODE / "onnxruntime-web").is_dir(), reason="needs NODE_PATH, a folder with onnxruntime-web"
     ),
@@ -65,15 +66,8 @@ def seen_in_a_browser(folder):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.found, server.enough = {}, threading.Event()
         threading.Thread(target=server.serve_forever).start()
-        command = [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={folder}/user",
-        ]
-        command += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-        command += [f"http://127.0.0.1:{server.server_port}"]
+        command = [*COMMAND, f"--user-data-dir={folder}/user"]
+        command += [*CAMERA, f"http://127.0.0.1:{server.server_port}"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
             enough = server.enough.wait(90)
             browser.kill()
@@ -89,13 +83,7 @@ def test_a_model_from_elsewhere_is_not_loaded(tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         address = f"http://127.0.0.1:{server.server_port}/?model=http://localhost:{server.server_port}/x.onnx"
-        command = [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path}/user",
-        ]
+        command = [*COMMAND, f"--user-data-dir={tmp_path}/user"]
         done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=90)
         server.shutdown()
     assert "/x.onnx lies elsewhere: put it beside this page" in done.stdout.partition("<script")[0]

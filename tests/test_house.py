@@ -33,7 +33,8 @@ FLOORS = (
     {"prediction", "scoring"},
     {"recognizer"},
     {"training", "evaluation"},
-    {"deploy", "insight", "tuning"},
+    {"insight", "tuning"},
+    {"deploy"},  # its page shows what `insight` draws
     {"reproduction"},
     {"cli"},
     {"__main__"},

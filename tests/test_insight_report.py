@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from browser import COMMAND, NEEDS_CHROMIUM
 from keras_actrec.data import Record
 from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.evaluation import Evaluation
@@ -434,14 +434,9 @@ def test_what_is_looked_at_no_more_than_elsewhere_is_not_bright():
     np.testing.assert_array_equal(seen, [np.zeros((2, 2)), 255 * hard, [[153, 51], [0, 0]]])
 
 
-NEEDS_CHROMIUM = pytest.mark.skipif(
-    not shutil.which("chromium"), reason="needs chromium: apt-get install chromium"
-)
-
-
 def in_a_browser(tmp_path):
     """What a browser makes of the report, and what it has to complain about."""
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command = [*COMMAND, "--enable-logging=stderr"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "report.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return Page(done.stdout), done.stderr

@@ -118,8 +118,11 @@ PUBLIC = {
         "Segmenter",
         "Stream",
         "Watched",
+        "WebLimits",
         "export",
+        "serve_page",
         "watch",
+        "web_page",
         "writing_segments",
     ],
     "keras_actrec.evaluation": [

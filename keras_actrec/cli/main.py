@@ -37,6 +37,7 @@ from keras_actrec.cli.stream import stream
 from keras_actrec.cli.synth import synth
 from keras_actrec.cli.train import train
 from keras_actrec.cli.tune import tune
+from keras_actrec.cli.web import web
 from keras_actrec.errors import DiskFullError, UserError
 
 # Each command and whether it needs Keras, in the order of `--help`. The modules import nothing heavy: that
@@ -54,6 +55,7 @@ COMMANDS = (
     (results, True),
     (predict, True),
     (stream, True),
+    (web, True),
     (report, True),
     (explain, True),
     (reproduce, True),

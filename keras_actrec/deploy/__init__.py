@@ -1,10 +1,11 @@
-"""A trained model at work: streams, and files for other runtimes that are checked in these."""
+"""A trained model at work: streams, a page to drop clips on, and files for other runtimes, checked there."""
 
 from keras_actrec._formats import FORMATS
 from keras_actrec.deploy.export import export
 from keras_actrec.deploy.segments import Segment, Segmenter, writing_segments
 from keras_actrec.deploy.stream import Answer, Stream
 from keras_actrec.deploy.watch import Watched, watch
+from keras_actrec.deploy.web import WebLimits, serve_page, web_page
 
 __all__ = [
     "FORMATS",
@@ -13,7 +14,10 @@ __all__ = [
     "Segmenter",
     "Stream",
     "Watched",
+    "WebLimits",
     "export",
+    "serve_page",
     "watch",
+    "web_page",
     "writing_segments",
 ]

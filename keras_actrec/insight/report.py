@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -29,6 +28,7 @@ from keras_actrec.evaluation.scores import told_apart
 from keras_actrec.insight import _clips, _overlay
 from keras_actrec.insight._charts import RUNS, curves, plane, reliability
 from keras_actrec.insight._facts import made, tested
+from keras_actrec.insight._pictures import THEMES
 from keras_actrec.insight._timeline import lines_of, times_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def write_report(
             else.
         KeyboardInterrupt, Terminated: when it was interrupted; the page has the files that were explained.
     """
-    template, pictures = need_viz()
+    template = need_viz()
     check_place(path)  # before the files are explained, not after
     models = [each if isinstance(each, Reported) else Reported.of(each) for each in evaluations]
     names = told_apart([each.name for each in models])
@@ -136,9 +136,6 @@ def write_report(
         clips, told = _told(models, most_clips, place, progress, bounded=not folder)
         page = template.render(
             title=title,
-            themes=pictures.THEMES,
-            run_colors=RUNS,
-            outline=_overlay.OUTLINE,
             table=_table(models),
             curves=_curves(models),
             columns=[each.name for each in models],
@@ -173,7 +170,7 @@ def _explained(
     found: list[dict[str, Any]] = []
     try:
         for each in explanations:
-            found.append(_clip(each))
+            found.append(told_of(each))
     except (KeyboardInterrupt, Terminated) as interruption:
         if not found:
             raise
@@ -299,16 +296,15 @@ def _plane(model: Reported, evaluation: "Evaluation", progress: StageProgress) -
         return None, f"{model.name}: {error}"
 
 
-def need_viz() -> "tuple[jinja2.Template, ModuleType]":
-    """The template, and the module that draws."""
+def need_viz(page: str = "insight/report.html.j2") -> "jinja2.Template":
+    """A template of the package, which has the colors of all pages; what draws on it is there."""
     try:
         import jinja2
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise UserError("The report needs the extra `viz`: pip install 'keras_actrec[viz]'") from error
-    from keras_actrec.insight import _pictures
-
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: files("keras_actrec").joinpath(name).read_text("utf-8")),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -316,9 +312,8 @@ def need_viz() -> "tuple[jinja2.Template, ModuleType]":
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}%"
-    return environment.from_string(
-        files(__package__).joinpath("report.html.j2").read_text("utf-8")
-    ), _pictures
+    environment.globals |= {"themes": THEMES, "run_colors": RUNS, "outline": _overlay.OUTLINE}
+    return environment.get_template(page)
 
 
 def _table(models: Sequence[Reported]) -> dict[str, Any] | None:
@@ -380,8 +375,8 @@ def _classes(evaluation: "Evaluation") -> list[dict[str, Any]]:
     return rows
 
 
-def _clip(explanation: "Explanation") -> dict[str, Any]:
-    """What the page says about a file and shows of it."""
+def told_of(explanation: "Explanation") -> dict[str, Any]:
+    """What a page says about a file and shows of it."""
     true, label = explanation.true_label, explanation.label
     names = list(explanation.class_names)
     cells = None

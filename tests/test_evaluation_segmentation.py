@@ -1,4 +1,4 @@
-"""Frame accuracy, edit score and segmental F1, by figures worked out by hand; labels of frames in a CSV file."""
+"""Frame accuracy, edit score and segmental F1, by hand; labels of frames in a CSV file."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Means of windows, proposals and what non-maximum suppression leaves of them, by figures worked out by hand."""
+"""Means of windows, proposals and what non-maximum suppression leaves of them, by hand."""
 
 import numpy as np
 import pytest

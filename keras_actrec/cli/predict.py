@@ -80,8 +80,8 @@ def predict(
     if segments is not None:
         if json is not None or csv is not None:
             raise UserError("--segments writes its own table: leave --json and --csv out")
-        options = {"window": window, "least": least, "shortest": shortest, "ignore": ignore or (), "fps": fps}
-        _segments(model, sources, segments, labels, workers=workers, **options)
+        options = {"window": window, "least": least, "shortest": shortest, "fps": fps, "workers": workers}
+        _segments(model, sources, segments, labels, ignore or (), options)
         return
     if labels is not None or window is not None:
         raise UserError("--labels and --window are about --segments OUT: give it, or leave them out")
@@ -108,14 +108,19 @@ def predict(
 
 
 def _segments(
-    model: Path, sources: list[str], path: Path, labels: Path | None, *, ignore: Sequence[str], **options: Any
+    model: Path,
+    sources: Sequence[str],
+    path: Path,
+    labels: Path | None,
+    ignore: Sequence[str],
+    options: dict[str, Any],
 ) -> None:
     """Segments of each file, and their scores where there are labels."""
     from keras_actrec import _backend, deploy, evaluation, load
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.data import expand_sources
 
-    if path.resolve() in {Path(source).resolve() for source in (*sources, *([labels] if labels else []))}:
+    if path.resolve() in {Path(source).resolve() for source in (*sources, labels or "")}:
         raise UserError(f"{path} is what is read: write to another file")
     _backend.keep_programs()
     recognizer = load(model)

@@ -1,7 +1,6 @@
 """A model that sees windows of a stream or of a long file, of which the frames are computed once."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -18,8 +17,8 @@ class Windows:
     Attributes:
         step: shape of a step as the model takes it.
         length: T, steps of a window.
-        frames: from steps `(1, N, ...)` to what `head` takes of each, `(1, N, ...)`; None where the model has
-            no backbone, so that a step in two windows is computed in both.
+        frames: from steps `(1, N, ...)` to what `head` takes of each, `(1, N, ...)`; None where frames mix in
+            the inside of the model, so that a step in two windows is computed in both.
         head: from windows to probabilities `(B, C)`.
     """
 
@@ -31,10 +30,8 @@ class Windows:
         self.length: int = fixed or recognizer.preprocessor.steps
         self.frames: keras.Model | None = None
         self.head = model
-        if spec.backbone:
-            frames = keras.Input((None, *self.step), name=self._name)
-            self.frames = keras.Model(frames, zoo.backbone(model)(frames))
-            self.head = zoo.training_view(model, replace(spec, per_step=False), on_features=True)
+        if apart := zoo.frames_apart(model, spec, self.step):
+            self.frames, self.head = apart
         if spec.masked:
             (self._name,) = set(self.head.input) - {"mask"}
         self._shape = (self.head.input[self._name] if spec.masked else self.head.input).shape[1:]

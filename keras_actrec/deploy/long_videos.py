@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -198,7 +199,8 @@ class _Finder:
                 progress("segmenting", part.number + 1, len(records), part.record.path)
                 yield found
             else:
-                progress("segmenting", part.number + part.views[-1].share, len(records), part.record.path)
+                *_, share = part.views[-1]
+                progress("segmenting", part.number + share, len(records), part.record.path)
 
 
 class _File:
@@ -207,9 +209,7 @@ class _File:
     def __init__(self, finder: _Finder, record: Record) -> None:
         self.finder, self.record = finder, record
         self.held: deque[np.ndarray] = deque(maxlen=finder.windows.length)
-        self.numbers: list[int] = []
-        self.times: list[float] = []
-        self.starts: list[int] = []
+        self.numbers, self.times, self.starts = array("q"), array("d"), array("q")  # 8 bytes each
         self.scores: list[np.ndarray] = []
         self.waiting: list[list[np.ndarray]] = []  # windows
         self.count = 0
@@ -233,8 +233,8 @@ class _File:
     def _add(self, views: Sequence[Any]) -> None:
         if not views:
             return
-        self.numbers += [view.number for view in views]
-        self.times += [view.seconds for view in views]
+        self.numbers.extend(view.number for view in views)
+        self.times.extend(view.seconds for view in views)
         for step in self._computed([view.step for view in views]):
             self.held.append(step)
             self.count += 1

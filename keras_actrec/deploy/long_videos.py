@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -199,7 +199,7 @@ class _Finder:
                 progress("segmenting", part.number + 1, len(records), part.record.path)
                 yield found
             else:
-                *_, share = part.views[-1]
+                share = cast(_View, part.views[-1]).share
                 progress("segmenting", part.number + share, len(records), part.record.path)
 
 

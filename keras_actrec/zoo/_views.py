@@ -73,7 +73,7 @@ def frames_apart(model: keras.Model, spec: ModelSpec, step: Shape) -> tuple[kera
         return None
     features = model.get_layer("features").output
     frames = _on_inputs(keras.Model(clip, features), {clip.name: (None, *step)})
-    head = keras.Model([features, *masks], model.output)
+    head = keras.Model([features, *masks] if masks else features, model.output)
     head.inputs[0].name = "features"  # Keras wants the keys of a dict of inputs to be their names
     if masks:
         head = keras.Model(dict(zip(("features", "mask"), head.inputs, strict=True)), head.output)

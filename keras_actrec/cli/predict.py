@@ -140,7 +140,8 @@ def _segments(
             recognizer, records, ignore=known, tell=tell, progress=progress, **options
         )
         for each in found:
-            say(each, file=out)
+            for line in str(each).splitlines():
+                say(line, file=out)
             rows.append((each.path, each.error))
             for segment in each.segments:
                 keep(segment, each.record.file)

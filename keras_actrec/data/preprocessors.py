@@ -162,7 +162,7 @@ class ClipPreprocessor:
         """Frames of the file from one step of a sample to its next; 1 where it spans the whole file."""
         return self.sampling.frame_step * self.sampling.stride
 
-    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+    def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next frames of a stream, `(N, H, W, 3)`: what the model sees of them."""
         return self.transform.deterministic
 
@@ -366,14 +366,15 @@ class SkeletonPreprocessor:
         """Whether a step follows from the frames up to it."""
         return self.transform.length == "pad" and not self.transform.unit_size
 
-    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+    def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next frames of a stream, `(N, bodies, joints, 3)` with any number of bodies.
 
         The last axis is 4 with scores. Of a stream all persons are taken as they come, and no gap is bridged.
 
-        It gives what the model sees of them, or, without `causal`, joints for `window`.
+        It gives what the model sees of them, or, without `causal` or where no states are `carried` from step
+        to step, joints for `window`.
         """
-        steps = SkeletonSteps(self.transform) if self.causal else np.asarray
+        steps = SkeletonSteps(self.transform) if self.causal and carried else np.asarray
 
         def fitted(joints: np.ndarray) -> np.ndarray:
             joints = np.asarray(joints, "float64")
@@ -553,7 +554,7 @@ class FeaturePreprocessor:
         """Steps of the file from one step of a sample to its next; 1 where it spans the whole file."""
         return self.sampling.frame_step * self.sampling.stride
 
-    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+    def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next steps of a stream, `(N, ...)`: what the model sees of them."""
 
         def checked(steps: np.ndarray) -> np.ndarray:

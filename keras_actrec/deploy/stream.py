@@ -82,7 +82,7 @@ class Stream:
     def reset(self) -> None:
         """Forget what was seen: the next frame is the first one."""
         self._count = 0
-        self._following = self.recognizer.preprocessor.following()
+        self._following = self.recognizer.preprocessor.following(carried=self.causal)
         self._see.reset()
 
     def push(self, frames: ArrayLike) -> list[Answer]:
@@ -155,7 +155,7 @@ class _Window:
         self._seen = 0
 
     def __call__(self, steps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        if self._recognizer.preprocessor.causal:  # else these are joints, which `window` turns into steps
+        if self._recognizer.preprocessor.files != "skeletons":  # whose joints `window` turns into steps
             check_step(steps, self.step)
         if self._features is not None:
             steps = self._features(steps[None])[0]

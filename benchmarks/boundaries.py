@@ -25,7 +25,7 @@ from keras_actrec.recognizer import Recognizer
 
 CARD = Path(__file__).parents[1] / "zoo/hman/README.md"
 TWO_PHASES = SYNTHETIC_PAIRS[-1]
-VARIANTS = {"as in the recipe": (), "`steady`": ("model.steady=true",)}
+VARIANTS: dict[str, Sequence[str]] = {"hman/synthetic": ()}  # what is changed, by name
 SEEN = 8  # steps of a clip
 _APART = 2  # steps
 

@@ -32,6 +32,7 @@ from keras_actrec.recognizer import Recognizer
 
 SIZE = 16
 CLASSES = ("dark", "gray", "light")
+SMALL = {"backbone": "bn_inception:inception_3a_output", "width": 0.125}
 LABELS = "path,start,end,label\na.mp4,0,2,dark\na.mp4,2,3,light\na.mp4,3,4,dark\n"
 
 
@@ -153,7 +154,7 @@ def test_a_backbone_sees_each_frame_once(noise, monkeypatch):
 
 
 def test_a_network_over_clips_sees_the_frames_of_each_window(noise, answers):
-    model = zoo.trn(3, input_shape=(4, 32, 32, 3), backbone="efficientnet_lite0", width=0.25)
+    model = zoo.trn(3, input_shape=(4, 32, 32, 3), **SMALL)
     recognizer = Recognizer(model, CLASSES, ClipPreprocessor(Sampling(4), ClipTransform(32)))
     list(find_segments(recognizer, noise, window=0.8))  # 10 frames a second: every second one
     ((starts, scores, length, count),) = answers
@@ -163,7 +164,7 @@ def test_a_network_over_clips_sees_the_frames_of_each_window(noise, answers):
 
 
 def test_a_network_in_which_frames_mix_sees_each_window(noise, answers):
-    model = zoo.gsm(3, input_shape=(4, 32, 32, 3), backbone="bn_inception:inception_3b_output", width=0.125)
+    model = zoo.gsm(3, input_shape=(4, 32, 32, 3), **SMALL)
     recognizer = Recognizer(model, CLASSES, ClipPreprocessor(Sampling(4, "contiguous"), ClipTransform(32)))
     told = []
     list(find_segments(recognizer, noise, tell=told.append))
@@ -375,7 +376,7 @@ def test_segments_of_recordings_are_clips_to_train_on(here, made):
     ]
     Path("list.csv").write_text("\n".join(["path,start,end,label", *rows]))
     recipe = {
-        "model": {"name": "tsn", "backbone": "efficientnet_lite0", "width": 0.25},
+        "model": {"name": "tsn", **SMALL},
         "data": {"test_fraction": 0.25, "split_seed": 1},
         "clip": {"frames": 2, "size": 32, "crop": "none"},
         "train": {"epochs": 1, "batch_size": 12, "workers": 0},

@@ -324,18 +324,22 @@ def test_sa_gsm_has_attention_behind_the_modules_that_are_named():
         zoo.sa_gsm(3, attention_layers=[0], **options)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "strn"])
-@pytest.mark.parametrize("masked", [False, True])
-def test_frames_are_apart_where_none_changes_another(name, masked):
-    if masked and "masked" not in zoo.spec(name).arguments:
-        return
-    arguments = {"masked": True} if masked else {}
-    if name == "strn":
-        model = spread(zoo.strn(3, input_shape=(4, 32, 32, 3), width=0.125, **arguments))
-    else:
-        model = small(name, **arguments)
+@pytest.mark.parametrize(
+    ("name", "options", "is_apart"),
+    [
+        ("tsn", {}, True),
+        ("tsn", {"masked": True}, True),
+        ("tsn", {"motion": True}, False),
+        ("trn", {}, True),
+        ("tsm", {}, False),
+        ("gsm", {}, False),
+        ("sa_gsm", {}, False),
+    ],
+)
+def test_frames_are_apart_where_none_changes_another(name, options, is_apart):
+    model = small(name, **options)
     apart = zoo.frames_apart(model, zoo.spec(model), (32, 32, 3))
-    assert (apart is not None) == (name in ("tsn", "trn"))
+    assert (apart is not None) == is_apart
     if apart is None:
         return
     frames, head = apart
@@ -345,9 +349,6 @@ def test_frames_are_apart_where_none_changes_another(name, masked):
     mask = np.array([[True] * 4, [True] * 3 + [False]])
 
     def given(name, array):
-        return {name: array, "mask": mask} if masked else array
+        return {name: array, "mask": mask} if "masked" in options else array
 
     close(head(given("features", features[:, 2:])), model(given("clip", clips[:, 2:])), 1e-5)
-    if name == "tsn":
-        moving = small("tsn", motion=True)
-        assert zoo.frames_apart(moving, zoo.spec(moving), (32, 32, 3)) is None

@@ -312,6 +312,21 @@ def test_bad_files_are_told_and_the_others_are_divided(model, here):
     assert len(Path("s.csv").read_text().splitlines()) == 4
 
 
+def test_an_interruption_keeps_the_files_that_are_done(model, here, monkeypatch):
+    whole = long_videos._File.found
+
+    def found(file):
+        if file.record.path == "b.mp4":
+            raise KeyboardInterrupt
+        return whole(file)
+
+    monkeypatch.setattr(long_videos._File, "found", found)
+    Path("b.mp4").symlink_to(here / "a.mp4")
+    result = predict(model, "a.mp4", "b.mp4", "--segments", "s.csv")
+    assert result.exit_code != 0
+    assert len(Path("s.csv").read_text().splitlines()) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -321,7 +336,15 @@ def test_bad_files_are_told_and_the_others_are_divided(model, here):
         ),
         (["a.mp4", "--segments", "a.mp4"], "a.mp4 is what is read: write to another file"),
         (["a.mp4", "--segments", "s.csv", "--csv", "c.csv"], "--segments writes its own table: leave --json"),
-        (["a.mp4", "--labels", "l.csv"], "--labels and --window are about --segments OUT: give it"),
+        (["a.mp4", "--labels", "l.csv"], "--window, --least, --shortest, --ignore, --fps and --labels are"),
+        (
+            ["a.mp4", "--least", "0.3"],
+            "--window, --least, --shortest, --ignore, --fps and --labels are about",
+        ),
+        (
+            ["a.mp4", "--segments", "s.csv", "--labels", "b.csv"],
+            "a.mp4: no row of the labels is about it; add",
+        ),
         (["a.mp4", "a.mp4", "--segments", "s.vtt"], "s.vtt: subtitles are of one video, and these are 2"),
         (
             ["a.mp4", "--segments", "s.csv", "--window", "0"],
@@ -343,6 +366,7 @@ def test_bad_files_are_told_and_the_others_are_divided(model, here):
     ],
 )
 def test_what_is_wrong_is_one_line(model, here, arguments, message):
+    Path("b.csv").write_text("path,label\nb.csv,dark\n")
     assert error_of(predict(model, *arguments)).startswith(message)
     assert cv2.VideoCapture("a.mp4").isOpened()
     if arguments[0] != "none.mp4":

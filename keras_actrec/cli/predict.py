@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_actrec._numbers import MOST, MOST_WORKERS
+from keras_actrec._signals import Terminated
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
@@ -83,8 +84,11 @@ def predict(
         options = {"window": window, "least": least, "shortest": shortest, "fps": fps, "workers": workers}
         _segments(model, sources, segments, labels, ignore or (), options)
         return
-    if labels is not None or window is not None:
-        raise UserError("--labels and --window are about --segments OUT: give it, or leave them out")
+    if any(each is not None for each in (labels, window, fps, ignore)) or (least, shortest) != (0.5, 0.0):
+        raise UserError(
+            "--window, --least, --shortest, --ignore, --fps and --labels are about --segments OUT: "
+            "give it, or leave them out"
+        )
     _backend.keep_programs()
     recognizer = load(model)
     out = None if sys.stdout.isatty() else sys.stdout  # a bar on the terminal redirects `sys.stdout` to it
@@ -134,21 +138,29 @@ def _segments(
     records = expand_sources(sources, recognizer.preprocessor.patterns, tell=tell)
     if path.suffix.lower() == ".vtt" and len(records) > 1:
         raise UserError(f"{path}: subtitles are of one video, and these are {len(records)}: name a .csv")
+    for record in records if labels else ():  # before hours of work, not after
+        evaluation.labels_at(truth, record.file, [])
     rows, true, predicted = [], [], []
+    interrupted: BaseException | None = None
     with progress_bars() as progress, deploy.writing_segments(path, of_files=True) as keep:
         found = deploy.find_segments(
             recognizer, records, ignore=known, tell=tell, progress=progress, **options
         )
-        for each in found:
-            for line in str(each).splitlines():
-                say(line, file=out)
-            rows.append((each.path, each.error))
-            for segment in each.segments:
-                keep(segment, each.record.file)
-            if labels and each.error is None:
-                frames = each.frames + (each.record.start or 0)
-                true.append(evaluation.labels_at(truth, each.record.file, frames))
-                predicted.append(each.labels)
+        try:
+            for each in found:
+                for line in str(each).splitlines():
+                    say(line, file=out)
+                rows.append((each.path, each.error))
+                for segment in each.segments:
+                    keep(segment, each.record.file)
+                if labels and each.error is None:
+                    frames = each.frames + (each.record.start or 0)
+                    true.append(evaluation.labels_at(truth, each.record.file, frames))
+                    predicted.append(each.labels)
+        except (KeyboardInterrupt, Terminated) as error:  # the files that are done are kept
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
     if true:
         say(evaluation.SegmentationScores.of(true, predicted))
     _complain(rows)

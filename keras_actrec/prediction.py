@@ -18,7 +18,7 @@ class Prediction:
     """The answer to one file, or why there is none.
 
     Attributes:
-        path: the file, or the folder of frames.
+        path: the file, or the folder of frames; of a part of it with `#start-stop` after it, in frames.
         status: `ok`, or the `VideoError.status` of a file that cannot be used.
         labels: the most probable classes, best first; none of a bad file.
         scores: their probabilities.
@@ -35,11 +35,11 @@ class Prediction:
     error: str | None = None
 
     @classmethod
-    def of_error(cls, path: Path, error: UserError, seconds: float) -> "Prediction":
-        """The row of a bad file."""
+    def of_error(cls, path: Path, error: UserError, seconds: float, file: Path) -> "Prediction":
+        """The row of a bad file, of which `path` may be a part."""
         if isinstance(error, VideoError):
             return cls(path, error.status, (), (), seconds, printable(error.reason))
-        return cls(path, "unreadable", (), (), seconds, printable(str(error).removeprefix(f"{path}: ")))
+        return cls(path, "unreadable", (), (), seconds, printable(str(error).removeprefix(f"{file}: ")))
 
     def __str__(self) -> str:
         """One line for people."""

@@ -21,7 +21,14 @@ from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.checkpoints.keras_file import load_model, read_parts
-from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling, expand_sources, preprocessor_of
+from keras_actrec.data import (
+    ClipPreprocessor,
+    ClipTransform,
+    Record,
+    Sampling,
+    expand_sources,
+    preprocessor_of,
+)
 from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.prediction import Prediction
@@ -104,12 +111,12 @@ class Recognizer:
         Raises:
             VideoError: for a file that cannot be used.
         """
-        (file,) = self._score([path])
+        (file,) = self._score([Record(Path(path), str(path), 0)])
         return list(zip(*self._best(file.scores, top), strict=True))
 
     def predict(
         self,
-        sources: PathLike | Iterable[PathLike],
+        sources: PathLike | Iterable[PathLike | Record],
         *,
         top: int | None = 5,
         batch_size: int | None = None,
@@ -142,17 +149,17 @@ class Recognizer:
         """
         if top is not None:
             top = whole("top", top)
-        files = expand_sources(sources, self.preprocessor.patterns, tell=tell)
-        scored = self._score(files, batch_size, workers)
-        return self._predictions(scored, len(files), top, progress or (lambda *step: None))
+        records = expand_sources(sources, self.preprocessor.patterns, tell=tell)
+        scored = self._score(records, batch_size, workers)
+        return self._predictions(scored, len(records), top, progress or (lambda *step: None))
 
     def _score(
-        self, files: Iterable[PathLike], batch_size: int | None = None, workers: int = 0
+        self, records: Iterable[Record], batch_size: int | None = None, workers: int = 0
     ) -> Iterator[Scored]:
         return score(
             self.model,
             self.preprocessor,
-            [self.preprocessor.item(file) for file in files],
+            [(record, self.preprocessor.item(record.file)[1]) for record in records],
             masked=self.spec.masked,
             batch_size=batch_size,
             workers=workers,
@@ -163,11 +170,11 @@ class Recognizer:
     ) -> Iterator[Prediction]:
         progress("predicting", 0, total, "")
         for done, file in enumerate(scored, start=1):
-            path = file.record.file
+            path = Path(file.record.path)
             if file.error is None:
                 prediction = Prediction(path, "ok", *self._best(file.scores, top), file.seconds)
             else:
-                prediction = Prediction.of_error(path, file.error, file.seconds)
+                prediction = Prediction.of_error(path, file.error, file.seconds, file.record.file)
             progress("predicting", done, total, file.record.path)
             yield prediction
 

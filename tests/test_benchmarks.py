@@ -156,3 +156,38 @@ def test_every_model_is_exported_to_onnx_and_every_causal_one_as_a_stream():
         assert {model for kind, *place, model in done if [kind, *place] == ["stream", format]} == causal
     for row in cells:  # what is refused names what can be done
         assert "refused" not in row or re.search(r"set KERAS_BACKEND=|leave .* out, or", row["refused"])
+
+
+@pytest.mark.no_backend
+def test_boundaries_at_a_change_are_compared_with_the_same_step_of_the_clip_elsewhere(monkeypatch):
+    program_ = program("boundaries", monkeypatch)
+    # Of two clips of 8 steps that change at step 4, seen from 5 starts, 4 steps at a time.
+    whole = np.zeros((2, 8, 2))
+    whole[:, 4, 0] = 1  # a layer whose detectors all fire at the change, and one that fires by the step
+    seen = np.stack([whole[:, start : start + 4] for start in range(5)], axis=1)
+    seen[..., 1] = [0, 1, 0, 1]
+    at_change, by_step = program_.compare(seen, 4)
+    # The change is at step 3 to 0; the next step is there for 2, 1 and 0, the strengths are halves.
+    assert (at_change.at, at_change.elsewhere, at_change.auc) == (0.5, 0.0, 1.0)
+    assert (by_step.auc, by_step.at) == (0.5, by_step.elsewhere)
+    runs = {"as it is": [([at_change, by_step], 0.75, 2)] * 2}
+    block = program_.table(runs, "torch")
+    assert "| as it is | 1 | 0.500 | 0.000 | 1.000 | 1.000 to 1.000 | 1.000, 1.000 |" in block
+    assert "- as it is, layer 1: boundaries fire more at the change than elsewhere (1.000" in block
+    assert "- as it is, layer 2: boundaries tell the change no better than chance" in block
+    assert "fire less" in program_.verdict("x", 1, 0.3, 0.1)
+
+
+def test_the_boundaries_of_files_of_two_phases_are_read(monkeypatch, tmp_path):
+    from keras_actrec.data import write_synthetic
+
+    program_ = program("boundaries", monkeypatch)
+    data = write_synthetic(tmp_path, clips_per_class=1, size=32, test_fraction=0).parent
+    files = sorted(data.glob("*then*/*.mp4"))
+    model = zoo.hman(
+        2, input_shape=(None, 8, 8, 3), backbone=keras.Sequential([keras.Input((8, 8, 3))]), units=2
+    )
+    seen = ClipPreprocessor(Sampling(12, frame_step=2), ClipTransform(8, crop="none"))
+    boundaries, change = program_.boundaries_of(Recognizer(model, ("a", "b"), seen), files)
+    assert (boundaries.shape, change) == ((2, 5, 8, 3), 6)
+    assert len(program_.compare(boundaries, change)) == 3

@@ -831,8 +831,9 @@ def test_folders_of_openpose_are_sequences_for_every_command(tmp_path):
     found = read_dataset("poses", tmp_path)
     assert [record.path for record in found.records] == ["run/clip0", "run/clip1", "wave/clip0", "wave/clip1"]
     sources = expand_sources(tmp_path, POSE_PATTERNS)
-    assert [path.relative_to(tmp_path).as_posix() for path in sources] == [r.path for r in found.records]
-    assert expand_sources(tmp_path / "run/clip0", POSE_PATTERNS) == [tmp_path / "run/clip0"]
+    assert [each.file.relative_to(tmp_path).as_posix() for each in sources] == [r.path for r in found.records]
+    (one,) = expand_sources(tmp_path / "run/clip0", POSE_PATTERNS)
+    assert one.file == tmp_path / "run/clip0"
     (tmp_path / "list.csv").write_text("path,label\nrun/clip0,a\nwave/clip1,b\n")
     assert kind_of(tmp_path / "list.csv") == "poses"
     assert len(read_dataset("poses", tmp_path / "list.csv").records) == 2
@@ -842,8 +843,9 @@ def test_a_table_of_landmarks_is_a_source_and_a_table_of_paths_lists_them(tmp_pa
     rows = [",".join(map(str, row)) for row in landmarks().reshape(FRAMES, -1).tolist()]
     (tmp_path / "a.csv").write_text("\n".join(rows))
     (tmp_path / "list.csv").write_text("path\na.csv\n")
-    assert expand_sources(tmp_path / "a.csv", POSE_PATTERNS) == [tmp_path / "a.csv"]
-    assert expand_sources(tmp_path / "list.csv", POSE_PATTERNS) == [tmp_path / "a.csv"]
+    for name in ("a.csv", "list.csv"):
+        (one,) = expand_sources(tmp_path / name, POSE_PATTERNS)
+        assert one.file == tmp_path / "a.csv"
 
 
 def test_features_are_not_taken_for_joints(tmp_path):

@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+import hostile
 from keras_actrec.data import read_manifest, split_manifest
 from keras_actrec.errors import UserError
 
@@ -320,3 +322,49 @@ def test_a_frame_that_is_none_is_named(row, message, tmp_path):
     (tmp_path / "list.csv").write_text(f"path,label,start,stop\n{row}\n")
     with pytest.raises(UserError, match=message):
         read_manifest(tmp_path / "list.csv")
+
+
+def test_start_and_end_are_seconds_by_the_rate_of_the_file(tmp_path):
+    hostile.write(tmp_path / "a.mp4", [np.zeros((16, 16, 3), "uint8")] * 4)  # 10 frames a second
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    table = tmp_path / "list.csv"
+    rows = ["a.mp4,0,1.249,walk", "a.mp4,1.25,,sit", "a.mp4,,2,walk", "a.mp4,3.01,3.02,sit", "a.mp4,,,sit"]
+    table.write_text("\n".join(["path,start,end,label,score", *[f"{row},.9" for row in rows]]) + "\n")
+    cut = [(record.path, record.start, record.stop) for record in read_manifest(table).records]
+    assert cut == [
+        ("a.mp4#0-12", 0, 12),
+        ("a.mp4#13-", 13, None),
+        ("a.mp4#0-20", 0, 20),
+        ("a.mp4#30-31", 30, 31),  # not less than a frame
+        ("a.mp4", None, None),
+    ]
+    # What cannot be read is named when it is read, and must not keep the others from being listed.
+    table.write_text("path,start,end,label\nbroken.mp4,1,2,x\na.mp4,0,1,y\n")
+    assert [record.file.name for record in read_manifest(table).records] == ["broken.mp4", "a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("start,end", "1,1", "line 2: `end` must be behind `start`. Received: '1'"),
+        ("start,end", ",0", "line 2: `end` must be behind `start`. Received: '0'"),
+        ("start,end", "-1,2", "line 2: `start` must be seconds, 0 or more. Received: '-1'"),
+        ("start,end", "1,nan", "line 2: `end` must be seconds, 0 or more. Received: 'nan'"),
+        ("start,end", "0:01,2", "line 2: `start` must be seconds, 0 or more. Received: '0:01'"),
+        ("start,stop,end", "1,2,3", "`stop` is a frame and `end` a second: keep one of the columns"),
+    ],
+)
+def test_seconds_that_are_none_are_named(header, row, message, tmp_path):
+    hostile.write(tmp_path / "a.mp4", [np.zeros((16, 16, 3), "uint8")] * 4)
+    (tmp_path / "list.csv").write_text(f"path,label,{header}\na.mp4,x,{row}\n")
+    with pytest.raises(UserError, match=message):
+        read_manifest(tmp_path / "list.csv")
+
+
+def test_seconds_of_what_has_no_rate_are_refused(tmp_path):
+    hostile.images(tmp_path / "frames", 3)
+    (tmp_path / "a.json").write_text("[]")
+    for name in ("frames", "a.json"):
+        (tmp_path / "list.csv").write_text(f"path,label,start,end\n{name},x,1,2\n")
+        with pytest.raises(UserError, match=f"{name} tells no frames a second: give `start` and `stop`"):
+            read_manifest(tmp_path / "list.csv")

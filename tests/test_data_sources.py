@@ -35,7 +35,7 @@ def touch(*paths):
 
 
 def names(sources, **options):
-    return [path.as_posix() for path in expand(sources, **options)]
+    return [record.file.as_posix() for record in expand(sources, **options)]
 
 
 def test_a_file_is_itself_whatever_it_is_called_and_wherever_it_is():
@@ -163,7 +163,7 @@ def test_a_csv_file_lists_files_relative_to_itself():
     [
         (
             b"file,label\na.mp4,x\n",
-            "`path` is missing; the first line must name path. Received: 'file,label'",
+            "must name path (optionally start,stop). Received: 'file,label'",
         ),
         (b"", "the column `path` is missing"),
         (b"path\n", "the file lists no videos; add rows of path"),
@@ -203,8 +203,8 @@ def test_standard_input_has_a_path_a_line_and_blank_lines_count_for_nothing(monk
 
 def test_names_on_standard_input_need_not_be_text(monkeypatch):
     piped(monkeypatch, b"bad \xff.mp4\n")
-    (path,) = expand("-")
-    assert os.fsencode(path) == b"bad \xff.mp4"
+    (record,) = expand("-")
+    assert os.fsencode(record.file) == b"bad \xff.mp4"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n"])

@@ -20,12 +20,14 @@ from keras_actrec.cli.main import app
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
+    FeaturePreprocessor,
     Sampling,
     SkeletonPreprocessor,
     SkeletonTransform,
     VideoError,
     _ahead,
     read_dataset,
+    read_frames,
     write_pose,
 )
 from keras_actrec.errors import UserError
@@ -474,3 +476,32 @@ def test_a_killed_run_leaves_the_finished_rows(videos, kill_at, tmp_path):
         row["status"] for row in rows(files[0])
     } == {"ok"}
     assert [Path(json.loads(line)["path"]).name for line in files[1].read_text().splitlines()][:6] == done[:6]
+
+
+@pytest.mark.parametrize(("sampling", "num_crops"), SAMPLINGS, ids=str)
+def test_a_row_of_a_csv_file_may_be_a_part_of_a_file(videos, tmp_path, sampling, num_crops):
+    model, file = recognizer(sampling, num_crops=num_crops), videos / "9.mp4"  # 30 frames
+    frames = read_frames(file)
+    parts = {"#5-12": frames[5:12], "#20-": frames[20:], "#0-9": frames[:9], "": frames}
+    rows = ["5,12", "20,", ",9", ","]
+    (tmp_path / "list.csv").write_text("\n".join(["path,start,stop", *[f"{file},{row}" for row in rows]]))
+    found = list(model.predict(tmp_path / "list.csv", top=None))
+    assert [str(each.path) for each in found] == [f"{file}{part}" for part in parts]
+    for each, part in zip(found, parts.values(), strict=True):
+        indices, _ = model.preprocessor.sampling.clips(len(part))
+        views = np.concatenate([model.preprocessor.transform.crops(part[clip]) for clip in indices])
+        scores = dict(zip(CLASSES, model.model.predict_on_batch(views).mean(axis=0), strict=True))
+        np.testing.assert_allclose(each.scores, [scores[label] for label in each.labels], atol=1e-5)
+
+
+def test_a_part_that_is_not_there_is_a_row(videos, tmp_path):
+    rows = [f"{videos / '9.mp4'},{row}" for row in ("0,9", "40,50", "20,60")]
+    (tmp_path / "list.csv").write_text("\n".join(["path,start,stop", *rows]))
+    good, outside, cut = recognizer(Sampling(4)).predict(tmp_path / "list.csv")
+    assert (good.status, outside.status, cut.status) == ("ok", "truncated", "truncated")
+    assert "30 frames decode, the sequence is from frame 40 to 50; mend the list or the file" in outside.error
+    features = FeaturePreprocessor(Sampling(2, "contiguous"), (5,))
+    np.save(tmp_path / "a.npy", np.zeros((9, 5), "float32"))
+    (tmp_path / "list.csv").write_text("path,start,stop\na.npy,0,4\n")
+    (refused,) = Recognizer(network("features", (5,)), CLASSES, features).predict(tmp_path / "list.csv")
+    assert refused.error == "`start` and `stop` cut videos and joints; cut features into files"

@@ -124,6 +124,13 @@ def test_joints_are_moved_as_those_of_a_file(transform, chunk):
         close(each.scores, answer(recognizer, *transform(joints[: each.frame + 1])), 1e-5)
 
 
+def test_a_window_of_joints_is_moved_as_a_file_of_its_own():
+    transform = SkeletonTransform(5, center=1)
+    recognizer = of_joints(transform, bidirectional=True)
+    answers = pushed(Stream(recognizer), JOINTS)
+    close(answers[-1].scores, answer(recognizer, *transform(JOINTS[9:14])), 1e-5)
+
+
 def test_the_first_body_with_the_joints_settles_the_origin_of_a_stream():
     recognizer = of_joints(SkeletonTransform(14, center=1))
     empty = np.zeros((3, 2, 4, 3))

@@ -322,3 +322,33 @@ def test_sa_gsm_has_attention_behind_the_modules_that_are_named():
     )
     with pytest.raises(UserError, match="`attention_layers` must be a list of numbers from 1 to 10"):
         zoo.sa_gsm(3, attention_layers=[0], **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "is_apart"),
+    [
+        ("tsn", {}, True),
+        ("tsn", {"masked": True}, True),
+        ("tsn", {"motion": True}, False),
+        ("trn", {}, True),
+        ("tsm", {}, False),
+        ("gsm", {}, False),
+        ("sa_gsm", {}, False),
+    ],
+)
+def test_frames_are_apart_where_none_changes_another(name, options, is_apart):
+    model = small(name, **options)
+    apart = zoo.frames_apart(model, zoo.spec(model), (32, 32, 3))
+    assert (apart is not None) == is_apart
+    if apart is None:
+        return
+    frames, head = apart
+    clips = np.random.default_rng(0).integers(0, 256, (2, 6, 32, 32, 3)).astype("float32")
+    features = numpy(frames(clips))
+    close(numpy(frames(clips[:, 2:])), features[:, 2:], 1e-5)
+    mask = np.array([[True] * 4, [True] * 3 + [False]])
+
+    def given(name, array):
+        return {name: array, "mask": mask} if "masked" in options else array
+
+    close(head(given("features", features[:, 2:])), model(given("clip", clips[:, 2:])), 1e-5)

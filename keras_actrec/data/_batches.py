@@ -178,6 +178,8 @@ def _clips(
             record.file,
             lambda frames: [index for indices, _ in choose(frames) for index in indices] if bounded else (),
             lambda frame: transform.prepare(frame[None])[0],
+            start=record.start,
+            stop=record.stop,
         )
     needed = np.zeros(video.frames, bool)
     for indices, _ in choose(video.frames):

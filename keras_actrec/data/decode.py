@@ -66,6 +66,8 @@ def scan(
     choose: Callable[[int], Iterable[int]] = lambda frames: (),
     change: Callable[[np.ndarray], np.ndarray] = lambda frame: frame,
     *,
+    start: int | None = None,
+    stop: int | None = None,
     decoder: str = "opencv",
 ) -> tuple[VideoInfo, dict[int, np.ndarray]]:
     """What `probe` says, and frames that come up on the way, so that most files are read once.
@@ -75,32 +77,38 @@ def scan(
         choose: which frames, ascending or not, are wanted of a video of so many frames. It is asked with the
             number that the header claims; where that is wrong, so may be what is found.
         change: what to do to a frame before it is kept; all have the size of the first one.
+        start: first frame of the sequence that is read, as if it were the file; `None` is the first.
+        stop: frame after the last of the sequence, where reading ends; `None` is the end of the file.
         decoder: see `probe`.
 
     Returns:
-        What the file holds, and the frames that were found by their number.
+        What the file holds, and the frames that were found by their number from `start` on.
 
     Raises:
         VideoError: see its `status`.
     """
+    first = _first(start, stop)
     reader = open_video(path, decoder)
-    wanted = {int(index) for index in choose(reader.claimed)} if reader.claimed else set()
+    claimed = max(0, (reader.claimed if stop is None else stop) - first)
+    wanted = {first + int(index) for index in choose(claimed)} if claimed else set()
     found: dict[int, np.ndarray] = {}
     size: Sequence[int] = ()
     frames = 0
-    while reader.grab():
+    while frames != stop and reader.grab():
         needed = not size or reader.lazy  # a header's size is that before rotation; a frame's is what is seen
         if needed or frames in wanted:
             frame = reader.retrieve()
             if frame is not None:
                 size = size or frame.shape[:2]
                 if frames in wanted:
-                    found[frames] = change(sized(frame, size))
+                    found[frames - first] = change(sized(frame, size))
             elif needed:
                 break
         frames += 1
-    _check_count(path, frames, reader)
-    return VideoInfo(frames, reader.claimed, reader.fps, width=size[1], height=size[0]), found
+    if frames != stop:
+        _check_count(path, frames, reader)
+        frames = _frames_between(path, frames, start, stop) + first
+    return VideoInfo(frames - first, claimed, reader.fps, width=size[1], height=size[0]), found
 
 
 def read_frames(

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._types import PathLike
-from keras_actrec.data._readers import is_frame
+from keras_actrec.data._readers import is_frame, open_video
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.errors import UserError
 
 VIDEO_SUFFIXES = (
@@ -22,6 +24,7 @@ VIDEO_SUFFIXES = (
 )
 
 _MOST_LETTERS = 1024  # of a cell
+_MOST_HEADER = 1 << 16  # letters of the first line of a CSV file
 
 # What people call the parts, in lower case, without what is no letter and without what `_BESIDE` has.
 _SPLITS = {
@@ -55,6 +58,14 @@ class Record:
     fold: str = ""
     start: int | None = None
     stop: int | None = None
+
+    @classmethod
+    def of(cls, file: Path, row: Mapping[str, str], path: str, label: int = 0, **of: str) -> "Record":
+        """The record of a row of `cuts_of_csv`: that of a part of a file has its frames in its path."""
+        start, stop = (int(row[name]) if row.get(name) else None for name in ("start", "stop"))
+        if start is not None or stop is not None:
+            path = f"{path}#{start or 0}-{'' if stop is None else stop}"
+        return cls(file, path, label, **of, start=start, stop=stop)
 
 
 @dataclass(frozen=True)
@@ -164,10 +175,11 @@ def read_manifest(
     usual spelling of these in any case (`valid`, `Training`, `test_set`). With `start`, the first frame, from
     0 on, and `stop`, the one after the last, several sequences are cut out of one file: their paths are the
     file's with `#start-stop` after it, and where no split, group or fold says otherwise they stay in one
-    part. A folder is read from the CSV file `manifest` inside it, else from `manifest.csv` where it has one,
-    else from its folders: one folder a class, or folders named as splits that hold the class folders. Hidden
-    files are passed over, others that are not taken are counted in `Manifest.passed_over`; a folder in a
-    class folder that holds numbered images, and no videos or folders, is a video of these frames.
+    part. With `end` in place of `stop`, both are seconds, see `cuts_of_csv`. A folder is read from the CSV
+    file `manifest` inside it, else from `manifest.csv` where it has one, else from its folders: one folder a
+    class, or folders named as splits that hold the class folders. Hidden files are passed over, others that
+    are not taken are counted in `Manifest.passed_over`; a folder in a class folder that holds numbered
+    images, and no videos or folders, is a video of these frames.
 
     Class ids follow the **sorted class names**, numbers by their value, so they depend neither on the order
     of the rows nor on the platform.
@@ -216,19 +228,16 @@ def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
     records, seen, missing = [], set(), []
     for row in rows:
         file = root / row["path"]
-        start, stop = (int(row[name]) if row.get(name) else None for name in ("start", "stop"))
-        path, normalized = row["path"], os.path.normpath(row["path"])
-        if start is not None or stop is not None:
-            part = f"#{start or 0}-{'' if stop is None else stop}"
-            path, normalized = path + part, normalized + part
-        if normalized in seen:
-            raise UserError(f"{data}: the path {path!r} is listed twice; remove one of the rows")
-        seen.add(normalized)
-        if not os.path.lexists(file):  # what exists and cannot be read is named when it is read
-            missing.append(row["path"])
         group = row["path"] if cut and not row["group"] else row["group"]
         of = {"split": row["split"], "group": group, "fold": row["fold"]}
-        records.append(Record(file, path, labels[row["label"]], **of, start=start, stop=stop))
+        record = Record.of(file, row, row["path"], labels[row["label"]], **of)
+        same = os.path.normpath(row["path"]), record.start, record.stop
+        if same in seen:
+            raise UserError(f"{data}: the path {record.path!r} is listed twice; remove one of the rows")
+        seen.add(same)
+        if not os.path.lexists(file):  # what exists and cannot be read is named when it is read
+            missing.append(row["path"])
+        records.append(record)
     if missing:
         raise UserError(
             f"{data}: {len(missing)} of {len(rows)} listed files are missing, the first is {missing[0]!r}; "
@@ -313,20 +322,89 @@ def rows_of_csv(
 
 def _rows_of_csv(file: Path) -> list[dict[str, str]]:
     rows = []
-    for number, row in rows_of_csv(file, ("path", "label"), ("split", "group", "fold", "start", "stop")):
+    for number, row in cuts_of_csv(file, ("path", "label"), ("split", "group", "fold")):
         if row["split"] and not _split_of(row["split"]):
             where = f"{file}, line {number}"
             raise UserError(f"{where}: `split` must be train, validation or test. Received: {row['split']!r}")
         row["split"] = _split_of(row["split"])
-        for name in ("start", "stop"):
-            if row[name] and not re.fullmatch("[0-9]{1,9}", row[name]):
-                where = f"{file}, line {number}"
-                raise UserError(f"{where}: `{name}` must be the number of a frame. Received: {row[name]!r}")
-        if row["stop"] and int(row["stop"]) <= int(row["start"] or 0):
-            where = f"{file}, line {number}"
-            raise UserError(f"{where}: `stop` must be behind `start`. Received: {row['stop']!r}")
         rows.append(row)
     return rows
+
+
+def cuts_of_csv(
+    file: Path, needed: Sequence[str], optional: Sequence[str] = ()
+) -> list[tuple[int, dict[str, str]]]:
+    """As `rows_of_csv`, with the cells `start` and `stop` where a row is a part of its file, in frames.
+
+    A table with the column `end` in place of `stop` has both in seconds, as tables of segments have. They
+    become the frames `floor(seconds fps + 1/2)`, at least one, by the rate that the file's header tells.
+
+    Raises:
+        UserError: as `rows_of_csv`, for numbers that are no part of a file, both `stop` and `end`, or seconds
+            of a file that tells no rate.
+    """
+    columns = header_of_csv(file)
+    if "end" not in columns:
+        rows = rows_of_csv(file, needed, (*optional, "start", "stop"))
+        for number, row in rows:
+            _check_frames(row, f"{file}, line {number}")
+        return rows
+    if "stop" in columns:
+        raise UserError(f"{file}: `stop` is a frame and `end` a second: keep one of the columns")
+    rows = rows_of_csv(file, needed, (*optional, "start", "end"))
+    rates: dict[str, float] = {}
+    for number, row in rows:
+        where = f"{file}, line {number}"
+        start, end = (_seconds(row, name, where) for name in ("start", "end"))
+        if end is not None and end <= (start or 0):
+            raise UserError(f"{where}: `end` must be behind `start`. Received: {row['end']!r}")
+        del row["end"]
+        row["start"] = row["stop"] = ""
+        if start is None and end is None:
+            continue
+        path = row["path"]
+        rate = rates[path] = rates.get(path) or _rate(file.parent / path, where)
+        first = math.floor((start or 0) * rate + 0.5)
+        row["start"] = str(first)
+        row["stop"] = "" if end is None else str(max(math.floor(end * rate + 0.5), first + 1))
+    return rows
+
+
+def header_of_csv(file: Path) -> list[str]:
+    """The columns of a CSV file, whatever it holds."""
+    with open(file, newline="", encoding="utf-8-sig", errors="replace") as lines:
+        return next(csv.reader([lines.readline(_MOST_HEADER)]), [])
+
+
+def _check_frames(row: Mapping[str, str], where: str) -> None:
+    for name in ("start", "stop"):
+        if row[name] and not re.fullmatch("[0-9]{1,9}", row[name]):
+            raise UserError(f"{where}: `{name}` must be the number of a frame. Received: {row[name]!r}")
+    if row["stop"] and int(row["stop"]) <= int(row["start"] or 0):
+        raise UserError(f"{where}: `stop` must be behind `start`. Received: {row['stop']!r}")
+
+
+def _seconds(row: Mapping[str, str], name: str, where: str) -> float | None:
+    if not row[name]:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", row[name]):
+        raise UserError(f"{where}: `{name}` must be seconds, 0 or more. Received: {row[name]!r}")
+    return float(row[name])
+
+
+def _rate(path: Path, where: str) -> float:
+    """Frames a second of a video; any number of one that cannot be read, as it is named when it is read."""
+    try:
+        rate = open_video(path, "opencv").fps
+    except VideoError:
+        if path.suffix.lower() in VIDEO_SUFFIXES or not path.exists():
+            return 1.0
+        rate = 0.0
+    if not rate:
+        raise UserError(
+            f"{where}: {path} tells no frames a second: give `start` and `stop`, which are frames"
+        )
+    return rate
 
 
 @dataclass

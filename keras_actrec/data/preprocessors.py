@@ -16,11 +16,12 @@ from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Shape
 from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
 from keras_actrec.data._batches import Clips, Features, Skeletons
+from keras_actrec.data._readers import open_video
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.bodies import Body, body
 from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_joints
-from keras_actrec.data.decode import index_videos, iter_frames, pick_timed, probe, sized
+from keras_actrec.data.decode import index_videos, iter_frames, iter_timed, pick_timed, probe, sized
 from keras_actrec.data.extract import extract_features
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset, SkeletonDataset
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 # Records, each with what `index` knows of it (`VideoInfo`, `FeatureFile` or joints) or a cache keeps
 # (`CachedVideo`).
 Indexed: TypeAlias = Sequence[tuple[Record, Any]]
+
+_BLOCK = 64  # steps of a file of features that are read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,13 +162,37 @@ class ClipPreprocessor:
         """Frames of the file from one step of a sample to its next; 1 where it spans the whole file."""
         return self.sampling.frame_step * self.sampling.stride
 
-    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+    def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next frames of a stream, `(N, H, W, 3)`: what the model sees of them."""
         return self.transform.deterministic
 
     def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The sample and its mask of a file that had only these steps, which `following` gave."""
         return _window(self.sampling, steps)
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the steps are spread over the whole file, however long."""
+        return self.sampling.spreads
+
+    def pace(self, record: Record) -> tuple[float, int]:
+        """Frames a second and number of frames as the file claims them, 0 where it does not.
+
+        Raises:
+            VideoError: for a file that does not open.
+        """
+        reader = open_video(record.file, "opencv")
+        return reader.fps, max(0, (record.stop or reader.claimed) - (record.start or 0))
+
+    def each_step(self, record: Record, every: int) -> Iterator[tuple[float | None, np.ndarray]]:
+        """Every so many frames what `window` takes, with its seconds from the file's first frame on, or None.
+
+        Raises:
+            VideoError: for a file that cannot be used, at its end too.
+        """
+        transform = self.transform.deterministic
+        for seconds, frame in iter_timed(record.file, every, start=record.start, stop=record.stop):
+            yield seconds, transform(frame[None])[0]
 
     def item(self, path: PathLike) -> tuple[Record, Any]:
         """A file that is not read yet, for `views`."""
@@ -339,14 +366,15 @@ class SkeletonPreprocessor:
         """Whether a step follows from the frames up to it."""
         return self.transform.length == "pad" and not self.transform.unit_size
 
-    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+    def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next frames of a stream, `(N, bodies, joints, 3)` with any number of bodies.
 
         The last axis is 4 with scores. Of a stream all persons are taken as they come, and no gap is bridged.
 
-        It gives what the model sees of them, or, without `causal`, joints for `window`.
+        It gives what the model sees of them, or, without `causal` or where no states are `carried` from step
+        to step, joints for `window`.
         """
-        steps = SkeletonSteps(self.transform) if self.causal else np.asarray
+        steps = SkeletonSteps(self.transform) if self.causal and carried else np.asarray
 
         def fitted(joints: np.ndarray) -> np.ndarray:
             joints = np.asarray(joints, "float64")
@@ -361,6 +389,24 @@ class SkeletonPreprocessor:
     def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The sample and its mask of a file that had only these frames of joints, which `following` gave."""
         return self.transform(np.stack(steps))
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the steps are spread over the whole file, however long."""
+        return self.transform.length == "resample"
+
+    def pace(self, record: Record) -> tuple[float, int]:
+        """Frames a second and number of frames as the file claims them, 0: it does not."""
+        return 0.0, 0
+
+    def each_step(self, record: Record, every: int) -> Iterator[tuple[float | None, np.ndarray]]:
+        """Every so many frames the joints, which `window` takes, and None for the time.
+
+        Raises:
+            VideoError: for a file that cannot be used.
+        """
+        for frame in self._open(record)[::every]:
+            yield None, frame
 
     def item(self, path: PathLike) -> tuple[Record, Any]:
         """A file that is not read yet, for `views`."""
@@ -508,7 +554,7 @@ class FeaturePreprocessor:
         """Steps of the file from one step of a sample to its next; 1 where it spans the whole file."""
         return self.sampling.frame_step * self.sampling.stride
 
-    def following(self) -> Callable[[np.ndarray], np.ndarray]:
+    def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next steps of a stream, `(N, ...)`: what the model sees of them."""
 
         def checked(steps: np.ndarray) -> np.ndarray:
@@ -522,11 +568,37 @@ class FeaturePreprocessor:
         """The sample and its mask of a file that had only these steps, which `following` gave."""
         return _window(self.sampling, steps)
 
+    @property
+    def spreads(self) -> bool:
+        """Whether the steps are spread over the whole file, however long."""
+        return self.sampling.spreads
+
+    def pace(self, record: Record) -> tuple[float, int]:
+        """Steps a second, 0 as it is not known, and number of steps of the file.
+
+        Raises:
+            VideoError: for a file that cannot be used.
+        """
+        return 0.0, self._open(record).frames
+
+    def each_step(self, record: Record, every: int) -> Iterator[tuple[float | None, np.ndarray]]:
+        """Every so many steps one, and None for the time.
+
+        Raises:
+            VideoError: for a file that cannot be used.
+        """
+        file = self._open(record)
+        for start in range(0, file.frames, every * _BLOCK):
+            for step in file.read(np.arange(start, min(start + every * _BLOCK, file.frames), every)):
+                yield None, step
+
     def item(self, path: PathLike) -> tuple[Record, Any]:
         """A file that is not read yet, for `views`."""
         return Record(Path(path), str(path), 0), self._open
 
     def _open(self, record: Record) -> FeatureFile:
+        if record.start is not None or record.stop is not None:
+            raise UserError("`start` and `stop` cut videos and joints; cut features into files")
         found = open_features(record.file)
         return found if self.step is None else found.with_step(self.step, "the model takes")
 

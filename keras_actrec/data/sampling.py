@@ -97,7 +97,7 @@ class Sampling:
         for name in ("frames", "stride", "frame_step", "num_clips", "hop"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, whole(name, getattr(self, name)))
-        if self.method in ("segments", "tsn") and self.stride != 1:
+        if self.spreads and self.stride != 1:
             raise MisfitError(
                 f'`stride` must be 1 with method="{self.method}", which spans the whole video. '
                 f"Received: stride={self.stride}",
@@ -133,6 +133,11 @@ class Sampling:
     def masks(self) -> bool:
         """Whether frames of a short video can be masked."""
         return self._rule == "mask"
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the frames of a clip are spread over the whole video, however long."""
+        return self.method in ("segments", "tsn")
 
     @property
     def num_views(self) -> int | None:
@@ -214,7 +219,7 @@ class Sampling:
         """Whether the clip is spread over the whole video, whatever its length."""
         if number < self._span:
             return self._rule in ("stretch", "first")
-        return self.method in ("segments", "tsn")
+        return self.spreads
 
     def _picked(self, number: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
         if not self._spreads(number):
@@ -225,7 +230,7 @@ class Sampling:
         """Frames of the video as it is played at a rate that is drawn."""
         slow, fast = self.speed or (1.0, 1.0)
         rate = math.exp(rng.uniform(math.log(slow), math.log(fast)))
-        if self.method in ("segments", "tsn"):
+        if self.spreads:
             length = max(1, math.floor(number * min(rate, 1) + 0.5))
             start = int(rng.integers(number - length + 1))
             indices, mask = self._picked(length, rng)

@@ -1,6 +1,5 @@
 """Which files somebody means who names files, folders, patterns and lists."""
 
-import csv
 import fnmatch
 import glob
 import os
@@ -13,21 +12,27 @@ from typing import Any
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import is_frame, is_pose_frame
 from keras_actrec.data.datasets._common import walk
-from keras_actrec.data.manifest import VIDEO_SUFFIXES, kind_of_file, passed_over_line, rows_of_csv
+from keras_actrec.data.manifest import (
+    VIDEO_SUFFIXES,
+    Record,
+    cuts_of_csv,
+    header_of_csv,
+    kind_of_file,
+    passed_over_line,
+)
 from keras_actrec.data.poses import POSE_SUFFIXES
 from keras_actrec.errors import UserError
 
 VIDEO_PATTERNS = tuple(f"*{suffix}" for suffix in VIDEO_SUFFIXES)
 POSE_PATTERNS = tuple(f"*{suffix}" for suffix in POSE_SUFFIXES)
-_MOST_HEADER = 1 << 16  # letters of the first line of a CSV file
 
 
 def expand_sources(
-    sources: PathLike | Iterable[PathLike],
+    sources: PathLike | Iterable[PathLike | Record],
     patterns: Sequence[str] = VIDEO_PATTERNS,
     *,
     tell: Callable[[str], Any] | None = None,
-) -> list[Path]:
+) -> list[Record]:
     """Lists the files that sources stand for, in their order; what is named twice is there twice.
 
     A source is
@@ -36,10 +41,12 @@ def expand_sources(
     - a folder: what fits `patterns` in it and in its folders, sorted folder by folder, without what is
       hidden. With the patterns of videos, a folder with numbered images, and no video in it or below, is one
       video, see `probe`; with those of joints, so is a folder of OpenPose's files, one a frame;
-    - a CSV file (`.csv`): the files, or folders of frames, in its column `path`, relative to the CSV; with
-      the patterns of joints, one without this column is a file of joints;
+    - a CSV file (`.csv`): the files, or folders of frames, in its column `path`, relative to the CSV, or the
+      parts of them between `start` and `stop`, frames, or `start` and `end`, seconds, see `read_manifest`;
+      with the patterns of joints, one without the column `path` is a file of joints;
     - a pattern such as `"clips/**/*.mp4"`, where no file has this name: the sources that it fits, sorted;
-    - `"-"`: the files, or folders of frames, that standard input names, one a line.
+    - `"-"`: the files, or folders of frames, that standard input names, one a line;
+    - a `Record`: itself.
 
     Args:
         sources: one or several.
@@ -47,49 +54,53 @@ def expand_sources(
         tell: called with a line where files in folders do not fit them.
 
     Returns:
-        A list of paths.
+        Records, whose label says nothing.
 
     Raises:
         UserError: a folder or a pattern in which there is nothing, standard input without a path, or a file
-            that is not a CSV file with a column `path`.
+            that is not a CSV file with a column `path`, or cuts what is no part of a file.
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     passed_over = Counter[str]()
-    paths = [path for source in sources for path in _expand(os.fspath(source), patterns, passed_over)]
+    records = [record for source in sources for record in _expand(source, patterns, passed_over)]
     if passed_over and tell is not None:
         tell(passed_over_line(passed_over))
-    return paths
+    return records
 
 
-def _expand(source: str, patterns: Sequence[str], passed_over: Counter[str]) -> Iterable[Path]:
-    return _piped() if source == "-" else _on_disk(source, patterns, passed_over)
+def _expand(source: PathLike | Record, patterns: Sequence[str], passed_over: Counter[str]) -> list[Record]:
+    if isinstance(source, Record):
+        return [source]
+    return _whole(_piped()) if source == "-" else _on_disk(os.fspath(source), patterns, passed_over)
 
 
-def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) -> list[Path]:
+def _whole(paths: Iterable[Path]) -> list[Record]:
+    return [Record(path, str(path), 0) for path in paths]
+
+
+def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) -> list[Record]:
     path = Path(source)
     if path.is_dir():
-        return _below(path, patterns, passed_over)
+        return _whole(_below(path, patterns, passed_over))
     if lists_files(path, patterns):
-        return [path.parent / row["path"] for _, row in rows_of_csv(path, needed=("path",))]
+        rows = [(path.parent / row["path"], row) for _, row in cuts_of_csv(path, ("path",))]
+        return [Record.of(file, row, str(file)) for file, row in rows]
     if not glob.has_magic(source) or os.path.lexists(path):
-        return [path]
+        return _whole([path])
     found = sorted(glob.glob(source, recursive=True))
     if not found:
         raise UserError(
             f"{source}: no file or folder fits this pattern; * stands for any name, ** for any folders"
         )
-    return [path for match in found for path in _on_disk(match, patterns, passed_over)]
+    return [record for match in found for record in _on_disk(match, patterns, passed_over)]
 
 
 def lists_files(path: Path, patterns: Sequence[str]) -> bool:
     """Whether this is a CSV file that lists files, and, where patterns are those of joints, none of these."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
-    if "*.csv" not in patterns:
-        return True
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as lines:
-        return "path" in next(csv.reader([lines.readline(_MOST_HEADER)]), [])
+    return "*.csv" not in patterns or "path" in header_of_csv(path)
 
 
 def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from keras_actrec._formats import FORMATS
 from keras_actrec.deploy.export import export
+from keras_actrec.deploy.long_videos import Segmented, find_segments
+from keras_actrec.deploy.proposals import Proposals, propose, suppress
 from keras_actrec.deploy.segments import Segment, Segmenter, writing_segments
 from keras_actrec.deploy.stream import Answer, Stream
 from keras_actrec.deploy.watch import Watched, watch
@@ -10,13 +12,18 @@ from keras_actrec.deploy.web import WebLimits, serve_page, web_page
 __all__ = [
     "FORMATS",
     "Answer",
+    "Proposals",
     "Segment",
+    "Segmented",
     "Segmenter",
     "Stream",
     "Watched",
     "WebLimits",
     "export",
+    "find_segments",
+    "propose",
     "serve_page",
+    "suppress",
     "watch",
     "web_page",
     "writing_segments",

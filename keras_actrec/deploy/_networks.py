@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_actrec import _backend, zoo
 from keras_actrec._numbers import whole
-from keras_actrec.deploy.stream import step_of
+from keras_actrec.deploy._windows import step_of
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 

@@ -2,10 +2,12 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,16 @@ class Segment:
     def __str__(self) -> str:
         """One line for people."""
         return f"{self.start:.2f} - {self.end:.2f} s  {self.score:.3f} {printable(self.label)}"
+
+
+def check_ignored(ignore: Sequence[str], class_names: Sequence[str]) -> None:
+    """Refuse to ignore a class that there is not.
+
+    Raises:
+        UserError: for such a class.
+    """
+    if unknown := [name for name in ignore if name not in class_names]:
+        raise UserError(f"`ignore` names {unknown[0]}, and the model has {', '.join(class_names)}")
 
 
 class Segmenter:
@@ -78,8 +90,7 @@ class Segmenter:
         for name, value in (("smoothing", smoothing), ("shortest", shortest)):
             if not 0 <= value < math.inf:
                 raise UserError(f"`{name}` must be seconds, 0 or more. Received: {name}={value}")
-        if unknown := [name for name in ignore if name not in class_names]:
-            raise UserError(f"`ignore` names {unknown[0]}, and the model has {', '.join(class_names)}")
+        check_ignored(ignore, class_names)
         self._names = tuple(class_names)
         self._smoothing, self._enter, self._leave, self._shortest = smoothing, enter, leave, shortest
         self._ignored = [name in ignore for name in self._names]
@@ -128,12 +139,15 @@ class Segmenter:
 
 
 @contextmanager
-def writing_segments(path: PathLike) -> Iterator[Callable[[Segment], object]]:
+def writing_segments(path: PathLike, *, of_files: bool = False) -> Iterator[Callable[..., object]]:
     """Yield a function that appends a segment to a file, which is there when the block ends without an error.
 
     Args:
         path: `.json`, a list of `{"start", "end", "label", "score"}`; `.vtt`, subtitles that a browser shows
             (WebVTT); or `.csv`, with these four columns. Times are in seconds.
+        of_files: whether the function takes the file of the segment too, which `.json` and `.csv` have first,
+            as `path`, relative to the folder of the table where it is given so: `data.read_manifest` reads
+            such a CSV file.
 
     Raises:
         UserError: for another suffix.
@@ -145,20 +159,30 @@ def writing_segments(path: PathLike) -> Iterator[Callable[[Segment], object]]:
         raise UserError(f"{path}: segments are written as {', '.join(SEGMENT_SUFFIXES)}; name such a file")
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file")
+    folder = path.absolute().parent
+
+    def values(segment: Segment, file: PathLike = "") -> dict[str, Any]:
+        of = {}
+        if of_files:
+            of = {"path": str(file) if Path(file).is_absolute() else os.path.relpath(file, folder)}
+        start, end, score = round(segment.start, 3), round(segment.end, 3), round(segment.score, 6)
+        return {**of, "start": start, "end": end, "label": segment.label, "score": score}
+
     with replacing(path) as part:
         if kind == ".csv":
-            with growing_csv(part, ["start", "end", "label", "score"]) as row:
-                yield lambda segment: row({**asdict(segment), **_rounded(segment)})
+            columns = ["start", "end", "label", "score"]
+            with growing_csv(part, ["path", *columns] if of_files else columns) as row:
+                yield lambda *segment: row(values(*segment))
             return
         with open(part, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write("[" if kind == ".json" else "WEBVTT\n")
             count = 0
 
-            def append(segment: Segment) -> None:
+            def append(segment: Segment, of: PathLike = "") -> None:
                 nonlocal count
                 if kind == ".json":
-                    values = {**asdict(segment), **_rounded(segment)}
-                    file.write(("," if count else "") + "\n  " + json.dumps(values, ensure_ascii=False))
+                    row = json.dumps(values(segment, of), ensure_ascii=False)
+                    file.write(("," if count else "") + "\n  " + row)
                 else:
                     file.write(_cue(segment))
                 count += 1
@@ -166,10 +190,6 @@ def writing_segments(path: PathLike) -> Iterator[Callable[[Segment], object]]:
             yield append
             if kind == ".json":
                 file.write("\n]\n" if count else "]\n")
-
-
-def _rounded(segment: Segment) -> dict[str, float]:
-    return {"start": round(segment.start, 3), "end": round(segment.end, 3), "score": round(segment.score, 6)}
 
 
 def _cue(segment: Segment) -> str:

@@ -1,16 +1,14 @@
 """A recognizer that takes frames one at a time."""
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_actrec import _backend, zoo
 from keras_actrec._numbers import whole
+from keras_actrec.deploy._windows import Windows, check_step, step_of
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
@@ -84,7 +82,7 @@ class Stream:
     def reset(self) -> None:
         """Forget what was seen: the next frame is the first one."""
         self._count = 0
-        self._following = self.recognizer.preprocessor.following()
+        self._following = self.recognizer.preprocessor.following(carried=self.causal)
         self._see.reset()
 
     def push(self, frames: ArrayLike) -> list[Answer]:
@@ -134,7 +132,7 @@ class _States:
         self._states: dict[str, np.ndarray] = self._view.start
 
     def __call__(self, steps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        _check(steps, self.step)
+        check_step(steps, self.step)
         answers = self._run({self._name: steps[None], **self._states})
         self._states = {name: answers[name] for name in self._view.start}
         return list(zip(answers["scores"][0], answers["steps"][0], strict=True))
@@ -145,31 +143,20 @@ class _Window:
 
     def __init__(self, recognizer: Recognizer, hop: int | None) -> None:
         self._recognizer = recognizer
-        model, spec, preprocessor = recognizer.model, recognizer.spec, recognizer.preprocessor
-        self._name, self.step = step_of(recognizer)
-        fixed = next(tensor.shape[1] for tensor in model.inputs if tensor.name == self._name)
-        self.length: int = fixed or preprocessor.steps
+        self._windows = Windows(recognizer)  # which also keeps the models alive, as a predictor does not
+        self.step, self.length = self._windows.step, self._windows.length
         self.hop = max(1, self.length // 4) if hop is None else whole("hop", hop)
-        self._features: Callable[[Any], Any] | None = None
-        self._kept: list[keras.Model] = []  # a predictor does not keep its model alive
-        if spec.backbone:
-            frames = keras.Input((None, *self.step), name=self._name)
-            backbone = keras.Model(frames, zoo.backbone(model)(frames))
-            self._features = _backend.predictor(backbone)
-            self._kept = [backbone]
-            model = zoo.training_view(model, replace(spec, per_step=False), on_features=True)
-        if spec.masked:
-            (self._name,) = set(model.input) - {"mask"}
-        self._kept.append(model)
-        self._run = _backend.predictor(model)
+        frames = self._windows.frames
+        self._features = None if frames is None else _backend.predictor(frames)
+        self._run = _backend.predictor(self._windows.head)
 
     def reset(self) -> None:
         self._steps: deque[np.ndarray] = deque(maxlen=self.length)
         self._seen = 0
 
     def __call__(self, steps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        if self._recognizer.preprocessor.causal:  # else these are joints, which `window` turns into steps
-            _check(steps, self.step)
+        if self._recognizer.preprocessor.files != "skeletons":  # whose joints `window` turns into steps
+            check_step(steps, self.step)
         if self._features is not None:
             steps = self._features(steps[None])[0]
         return [self._next(step) for step in steps]
@@ -179,23 +166,5 @@ class _Window:
         self._seen += 1
         if (self._seen - 1) % self.hop:
             return None
-        clip, mask = self._recognizer.preprocessor.window(self._steps)
-        masked = {self._name: clip[None], "mask": mask[None]}
-        (scores,) = self._run(masked if self._recognizer.spec.masked else clip[None])
+        (scores,) = self._run(self._windows.inputs([self._steps]))
         return scores, scores
-
-
-def step_of(recognizer: Recognizer) -> tuple[str, tuple[int, ...]]:
-    """Name of the model's input, and the shape of a step of it."""
-    (tensor,) = (each for each in recognizer.model.inputs if each.name != "mask")
-    preprocessor = recognizer.preprocessor
-    if preprocessor.name == "clip":  # of which the model may take any size
-        return tensor.name, (preprocessor.transform.size, preprocessor.transform.size, 3)
-    return tensor.name, tuple(tensor.shape[2:])
-
-
-def _check(steps: np.ndarray, step: tuple[int, ...]) -> None:
-    if steps.shape[1:] != step:
-        raise UserError(
-            f"the stream gives {steps.shape[1:]} and the model takes {step}: use frames as in its training"
-        )

@@ -14,7 +14,7 @@ from keras_actrec import zoo
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
 from keras_actrec.data import Body, expand_sources
-from keras_actrec.data.manifest import rows_of_csv
+from keras_actrec.data.manifest import cuts_of_csv
 from keras_actrec.data.preprocessors import SkeletonPreprocessor
 from keras_actrec.data.sources import lists_files
 from keras_actrec.data.transforms import Region
@@ -370,9 +370,9 @@ def labeled_files(
         if lists_files(source, patterns):
             files += [(file, label or shown) for file, shown in _listed(source)]
             continue
-        for file in expand_sources(source, patterns):
-            folder = file.resolve().parent.name
-            files.append((file, label or (folder if folder in recognizer.class_names else None)))
+        for record in expand_sources(source, patterns):
+            folder = record.file.resolve().parent.name
+            files.append((record.file, label or (folder if folder in recognizer.class_names else None)))
     for file, shown in files:
         if shown is not None and shown not in recognizer.class_names:
             hint = did_you_mean(shown, recognizer.class_names)
@@ -382,7 +382,7 @@ def labeled_files(
 
 def _listed(source: Path) -> list[tuple[Path, str | None]]:
     """The files of a CSV file, and the label of each."""
-    rows = rows_of_csv(source, ("path",), ("label", "start", "stop"))
+    rows = cuts_of_csv(source, ("path",), ("label",))
     for number, row in rows:
         if row["start"] or row["stop"]:
             raise UserError(

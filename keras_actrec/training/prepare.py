@@ -2,6 +2,7 @@
 
 import functools
 import random
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Prepared:
         datasets: for `train`, and for `validation` where that part is not empty.
         class_weights: of the training part's classes, `(C,)`, where `train.class_weights` asks for them.
         start: what was loaded of the trained model that it starts from, if there is one.
+        clip: frames of a training clip in the middle, and frames a second of it, 0 where that is not known.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class Prepared:
     datasets: dict[str, keras.utils.PyDataset]
     class_weights: np.ndarray | None = None
     start: LoadReport | None = None
+    clip: tuple[int, float] = (0, 0.0)
 
     @property
     def batches(self) -> int:
@@ -160,8 +163,26 @@ def prepare(
     if recipe.train.class_weights == "balanced":
         weights = _balanced([record.label for record, _ in indexed["train"]])
     return Prepared(
-        recipe, manifest, parts, tuple(skipped), model, spec, preprocessor, learner, datasets, weights, report
+        recipe,
+        manifest,
+        parts,
+        tuple(skipped),
+        model,
+        spec,
+        preprocessor,
+        learner,
+        datasets,
+        weights,
+        report,
+        _clip_in_the_middle(indexed["train"]),
     )
+
+
+def _clip_in_the_middle(indexed: Indexed) -> tuple[int, float]:
+    """Frames, and frames a second, by the median of each; joints and features have no rate."""
+    frames = [len(found) if isinstance(found, np.ndarray) else found.frames for _, found in indexed]
+    rates = [getattr(found, "fps", 0.0) for _, found in indexed]
+    return statistics.median_low(frames), statistics.median_low(rates)
 
 
 def read_data(table: DataTable, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:

@@ -37,6 +37,7 @@ def record_of(
             "official": sum(manifest.official.values()) or None,
             "parts": {part: len(records) for part, records in prepared.parts.items()},
             "skipped": [str(error) for error in prepared.skipped],
+            "clip": dict(zip(("frames", "fps"), prepared.clip, strict=True)),
         },
         "versions": _versions(),
         "backend": _backend.name,

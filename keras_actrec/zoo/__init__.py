@@ -3,7 +3,7 @@
 from keras_actrec.zoo._explaining import ExplainingView
 from keras_actrec.zoo._registry import ModelSpec, build, check_arguments, list_models, spec
 from keras_actrec.zoo._streaming import StreamingView, streaming_view
-from keras_actrec.zoo._views import backbone, features_view, gates_view, resized, training_view
+from keras_actrec.zoo._views import backbone, features_view, frames_apart, gates_view, resized, training_view
 from keras_actrec.zoo.cham import cham
 from keras_actrec.zoo.conv_attention import conv_attention
 from keras_actrec.zoo.eleatt_rnn import eleatt_rnn
@@ -33,6 +33,7 @@ __all__ = [
     "features_view",
     "frame_gru",
     "frame_pool",
+    "frames_apart",
     "gates_view",
     "gsm",
     "hman",

@@ -5,6 +5,7 @@ They go by the names that the zoo's builders give to layers: `backbone` (a `Fram
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -47,6 +48,36 @@ def training_view(model: keras.Model, spec: ModelSpec, *, on_features: bool = Fa
     features = view.input["clip"]
     features.name = "features"  # Keras wants the keys of a dict of inputs to be their names
     return type(model)({"features": features, "mask": view.input["mask"]}, view.output, name=model.name)
+
+
+def frames_apart(model: keras.Model, spec: ModelSpec, step: Shape) -> tuple[keras.Model, keras.Model] | None:
+    """The part of a model that sees each frame by itself, and the one that follows, for clips that overlap.
+
+    Args:
+        model: a model of the zoo.
+        spec: its specification.
+        step: shape of a frame `(H, W, 3)`.
+
+    Returns:
+        A model from clips `(B, T, H, W, 3)` of any T to what the second one takes of them, and that. None
+        where frames mix in the inside, as in `gsm`, or there is nothing in front.
+    """
+    masks = [tensor for tensor in model.inputs if tensor.name == "mask"]
+    (clip,) = (tensor for tensor in model.inputs if tensor.name != "mask")
+    if spec.backbone:
+        frames = keras.Input((None, *step), name=clip.name)
+        head = training_view(model, replace(spec, per_step=False), on_features=True)
+        return keras.Model(frames, backbone(model)(frames)), head
+    # Within a network of frames, what sees several of them stands behind an `UnfoldTime` of its own.
+    if [layer.name for layer in model.layers if isinstance(layer, UnfoldTime)] != ["features"]:
+        return None
+    features = model.get_layer("features").output
+    frames = _on_inputs(keras.Model(clip, features), {clip.name: (None, *step)})
+    head = keras.Model([features, *masks] if masks else features, model.output)
+    head.inputs[0].name = "features"  # Keras wants the keys of a dict of inputs to be their names
+    if masks:
+        head = keras.Model(dict(zip(("features", "mask"), head.inputs, strict=True)), head.output)
+    return frames, head
 
 
 def features_view(model: keras.Model, layer: str | None = None) -> keras.Model:

@@ -1,0 +1,306 @@
+"""Segments of long recordings: what the command `predict --segments` does."""
+
+import itertools
+import math
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from keras_actrec import _backend
+from keras_actrec._numbers import MOST_WORKERS, whole
+from keras_actrec._text import printable
+from keras_actrec._types import PathLike, StageProgress
+from keras_actrec.data import Record, VideoError, expand_sources
+from keras_actrec.data._ahead import Part, read_ahead
+from keras_actrec.deploy._windows import Windows
+from keras_actrec.deploy.proposals import mean_scores, propose, suppress
+from keras_actrec.deploy.segments import Segment, check_ignored
+from keras_actrec.errors import UserError
+from keras_actrec.prediction import Prediction
+from keras_actrec.recognizer import Recognizer
+
+_RATE = 30.0  # frames a second where nothing says how many
+_FRAMES = 32  # of a batch of the network that sees single frames
+_NONE = -1  # the label of what no segment holds
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What a recording shows, one after the other.
+
+    Attributes:
+        path: the file, or a part of it, as in `Prediction`.
+        record: the same as a record.
+        status: `ok`, or as of a `Prediction`.
+        segments: by time; none of a bad file.
+        frames: numbers of the frames that were looked at `(N,)`, from the start of the recording on.
+        labels: class id of the segment that holds each of them `(N,)`, -1 where none does.
+        seconds: time of its end.
+        error: as of a `Prediction`.
+    """
+
+    path: Path
+    record: Record
+    status: str
+    segments: tuple[Segment, ...]
+    frames: np.ndarray
+    labels: np.ndarray
+    seconds: float
+    error: str | None = None
+
+    def __str__(self) -> str:
+        """A line, and one a segment, for people."""
+        if self.error is not None:
+            return f"{printable(self.path)}  {self.status}: {self.error}"
+        head = f"{printable(self.path)}  {len(self.segments)} segments in {self.seconds:.1f} s"
+        return "\n".join([head, *(f"  {segment}" for segment in self.segments)])
+
+
+def find_segments(
+    recognizer: Recognizer,
+    sources: PathLike | Iterable[PathLike | Record],
+    *,
+    window: float | None = None,
+    least: float = 0.5,
+    overlap: float = 0.0,
+    shortest: float = 0.0,
+    ignore: Sequence[str] = (),
+    fps: float | None = None,
+    workers: int = 2,
+    tell: Callable[[str], Any] | None = None,
+    progress: StageProgress | None = None,
+) -> Iterator[Segmented]:
+    """Find what long recordings show, and when.
+
+    The model sees windows of T steps, each a quarter of them after the one before; at each time counts the
+    mean of its answers to the windows that hold it. Segments are proposed at several levels (`propose`), and
+    of those that overlap one is left (`suppress`). What a backbone gives of a frame, and how a frame is
+    decoded and sized, is computed once for all windows; a network in whose inside frames mix, such as `gsm`,
+    runs for each window. Memory does not grow with the recording, but by the answers: 4 bytes a class and
+    window.
+
+    Args:
+        recognizer: the model.
+        sources: see `data.expand_sources`.
+        window: seconds of a window, over which its T steps are spread; by default those of a training clip in
+            the middle, where steps are spread over the whole clip and the model says how long these were,
+            else T steps as the recognizer takes them.
+        least: lowest mean probability of a segment.
+        overlap: see `suppress`.
+        shortest: seconds below which a segment is left out.
+        ignore: classes of which no segments are made.
+        fps: frames a second of what has no times, by default 30.
+        workers: threads that read.
+        tell: see `data.expand_sources`; called with a line that says how the model looks, too.
+        progress: called as `progress("segmenting", done, total, path)`; of a long file, with its parts.
+
+    Returns:
+        An iterator of a `Segmented` for each file or part of one, in the order of the sources.
+
+    Raises:
+        UserError: for an argument out of range, or a source in which there is no file.
+    """
+    for name, value, low in (("window", window, 0), ("fps", fps, 0)):
+        if value is not None and not low < value < math.inf:
+            raise UserError(f"`{name}` must be a number above 0. Received: {name}={value}")
+    for name, value in (("least", least), ("overlap", overlap)):
+        if not 0 <= value <= 1:
+            raise UserError(f"`{name}` must be from 0 to 1. Received: {name}={value}")
+    if not 0 <= shortest < math.inf:
+        raise UserError(f"`shortest` must be seconds, 0 or more. Received: shortest={shortest}")
+    check_ignored(ignore, recognizer.class_names)
+    finder = _Finder(recognizer, window, fps, least, overlap, shortest, ignore)
+    records = expand_sources(sources, recognizer.preprocessor.patterns, tell=tell)
+    if tell is not None:
+        tell(str(finder))
+    workers = whole("workers", workers, 0, MOST_WORKERS)
+    return finder.run(records, workers, progress or (lambda *step: None))
+
+
+class _View(NamedTuple):
+    """A step of a recording."""
+
+    number: int  # of its frame
+    seconds: float
+    step: np.ndarray  # what a window is made of
+    share: float  # of the recording that lies before it
+
+
+class _Finder:
+    """The arguments, and the networks."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        window: float | None,
+        fps: float | None,
+        least: float,
+        overlap: float,
+        shortest: float,
+        ignore: Sequence[str],
+    ) -> None:
+        self.recognizer = recognizer
+        self.windows = Windows(recognizer)
+        self.hop = max(1, self.windows.length // 4)
+        self.window, self.fps = window, fps
+        self.least, self.overlap, self.shortest = least, overlap, shortest
+        self.ignored = [number for number, name in enumerate(recognizer.class_names) if name in ignore]
+        self.concurrency = _backend.concurrency()
+        single = self.windows.frames is None and recognizer.preprocessor.name == "clip"
+        self.batch = 1 if single and _backend.on_cpu() else 8
+
+    def __str__(self) -> str:
+        shared = "decoded and computed" if self.windows.frames is not None else "read"
+        name, seconds = self.recognizer.spec.name, "" if self.window is None else f" over {self.window:g} s"
+        return (
+            f"{name}: windows of {self.windows.length} steps{seconds}, {self.hop} apart; "
+            f"each frame is {shared} once"
+        )
+
+    def every(self, rate: float) -> int:
+        """Frames from one step to the next in a recording of so many frames a second, 0 where unknown."""
+        preprocessor, steps = self.recognizer.preprocessor, self.windows.length
+        if self.window is not None:
+            return max(1, round(self.window * (self.fps or rate or _RATE) / steps))
+        clip = self.recognizer.about.get("data", {}).get("clip")
+        if not clip or not preprocessor.spreads:
+            return preprocessor.every
+        frames = clip["frames"] * (rate / clip["fps"] if rate and clip["fps"] else 1)
+        return max(1, round(frames / steps))
+
+    def views(self, item: tuple[Record, Any]) -> Iterator[_View]:
+        """The steps of a recording, for `read_ahead`."""
+        record, _ = item
+        rate, claimed = self.recognizer.preprocessor.pace(record)
+        every = self.every(rate)
+        for count, (seconds, step) in enumerate(self.recognizer.preprocessor.each_step(record, every)):
+            number = count * every
+            if seconds is None:
+                seconds = ((record.start or 0) + number) / (self.fps or rate or _RATE)
+            yield _View(number, seconds, step, min(number / claimed, 1.0) if claimed else 0.0)
+
+    def run(self, records: Sequence[Record], workers: int, progress: StageProgress) -> Iterator[Segmented]:
+        size = _FRAMES * self.concurrency
+        progress("segmenting", 0, len(records), "")
+        items = [(record, None) for record in records]
+        file: _File | None = None
+        for part in read_ahead(self, items, size=size, ahead=2, workers=workers):
+            if part is None:
+                continue
+            file = file or _File(self, part.record)
+            file.add(part)
+            if part.last:
+                found, file = file.found(), None
+                progress("segmenting", part.number + 1, len(records), part.record.path)
+                yield found
+            else:
+                share = cast(_View, part.views[-1]).share
+                progress("segmenting", part.number + share, len(records), part.record.path)
+
+
+class _File:
+    """A recording that is looked at: of its steps, only the last window's are held."""
+
+    def __init__(self, finder: _Finder, record: Record) -> None:
+        self.finder, self.record = finder, record
+        self.held: deque[np.ndarray] = deque(maxlen=finder.windows.length)
+        self.numbers, self.times, self.starts = array("q"), array("d"), array("q")  # 8 bytes each
+        self.scores: list[np.ndarray] = []
+        self.waiting: list[list[np.ndarray]] = []  # windows
+        self.count = 0
+        self.error: UserError | None = None
+
+    def add(self, part: Part) -> None:
+        """Take the next steps; after the last ones all windows are answered."""
+        self.error = self.error or part.error
+        if self.error is not None:
+            return
+        try:
+            self._add(part.views)
+            if part.last:
+                start = max(self.count - self.finder.windows.length, 0)
+                if self.count and start not in self.starts[-1:]:
+                    self._window(start)
+                self._answer()
+        except UserError as error:
+            self.error = error
+
+    def _add(self, views: Sequence[Any]) -> None:
+        if not views:
+            return
+        self.numbers.extend(view.number for view in views)
+        self.times.extend(view.seconds for view in views)
+        for step in self._computed([view.step for view in views]):
+            self.held.append(step)
+            self.count += 1
+            start = self.count - self.finder.windows.length
+            if start >= 0 and start % self.finder.hop == 0:
+                self._window(start)
+
+    def _computed(self, steps: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
+        """What windows are made of: the steps, or what the backbone gives of them."""
+        network = self.finder.windows.frames
+        if network is None:
+            return steps
+        filled = [*steps, *[steps[-1]] * (-len(steps) % _FRAMES)]
+        batches = [np.stack(filled[at : at + _FRAMES])[None] for at in range(0, len(filled), _FRAMES)]
+        found = _backend.predict(network, batches)
+        return itertools.islice((step for batch in found for step in batch[0]), len(steps))
+
+    def _window(self, start: int) -> None:
+        self.starts.append(start)
+        self.waiting.append(list(self.held))
+        if len(self.waiting) == self.finder.batch * self.finder.concurrency:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Have the model answer the windows that wait, in batches of one size."""
+        size, windows = self.finder.batch, self.finder.windows
+        if not self.waiting:
+            return
+        batches = [
+            windows.inputs(self.waiting[at : at + size], size) for at in range(0, len(self.waiting), size)
+        ]
+        found = np.concatenate(_backend.predict(windows.head, batches))[: len(self.waiting)]
+        if not np.isfinite(found).all():
+            reason = "the model's answer to it is no number; train it again, slower, or mend the file"
+            raise VideoError(self.record.file, "unreadable", reason)
+        self.scores.append(found.astype("float32"))
+        self.waiting = []
+
+    def found(self) -> Segmented:
+        """The segments."""
+        path, frames = Path(self.record.path), np.array(self.numbers, int)
+        if self.error is None and not self.count:
+            self.error = VideoError(self.record.file, "empty", "there are no frames in it; remove it")
+        if self.error is not None:
+            row = Prediction.of_error(path, self.error, 0.0, self.record.file)
+            labels = np.full(len(frames), _NONE)
+            return Segmented(path, self.record, row.status, (), frames, labels, 0.0, row.error)
+        finder = self.finder
+        edges, means = mean_scores(
+            self.starts, np.concatenate(self.scores), finder.windows.length, self.count
+        )
+        means[:, finder.ignored] = 0
+        kept = suppress(propose(edges, means, finder.least), finder.overlap)
+        ends = [*self.times, self.times[-1] + self._period()]
+        labels, segments = np.full(self.count, _NONE), []
+        for start, end, label, score, _ in zip(*kept, strict=True):
+            name = finder.recognizer.class_names[label]
+            segment = Segment(ends[int(start)], ends[int(end)], name, float(score))
+            if segment.end - segment.start >= finder.shortest:
+                segments.append(segment)
+                labels[int(start) : int(end)] = label
+        return Segmented(path, self.record, "ok", tuple(segments), frames, labels, ends[-1])
+
+    def _period(self) -> float:
+        """Seconds from one frame to the next."""
+        frames = self.numbers[-1] - self.numbers[0]
+        if frames and self.times[-1] > self.times[0]:
+            return (self.times[-1] - self.times[0]) / frames
+        return 1 / (self.finder.fps or _RATE)

@@ -14,10 +14,10 @@ import numpy as np
 
 from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Shape
+from keras_actrec.bodies import Body, body
 from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
 from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.bodies import Body, body
 from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_joints
 from keras_actrec.data.decode import index_videos, iter_frames, pick_timed, probe, sized
@@ -304,6 +304,20 @@ class SkeletonPreprocessor:
         """The names of the joints and the bones between them; None where they are not known."""
         return None if self.layout is None else body(self.layout)
 
+    def joints_of(self, steps: np.ndarray) -> np.ndarray | None:
+        """The joints `(T, bodies, joints, 3)` among what a model sees, `(T, D)`; None where it sees none.
+
+        Those of the stream `"posture"` where there is none of `"joints"`.
+        """
+        streams = self.transform.streams
+        name = next((name for name in ("joints", "posture") if name in streams), None)
+        if name is None or self.form is None:
+            return None
+        place = streams.index(name)
+        start = 3 * place + (1 if place and self.persons.scores else 0)  # behind the first stream, the score
+        channels = steps.reshape(len(steps), self.form.bodies, self.form.joints, -1)
+        return channels[..., start : start + 3]
+
     @property
     def patterns(self) -> tuple[str, ...]:
         """What the names of files are like that it reads."""
@@ -326,7 +340,11 @@ class SkeletonPreprocessor:
         Raises:
             VideoError: for a file that cannot be used.
         """
-        sequence, mask, _ = Skeletons(self.transform).load(self.item(path), None)
+        return self.sample(self.item(path))
+
+    def sample(self, item: tuple[Record, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """What is seen of one that `index` found, or of an `item`: float32 `(T, D)` and mask bool `(T,)`."""
+        sequence, mask, _ = Skeletons(self.transform).load(item, None)
         return sequence, mask
 
     @property

@@ -130,7 +130,9 @@ class SkeletonTable(_Table):
 
     With `layout`, the name of a `body` such as `"coco17"`, joints have names: `center` is by default the
     body's own, else a joint's name or several, whose middle it is; `align = true` turns its hips,
-    `mirror = true` swaps its left and right, and `unit_size = "torso"` divides by the length of its trunk.
+    `mirror = true` swaps its left and right, `unit_size = "torso"` divides by the length of its trunk,
+    `upright = true` turns it upright, and `streams` have its bones: `["joints", "bones", "velocities",
+    "bone_velocities", "posture"]`, or some of them.
     Without one they are numbers. `center = "none"` leaves the origin where it is. `mirror` is refused where
     `[clip] flip` would be, unless `swap` has these classes.
     """
@@ -146,6 +148,13 @@ class SkeletonTable(_Table):
     mirror: bool | list[list[int]] | None = None
     swap: list[list[int]] = []
     unit_size: bool | Literal["torso"] = False
+    upright: bool = False
+    view: float = 0.0
+    shear: float = 0.0
+    crop: float = 1.0
+    speed: float = 0.0
+    drop: float = 0.0
+    streams: list[str] = ["joints"]
     bodies: int | None = None
     min_score: float = 0.0
     gap: int = 0
@@ -176,12 +185,18 @@ class SkeletonTable(_Table):
             center = self._named("center").place((center,) if isinstance(center, str) else tuple(center))
         align = self._named("align").hips if self.align is True else self.align or None
         mirror = self._named("mirror").pairs if self.mirror is True else self.mirror or None
-        torso = None
-        if self.unit_size == "torso":
-            torso = tuple(map(self._named("unit_size").place, self._named("unit_size").torso))
+        torso = self._trunk("unit_size") if self.unit_size == "torso" else None
         changes = {"center": center, "align": align, "mirror": mirror, "torso": torso}
         changes["unit_size"] = bool(self.unit_size)
+        changes["upright"] = self._trunk("upright") if self.upright else None
+        bones = any("bone" in each for each in self.streams)
+        changes["bones"] = self._named("streams").lines if bones else ()
         return _only(SkeletonTransform, self, **changes)
+
+    def _trunk(self, key: str) -> tuple[tuple[int, ...], ...]:
+        """The joints at both ends of the trunk."""
+        named = self._named(key)
+        return tuple(map(named.place, named.torso))
 
     def _named(self, key: str) -> Body:
         """The body whose joints a key names."""

@@ -14,10 +14,10 @@ import numpy as np
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
+from keras_actrec.bodies import body
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import FRAME_SUFFIXES, is_pose_frame
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.bodies import body
 from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Shape
-from keras_actrec.bodies import Body, body
+from keras_actrec.bodies import Body, body, map_joints
 from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
 from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._video_error import VideoError
@@ -274,6 +274,8 @@ class SkeletonPreprocessor:
         form: what all sequences have; `None` where only the data will tell it, see `of`.
         layout: name of the `body` whose joints these are, or `None`.
         persons: which persons are taken, and what becomes of joints that were not seen.
+        shown_as: name of the `body` as whose joints the model sees them, see `map_joints`; `None` for their
+            own.
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; joints are in memory.
@@ -289,6 +291,7 @@ class SkeletonPreprocessor:
     form: SkeletonForm | None = None
     layout: str | None = None
     persons: Persons = Persons()
+    shown_as: str | None = None
 
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "skeletons"
@@ -301,8 +304,9 @@ class SkeletonPreprocessor:
 
     @property
     def body(self) -> Body | None:
-        """The names of the joints and the bones between them; None where they are not known."""
-        return None if self.layout is None else body(self.layout)
+        """The joints that are seen and the bones between them; None where they are not known."""
+        name = self.shown_as or self.layout
+        return None if name is None else body(name)
 
     def joints_of(self, steps: np.ndarray) -> np.ndarray | None:
         """The joints `(T, bodies, joints, 3)` among what a model sees, `(T, D)`; None where it sees none.
@@ -372,6 +376,8 @@ class SkeletonPreprocessor:
             if joints.ndim != 4 or joints.shape[-1] != axes:
                 wanted = f"joints (N, bodies, joints, {axes})"
                 raise UserError(f"this model takes {wanted}. Received: {joints.shape}")
+            if self.shown_as is not None and self.layout is not None:
+                joints = map_joints(joints, self.layout, self.shown_as)
             return steps(joints if self.form is None else self.form.fitted(Path("the stream"), joints))
 
         return fitted
@@ -385,7 +391,7 @@ class SkeletonPreprocessor:
         return Record(Path(path), str(path), 0), self._open
 
     def _open(self, record: Record) -> np.ndarray:
-        joints = read_joints(self.dataset, record, self.persons, self.layout)
+        joints = read_joints(self.dataset, record, self.persons, self.layout, self.shown_as)
         return joints if self.form is None else self.form.fitted(record.file, joints)
 
     def check(self, sequence: np.ndarray) -> None:
@@ -429,7 +435,13 @@ class SkeletonPreprocessor:
         It reads every file anyway, so an audit does not shorten it.
         """
         return index_skeletons(
-            records, self.dataset, form=self.form, layout=self.layout, persons=self.persons, **options
+            records,
+            self.dataset,
+            form=self.form,
+            layout=self.layout,
+            shown_as=self.shown_as,
+            persons=self.persons,
+            **options,
         )
 
     def shape(self, indexed: Indexed) -> Shape:
@@ -454,7 +466,8 @@ class SkeletonPreprocessor:
         """Plain values, for `preprocessor_of`."""
         form = None if self.form is None else asdict(self.form)
         values = {"transform": asdict(self.transform), "persons": asdict(self.persons)}
-        return {"dataset": self.dataset, **values, "form": form, "layout": self.layout}
+        names = {"layout": self.layout, "shown_as": self.shown_as}
+        return {"dataset": self.dataset, **values, "form": form, **names}
 
 
 @dataclass(frozen=True)
@@ -629,6 +642,7 @@ def preprocessor_of(values: Mapping[str, Any]) -> Preprocessor:
             form and SkeletonForm(**form),
             values.get("layout"),
             Persons(**values.get("persons", {})),
+            values.get("shown_as"),
         )
     sampling = Sampling(**values["sampling"])
     if "step" in values:

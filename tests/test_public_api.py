@@ -154,6 +154,8 @@ PUBLIC = {
         "top_k_accuracy",
     ],
     "keras_actrec.insight": [
+        "Deletion",
+        "delete_joints",
         "Explanation",
         "converged",
         "demo",

@@ -216,6 +216,7 @@ PUBLIC = {
         "TemporalShift",
         "TemporalSkip",
         "UnfoldTime",
+        "ZoneoutCell",
     ],
     "keras_actrec.reproduction": [
         "Element",

@@ -111,6 +111,7 @@ def graph_block(channels, filters, joints=17):
 ST_GCN = 2 * 34 + graph_block(2, 2) + graph_block(2, 2) + graph_block(2, 4) + graph_block(4, 4) + (4 + 1) * 3
 # With three joints of one channel: an embedding of each, attention over time, and layers that are added.
 BEST = {"joints": 3, "embedding": 2, "pooling": "attention", "residual": True, "layer_normalization": True}
+BEST |= {"zoneout": 0.1}  # which has no weight
 SIX = 3 * 4 + 3 * 2 * (6 + 2 + 1) + 6 * (6 + 2 + 1) + 3 * 2 * 5 + 2 * 5 + 2 * 4 + 9 + 64 * (2 + 2)
 
 MOBILE = {"backbone": "efficientnet_lite0:block2_output", "motion": True}

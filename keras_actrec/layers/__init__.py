@@ -34,6 +34,7 @@ from keras_actrec.layers.step_normalization import StepNormalization
 from keras_actrec.layers.temporal_shift import TemporalShift
 from keras_actrec.layers.temporal_skip import TemporalSkip
 from keras_actrec.layers.unfold_time import UnfoldTime
+from keras_actrec.layers.zoneout_cell import ZoneoutCell
 
 __all__ = [
     "HMRNN",
@@ -77,4 +78,5 @@ __all__ = [
     "TemporalShift",
     "TemporalSkip",
     "UnfoldTime",
+    "ZoneoutCell",
 ]

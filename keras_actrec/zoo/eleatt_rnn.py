@@ -1,14 +1,21 @@
 """Recurrent networks with element-wise attention gates."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import ops
 
 from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.layers import AttentiveRNN, EleAttCell, MotionGrid, StepCentering, StepNormalization
+from keras_actrec.layers import (
+    AttentiveRNN,
+    EleAttCell,
+    MotionGrid,
+    StepCentering,
+    StepNormalization,
+    ZoneoutCell,
+)
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
 
@@ -48,6 +55,7 @@ def eleatt_rnn(
     attention_layers: Sequence[int] | None = None,
     attention_activation: str = "sigmoid",
     dropout: float = 0.5,
+    zoneout: float = 0.0,
     residual: bool = False,
     layer_normalization: bool = False,
     pooling: str = "mean",
@@ -83,6 +91,7 @@ def eleatt_rnn(
             ReLU behind it, and the first gate weighs the elements of embedded joints.
         bidirectional: whether each recurrent layer has a twin that begins at the last step.
         dropout: rate behind each recurrent layer.
+        zoneout: share of the units of each recurrent layer that stay as they were at a step of training.
         residual: whether what a recurrent layer sees is added to what it gives, from the second layer on.
         layer_normalization: whether each step is brought to mean 0 and variance 1 behind each layer.
         pooling: how the answer follows from the steps: their `"mean"`, or by `"attention"`, a mean whose
@@ -120,6 +129,7 @@ def eleatt_rnn(
         attention_layers=attention_layers,
         attention_activation=attention_activation,
         dropout=dropout,
+        zoneout=zoneout,
         residual=residual,
         layer_normalization=layer_normalization,
         pooling=pooling,
@@ -149,6 +159,7 @@ def recurrent_classifier(
     attention_layers: Sequence[int] | None,
     attention_activation: str,
     dropout: float,
+    zoneout: float,
     residual: bool,
     layer_normalization: bool,
     pooling: str,
@@ -165,8 +176,9 @@ def recurrent_classifier(
         raise UserError(f"`pooling` must be one of {names}. Received: pooling={pooling!r}")
     _parts.check_embedding(input_dropout, embedding, joints)
     attention_layers = _parts.checked_layers(attention_layers, num_layers)
-    if not 0 <= dropout < 1:
-        raise UserError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout}")
+    for rate, value in (("dropout", dropout), ("zoneout", zoneout)):
+        if not 0 <= value < 1:
+            raise UserError(f"`{rate}` must be at least 0 and below 1. Received: {rate}={value}")
     inputs, features, mask = _parts.inputs_of(
         input_shape, backbone, masked, features_shape=(None, 150), pixels=pixels
     )
@@ -180,7 +192,8 @@ def recurrent_classifier(
     for number in range(1, int(num_layers) + 1):
         below = x
         attention = attention_activation if number in attention_layers else None
-        x = _recurrent(number, x, mask, cell, int(units), attention, bidirectional)
+        make = functools.partial(_cell, cell, int(units), attention, zoneout)
+        x = _recurrent(number, x, mask, make, bidirectional)
         if residual and number > 1:
             x = keras.layers.Add(name=f"residual_{number}")([x, below])
         if layer_normalization:
@@ -191,28 +204,35 @@ def recurrent_classifier(
     return _parts.load_weights(keras.Model(inputs, x, name=name), weights)
 
 
+def _cell(cell: str, units: int, attention: str | None, zoneout: float) -> keras.layers.Layer:
+    """A cell by name, behind a gate whose activation is `attention`, if that is one."""
+    made = CELLS[cell](units, name="cell")
+    if zoneout:
+        made = ZoneoutCell(made, zoneout, name="zoneout")
+    return made if attention is None else EleAttCell(made, activation=attention, name="gate")
+
+
 def _recurrent(
     number: int,
     x: Tensor,
     mask: Tensor | None,
-    cell: str,
-    units: int,
-    attention: str | None,
+    make_cell: Callable[[], keras.layers.Layer],
     bidirectional: bool,
 ) -> Tensor:
-    """The output of a recurrent layer at every step, and of its twin beside it; `attention` is the gate's."""
+    """The output of a recurrent layer at every step, and of its twin beside it."""
     name = "temporal" if number == 1 else f"temporal_{number}"
     steps = []
     for backward in (False, True) if bidirectional else (False,):
-        inner = CELLS[cell](units, name="cell")
+        cell = make_cell()
+        gated = isinstance(cell, EleAttCell)
         layer = AttentiveRNN(
-            inner if attention is None else EleAttCell(inner, activation=attention, name="gate"),
+            cell,
             return_sequences=True,
-            return_trace=attention is not None,
+            return_trace=gated,
             go_backwards=backward,
             name=f"{name}_backward" if backward else name,
         )
-        output = layer(x, mask=mask) if attention is None else layer(x, mask=mask)["output"]
+        output = layer(x, mask=mask)["output"] if gated else layer(x, mask=mask)
         steps.append(ops.flip(output, axis=1) if backward else output)
     return keras.layers.Concatenate(name=f"both_{number}")(steps) if bidirectional else steps[0]
 

@@ -33,6 +33,7 @@ def stacked_rnn(
     num_layers: int = 3,
     bidirectional: bool = False,
     dropout: float = 0.5,
+    zoneout: float = 0.0,
     residual: bool = False,
     layer_normalization: bool = False,
     pooling: str = "mean",
@@ -66,6 +67,7 @@ def stacked_rnn(
             ReLU behind it.
         bidirectional: whether each recurrent layer has a twin that begins at the last step.
         dropout: rate behind each recurrent layer.
+        zoneout: share of the units of each recurrent layer that stay as they were at a step of training.
         residual: whether what a recurrent layer sees is added to what it gives, from the second layer on.
         layer_normalization: whether each step is brought to mean 0 and variance 1 behind each layer.
         pooling: how the answer follows from the steps: their `"mean"`, or by `"attention"`, a mean whose
@@ -101,6 +103,7 @@ def stacked_rnn(
         attention_layers=(),
         attention_activation="sigmoid",
         dropout=dropout,
+        zoneout=zoneout,
         residual=residual,
         layer_normalization=layer_normalization,
         pooling=pooling,

@@ -157,6 +157,10 @@ def test_a_joint_that_drops_out_is_missing_throughout_with_its_bones():
             assert seen[:, joint, 3:].any() == (not missing[joint] and not missing[parent])
         gone += missing.sum()
     assert 70 < gone < 130  # of 500
+    seen = apart(
+        SkeletonTransform(8, center=1, drop=0.99, streams=("posture", "joints"))(joints, rng())[0], 6, 1
+    )
+    assert seen[1:, 0, 1, 3:].any(axis=-1).all()  # the center stays
 
 
 def test_a_transform_with_streams_is_the_same_after_json():

@@ -88,7 +88,8 @@ class SkeletonTransform:
     7. `shear`, with a generator: each coordinate gains the others times factors drawn from -`shear` to
        `shear`.
     8. `scale`, with a generator: a factor drawn from 1 - `scale` to 1 + `scale`.
-    9. `drop`, with a generator: each joint is missing throughout, with this probability.
+    9. `drop`, with a generator: each joint but those of `center` is missing throughout, with this
+       probability.
     10. `length`: `"pad"` adds frames of zeros that the mask leaves out; of a longer sequence it takes a
         window that is drawn with a generator, else centered. `"resample"` takes `frames` points evenly from
         the first frame to the last, linear between frames. `speed`, with a generator, draws f between
@@ -274,7 +275,9 @@ class SkeletonTransform:
         known = np.any(joints[..., :3], axis=-1)  # (N, bodies, joints)
         joints = self._moved(joints, known, rng)
         if rng is not None and self.drop:
-            known = known & (rng.random(known.shape[1:]) >= self.drop)
+            stays = rng.random(known.shape[1:]) >= self.drop
+            stays[:, list(self._center)] = True  # which the posture is relative to
+            known = known & stays
         joints = np.where(known[..., None], joints, 0)
         joints, known, mask = self._in_time(joints, known, rng)
         joints = np.where(mask[:, None, None, None], self._seen(joints, known), 0)

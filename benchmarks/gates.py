@@ -96,10 +96,8 @@ def table(experiment: str, rows: list[dict[str, str]]) -> str:
             f"- At random minus {names[order]} first: {mean:+.3f} ({low:+.3f} to {high:+.3f}): switching the "
             f"joints with the {names[order]} off {verdict}."
         )
-    recipe = ours[0]["recipe"]
-    return "\n".join(
-        [*lines, "", f"{recipe} {ours[0]['set']}, {ours[0]['files']} test files, {ours[0]['backend']}."]
-    )
+    recipe = f"{ours[0]['recipe']} {ours[0]['set']}".strip()
+    return "\n".join([*lines, "", f"{recipe}, {ours[0]['files']} test files, {ours[0]['backend']}."])
 
 
 def main() -> None:

@@ -100,6 +100,12 @@ def table(experiment: str, rows: list[dict[str, str]]) -> str:
     return "\n".join([*lines, "", f"{recipe}, {ours[0]['files']} test files, {ours[0]['backend']}."])
 
 
+def tables(rows: list[dict[str, str]]) -> str:
+    """The tables of all experiments of which there are rows."""
+    done = [name for name in EXPERIMENTS if any(row["experiment"] == name for row in rows)]
+    return "\n\n".join(table(name, rows) for name in done)
+
+
 def main() -> None:
     """Run one experiment and write its curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -115,8 +121,7 @@ def main() -> None:
     kept = read_csv(TABLE) if TABLE.exists() else []
     rows = [*(row for row in kept if row["experiment"] != arguments.experiment), *rows]
     write_csv(TABLE, rows, COLUMNS)
-    done = [name for name in EXPERIMENTS if any(row["experiment"] == name for row in rows)]
-    write_block(PAGE, "deletion", "\n\n".join(table(name, rows) for name in done))
+    write_block(PAGE, "deletion", tables(rows))
     print(table(arguments.experiment, rows))
 
 

@@ -30,6 +30,7 @@ PROFILES = {
     "lstm_attention": (51, 30, [{}, {"num_layers": 3}]),
     "sa_gsm": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "efficientnet_lite0"}]),
     "softmax_regression": (51, 30, [{}]),
+    "st_gcn": (60, 100, [{}, {"filters": 64}]),
     "stacked_rnn": (60, 100, [{}, {"num_layers": 2}, {"units": 128}, {"num_layers": 2, "units": 128}]),
     "strn": (101, 2, [{}, {"temporal_context": 3}, {"placement": "conv5_block1", "connection": "linear"}]),
     "trn": (174, 8, [{}, {"backbone": "inception_v3"}, {"backbone": "efficientnet_lite0"}]),

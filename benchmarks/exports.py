@@ -28,12 +28,13 @@ KINDS = {
     "int8": ("`--quantize int8`", {"quantize": "int8"}),
 }
 CLASSES = ("fall", "run", "sit", "walk")
-CLIP, MAPS, VECTORS = (4, 32, 32, 3), (2, 2, 8), (12,)
+CLIP, MAPS, VECTORS, JOINTS = (4, 32, 32, 3), (2, 2, 8), (12,), (17 * 2,)
 # What makes a model small, of the arguments that it has.
 SMALL = {"units": 16, "num_layers": 2, "filters": 4, "hidden": 16, "width": 0.125}
 FIRST = {"backbone": "bn_inception:inception_3b_output"}  # the first blocks of a network are enough
 OWN = {
     **dict.fromkeys(("gsm", "sa_gsm", "tsn"), FIRST),
+    "st_gcn": {"layout": "coco17", "bodies": 1},
     "trn": {**FIRST, "units": 8},
     "tsm": {"backbone": "resnet50_v1_5:conv2_block2_out"},
 }
@@ -57,7 +58,8 @@ def recognizer(name):
         shape = CLIP if name == "trn" else (None, *CLIP[1:])
         look = data.ClipPreprocessor(sampling, data.ClipTransform(CLIP[1]))
     else:
-        shape = (None, *(VECTORS if spec.input == "sequence" else MAPS))
+        vectors = JOINTS if name == "st_gcn" else VECTORS
+        shape = (None, *(vectors if spec.input == "sequence" else MAPS))
         look = data.FeaturePreprocessor(sampling, shape[1:])
     model = zoo.build(name, len(CLASSES), input_shape=shape, **arguments)
     rng = np.random.default_rng(0)

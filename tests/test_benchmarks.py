@@ -191,3 +191,22 @@ def test_the_boundaries_of_files_of_two_phases_are_read(monkeypatch, tmp_path):
     boundaries, change = program_.boundaries_of(Recognizer(model, ("a", "b"), seen), files)
     assert (boundaries.shape, change) == ((2, 5, 8, 3), 6)
     assert len(program_.compare(boundaries, change)) == 3
+
+
+@pytest.mark.no_backend
+def test_the_curves_of_joints_that_are_off_say_which_order_hurts(monkeypatch):
+    gates = program("gates", monkeypatch)
+    falls = {"largest": 0.4, "random": 0.6, "smallest": 0.6}  # of the accuracy with any joint off
+
+    def row(seed, order):
+        curve = {str(count): f"{1.0 if not count else falls[order] + seed / 100:.4f}" for count in range(21)}
+        common = {"experiment": "utkinect", "recipe": "eleatt_rnn/utkinect", "set": "", "files": "99"}
+        return {**common, "seed": str(seed), "backend": "jax", "order": order, **curve}
+
+    rows = [row(seed, order) for seed in range(5) for order in falls]
+    page = gates.table("utkinect", rows)
+    cells = " | ".join(["0.420"] * (len(gates.SHOWN) - 1))
+    assert f"| largest response | 1.000 | {cells} | {(1 + 20 * 0.42) / 21:.3f} |" in page
+    assert "- At random minus largest response first: +0.190 (+0.190 to +0.190): switching" in page
+    assert "the joints with the largest response off hurts more." in page
+    assert "smallest response off does not differ, as far as seeds show." in page

@@ -165,10 +165,12 @@ def test_how_files_are_read_is_said_without_what_is_drawn_or_left_to_a_default()
     said = preprocessing(whole, 4)
     assert said["sampling"]["hop"] == 8 and said["sampling"]["short"] == "mask"
     assert said["transform"]["short_side"] is None and said["transform"]["shrink"] == 20
-    joints = data.SkeletonTransform(frames=3, rotation=9.0, scale=0.1, mirror=((0, 1),), velocity=True)
+    drawn = {"rotation": 9.0, "scale": 0.1, "view": 9.0, "shear": 0.1, "crop": 0.5, "speed": 0.5, "drop": 0.1}
+    joints = data.SkeletonTransform(frames=3, mirror=((0, 1),), velocity=True, **drawn)
     said = preprocessing(data.SkeletonPreprocessor("poses", joints), 4)["transform"]
-    assert {*said} == {"frames", "length", "center", "align", "velocity", "unit_size", "torso"}
-    assert said["frames"] == 4 and said["velocity"]
+    moved = {"center", "align", "unit_size", "torso", "upright"}
+    assert {*said} == {"frames", "length", "velocity", "streams", "bones", *moved}
+    assert said["frames"] == 4 and said["streams"] == ("joints", "velocities")
 
 
 @pytest.mark.parametrize("format", WRITES[:1])

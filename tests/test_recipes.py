@@ -82,6 +82,8 @@ def cache(tmp_path_factory):
 
 
 def tree_of(recipe):
+    if recipe.data.dataset == "poses" and recipe.skeleton.layout:
+        return recipe.skeleton.layout
     return recipe.data.dataset or OWN[recipe.data.manifest]
 
 

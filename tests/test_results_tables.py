@@ -1,4 +1,4 @@
-"""Every table of results on a page is the one that the rows of zoo/*/results.csv give."""
+"""Every table of results on a page is the one that the rows of zoo/*/results.csv and deletion.csv give."""
 
 import functools
 import re
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from keras_actrec._files import read_csv
 
 pytestmark = pytest.mark.no_backend
 
@@ -23,8 +25,10 @@ def blocks(text):
 def accuracy():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import accuracy
+    import gates
 
     sys.path.pop(0)
+    accuracy.deletion = lambda rows: gates.tables(read_csv(gates.TABLE))
     return accuracy
 
 
@@ -32,7 +36,7 @@ def unbacked(accuracy, text):
     """The blocks that are not those of the rows."""
     rows = accuracy.results()
     known = {name: functools.partial(accuracy.tables, name) for name in accuracy.EXPERIMENTS}
-    known["results"] = accuracy.summary
+    known |= {"results": accuracy.summary, "deletion": accuracy.deletion}
     return [name for name, table in blocks(text) if name not in known or table != known[name](rows)]
 
 
@@ -45,7 +49,7 @@ def test_every_table_of_results_is_backed_by_rows(accuracy, page):
 
 def test_there_are_tables_of_results(accuracy):
     found = [name for page in PAGES for name, _ in blocks(page.read_text(encoding="utf-8"))]
-    assert sorted(found) == sorted(["results", *accuracy.EXPERIMENTS])
+    assert sorted(found) == sorted(["results", "deletion", *accuracy.EXPERIMENTS])
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,7 @@ def test_there_are_tables_of_results(accuracy):
         ("zoo/hman/README.md", ("0.9", "0.8")),
         ("zoo/hman/README.md", (" 3 seeds", " 5 seeds")),
         ("zoo/hman/README.md", ("synthetic:", "unknown:")),
+        ("zoo/eleatt_rnn/README.md", ("| at random | 0.9", "| at random | 0.8")),
     ],
 )
 def test_a_number_that_no_row_backs_is_found(accuracy, page, change):

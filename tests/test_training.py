@@ -436,6 +436,8 @@ def test_a_recipe_without_a_backbone_is_refused_with_those_there_are(few, tmp_pa
         UserError, match="videos need a backbone: set model.backbone, one of .*efficientnet_lite0"
     ):
         training.train(plain, few, tmp_path / "run")
+    with pytest.raises(UserError, match=r"st_gcn takes joints: write \[skeleton\] instead of \[clip\]"):
+        training.train(training.parse_recipe({"model": {"name": "st_gcn"}}), few, tmp_path / "run")
 
 
 def git(folder, *arguments):

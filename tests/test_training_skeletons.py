@@ -7,10 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import keras_actrec
 import trees
 from keras_actrec import evaluation, training
+from keras_actrec.cli.main import app
 from keras_actrec.data import (
     Record,
     SkeletonPreprocessor,
@@ -48,6 +50,23 @@ def recipe(model=None, data=None, skeleton=None, train=None, **tables):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     return training.train(recipe(), data, tmp_path_factory.mktemp("run"))
+
+
+def test_models_of_different_streams_answer_together(data, tmp_path):
+    small = {"name": "stacked_rnn", "units": 2, "num_layers": 1}
+    looks = {"layout": "kinect20", "frames": 4, "length": "resample", "velocity": False}
+    files, answers = [], []
+    for streams in (["joints"], ["bones", "posture"]):
+        values = recipe(small, skeleton={**looks, "streams": streams}, train={"epochs": 1})
+        run = training.train(values, data, tmp_path / streams[0])
+        assert run.recognizer.model.input_shape == (None, None, 60 * len(streams))
+        files.append(str(run.folder / "model.keras"))
+        answers.append(evaluation.evaluate(run.recognizer, data).scores)
+    out = tmp_path / "both.npz"
+    command = ["evaluate", files[0], "--ensemble", files[1], "--data", str(data), "--no-floors"]
+    done = CliRunner().invoke(app, [*command, "--scores", str(out)])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_allclose(evaluation.read_scores(out).scores, np.mean(answers, axis=0), atol=1e-6)
 
 
 @pytest.mark.graphs  # hundreds of steps

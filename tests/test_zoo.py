@@ -101,15 +101,30 @@ STRN = (
     + resnet_stage(128, 64, 2)
 )
 
+
+def graph_block(channels, filters, joints=17):
+    """A block of ST-GCN: edges, both convolutions, both normalizations, and where it widens a shortcut."""
+    shortcut = 0 if channels == filters else (channels + 1) * filters
+    return 3 * joints**2 + 3 * channels * filters + 9 * filters**2 + 4 * filters + shortcut
+
+
+ST_GCN = 2 * 34 + graph_block(2, 2) + graph_block(2, 2) + graph_block(2, 4) + graph_block(4, 4) + (4 + 1) * 3
+# With three joints of one channel: an embedding of each, attention over time, and layers that are added.
+BEST = {"joints": 3, "embedding": 2, "pooling": "attention", "residual": True, "layer_normalization": True}
+BEST |= {"zoneout": 0.1}  # which has no weight
+SIX = 3 * 4 + 3 * 2 * (6 + 2 + 1) + 6 * (6 + 2 + 1) + 3 * 2 * 5 + 2 * 5 + 2 * 4 + 9 + 64 * (2 + 2)
+
 MOBILE = {"backbone": "efficientnet_lite0:block2_output", "motion": True}
 VARIANTS = [
     ("cham", {}, CONV_LSTM + CONV_ATTENTION + 2 * 9 * 2 * 8 + 8 + CONV_HEAD),
     ("conv_attention", {}, CONV_LSTM + CONV_ATTENTION + CONV_HEAD),
     ("eleatt_rnn", {}, 3 * 2 * 6 + 3 * 6 + 3 * 2 * 5 + 2 * 5 + 9),
     ("eleatt_rnn", {"cell": "lstm", "attention_layers": [2]}, 4 * 2 * 6 + 4 * 2 * 5 + 2 * 5 + 9),
+    ("eleatt_rnn", BEST, SIX),
     ("frame_gru", {}, 3 * 2 * (3 + 2 + 2) + (2 + 1) * 3),
     ("gsm", {}, INCEPTION + GATES + (48 + 1) * 3),
     ("sa_gsm", {}, INCEPTION + GATES + ATTENTIONS + (48 + 1) * 3),
+    ("st_gcn", {}, ST_GCN),
     ("stacked_rnn", {}, 3 * 2 * 6 + 3 * 2 * 5 + 9),
     ("strn", {"connection": "linear"}, STRN + 256 * 256 + (256 + 1) * 3),
     ("trn", {}, INCEPTION + (48 + 1) * 2 + RELATIONS),
@@ -143,6 +158,8 @@ def sized(name, **arguments):
         values["backbone"] = "resnet50"
     if name == "trn":
         values |= {"input_shape": (4, *CLIP[1:]), "units": 2}
+    if name == "st_gcn":  # 17 joints in two channels
+        values |= {"input_shape": (None, 34), "layout": "coco17", "bodies": 1}
     return values | arguments
 
 

@@ -197,9 +197,48 @@ def test_an_embedding_narrows_what_the_first_layer_sees():
     close(kept, np.repeat(kept[:, :1], 4, axis=1), 0)  # a channel goes at all steps
 
 
+def test_an_embedding_of_joints_mixes_no_joint_with_another():
+    model = randomize(small(embedding=4, joints=3, num_layers=1))
+    embedded = keras.Model(model.input, model.get_layer("features_of_steps").output)
+    found = numpy(embedded(CLIPS))
+    weights = {weight.name: numpy(weight) for weight in model.get_layer("features_embedding").weights}
+    expected = np.maximum(CLIPS[..., None] * weights["kernel"][:, 0] + weights["bias"], 0)  # a channel each
+    close(found, expected.reshape(2, 4, 12))
+    gates, _ = read(model, "temporal")(CLIPS)
+    assert gates.shape == (2, 4, 12)
+
+
+def test_layers_behind_the_first_add_to_what_they_see_and_each_step_is_brought_to_one_scale():
+    model = randomize(small("stacked_rnn", num_layers=2, units=5, residual=True, layer_normalization=True))
+    first, second = (numpy(read(model, name)(CLIPS)) for name in ("temporal", "temporal_2"))
+
+    def normal(x, name):
+        gamma, beta = (numpy(weight) for weight in model.get_layer(name).weights)
+        variance = x.var(-1, keepdims=True)
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(variance + 1e-3) * gamma + beta
+
+    below = normal(first, "normalization_1")
+    close(numpy(read(model, "normalization_2")(CLIPS)), normal(second + below, "normalization_2"), 1e-4)
+
+
+def test_an_answer_by_attention_is_a_mean_of_the_steps_logits_with_learned_weights():
+    model = randomize(small(pooling="attention", masked=True), scale=1.0)
+    inputs = {"features": CLIPS, "mask": MASK}
+    steps = numpy(read(model, "classifier")(inputs))
+    layer = model.get_layer("average")
+    kernel, bias, scores = (numpy(weight) for weight in (layer.kernel, layer.bias, layer.scores))
+    seen = numpy(keras.Model(model.input, model.get_layer("classifier").input)(inputs))
+    weights = np.exp(np.tanh(seen @ kernel + bias) @ scores) * MASK[..., None]
+    close(model(inputs), softmax((weights * steps).sum(1) / weights.sum(1)))
+    assert not zoo.spec(model).causal  # later steps change the weights of earlier ones
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
+        ({"joints": 3}, "`joints` goes with `embedding`, the width of each. Received: joints=3"),
+        ({"embedding": 2, "joints": 2}, "`joints` must divide the 3 channels of a step. Received: joints=2"),
+        ({"pooling": "max"}, "`pooling` must be one of mean, attention. Received: pooling='max'"),
         ({"embedding": 0}, "`embedding` must be a whole number from 1 to 65536. Received: embedding=0"),
         (
             {"input_dropout": 1.0},

@@ -268,15 +268,20 @@ def folder(root):
     return root
 
 
-def poses(root):
+def poses(root, count=5):
     """Joints of one's own in pixels, one folder a class of eight: in each another joint moves."""
     rng = np.random.default_rng(0)
     for place, name in enumerate(CLASSES[:2]):
         for clip in range(8):
-            joints = rng.normal(300, 100, (1, 5, 2)) + np.zeros((FRAMES + clip, 1, 1, 1))
+            joints = rng.normal(300, 100, (1, count, 2)) + np.zeros((FRAMES + clip, 1, 1, 1))
             joints[:, 0, place + 1, 0] += np.linspace(0, 200, len(joints))
             write_pose(root / name / f"{clip}.npz", joints)
     return root
+
+
+def coco17(root):
+    """The same with the joints of COCO."""
+    return poses(root, 17)
 
 
 def features(root, steps=(6, 9), step=(8,), dtype="float16"):

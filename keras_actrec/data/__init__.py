@@ -3,9 +3,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from keras_actrec.bodies import Body, body, list_bodies, map_joints
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.audit import Audit, audit_videos, read_audit
-from keras_actrec.data.bodies import Body, body, list_bodies, map_joints
 from keras_actrec.data.cache import CachedVideo, cache_frames, shard
 from keras_actrec.data.datasets import (
     files_of,

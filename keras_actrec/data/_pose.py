@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_actrec.data.bodies import body, list_bodies
+from keras_actrec.bodies import body, list_bodies
 from keras_actrec.errors import UserError
 
 # Orders of the axes time, person (M), joint (V) and coordinate: ours, that of ST-GCN, that of PYSKL.

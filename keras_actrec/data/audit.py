@@ -17,10 +17,10 @@ from keras_actrec._files import growing_text, read_text, write_json
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._text import command
 from keras_actrec._types import PathLike, Progress
+from keras_actrec.bodies import body, list_bodies
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError, unforeseen
-from keras_actrec.data.bodies import body, list_bodies
 from keras_actrec.data.datasets import files_of, read_persons
 from keras_actrec.data.decode import VideoInfo, probe
 from keras_actrec.data.features import open_features

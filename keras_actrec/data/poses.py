@@ -13,9 +13,9 @@ from keras_actrec._archive import open_archive, read_arrays
 from keras_actrec._files import read_toml, replacing, write_json
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
+from keras_actrec.bodies import body
 from keras_actrec.data._pose import ORDERS, Pose, checked, checked_axes, checked_channels
 from keras_actrec.data._video_error import VideoError, readable
-from keras_actrec.data.bodies import body
 from keras_actrec.data.estimators import arrays, coco, kinect, mediapipe, mmpose, openpose, pyskl
 from keras_actrec.data.persons import NobodyError
 from keras_actrec.errors import UserError

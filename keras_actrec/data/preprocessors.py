@@ -14,11 +14,11 @@ import numpy as np
 
 from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Shape
+from keras_actrec.bodies import Body, body, map_joints
 from keras_actrec.data._ahead import Part, ReadOptions, read_ahead
 from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._readers import open_video
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.bodies import Body, body
 from keras_actrec.data.cache import CachedVideo, cache_frames
 from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_joints
 from keras_actrec.data.decode import index_videos, iter_frames, iter_timed, pick_timed, probe, sized
@@ -301,6 +301,8 @@ class SkeletonPreprocessor:
         form: what all sequences have; `None` where only the data will tell it, see `of`.
         layout: name of the `body` whose joints these are, or `None`.
         persons: which persons are taken, and what becomes of joints that were not seen.
+        shown_as: name of the `body` as whose joints the model sees them, see `map_joints`; `None` for their
+            own.
         name: of the model's input.
         files: what the files are, see `files_of`.
         cacheable: whether something is computed once of a file; joints are in memory.
@@ -316,6 +318,7 @@ class SkeletonPreprocessor:
     form: SkeletonForm | None = None
     layout: str | None = None
     persons: Persons = Persons()
+    shown_as: str | None = None
 
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "skeletons"
@@ -328,8 +331,23 @@ class SkeletonPreprocessor:
 
     @property
     def body(self) -> Body | None:
-        """The names of the joints and the bones between them; None where they are not known."""
-        return None if self.layout is None else body(self.layout)
+        """The joints that are seen and the bones between them; None where they are not known."""
+        name = self.shown_as or self.layout
+        return None if name is None else body(name)
+
+    def joints_of(self, steps: np.ndarray) -> np.ndarray | None:
+        """The joints `(T, bodies, joints, 3)` among what a model sees, `(T, D)`; None where it sees none.
+
+        Those of the stream `"posture"` where there is none of `"joints"`.
+        """
+        streams = self.transform.streams
+        name = next((name for name in ("joints", "posture") if name in streams), None)
+        if name is None or self.form is None:
+            return None
+        place = streams.index(name)
+        start = 3 * place + (1 if place and self.persons.scores else 0)  # behind the first stream, the score
+        channels = steps.reshape(len(steps), self.form.bodies, self.form.joints, -1)
+        return channels[..., start : start + 3]
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -353,7 +371,11 @@ class SkeletonPreprocessor:
         Raises:
             VideoError: for a file that cannot be used.
         """
-        sequence, mask, _ = Skeletons(self.transform).load(self.item(path), None)
+        return self.sample(self.item(path))
+
+    def sample(self, item: tuple[Record, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """What is seen of one that `index` found, or of an `item`: float32 `(T, D)` and mask bool `(T,)`."""
+        sequence, mask, _ = Skeletons(self.transform).load(item, None)
         return sequence, mask
 
     @property
@@ -382,6 +404,8 @@ class SkeletonPreprocessor:
             if joints.ndim != 4 or joints.shape[-1] != axes:
                 wanted = f"joints (N, bodies, joints, {axes})"
                 raise UserError(f"this model takes {wanted}. Received: {joints.shape}")
+            if self.shown_as is not None and self.layout is not None:
+                joints = map_joints(joints, self.layout, self.shown_as)
             return steps(joints if self.form is None else self.form.fitted(Path("the stream"), joints))
 
         return fitted
@@ -413,7 +437,7 @@ class SkeletonPreprocessor:
         return Record(Path(path), str(path), 0), self._open
 
     def _open(self, record: Record) -> np.ndarray:
-        joints = read_joints(self.dataset, record, self.persons, self.layout)
+        joints = read_joints(self.dataset, record, self.persons, self.layout, self.shown_as)
         return joints if self.form is None else self.form.fitted(record.file, joints)
 
     def check(self, sequence: np.ndarray) -> None:
@@ -457,7 +481,13 @@ class SkeletonPreprocessor:
         It reads every file anyway, so an audit does not shorten it.
         """
         return index_skeletons(
-            records, self.dataset, form=self.form, layout=self.layout, persons=self.persons, **options
+            records,
+            self.dataset,
+            form=self.form,
+            layout=self.layout,
+            shown_as=self.shown_as,
+            persons=self.persons,
+            **options,
         )
 
     def shape(self, indexed: Indexed) -> Shape:
@@ -482,7 +512,8 @@ class SkeletonPreprocessor:
         """Plain values, for `preprocessor_of`."""
         form = None if self.form is None else asdict(self.form)
         values = {"transform": asdict(self.transform), "persons": asdict(self.persons)}
-        return {"dataset": self.dataset, **values, "form": form, "layout": self.layout}
+        names = {"layout": self.layout, "shown_as": self.shown_as}
+        return {"dataset": self.dataset, **values, "form": form, **names}
 
 
 @dataclass(frozen=True)
@@ -683,6 +714,7 @@ def preprocessor_of(values: Mapping[str, Any]) -> Preprocessor:
             form and SkeletonForm(**form),
             values.get("layout"),
             Persons(**values.get("persons", {})),
+            values.get("shown_as"),
         )
     sampling = Sampling(**values["sampling"])
     if "step" in values:

@@ -1,6 +1,7 @@
 """Why a model answered as it did: what its layers did, pictures, the HTML report, and the demo."""
 
 from keras_actrec.insight.bars import draw_bars, draw_counts
+from keras_actrec.insight.deletion import Deletion, delete_joints
 from keras_actrec.insight.demo import demo
 from keras_actrec.insight.embedding import draw_embedding, embed
 from keras_actrec.insight.explain import Explanation, explain
@@ -12,9 +13,11 @@ from keras_actrec.insight.runs import read_run, report_runs
 from keras_actrec.insight.temperature import draw_temperature
 
 __all__ = [
+    "Deletion",
     "Explanation",
     "Reported",
     "converged",
+    "delete_joints",
     "demo",
     "draw_bars",
     "draw_counts",

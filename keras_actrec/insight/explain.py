@@ -302,8 +302,7 @@ def _skeleton(
     preprocessor = recognizer.preprocessor
     if not isinstance(preprocessor, SkeletonPreprocessor) or preprocessor.form is None:
         return None, None, None
-    form = preprocessor.form
-    joints = sequence.reshape(len(sequence), form.bodies, form.joints, -1)[..., :3]
+    joints = preprocessor.joints_of(sequence)
     return joints, preprocessor.body, origin_of(preprocessor)
 
 

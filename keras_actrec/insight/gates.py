@@ -58,15 +58,15 @@ def draw_gates(
         raise UserError(
             f"{recognizer.model.name} was not trained on skeletons, on whose joints gates are drawn"
         )
-    average, shown = _seen(recognizer, items, classes, every=mean)
     joints, preprocessor = form.bodies * form.joints, recognizer.preprocessor
+    average, shown = _seen(recognizer, preprocessor, items, classes, every=mean)
     figure = _figures.new_figure(2 * _FRAMES, 2.2 * len(classes) + 0.6)
     texts, look = _figures.words(classes)
     rows = figure.subplots(len(classes), _FRAMES, squeeze=False)
     for row, name, text in zip(rows, classes, texts, strict=True):
         x, a = mean_of(shown[name], joints) if mean else shown[name][0]
         response = relative_response(a, average, joints)
-        places = x.reshape(len(x), form.bodies, form.joints, -1)[..., :3]
+        places = x.reshape(len(x), form.bodies, form.joints, 3)
         stage = Stage(places, response, preprocessor.body, origin_of(preprocessor))
         for axes, step in zip(row, _evenly(x), strict=True):
             stage.draw(axes, int(step), _figures.COLORS)
@@ -77,23 +77,32 @@ def draw_gates(
     return _figures.save(figure, path)
 
 
-# What gates saw and what they were, `(T, D)` each.
+# Where joints were, `(T, 3 joints)`, and what the gates were, `(T, D)`.
 Sequences: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
 
 
 def _seen(
-    recognizer: Recognizer, items: Indexed, classes: Sequence[str], every: bool
+    recognizer: Recognizer,
+    preprocessor: SkeletonPreprocessor,
+    items: Indexed,
+    classes: Sequence[str],
+    every: bool,
 ) -> tuple[np.ndarray, dict[str, Sequences]]:
     """The average response to all files, and of each class the first file, or every one."""
     view, names = zoo.gates_view(recognizer.model), recognizer.class_names
+    read = {item[0].path: item for item in items}
     energy, shown = [], dict[str, Sequences]()
-    for file in score(view, recognizer.preprocessor, items, masked=recognizer.spec.masked):
+    for file in score(view, preprocessor, items, masked=recognizer.spec.masked):
         x, a = np.moveaxis(np.asarray(file.scores, "float64"), 1, 0)  # (T, D) each
-        there = x.any(axis=-1)  # padding is 0 throughout
+        steps, mask = preprocessor.sample(read[file.record.path])
+        there = mask & steps.any(axis=-1)  # what shows nobody is 0 throughout
+        x, a, places = x[there], a[there], preprocessor.joints_of(steps[there])
         energy.append(np.stack([np.sum(x**2, axis=0), np.sum((a * x) ** 2, axis=0)]))
+        if places is None:
+            raise UserError(f"{recognizer.model.name} sees no joints to draw on: skeleton.streams has none")
         name = names[file.record.label]
         if name in classes and there.any() and (every or name not in shown):
-            shown.setdefault(name, []).append((x[there], a[there]))
+            shown.setdefault(name, []).append((places.reshape(len(places), -1), a))
     for name in classes:
         if name not in shown:
             raise UserError(f"no file here shows {name!r}: choose from {', '.join(names)}")
@@ -101,13 +110,13 @@ def _seen(
 
 
 def mean_of(sequences: Sequences, joints: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of what gates saw and of the gates, `(5, D)` each, at even shares of each sequence's length.
+    """The mean of places, `(5, 3 joints)`, and of gates, `(5, D)`, at even shares of each sequence's length.
 
     A joint is at the mean of the places where it is known, and is there where half of the sequences have it.
 
     Args:
-        sequences: `(T, D)` each.
-        joints: number of joints, of all persons, `D / joints` coordinates each.
+        sequences: places and gates of each.
+        joints: number of joints, of all persons.
     """
     x, a = (np.stack([each[part][_evenly(each[part])] for each in sequences]) for part in (0, 1))
     known = x.reshape(*x.shape[:2], joints, -1).any(axis=-1)  # (files, 5, joints)

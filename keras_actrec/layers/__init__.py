@@ -15,6 +15,7 @@ from keras_actrec.layers.frame_difference import FrameDifference
 from keras_actrec.layers.frame_relations import FrameRelations
 from keras_actrec.layers.frame_wise import FrameWise
 from keras_actrec.layers.gate_shift import GateShift
+from keras_actrec.layers.graph_convolution import GraphConvolution
 from keras_actrec.layers.gumbel_hard_attention import GumbelHardAttention
 from keras_actrec.layers.hm_rnn import HMRNN
 from keras_actrec.layers.hm_rnn_cell import HMRNNCell
@@ -26,11 +27,14 @@ from keras_actrec.layers.reinforce_attention import ReinforceAttention
 from keras_actrec.layers.self_attention_2d import SelfAttention2D
 from keras_actrec.layers.slow_rnn import SlowRNN
 from keras_actrec.layers.soft_attention import SoftAttention
+from keras_actrec.layers.step_attention import StepAttention
 from keras_actrec.layers.step_centering import StepCentering
+from keras_actrec.layers.step_convolution import StepConvolution
 from keras_actrec.layers.step_normalization import StepNormalization
 from keras_actrec.layers.temporal_shift import TemporalShift
 from keras_actrec.layers.temporal_skip import TemporalSkip
 from keras_actrec.layers.unfold_time import UnfoldTime
+from keras_actrec.layers.zoneout_cell import ZoneoutCell
 
 __all__ = [
     "HMRNN",
@@ -55,6 +59,7 @@ __all__ = [
     "FrameRelations",
     "FrameWise",
     "GateShift",
+    "GraphConvolution",
     "GumbelHardAttention",
     "HMRNNCell",
     "InitialStates",
@@ -66,9 +71,12 @@ __all__ = [
     "SelfAttention2D",
     "SlowRNN",
     "SoftAttention",
+    "StepAttention",
     "StepCentering",
+    "StepConvolution",
     "StepNormalization",
     "TemporalShift",
     "TemporalSkip",
     "UnfoldTime",
+    "ZoneoutCell",
 ]

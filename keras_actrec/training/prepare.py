@@ -220,6 +220,8 @@ def check(recipe: Recipe, num_classes: int) -> None:
         table = SAMPLE_TABLES[preprocessor.files]
         if spec.input == "clip":
             raise UserError(f"{spec.name} takes clips of videos: write [clip] instead of [{table}]")
+        if "backbone" not in spec.arguments:
+            raise UserError(f"{spec.name} takes joints: write [skeleton] instead of [{table}]")
         if spec.backbone:
             raise UserError(f"{preprocessor.files} go past a backbone: leave model.backbone out")
         raise UserError(

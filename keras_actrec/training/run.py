@@ -126,7 +126,7 @@ def train(
             left.unlink()
         folder = RunFolder.open(out)
         folder.check_recipe(recipe.model_dump(exclude_none=True))
-        origin = None if start is None else Start.find(start, spec_of(recipe))
+        origin = None if start is None else Start.find(start, spec_of(recipe), recipe.preprocessor)
         folder.check_start(origin.sha256 if origin else None)
         loggers = loggers_of(log)
         name = recipe_name(name) if name else str(out / "recipe.toml")

@@ -1,6 +1,6 @@
 """The trained model that a run starts from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import LoadReport
 from keras_actrec.checkpoints.keras_file import load_keras
 from keras_actrec.checkpoints.load import check_kind
+from keras_actrec.data.preprocessors import Preprocessor, SkeletonPreprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import read_about
 from keras_actrec.zoo import ModelSpec
@@ -35,15 +36,17 @@ class Start:
     layer: str | None = None
 
     @classmethod
-    def find(cls, path: PathLike, spec: ModelSpec) -> "Start":
+    def find(cls, path: PathLike, spec: ModelSpec, preprocessor: Preprocessor | None = None) -> "Start":
         """Look at a `.keras` file, a run directory that holds one, or another file of weights.
 
         Args:
             path: the file or folder, or the address of a `.keras` file on the hub, see `load`.
             spec: of the model that is to start.
+            preprocessor: how that one looks at files.
 
         Raises:
-            UserError: where there is none, or one of another builder, unless both have a backbone.
+            UserError: where there is none, or one of another builder, unless both have a backbone; or one of
+                a body with other joints.
         """
         file = hub.local(path)
         if file.is_dir():
@@ -58,6 +61,7 @@ class Start:
         about = read_about(file)
         found, names = about["spec"]["name"], tuple(about["class_names"])
         if found == spec.name:
+            _check_body(file, about["preprocessor"], preprocessor)
             return cls(file, file_sha256(file), names)
         if spec.backbone and about["spec"]["backbone"]:
             return cls(file, file_sha256(file), names, "backbone")
@@ -85,3 +89,15 @@ class Start:
             "loaded": len(report.loaded),
             "not_taken": list(report.lines),
         }
+
+
+def _check_body(file: Path, theirs: Mapping[str, Any], ours: Preprocessor | None) -> None:
+    """Refuse a model of one body as the start of one of another: its first layer means other joints."""
+    if not isinstance(ours, SkeletonPreprocessor) or ours.body is None:
+        return
+    name, own = theirs.get("shown_as") or theirs.get("layout"), ours.body.name
+    if name not in (None, own):
+        raise UserError(
+            f"{file} sees joints as {name}, and this recipe as {own}: set skeleton.shown_as={name!r}, or "
+            f"train the one it starts from with skeleton.shown_as={own!r}"
+        )

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from keras_actrec._files import to_toml
 from keras_actrec._numbers import MOST, MOST_EPOCHS, MOST_SEED, MOST_WORKERS
+from keras_actrec._suggest import did_you_mean
 from keras_actrec.data import (
     Body,
     ClipPreprocessor,
@@ -130,12 +131,17 @@ class SkeletonTable(_Table):
 
     With `layout`, the name of a `body` such as `"coco17"`, joints have names: `center` is by default the
     body's own, else a joint's name or several, whose middle it is; `align = true` turns its hips,
-    `mirror = true` swaps its left and right, and `unit_size = "torso"` divides by the length of its trunk.
-    Without one they are numbers. `center = "none"` leaves the origin where it is. `mirror` is refused where
-    `[clip] flip` would be, unless `swap` has these classes.
+    `mirror = true` swaps its left and right, `unit_size = "torso"` divides by the length of its trunk,
+    `upright = true` turns it upright, and `streams` have its bones: `["joints", "bones", "velocities",
+    "bone_velocities", "posture"]`, or some of them.
+    With `shown_as`, the name of another body, the model sees joints as those of that one, by name, so that
+    it can start from a model of other data, or such a model from it; the other keys are then about that
+    body. Without a layout joints are numbers. `center = "none"` leaves the origin where it is. `mirror` is
+    refused where `[clip] flip` would be, unless `swap` has these classes.
     """
 
     layout: str | None = None
+    shown_as: str | None = None
     frames: int = 300
     length: Literal["pad", "resample"] = "pad"
     center: int | str | list[str] = 1
@@ -146,6 +152,13 @@ class SkeletonTable(_Table):
     mirror: bool | list[list[int]] | None = None
     swap: list[list[int]] = []
     unit_size: bool | Literal["torso"] = False
+    upright: bool = False
+    view: float = 0.0
+    shear: float = 0.0
+    crop: float = 1.0
+    speed: float = 0.0
+    drop: float = 0.0
+    streams: list[str] = ["joints"]
     bodies: int | None = None
     min_score: float = 0.0
     gap: int = 0
@@ -155,8 +168,9 @@ class SkeletonTable(_Table):
     @classmethod
     def _center_of_body(cls, values: Any) -> Any:
         """Give the center that goes with the layout; an unknown one is refused later, by name."""
-        if isinstance(values, dict) and values.get("layout") in list_bodies():
-            one, *others = body(values["layout"]).center
+        seen = isinstance(values, dict) and (values.get("shown_as") or values.get("layout"))
+        if seen in list_bodies():
+            one, *others = body(seen).center
             return {"center": [one, *others] if others else one, **values}
         return values
 
@@ -169,6 +183,9 @@ class SkeletonTable(_Table):
         """
         if self.layout is not None:
             body(self.layout)  # which knows the name, or says the nearest
+        if self.shown_as is not None:
+            _body_named("shown_as", self.shown_as)
+            self._named("shown_as")
         center: Any = self.center
         if center == "none":
             center = None
@@ -176,12 +193,18 @@ class SkeletonTable(_Table):
             center = self._named("center").place((center,) if isinstance(center, str) else tuple(center))
         align = self._named("align").hips if self.align is True else self.align or None
         mirror = self._named("mirror").pairs if self.mirror is True else self.mirror or None
-        torso = None
-        if self.unit_size == "torso":
-            torso = tuple(map(self._named("unit_size").place, self._named("unit_size").torso))
+        torso = self._trunk("unit_size") if self.unit_size == "torso" else None
         changes = {"center": center, "align": align, "mirror": mirror, "torso": torso}
         changes["unit_size"] = bool(self.unit_size)
+        changes["upright"] = self._trunk("upright") if self.upright else None
+        bones = any("bone" in each for each in self.streams)
+        changes["bones"] = self._named("streams").lines if bones else ()
         return _only(SkeletonTransform, self, **changes)
+
+    def _trunk(self, key: str) -> tuple[tuple[int, ...], ...]:
+        """The joints at both ends of the trunk."""
+        named = self._named(key)
+        return tuple(map(named.place, named.torso))
 
     def _named(self, key: str) -> Body:
         """The body whose joints a key names."""
@@ -191,12 +214,21 @@ class SkeletonTable(_Table):
                 f"`{key}` names joints, so `layout` must name the body: {names}. "
                 f"Received: {key}={getattr(self, key)!r}"
             )
-        return body(self.layout)
+        return body(self.shown_as or self.layout)
 
     def preprocessor(self, dataset: str | None) -> SkeletonPreprocessor:
         """How a model looks at the joints of a set."""
         persons = _only(Persons, self)
-        return SkeletonPreprocessor(dataset or "", self.transform, layout=self.layout, persons=persons)
+        return SkeletonPreprocessor(
+            dataset or "", self.transform, layout=self.layout, persons=persons, shown_as=self.shown_as
+        )
+
+
+def _body_named(key: str, name: str) -> None:
+    """Refuse the name of no body, with the nearest one."""
+    if name not in list_bodies():
+        hint = did_you_mean(name, list_bodies())
+        raise UserError(f"`{key}` must be the name of a body; {hint}. Received: {key}={name!r}")
 
 
 def _only(kind: Callable[..., _Kind], table: pydantic.BaseModel, **changes: Any) -> _Kind:

@@ -14,6 +14,7 @@ from keras_actrec.zoo.hman import hman
 from keras_actrec.zoo.lstm_attention import lstm_attention
 from keras_actrec.zoo.sa_gsm import sa_gsm
 from keras_actrec.zoo.softmax_regression import softmax_regression
+from keras_actrec.zoo.st_gcn import st_gcn
 from keras_actrec.zoo.stacked_rnn import stacked_rnn
 from keras_actrec.zoo.strn import strn
 from keras_actrec.zoo.trn import trn
@@ -43,6 +44,7 @@ __all__ = [
     "sa_gsm",
     "softmax_regression",
     "spec",
+    "st_gcn",
     "stacked_rnn",
     "streaming_view",
     "strn",

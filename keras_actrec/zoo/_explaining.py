@@ -18,11 +18,21 @@ from keras_actrec.layers import (
     GateShift,
     LastStep,
     SelfAttention2D,
+    StepCentering,
+    StepNormalization,
     UnfoldTime,
 )
 from keras_actrec.zoo._registry import ModelSpec
 from keras_actrec.zoo._views import backbone
 
+# Layers in front of a gate that mix no joint with another.
+_JOINT_BY_JOINT = (
+    StepNormalization,
+    StepCentering,
+    keras.layers.Dropout,
+    keras.layers.Reshape,
+    keras.layers.EinsumDense,
+)
 _LEAST = 1e-30  # of a probability whose logarithm is taken
 
 
@@ -56,7 +66,7 @@ class ExplainingView:
     Attributes:
         shown: by kind, `"shifts"` and `"self_attention"`, the layer that is shown.
         has_steps: whether there are `steps`.
-        gates_of_input: whether the gates are those of the model's input itself.
+        gates_of_input: whether the gates are those of the input, element by element or joint by joint.
 
     Raises:
         UserError: for a `layer` that is none of them, or a model of which nothing is known.
@@ -68,6 +78,7 @@ class ExplainingView:
         self._pool = _last_pooling(model)
         self.shown = _shown(model, layer)
         self.gates_of_input = False
+        self._of_joints: list[Tensor] = []  # the input, and what mixes no joint with another
         self._front = self._make_front(model)
         self._relating: FrameRelations | None = None
         self._found: dict[str, Tensor] = {}
@@ -183,6 +194,8 @@ class ExplainingView:
                 return self._with_steps(last, steps)
             result = layer(*args, **kwargs)
             self._keep(layer, args[0], result, source)
+            if isinstance(layer, _JOINT_BY_JOINT) and (args[0] is source or self._is_of_joints(args[0])):
+                self._of_joints.append(result)
             return result
 
         return call
@@ -202,7 +215,10 @@ class ExplainingView:
         names = set(self._spec.trace) & set(trace) - set(self._found)
         self._found |= {name: trace[name] for name in sorted(names)}
         if "gates" in names:
-            self.gates_of_input = x is source
+            self.gates_of_input = x is source or self._is_of_joints(x)
+
+    def _is_of_joints(self, x: Any) -> bool:
+        return any(x is each for each in self._of_joints)
 
 
 # As layers with names of their own: Keras numbers operations anew in each process, and one in a file may have

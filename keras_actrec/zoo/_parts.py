@@ -10,7 +10,7 @@ from keras_actrec import backbones, checkpoints
 from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Shape, Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.layers import Coordinates, FrameDifference, FrameWise, StepNormalization
+from keras_actrec.layers import Coordinates, FrameDifference, FrameWise, StepAttention, StepNormalization
 
 # What `keras.Model` takes as its inputs: one, or several by name.
 Inputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
@@ -106,20 +106,40 @@ def motion_of(features: Tensor, mask: Tensor | None) -> Tensor:
     return Coordinates(scale=2.0, name="coordinates")(x) if len(x.shape) == 5 else x
 
 
-def check_embedding(dropout: float, width: int | None) -> None:
-    """Refuse an `input_dropout` and an `embedding` that `embedded` cannot have."""
+def check_embedding(dropout: float, width: int | None, joints: int | None = None) -> None:
+    """Refuse an `input_dropout`, an `embedding` and `joints` that `embedded` cannot have."""
     if width is not None:
         whole("embedding", width)
+    if joints is not None:
+        whole("joints", joints)
+        if width is None:
+            raise UserError(f"`joints` goes with `embedding`, the width of each. Received: joints={joints}")
     if not 0 <= dropout < 1:
         raise UserError(f"`input_dropout` must be at least 0 and below 1. Received: input_dropout={dropout}")
 
 
-def embedded(x: Tensor, dropout: float, width: int | None, name: str) -> Tensor:
-    """Channels left out in training, at all steps and locations of a clip, then brought to a width."""
+def embedded(x: Tensor, dropout: float, width: int | None, name: str, joints: int | None = None) -> Tensor:
+    """Channels left out in training, at all steps and locations of a clip, then brought to a width.
+
+    With `joints` each of so many equal parts of the channels is brought to that width by weights of its own,
+    and what is below zero is cut off.
+    """
     if dropout:
         everywhere = (None, *[1] * (len(x.shape) - 2), None)
         x = keras.layers.Dropout(dropout, noise_shape=everywhere, name=f"{name}_dropout")(x)
-    return x if width is None else keras.layers.Dense(width, name=f"{name}_embedding")(x)
+    if width is None:
+        return x
+    if joints is None:
+        return keras.layers.Dense(width, name=f"{name}_embedding")(x)
+    if x.shape[-1] % joints:
+        raise UserError(
+            f"`joints` must divide the {x.shape[-1]} channels of a step. Received: joints={joints}"
+        )
+    x = keras.layers.Reshape((-1, joints, x.shape[-1] // joints), name=f"{name}_of_joints")(x)
+    x = keras.layers.EinsumDense(
+        "btjc,jce->btje", (None, joints, width), "relu", bias_axes="je", name=f"{name}_embedding"
+    )(x)
+    return keras.layers.Reshape((-1, joints * width), name=f"{name}_of_steps")(x)
 
 
 def check_maps(features: Tensor, what: str = "Attention needs") -> Shape:
@@ -160,6 +180,16 @@ def classifier(num_classes: int, activation: str | None = None, **options: Any) 
 def average(steps: Tensor, mask: Tensor | None, name: str = "average") -> Tensor:
     """Mean over the steps that the mask leaves, in float32."""
     return keras.layers.GlobalAveragePooling1D(name=name, dtype="float32")(steps, mask=mask)
+
+
+POOLINGS = ("mean", "attention")
+
+
+def summed_up(steps: Tensor, features: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
+    """`average` of the steps' answers, or one that weighs them by the features that they are answers to."""
+    if pooling == "mean":
+        return average(steps, mask)
+    return StepAttention(name="average", dtype="float32")(steps, features, mask=mask)
 
 
 def load_weights(model: keras.Model, weights: PathLike | None) -> keras.Model:

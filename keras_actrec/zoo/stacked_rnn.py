@@ -14,7 +14,7 @@ from keras_actrec.zoo.eleatt_rnn import recurrent_classifier
     consensus="logits",
     paper="Zhang et al., arXiv 1807.04445",
     causal=True,
-    whole_clip={"bidirectional": True, "centered": True, "pixels": True},
+    whole_clip={"bidirectional": True, "centered": True, "pixels": True, "pooling": "attention"},
 )
 def stacked_rnn(
     num_classes: int,
@@ -27,11 +27,16 @@ def stacked_rnn(
     pixels: bool = False,
     input_dropout: float = 0.0,
     embedding: int | None = None,
+    joints: int | None = None,
     cell: str = "gru",
     units: int = 100,
     num_layers: int = 3,
     bidirectional: bool = False,
     dropout: float = 0.5,
+    zoneout: float = 0.0,
+    residual: bool = False,
+    layer_normalization: bool = False,
+    pooling: str = "mean",
     masked: bool = False,
     classifier_activation: str | None = "softmax",
     weights: PathLike | None = None,
@@ -58,8 +63,15 @@ def stacked_rnn(
         input_dropout: rate of channels left out, at all steps of a clip, before the first layer.
         embedding: width of a linear layer before the first layer, one for the features and one for the
             pixels; None for none.
+        joints: number of joints, of all persons: the embedding is then one for each joint, as wide, with a
+            ReLU behind it.
         bidirectional: whether each recurrent layer has a twin that begins at the last step.
         dropout: rate behind each recurrent layer.
+        zoneout: share of the units of each recurrent layer that stay as they were at a step of training.
+        residual: whether what a recurrent layer sees is added to what it gives, from the second layer on.
+        layer_normalization: whether each step is brought to mean 0 and variance 1 behind each layer.
+        pooling: how the answer follows from the steps: their `"mean"`, or by `"attention"`, a mean whose
+            weights are learned, see `StepAttention`.
         masked: whether the model has a second input `mask (B, T)`, False at padding.
         classifier_activation: `"softmax"`, or None for logits.
         weights: path of a `.weights.h5` or `.keras` file.
@@ -83,6 +95,7 @@ def stacked_rnn(
         pixels=pixels,
         input_dropout=input_dropout,
         embedding=embedding,
+        joints=joints,
         cell=cell,
         units=units,
         num_layers=num_layers,
@@ -90,6 +103,10 @@ def stacked_rnn(
         attention_layers=(),
         attention_activation="sigmoid",
         dropout=dropout,
+        zoneout=zoneout,
+        residual=residual,
+        layer_normalization=layer_normalization,
+        pooling=pooling,
         masked=masked,
         classifier_activation=classifier_activation,
         weights=weights,

@@ -14,10 +14,10 @@ import numpy as np
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
+from keras_actrec.bodies import body, map_joints
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import FRAME_SUFFIXES, is_pose_frame
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.bodies import body
 from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
@@ -249,7 +249,13 @@ def read_persons(dataset: str, record: Record) -> Pose:
     return Pose(module.read_skeleton(record), layout=_READERS[dataset].layout)
 
 
-def read_joints(dataset: str, record: Record, persons: Persons, layout: str | None = None) -> np.ndarray:
+def read_joints(
+    dataset: str,
+    record: Record,
+    persons: Persons,
+    layout: str | None = None,
+    shown_as: str | None = None,
+) -> np.ndarray:
     """Reads the joints that a model sees: of the persons that are taken, all of one layout.
 
     Args:
@@ -257,6 +263,7 @@ def read_joints(dataset: str, record: Record, persons: Persons, layout: str | No
         record: as of `read_skeleton`.
         persons: which are taken.
         layout: name of the `body` that they must be of, or `None`.
+        shown_as: name of the `body` that they are mapped to, see `map_joints`, or `None`.
 
     Returns:
         float32 array `(T, bodies, joints, 3)`, or `4` with `persons.scores`.
@@ -272,7 +279,8 @@ def read_joints(dataset: str, record: Record, persons: Persons, layout: str | No
         if pose.layout not in (None, layout) or pose.joints.shape[2] != count:
             reason = f"it has {its}, and skeleton.layout is {layout} with {count} joints"
             raise VideoError(record.file, "unreadable", f"{reason}; write it as the others or remove it")
-    return persons(pose)
+    joints = persons(pose)
+    return joints if layout is None or shown_as is None else map_joints(joints, layout, shown_as)
 
 
 def _of_skeletons(dataset: str) -> ModuleType:
@@ -286,6 +294,7 @@ def index_skeletons(
     *,
     form: SkeletonForm | None = None,
     layout: str | None = None,
+    shown_as: str | None = None,
     persons: Persons | None = None,
     on_error: str = "raise",
     max_skipped: float = 0.1,
@@ -300,6 +309,7 @@ def index_skeletons(
         form: what the sequences must have; by default the joints and the dimensions of the first good file,
             and as many bodies as any file has.
         layout: name of the `body` that all must be of, or `None`.
+        shown_as: name of the `body` that they are mapped to, or `None`.
         persons: which of them are taken; by default all, as they are.
         on_error: as in `index_videos`.
         max_skipped: as in `index_videos`.
@@ -329,7 +339,7 @@ def index_skeletons(
 
     good, bad = index_records(
         records,
-        lambda record: read_joints(dataset, record, persons or Persons(), layout),
+        lambda record: read_joints(dataset, record, persons or Persons(), layout, shown_as),
         key=lambda record: record.path,
         finish=finish,
         on_error=on_error,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_actrec.bodies import body, list_bodies
 from keras_actrec.data._pose import WHOLE_BODIES, Pose, without_gaps
-from keras_actrec.data.bodies import body, list_bodies
 from keras_actrec.data.persons import Seen, numbers_of, sequence_of
 from keras_actrec.errors import UserError
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_actrec.bodies import body
 from keras_actrec.data._pose import Pose, without_gaps
-from keras_actrec.data.bodies import body
 from keras_actrec.data.persons import numbers_of
 from keras_actrec.errors import UserError
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_actrec.bodies import body
 from keras_actrec.data._pose import Pose, layout_of
-from keras_actrec.data.bodies import body
 from keras_actrec.data.estimators._found import COCO_LAYOUTS, numbers, pose_of, seen, whole_body
 from keras_actrec.data.persons import Seen, numbers_of, sequence_of
 

@@ -1,0 +1,118 @@
+"""A recurrent cell some of whose units keep what they had."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from keras_actrec._types import Shape, Tensor
+from keras_actrec.errors import UserError
+from keras_actrec.layers._stepper import Step, Stepped, make_step
+from keras_actrec.layers.attention_cell import refuse_dropout
+
+
+@keras.saving.register_keras_serializable("keras_actrec")
+class ZoneoutCell(keras.layers.Layer):
+    """Any Keras cell with zoneout of its first state: at each step of training some units stay as they were.
+
+        h_t = d h_{t-1} + (1 - d) cell(x_t, h_{t-1}),  d ~ Bernoulli(rate)
+
+    At test d is `rate`, its mean. Without noise, as in `keras.layers.RNN`, training is as a test; an
+    `AttentiveRNN` draws it.
+
+    Args:
+        cell: a Keras cell whose output is its first state.
+        rate: probability of each unit to stay, at least 0 and below 1.
+        **kwargs: as of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(B, D)`.
+        states: the cell's.
+
+    Returns:
+        The output `(B, units)`, which is the first state, and new states.
+
+    Raises:
+        UserError: for a rate out of range, or a cell with dropout.
+
+    Weights: the cell's.
+
+    Reference: Krueger et al., ICLR 2017, arXiv 1606.01305. Where we differ: of an LSTM c moves on.
+    """
+
+    def __init__(self, cell: keras.layers.Layer, rate: float = 0.1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        refuse_dropout(cell)
+        if not 0 <= rate < 1:
+            raise UserError(f"`rate` must be at least 0 and below 1. Received: rate={rate}")
+        self.cell = cell
+        self.rate = rate
+
+    def build(self, input_shape: Shape) -> None:
+        if not self.cell.built:  # as it is when a saved model is loaded
+            self.cell.build(input_shape)
+
+    @property
+    def state_size(self) -> int | list[int]:
+        """The cell's."""
+        return self.cell.state_size
+
+    @property
+    def output_size(self) -> int:
+        """The cell's."""
+        return self.cell.output_size
+
+    @property
+    def get_initial_state(self) -> Callable[..., list[Tensor]]:
+        """The cell's; where it has none, this has none, and `keras.layers.RNN` starts from zeros."""
+        return self.cell.get_initial_state
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers a step: one for each unit."""
+        return keras.tree.flatten(self.state_size)[0]
+
+    def draw_noise(self, shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
+        """Numbers from 0 to 1, `(*shape, units)`."""
+        return keras.random.uniform((*shape, self.noise_size), dtype=self.compute_dtype, seed=seed)
+
+    def make_step(self, training: bool = False) -> Step:
+        """The function of one step, made once before the loop."""
+        inner = make_step(self.cell, training)
+
+        def run(prepared: Any, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
+            _, (new, *others), trace = inner.run(prepared, states)
+            if noise is None:
+                h = self.rate * states[0] + (1 - self.rate) * new
+            else:
+                h = ops.where(ops.less(noise, self.rate), states[0], new)
+            return h, [h, *others], trace
+
+        return Step(run, inner.prepare)
+
+    def step(
+        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
+    ) -> Stepped:
+        """One step: output, new states, and what the cell has of a trace."""
+        return self.make_step(training)(inputs, states, noise)
+
+    def call(
+        self, inputs: Tensor, states: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        output, states, _ = self.step(inputs, states, training=training)
+        return output, states
+
+    def compute_output_shape(
+        self, inputs_shape: Shape, states_shape: list[Shape]
+    ) -> tuple[Shape, list[Shape]]:
+        return states_shape[0], list(states_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return {**super().get_config(), "cell": cell, "rate": self.rate}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
+        return cls(**config)

@@ -239,6 +239,7 @@ PUBLIC = {
         "extract",
         "extraction_recipe",
         "find_recipe",
+        "join_processes",
         "list_recipes",
         "look",
         "parse_recipe",

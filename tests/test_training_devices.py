@@ -126,12 +126,16 @@ def test_what_devices_and_processes_cannot_do_is_said(said):
 
 @pytest.mark.skipif(BACKEND == "jax", reason="JAX has an engine")
 def test_a_backend_without_an_engine_names_the_one_that_has(folder, tmp_path, monkeypatch):
-    message = f"train.devices=4: Keras has no engine for several devices on {BACKEND}: set KERAS_BACKEND=jax"
+    message = (
+        "train.devices=4: several devices train as one on JAX alone: set KERAS_BACKEND=jax .*, or train.dev"
+    )
     with pytest.raises(UserError, match=message):
         training.train(on_devices.recipe("plain", devices=4), folder / "skeletons", tmp_path / "run")
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    message = f"Keras has no engine for several processes on {BACKEND}: set KERAS_BACKEND=jax, or unset KERAS"
+    message = (
+        "several processes train as one on JAX alone: set KERAS_BACKEND=jax .*, or unset KERAS_DISTRIBUTION"
+    )
     with pytest.raises(UserError, match=message):
         training.join_processes()
 

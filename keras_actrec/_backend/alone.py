@@ -1,10 +1,18 @@
-"""One process with one device, where Keras has no engine for more."""
+"""One process with one device, on PyTorch and TensorFlow.
 
-import keras
+Keras has no engine for more on PyTorch. On TensorFlow it takes `MirroredStrategy` and its like, and with
+those (3.15) several devices do not train as one: a weighted loss is the mean of each device's mean, each
+draws the same masks and noise for other rows, batch statistics stay apart, and gradients cannot be
+accumulated (`merge_call` in a condition). DTensor knows no layouts for the lists of a loop with a gradient
+(2.21), which every recurrent network here has.
+"""
+
 import numpy as np
 
 from keras_actrec._backend.processes import Spread, named_team
 from keras_actrec.errors import UserError
+
+_WAY = "train as one on JAX alone: set KERAS_BACKEND=jax (its model.keras opens on any backend)"
 
 
 def join_processes() -> None:
@@ -14,10 +22,7 @@ def join_processes() -> None:
         UserError: for several.
     """
     if named_team() is not None:
-        raise UserError(
-            f"Keras has no engine for several processes on {keras.backend.backend()}: set KERAS_BACKEND=jax, "
-            "or unset KERAS_DISTRIBUTION_NUM_PROCESSES"
-        )
+        raise UserError(f"several processes {_WAY}, or unset KERAS_DISTRIBUTION_NUM_PROCESSES")
 
 
 def process() -> tuple[int, int]:
@@ -36,7 +41,4 @@ def spread(devices: int) -> Spread:
     Raises:
         UserError: always.
     """
-    raise UserError(
-        f"train.devices={devices}: Keras has no engine for several devices on {keras.backend.backend()}: set "
-        "KERAS_BACKEND=jax, or train.devices=1"
-    )
+    raise UserError(f"train.devices={devices}: several devices {_WAY}, or train.devices=1")

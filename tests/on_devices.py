@@ -151,6 +151,7 @@ def together(folder, process, port):
             run("plain", folder, "stopped", devices=2)
     except SystemExit as error:
         answers["stopped"] = [error.code, str(error)]
+    training.leave_processes()
     return answers
 
 

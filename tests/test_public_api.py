@@ -240,6 +240,7 @@ PUBLIC = {
         "extraction_recipe",
         "find_recipe",
         "join_processes",
+        "leave_processes",
         "list_recipes",
         "look",
         "parse_recipe",

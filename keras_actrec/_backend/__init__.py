@@ -15,6 +15,7 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 - `gradient(model, inputs, by, of)`: the outputs of a model, and the gradient of one of them by an input.
 - `devices()`: names of the devices that the backend sees.
 - `join_processes()`: joins the processes that the environment names; before anything is computed.
+- `leave_processes()`: leaves them, at the end of all that is done together.
 - `process()`: the number of this process, from 0, and how many train together.
 - `gather(values)`: the arrays that all processes give, one below the other.
 - `spread(devices)`: several devices that train as one would.
@@ -64,6 +65,7 @@ generators = own.generators
 gradient = own.gradient
 join_processes = own.join_processes
 keep_programs = own.keep_programs
+leave_processes = own.leave_processes
 loop = own.loop
 max_pool2d = own.max_pool2d
 predictor = own.predictor
@@ -91,6 +93,7 @@ __all__ = [
     "gradient",
     "join_processes",
     "keep_programs",
+    "leave_processes",
     "loop",
     "max_pool2d",
     "name",

@@ -25,6 +25,10 @@ def join_processes() -> None:
         raise UserError(f"several processes {_WAY}, or unset KERAS_DISTRIBUTION_NUM_PROCESSES")
 
 
+def leave_processes() -> None:
+    """Leave the processes that were joined: none."""
+
+
 def process() -> tuple[int, int]:
     """The number of this process, from 0, and how many train together."""
     return 0, 1

@@ -19,6 +19,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from keras_actrec._backend.processes import Spread, named_team, too_many
 from keras_actrec.errors import UserError
 
+_PATIENCE = 30  # seconds
+
 
 def join_processes() -> None:
     """Join the processes that `named_team` names, unless that is done.
@@ -34,17 +36,26 @@ def join_processes() -> None:
     jax.config.update("jax_enable_preemption_service", False)  # which takes SIGTERM for itself
     try:
         jax.distributed.initialize(
-            # Slurm's devices of a task are those that it can see.
             team.addresses[0],
             team.count,
             team.index,
-            cluster_detection_method="deactivate",
+            cluster_detection_method="deactivate",  # under Slurm, a task has all the devices that it can see
+            shutdown_timeout_seconds=_PATIENCE,
         )
     except RuntimeError as error:
         raise UserError(
             f"the {team.count} processes did not find each other ({str(error).splitlines()[0]}): start all, "
             "and before anything is computed"
         ) from error
+
+
+def leave_processes() -> None:
+    """Leave the processes that were joined, at the end of all that is done together; each has to call it.
+
+    One that ends without, on an error, ends the others `_PATIENCE` seconds later.
+    """
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()
 
 
 def process() -> tuple[int, int]:

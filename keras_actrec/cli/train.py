@@ -92,6 +92,7 @@ def train(
             tell=say,
             progress=progress,
         )
+    training.leave_processes()
     if run.process:  # the first one tells
         return
     if run.was_finished:

@@ -17,7 +17,8 @@ _Item = TypeVar("_Item")
 def join_processes() -> int:
     """Join the processes that the variables of `keras.distribution.initialize` name, if they name several.
 
-    Call it before anything is computed.
+    Call it before anything is computed, and `leave_processes` behind the last training: a process that ends
+    without ends the others, as after an error.
 
     Returns:
         The number of this process, from 0. What a run writes and says, process 0 does.
@@ -27,6 +28,12 @@ def join_processes() -> int:
     """
     _backend.join_processes()
     return _backend.process()[0]
+
+
+def leave_processes() -> None:
+    """Leave them, when all is done that they do together; each has to call it, and goes on alone."""
+    wait_for_processes()
+    _backend.leave_processes()
 
 
 def spread_of(table: TrainTable) -> _backend.Spread | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from keras_actrec.errors import UserError
 from keras_actrec.training.tables import TrainTable
 
 _Item = TypeVar("_Item")
+_Kept = TypeVar("_Kept")
 
 
 def join_processes() -> int:
@@ -77,10 +78,15 @@ def check_alike(**values: Any) -> None:
         )
 
 
-def share_of(items: Sequence[_Item]) -> Sequence[_Item]:
-    """Those of the items, every so many-th, that are this process' part of a work; all without others."""
+def by_shares(keep: Callable[[Sequence[_Item]], _Kept], items: Sequence[_Item]) -> _Kept:
+    """What `keep(items)` gives, which keeps in a folder what it computes: each process computes a share."""
     index, processes = _backend.process()
-    return items[index::processes] if processes > 1 else items
+    if processes > 1:
+        own = items[index::processes]
+        if own:
+            keep(own)
+        wait_for_processes()
+    return keep(items)
 
 
 def wait_for_processes() -> None:

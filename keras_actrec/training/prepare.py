@@ -17,7 +17,7 @@ from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
-from keras_actrec.training.devices import share_of, wait_for_processes
+from keras_actrec.training.devices import by_shares
 from keras_actrec.training.sides import check_sides
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import SAMPLE_TABLES, DataTable, Recipe
@@ -156,11 +156,7 @@ def prepare(
                 verify=verify,
                 progress=lambda done, total, part=part, stage=stage: progress(stage, done, total, part),
             )
-            own = share_of(items)
-            if own != items:  # each process computes some, and finds the others in the cache
-                kept(own)
-                wait_for_processes()
-            items = kept(items)
+            items = by_shares(kept, items)
         datasets[part] = _batches(recipe, spec, items, training=part == "train")
     weights = None
     if recipe.train.class_weights == "balanced":

@@ -259,6 +259,8 @@ PUBLIC = {
         "extract",
         "extraction_recipe",
         "find_recipe",
+        "join_processes",
+        "leave_processes",
         "list_recipes",
         "look",
         "parse_recipe",

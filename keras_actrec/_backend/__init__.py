@@ -14,6 +14,11 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 - `predictor(model)`: a function from a batch to the answer of a model, for several threads.
 - `gradient(model, inputs, by, of)`: the outputs of a model, and the gradient of one of them by an input.
 - `devices()`: names of the devices that the backend sees.
+- `join_processes()`: joins the processes that the environment names; before anything is computed.
+- `leave_processes()`: leaves them, at the end of all that is done together.
+- `process()`: the number of this process, from 0, and how many train together.
+- `gather(values)`: the arrays that all processes give, one below the other.
+- `spread(devices)`: several devices that train as one would.
 - `seed(number)`: seeds what the backend draws without Keras.
 - `generators()`, `set_generators(states)`: the states of the generators that it draws from without Keras.
 
@@ -32,6 +37,8 @@ ensure_backend()
 
 import keras  # noqa: E402  (only after the backend is chosen)
 import numpy as np  # noqa: E402
+
+from keras_actrec._backend.processes import Spread  # noqa: E402
 
 name = keras.backend.backend()
 
@@ -53,13 +60,18 @@ call_network = own.call_network
 conv2d = own.conv2d
 depthwise_conv2d = own.depthwise_conv2d
 devices = own.devices
+gather = own.gather
 generators = own.generators
 gradient = own.gradient
+join_processes = own.join_processes
 keep_programs = own.keep_programs
+leave_processes = own.leave_processes
 loop = own.loop
 max_pool2d = own.max_pool2d
 predictor = own.predictor
+process = own.process
 split = own.split
+spread = own.spread
 seed = own.seed
 set_generators = own.set_generators
 with_steps_of = own.with_steps_of
@@ -67,6 +79,7 @@ with_steps_of = own.with_steps_of
 __all__ = [
     "EXPORTS",
     "Linear",
+    "Spread",
     "argmax",
     "average_pool2d",
     "batch_norm",
@@ -75,17 +88,22 @@ __all__ = [
     "conv2d",
     "depthwise_conv2d",
     "devices",
+    "gather",
     "generators",
     "gradient",
+    "join_processes",
     "keep_programs",
+    "leave_processes",
     "loop",
     "max_pool2d",
     "name",
     "on_cpu",
     "predict",
+    "process",
     "seed",
     "set_generators",
     "split",
+    "spread",
     "with_steps_of",
 ]
 

@@ -10,6 +10,13 @@ import keras
 import numpy as np
 
 # The package takes these from here.
+from keras_actrec._backend.jax_devices import (  # noqa: F401
+    gather,
+    join_processes,
+    leave_processes,
+    process,
+    spread,
+)
 from keras_actrec._backend.jax_loop import LinearByRows as Linear  # noqa: F401
 from keras_actrec._backend.jax_loop import loop  # noqa: F401
 from keras_actrec._backend.jax_maps import conv2d, depthwise_conv2d, max_pool2d  # noqa: F401

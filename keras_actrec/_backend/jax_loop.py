@@ -29,7 +29,7 @@ def _by_rows(kernel: Any) -> Any:
 
 
 def _multiply(x: Any, rows: Any, columns: int) -> Any:
-    return lax.dot_general(x, rows, (((1,), (1,)), ((), ())))[:, :columns]
+    return lax.dot_general(x, rows, (((x.ndim - 1,), (1,)), ((), ())))[..., :columns]
 
 
 class LinearByRows(Linear):
@@ -41,6 +41,10 @@ class LinearByRows(Linear):
 
     def multiply(self, x: Any) -> Any:
         return _multiply(x, self._rows, self.kernel.shape[1])
+
+    def multiply_steps(self, x: Any) -> Any:
+        """As `multiply`: where a batch is spread over devices, it cannot become one axis with the steps."""
+        return self.multiply(x)
 
 
 def loop(

@@ -62,15 +62,17 @@ class Linear:
         x = inputs[0] if len(inputs) == 1 else ops.concatenate(inputs, axis=-1)
         if _active.recorder is not None and len(x.shape) == 2:
             return _active.recorder(self, x)
-        rows = x if len(x.shape) == 2 else ops.reshape(x, (-1, x.shape[-1]))
-        product = self.multiply(rows)
-        if self.bias is not None:
-            product = product + self.bias
-        return product if rows is x else ops.reshape(product, (*ops.shape(x)[:-1], product.shape[-1]))
+        product = self.multiply(x) if len(x.shape) == 2 else self.multiply_steps(x)
+        return product if self.bias is None else product + self.bias
 
     def multiply(self, x: Tensor) -> Tensor:
         """`x kernel` for `x (B, D)`, the inputs beside one another."""
         return ops.matmul(x, self.kernel)
+
+    def multiply_steps(self, x: Tensor) -> Tensor:
+        """The same for `x (..., D)`."""
+        product = self.multiply(ops.reshape(x, (-1, x.shape[-1])))
+        return ops.reshape(product, (*ops.shape(x)[:-1], product.shape[-1]))
 
 
 def _fixed(weight: Any) -> Any:

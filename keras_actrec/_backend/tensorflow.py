@@ -7,6 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_actrec._backend.alone import (  # noqa: F401
+    gather,
+    join_processes,
+    leave_processes,
+    process,
+    spread,
+)
 from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them from here)
     average_pool2d,
     batch_norm,

@@ -7,6 +7,13 @@ import keras
 import numpy as np
 import torch
 
+from keras_actrec._backend.alone import (  # noqa: F401
+    gather,
+    join_processes,
+    leave_processes,
+    process,
+    spread,
+)
 from keras_actrec._backend.stock import argmax  # noqa: F401 (the package takes them from here)
 from keras_actrec._backend.taps import Linear  # noqa: F401
 from keras_actrec._backend.torch_export import EXPORTS  # noqa: F401

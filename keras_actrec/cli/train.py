@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._numbers import MOST_WORKERS
 from keras_actrec._text import command
 from keras_actrec.cli._options import Audit, Data, MaxSkipped, OnError, Verify, skipping
 from keras_actrec.cli._terminal import say
@@ -36,6 +37,12 @@ def train(
     max_skipped: MaxSkipped = None,
     audit: Audit = None,
     verify: Verify = False,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST_WORKERS, show_default="1", help="Devices of this machine that share a batch."
+        ),
+    ] = None,
     log: Annotated[
         list[str] | None,
         typer.Option(help="tensorboard or wandb, in addition to history.csv; may be repeated."),
@@ -55,9 +62,12 @@ def train(
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
 
+    training.join_processes()
     if recipe is not None and (model is not None or minutes is not None):
         raise UserError("--model and --minutes are for a choice: leave them out, or the recipe")
     overrides = [*(set_ or []), *skipping(on_error, max_skipped)]
+    if devices is not None:
+        overrides.append(f"train.devices={devices}")
     with progress_bars() as progress:
         if recipe is None:
             chosen, known, choice = training.choose_for_run(
@@ -82,6 +92,9 @@ def train(
             tell=say,
             progress=progress,
         )
+    training.leave_processes()
+    if run.process:  # the first one tells
+        return
     if run.was_finished:
         say(f"this run is finished: its model is {out / 'model.keras'}")
         return

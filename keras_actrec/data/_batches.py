@@ -255,6 +255,7 @@ class Batches:
         self.bucket_of = np.zeros(len(items), int)  # index in `sources` for each item
         if buckets is not None:
             self.bucket_of = np.minimum(np.searchsorted(buckets, lengths), len(buckets) - 1)
+        self.rows: Callable[[int], slice] = slice  # of a batch of so many those that are loaded: all
         self._order: tuple[int | None, list[np.ndarray]] = None, []
 
     def __len__(self) -> int:
@@ -291,14 +292,15 @@ class Batches:
         return batches
 
     def calls(self, epoch: int, index: int) -> list[Call]:
-        """Arguments of `load_item` for the items of a batch."""
+        """Arguments of `load_item` for the items of a batch, of those that are loaded here."""
+        items = self.item_indices(epoch, index)
         return [
             (
                 self.sources[self.bucket_of[item]],
                 self.items[item],
                 (self.seed, epoch, item) if self.training else None,
             )
-            for item in self.item_indices(epoch, index)
+            for item in items[self.rows(len(items))]
         ]
 
     def collate(self, samples: Sequence[Sample], calls: Sequence[Call]) -> Batch:

@@ -126,6 +126,10 @@ class _Dataset(keras.utils.PyDataset):
         """Indices in `items` of the items of a batch, in this epoch."""
         return self._batches.item_indices(self.epoch, index)
 
+    def load_only(self, rows: Callable[[int], slice]) -> None:
+        """Load of a batch of so many items the `rows` alone: other processes load the others."""
+        self._batches.rows = rows
+
     def to_grain(self, epochs: int) -> "grain.MapDataset":
         """The batches of some epochs, one epoch after the other, as a `grain.MapDataset` (extra `grain`).
 

@@ -1,6 +1,7 @@
 """From a recipe and a folder of videos to a run directory with a model."""
 
 from keras_actrec.training.choice import Choice, choose, choose_for_run
+from keras_actrec.training.devices import join_processes, leave_processes
 from keras_actrec.training.extraction import extract, extraction_recipe
 from keras_actrec.training.facts import Facts, look
 from keras_actrec.training.optimizers import RPROP, SGD, AdamL2, RMSpropL2
@@ -31,6 +32,8 @@ __all__ = [
     "extract",
     "extraction_recipe",
     "find_recipe",
+    "join_processes",
+    "leave_processes",
     "list_recipes",
     "look",
     "parse_recipe",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from keras_actrec import zoo
+from keras_actrec import _backend, zoo
 from keras_actrec._files import read_toml, to_toml, write_text
 from keras_actrec._locks import alone_in
 from keras_actrec._text import printable
@@ -178,6 +178,8 @@ def choose_for_run(
             which another process works.
     """
     chosen, audit = Path(out) / "chosen.toml", Path(out) / "audit.json"
+    if _backend.process()[1] > 1:
+        raise UserError("several processes need a recipe: keras-actrec init writes one")
     with alone_in(out, "training into it"):
         if chosen.exists():
             return chosen, audit, None

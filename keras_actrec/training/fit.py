@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_actrec import zoo
+from keras_actrec import _backend, zoo
 from keras_actrec._types import StageProgress
 from keras_actrec.data import FollowEpoch, raising_failures
 from keras_actrec.errors import UserError
@@ -44,6 +45,7 @@ def fit(
     *,
     loggers: Sequence[Logger] = (),
     checkpoint_minutes: float | None = None,
+    spread: _backend.Spread | None = None,
     progress: StageProgress,
 ) -> Fitted:
     """Fit the learner of a `Prepared`, or go on where an earlier call in the same directory was stopped.
@@ -53,6 +55,7 @@ def fit(
         out: the run directory, for the checkpoint and `history.csv`.
         loggers: what `loggers_of` gives.
         checkpoint_minutes: as of `train`.
+        spread: the devices, where there are several, see `spread_of`. Of processes, the first one writes.
         progress: as of `train`.
 
     Returns:
@@ -74,10 +77,14 @@ def fit(
         weighted_metrics=metrics,
     )
     targets = prepared.targets
+    if spread is not None:
+        for each in targets.values():
+            each.share(spread)
     callbacks = callbacks_of(table)
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
     best = KeepBest(table.monitor) if table.monitor and table.keep == "best" else None
-    checkpoint = Checkpoint(out, table.seed, remember, best, measured)
+    leads = _backend.process()[0] == 0
+    checkpoint = Checkpoint(out, table.seed, remember, best, measured, writes=leads)
     done = checkpoint.restore(learner)
     position = Position(checkpoint, prepared.batches, checkpoint_minutes)
     callbacks = [
@@ -88,10 +95,11 @@ def fit(
         _FiniteLoss(),
         checkpoint,
         # Behind the checkpoint: what is reported as done is kept.
-        *(logger(checkpoint, prepared.recipe) for logger in loggers),
+        *(logger(checkpoint, prepared.recipe) for logger in loggers if leads),
         _Progress(checkpoint, table.epochs, {part: len(each) for part, each in datasets.items()}, progress),
     ]
-    with raising_failures(*datasets.values()), position:
+    on_devices = nullcontext() if spread is None else spread.training(learner)
+    with raising_failures(*datasets.values()), position, on_devices:
         if checkpoint.batch:
             _finish_epoch(learner, targets, done, checkpoint, callbacks)
             done = checkpoint.restore(learner)  # as a new process would: `fit` swaps averages in at its end
@@ -105,6 +113,7 @@ def fit(
             verbose=0,
             callbacks=callbacks,
         )
+        position.agree()
         position.check(f"{out}: stopped behind the last epoch; the same command writes the model")
     if best:
         best.put_back()

@@ -15,7 +15,7 @@ from keras_actrec.training.resume import CHECKPOINTS
 from keras_actrec.training.tables import Recipe
 
 # Keys that change no number, or only what happens to files that cannot be read: a run may go on with others.
-_FREE = {"data": ("on_error", "max_skipped"), "train": ("workers", "processes")}
+_FREE = {"data": ("on_error", "max_skipped"), "train": ("workers", "processes", "devices")}
 _ELSE = "choose another --out, or remove it"
 
 

@@ -18,6 +18,7 @@ from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
+from keras_actrec.training.devices import by_shares
 from keras_actrec.training.sides import check_sides
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import SAMPLE_TABLES, DataTable, Recipe
@@ -150,14 +151,15 @@ def prepare(
             continue
         if keep is not None:
             stage = "features" if on_features else "frames"
-            items = keep(
-                items,
+            kept = functools.partial(
+                keep,
                 out=folder,
                 index=None,
                 audit=audit,
                 verify=verify,
                 progress=lambda done, total, part=part, stage=stage: progress(stage, done, total, part),
             )
+            items = by_shares(kept, items)
         datasets[part] = _batches(recipe, spec, items, training=part == "train")
     weights = None
     if recipe.train.class_weights == "balanced":

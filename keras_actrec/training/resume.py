@@ -15,6 +15,7 @@ from keras_actrec._archive import read_arrays
 from keras_actrec._files import replacing, write_csv
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+from keras_actrec.training.devices import agreed
 from keras_actrec.training.interrupt import Interrupt
 
 CHECKPOINTS = ("checkpoint.npz", "checkpoint.before.npz")  # of a run directory: the last one, the one before
@@ -89,6 +90,7 @@ class Checkpoint(keras.callbacks.Callback):
         remember: the callbacks of the run that remember something.
         best: the callback that keeps the best weights, if they are kept.
         metrics: those that the model is compiled with.
+        writes: whether this process writes; of several that train together, one does.
 
     Attributes:
         rows: the history, a dict an epoch.
@@ -104,6 +106,8 @@ class Checkpoint(keras.callbacks.Callback):
         remember: Iterable[Resumable] = (),
         best: KeepBest | None = None,
         metrics: Iterable[keras.metrics.Metric] = (),
+        *,
+        writes: bool = True,
     ) -> None:
         super().__init__()
         self.file, self.before = (Path(folder) / name for name in CHECKPOINTS)
@@ -112,6 +116,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.remember = list(remember)
         self.best = best
         self.metrics = list(metrics)
+        self.writes = writes
         self.rows: list[dict[str, Any]] = []
         self.stopped = False
         self.batch = 0
@@ -190,7 +195,8 @@ class Checkpoint(keras.callbacks.Callback):
         """Writes the row and the state; a run that is stopped here has both or neither."""
         self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
         self.write(self.take())
-        write_csv(self.table, self.rows)
+        if self.writes:
+            write_csv(self.table, self.rows)
 
     def take(self, batch: int = 0, trained: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
         """The state as it is now, in copies.
@@ -224,6 +230,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def write(self, taken: Mapping[str, Any]) -> None:
         """Write what `take` gave; the file that was there is the one before then."""
+        if not self.writes:
+            return
         with (
             replacing(self.file, durable=True, keep=self.before) as part,
             open(part, "wb") as file,
@@ -260,6 +268,7 @@ class Position(Interrupt):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint where one is due, and stops."""
+        self.agree()
         done = self.first + batch + 1
         if done < self.batches and self._is_due():  # behind the last one comes validation, or the epoch's end
             self._write(self.checkpoint.take(done))
@@ -275,6 +284,7 @@ class Position(Interrupt):
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the checkpoint where one is due, and stops."""
+        self.agree()
         if self._is_due():
             if self.taken is not None:
                 self._write(self.taken)
@@ -284,6 +294,10 @@ class Position(Interrupt):
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Frees the memory."""
         self.taken = None
+
+    def agree(self) -> None:
+        """Take a signal that any of the processes of the run has got, so that all end at the same batch."""
+        self.asked = agreed(self.asked)
 
     def _is_due(self) -> bool:
         late = self.seconds is not None and time.monotonic() - self.written >= self.seconds

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from keras_actrec.data import Manifest, Record, read_audit
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer, load
 from keras_actrec.training.choice import recipe_for
+from keras_actrec.training.devices import check_alike, join_processes, spread_of, wait_for_processes
 from keras_actrec.training.fit import fit
 from keras_actrec.training.folder import RunFolder
 from keras_actrec.training.logs import loggers_of
@@ -44,12 +46,14 @@ class Run:
         recognizer: the model that is kept.
         record: what the run says of itself, as written to `run.json`.
         was_finished: whether an earlier call had finished it, and this one did nothing.
+        process: the number of this process among those that trained together; 0 has written the folder.
     """
 
     folder: Path
     recognizer: Recognizer
     record: dict[str, Any]
     was_finished: bool = False
+    process: int = 0
 
 
 def train(
@@ -78,6 +82,10 @@ def train(
     The same call on the directory of a run that was stopped goes on with it, and on that of a finished run
     does nothing. How many workers there are, and what happens to bad files, may have changed. Ctrl-C and
     SIGTERM end training behind the batch that it is at, with a checkpoint; a second one ends it at once.
+
+    With `train.devices`, several devices share each batch, and with the variables that
+    `keras.distribution.initialize` takes, several processes, each of which makes this call, with folders that
+    all can see. Process 0 writes and tells. A run may go on with another number of either.
 
     Args:
         recipe: what is trained, on what, and how.
@@ -119,11 +127,15 @@ def train(
         raise UserError(
             f"`checkpoint_minutes` must be above 0. Received: checkpoint_minutes={checkpoint_minutes}"
         )
-    progress = progress or (lambda stage, done, total, text="": None)
+    process = join_processes()
+    if process or progress is None:
+        progress = lambda stage, done, total, text="": None  # noqa: E731
+    tell = None if process else tell
     out, started = Path(out), time.perf_counter()
-    with alone_in(out, "training into it"):
-        for left in out.glob(".part-*"):  # by a process that was killed while it wrote
+    with nullcontext() if process else alone_in(out, "training into it"):
+        for left in () if process else out.glob(".part-*"):  # by one that was killed while it wrote
             left.unlink()
+        spread = spread_of(recipe.train)
         folder = RunFolder.open(out)
         folder.check_recipe(recipe.model_dump(exclude_none=True))
         origin = None if start is None else Start.find(start, spec_of(recipe), recipe.preprocessor)
@@ -134,9 +146,11 @@ def train(
         manifest, parts = _read_data(recipe, data)
         folder.check_data(manifest.sha256)
         manifest.announce(tell)
-        if folder.model.exists():
+        is_finished = folder.model.exists()
+        check_alike(recipe=recipe.model_dump(), data=manifest.sha256, out=[folder.held, is_finished])
+        if is_finished:
             recognizer = load(folder.model)
-            return Run(out, recognizer, folder.held or recognizer.about, was_finished=True)
+            return Run(out, recognizer, folder.held or recognizer.about, was_finished=True, process=process)
         folder.check_backend(_backend.name)
         check(recipe, len(manifest.class_names))
         known = None if audit is None else read_audit(audit)
@@ -157,20 +171,30 @@ def train(
         record = record_of(
             prepared, name=name, overrides=overrides, start=_start_of(origin, folder, prepared, tell)
         )
-        write_text(out / "recipe.toml", recipe.to_toml())
         here = {"root": str(Path(data).resolve())}  # the model's file, which others get, does not say where
-        write_json(out / "run.json", record | here)
-        write_json(folder.files, files, indent=None)
-        fitted = fit(prepared, out, loggers=loggers, checkpoint_minutes=checkpoint_minutes, progress=progress)
+        if process == 0:
+            write_text(out / "recipe.toml", recipe.to_toml())
+            write_json(out / "run.json", record | here)
+            write_json(folder.files, files, indent=None)
+        fitted = fit(
+            prepared,
+            out,
+            loggers=loggers,
+            checkpoint_minutes=checkpoint_minutes,
+            spread=spread,
+            progress=progress,
+        )
         prepared.put_back()
         record |= ending_of(fitted, seconds=time.perf_counter() - started)
         names = manifest.class_names
         recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
-        write_json(out / "run.json", record | here)
-        recognizer.save(folder.model)
-        for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
-            needed_to_go_on.unlink(missing_ok=True)
-        return Run(out, recognizer, record | here)
+        if process == 0:
+            write_json(out / "run.json", record | here)
+            recognizer.save(folder.model)
+            for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
+                needed_to_go_on.unlink(missing_ok=True)
+        wait_for_processes()
+        return Run(out, recognizer, record | here, process=process)
 
 
 def _read_data(recipe: Recipe, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:

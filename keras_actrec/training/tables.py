@@ -328,6 +328,9 @@ class TrainTable(_Table):
             validation loss too.
         buckets: lengths of the samples of a batch, instead of one for all, see `ClipDataset`.
         workers: threads that read ahead, or, with `processes`, processes.
+        devices: devices of this machine, or of each process, that share each batch and train as one would:
+            batch statistics, losses and metrics are those of the whole batch (JAX). It changes no number but
+            by the order of sums.
     """
 
     epochs: int = pydantic.Field(60, ge=1, le=MOST_EPOCHS)
@@ -371,6 +374,7 @@ class TrainTable(_Table):
     buckets: list[Annotated[int, pydantic.Field(ge=1, le=MOST)]] | None = None
     workers: int = pydantic.Field(2, ge=0, le=MOST_WORKERS)
     processes: bool = False
+    devices: int = pydantic.Field(1, ge=1, le=MOST_WORKERS)
 
     @property
     def soft_labels(self) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_actrec._backend import Spread
+
 
 class Targets(keras.utils.PyDataset):
     """Gives the labels of a dataset the form of a learner's answers, and weights.
@@ -67,6 +69,20 @@ class Targets(keras.utils.PyDataset):
         self.noise = noise
         self.seed = seed
         self.first = 0
+        self.spread: Spread | None = None
+
+    def share(self, spread: Spread) -> None:
+        """Give batches that are spread over devices. Of each, this process loads its own samples.
+
+        Where something is drawn for a batch, every process loads all of it, so that all draw the same.
+        """
+        self.spread = spread
+        if not self._draws:
+            self.dataset.load_only(spread.rows)
+
+    @property
+    def _draws(self) -> bool:
+        return bool(self.mixup or self.cutmix or self.noise)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -90,7 +106,14 @@ class Targets(keras.utils.PyDataset):
             if isinstance(x, dict):
                 mask = x["mask"].astype("float32")
                 weigh = mask if weigh is None else mask * weigh
-        return (x, y) if weigh is None else (x, y, weigh)
+        batch = (x, y) if weigh is None else (x, y, weigh)
+        return batch if self.spread is None else self._placed(self.spread, index, batch)
+
+    def _placed(self, spread: Spread, index: int, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+        size = len(self.dataset.item_indices(index))
+        if self._draws:
+            batch = keras.tree.map_structure(lambda values: values[spread.rows(size)], batch)
+        return spread.place(batch, size)
 
     def _rng(self, index: int, what: int) -> np.random.Generator:
         # Clips have three numbers.

@@ -1,6 +1,7 @@
 """Which video files exist, what they show and which part of the set they belong to."""
 
 import csv
+import functools
 import hashlib
 import json
 import math
@@ -35,7 +36,7 @@ _SPLITS = {
 _BESIDE = {"set", "data", "dataset", "split", "part", "videos", "clips", "frames"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One labeled video: where it is and what the manifest says of it.
 
@@ -60,12 +61,23 @@ class Record:
     stop: int | None = None
 
     @classmethod
-    def of(cls, file: Path, row: Mapping[str, str], path: str, label: int = 0, **of: str) -> "Record":
+    def of(
+        cls,
+        file: Path,
+        row: Mapping[str, str],
+        path: str,
+        label: int = 0,
+        *,
+        split: str = "",
+        group: str = "",
+        fold: str = "",
+    ) -> "Record":
         """The record of a row of `cuts_of_csv`: that of a part of a file has its frames in its path."""
+        if not (row.get("start") or row.get("stop")):
+            return cls(file, path, label, split, group, fold)
         start, stop = (int(row[name]) if row.get(name) else None for name in ("start", "stop"))
-        if start is not None or stop is not None:
-            path = f"{path}#{start or 0}-{'' if stop is None else stop}"
-        return cls(file, path, label, **of, start=start, stop=stop)
+        path = f"{path}#{start or 0}-{'' if stop is None else stop}"
+        return cls(file, path, label, split, group, fold, start, stop)
 
 
 @dataclass(frozen=True)
@@ -231,7 +243,7 @@ def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
         group = row["path"] if cut and not row["group"] else row["group"]
         of = {"split": row["split"], "group": group, "fold": row["fold"]}
         record = Record.of(file, row, row["path"], labels[row["label"]], **of)
-        same = os.path.normpath(row["path"]), record.start, record.stop
+        same = os.path.normpath(row["path"]) + record.path[len(row["path"]) :]
         if same in seen:
             raise UserError(f"{data}: the path {record.path!r} is listed twice; remove one of the rows")
         seen.add(same)
@@ -259,6 +271,7 @@ def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+@functools.lru_cache(1024)  # a set names few, in many rows
 def _split_of(name: str) -> str:
     """The split that a folder or a cell is named after, or nothing."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word not in {"", *_BESIDE}]
@@ -293,9 +306,9 @@ def rows_of_csv(
     """
     rows = []
     with open(file, newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
+        reader = csv.reader(lines)
         try:
-            columns = reader.fieldnames or ()
+            columns = next(reader, [])
             for column in needed:
                 if column not in columns:
                     also = f" (optionally {','.join(optional)})" if optional else ""
@@ -303,15 +316,15 @@ def rows_of_csv(
                         f"{file}: the column `{column}` is missing; the first line must name "
                         f"{','.join(needed)}{also}. Received: {','.join(columns)[:200]!r}"
                     )
-            for line in reader:
-                row = {column: (line.get(column) or "").strip() for column in (*needed, *optional)}
-                where = f"{file}, line {reader.line_num}"
-                for column, cell in row.items():
-                    if len(cell) > _MOST_LETTERS:
-                        raise UserError(f"{where}: `{column}` has {len(cell)} letters; is a quote missing?")
-                for column in needed:
-                    if not row[column]:
-                        raise UserError(f"{where}: `{column}` is blank; fill it in or remove the row")
+            names = (*needed, *optional)
+            places = [columns.index(name) if name in columns else len(columns) for name in names]
+            for cells in reader:
+                if not cells:
+                    continue
+                cells += [""] * (len(columns) + 1 - len(cells))  # the last is of columns that are not there
+                cells[len(columns)] = ""
+                row = {name: cells[place].strip() for name, place in zip(names, places, strict=True)}
+                _check_cells(row, needed, file, reader.line_num)
                 rows.append((reader.line_num, row))
         except (UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{file}: not a CSV file in UTF-8 ({error})") from error
@@ -320,13 +333,24 @@ def rows_of_csv(
     return rows
 
 
+def _check_cells(row: Mapping[str, str], needed: Sequence[str], file: Path, number: int) -> None:
+    for column, cell in row.items():
+        if len(cell) > _MOST_LETTERS:
+            where = f"{file}, line {number}"
+            raise UserError(f"{where}: `{column}` has {len(cell)} letters; is a quote missing?")
+        if not cell and column in needed:
+            where = f"{file}, line {number}"
+            raise UserError(f"{where}: `{column}` is blank; fill it in or remove the row")
+
+
 def _rows_of_csv(file: Path) -> list[dict[str, str]]:
     rows = []
     for number, row in cuts_of_csv(file, ("path", "label"), ("split", "group", "fold")):
-        if row["split"] and not _split_of(row["split"]):
+        split = row["split"] and _split_of(row["split"])
+        if row["split"] and not split:
             where = f"{file}, line {number}"
             raise UserError(f"{where}: `split` must be train, validation or test. Received: {row['split']!r}")
-        row["split"] = _split_of(row["split"])
+        row["split"] = split
         rows.append(row)
     return rows
 
@@ -347,7 +371,8 @@ def cuts_of_csv(
     if "end" not in columns:
         rows = rows_of_csv(file, needed, (*optional, "start", "stop"))
         for number, row in rows:
-            _check_frames(row, f"{file}, line {number}")
+            if row["start"] or row["stop"]:
+                _check_frames(row, f"{file}, line {number}")
         return rows
     if "stop" in columns:
         raise UserError(f"{file}: `stop` is a frame and `end` a second: keep one of the columns")

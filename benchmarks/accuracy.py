@@ -209,13 +209,6 @@ EXPERIMENTS = {
                         "HM-AN, REINFORCE", SQUARES, "hman/own", ("model.attention=reinforce",), most_seeds=1
                     ),
                     *(
-                        Line(words, "maps of frames", f"{model}/own", most_seeds=1)
-                        for words, model in (
-                            ("convolutional attention", "conv_attention"),
-                            ("CHAM", "cham"),
-                        )
-                    ),
-                    *(
                         Line(words, "clips, from a network of ImageNet", f"{model}/own", most_seeds=1)
                         for words, model in (
                             ("TSN, which sees no order", "tsn"),

@@ -73,6 +73,7 @@ class Experiment:
 
 DIFFERENCES, FRAMES, CLIPS = "differences of frames", "frames", "clips, from random weights"
 TURNED, STRAIGHT = "joints, turned in training", "joints, not turned"
+STREAMS, BEST = "joints, bones, velocities, turned", "EleAtt-GRU with what helps"
 NO_TURN = "skeleton.rotation=0.0"
 
 
@@ -256,7 +257,22 @@ EXPERIMENTS = {
         tables=(
             Table(
                 "UTKinect-Action3D: skeletons of 10 actions, odd subjects train, even ones test",
-                lines=SKELETON_PAIR,
+                lines=(
+                    *SKELETON_PAIR,
+                    Line(
+                        BEST,
+                        STREAMS,
+                        "eleatt_rnn/best",
+                        (
+                            "data.dataset=utkinect",
+                            "data.split=odd_even",
+                            "data.options=",
+                            "train.batch_size=16",
+                            "train.epochs=100",
+                            "model.units=64",
+                        ),
+                    ),
+                ),
                 compare=((1, 0, GATE), (3, 2, GATE), (0, 2, "turning")),
                 together=(0, 1),
             ),
@@ -297,7 +313,10 @@ EXPERIMENTS = {
         tables=(
             Table(
                 "Northwestern-UCLA: skeletons of 10 actions, view 1 trains, view 2 tests",
-                lines=skeleton_lines("northwestern_ucla", "data.split=view1_view2"),
+                lines=(
+                    *skeleton_lines("northwestern_ucla", "data.split=view1_view2"),
+                    Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=view1_view2",), 1),
+                ),
                 compare=(
                     (1, 0, GATE),
                     (1, 2, "a gate on layers 2 and 3 as well"),
@@ -312,7 +331,10 @@ EXPERIMENTS = {
             ),
             Table(
                 "Northwestern-UCLA: skeletons of 10 actions, views 1 and 2, five folds by subject",
-                lines=skeleton_lines("northwestern_ucla", "data.split=five_folds")[:2],
+                lines=(
+                    *skeleton_lines("northwestern_ucla", "data.split=five_folds")[:2],
+                    Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=five_folds",), 1),
+                ),
                 folds=(0, 1, 2, 3, 4),
                 compare=((1, 0, GATE),),
             ),

@@ -6,7 +6,7 @@ Trains the recipe hman/synthetic on the synthetic set, and looks at the test cli
 `shake_then_pulse`, which change in the middle. The model sees 8 of their 12 steps, from each of 5 starts, so
 that the change comes at its step 2 to 6; boundaries at a step are compared with those at the same step of the
 same clip where the change comes at least two steps earlier or later. What a step does to boundaries by its
-number alone is then the same on both sides. Writes the table to zoo/hman/README.md.
+number alone is then the same on both sides. Writes zoo/hman/boundaries.csv and the table of its page.
 """
 
 import argparse
@@ -15,17 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from keras_actrec import _backend, evaluation, training, zoo
-from keras_actrec._files import write_block
+from keras_actrec import evaluation, training, zoo
+from keras_actrec._files import read_csv, write_block, write_csv
 from keras_actrec.data import SYNTHETIC_PAIRS, write_synthetic
 from keras_actrec.recognizer import Recognizer
 
-CARD = Path(__file__).parents[1] / "zoo/hman/README.md"
+FOLDER = Path(__file__).parents[1] / "zoo" / "hman"
+TABLE = FOLDER / "boundaries.csv"
+COLUMNS = ("seed", "layer", "at", "elsewhere", "auc", "top1", "files", "videos", "backend", "commit")
 TWO_PHASES = SYNTHETIC_PAIRS[-1]
-VARIANTS: dict[str, Sequence[str]] = {"hman/synthetic": ()}  # what is changed, by name
 SEEN = 8  # steps of a clip
 _APART = 2  # steps
 
@@ -89,19 +89,35 @@ def boundaries_of(recognizer: Recognizer, files: Sequence[Path]) -> tuple[np.nda
     return np.stack(seen, axis=1), change
 
 
-def run(data: Path, out: Path, changes: Sequence[str], seed: int) -> tuple[list[Found], float, int]:
-    """Train, and compare: a `Found` a layer, the accuracy on the clips of two phases, and their number."""
-    recipe = training.read_recipe("hman/synthetic", [*changes, f"train.seed={seed}"])
-    recognizer = training.train(recipe, data, out, cache=data.parent / "cache").recognizer
-    result = evaluation.evaluate(recognizer, data, floors=False, cache=data.parent / "cache")
-    names = np.array(result.class_names)[result.labels]
-    two = np.isin(names, TWO_PHASES)
+def run(data: Path, work: Path, seed: int) -> list[dict[str, str]]:
+    """Train, and compare: a row a layer."""
+    recipe = training.read_recipe("hman/synthetic", [f"train.seed={seed}"])
+    trained = training.train(recipe, data, work / f"0-{seed}", cache=work / "cache")
+    result = evaluation.evaluate(trained.recognizer, data, floors=False, cache=work / "cache")
+    two = np.isin(np.array(result.class_names)[result.labels], TWO_PHASES)
     files = [record.file for record, is_one in zip(result.records, two, strict=True) if is_one]
-    accuracy = float((result.predicted == result.labels)[two].mean())
-    return compare(*boundaries_of(recognizer, files)), accuracy, len(files)
+    about = {
+        "seed": str(seed),
+        "top1": f"{(result.predicted == result.labels)[two].mean():.4f}",
+        "files": str(len(files)),
+        "videos": str(len(read_csv(data / "manifest.csv"))),
+        "backend": f"{trained.record['backend']} {trained.record['versions'][trained.record['backend']]}",
+        "commit": str(trained.record["commit"]),
+    }
+    found = compare(*boundaries_of(trained.recognizer, files))
+    return [
+        {
+            **about,
+            "layer": str(layer),
+            "at": f"{each.at:.4f}",
+            "elsewhere": f"{each.elsewhere:.4f}",
+            "auc": f"{each.auc:.4f}",
+        }
+        for layer, each in enumerate(found, start=1)
+    ]
 
 
-def verdict(name: str, layer: int, mean: float, half: float) -> str:
+def verdict(layer: str, mean: float, half: float) -> str:
     """What the seeds show, in words."""
     low, high = mean - half, mean + half
     if low > 0.5:
@@ -110,30 +126,27 @@ def verdict(name: str, layer: int, mean: float, half: float) -> str:
         says = "fire less at the change than elsewhere"
     else:
         says = "tell the change no better than chance, as far as these seeds show"
-    return f"- {name}, layer {layer}: boundaries {says} ({mean:.3f}, {low:.3f} to {high:.3f}; chance .500)."
+    return f"- Layer {layer}: boundaries {says} ({mean:.3f}, {low:.3f} to {high:.3f}; chance .500)."
 
 
-def table(runs: dict[str, list[tuple[list[Found], float, int]]], setting: str) -> str:
-    """The block of the card: a row a variant and layer, and a sentence for each."""
+def table(rows: Sequence[dict[str, str]]) -> str:
+    """The block of the card: a row a layer, and a sentence for each."""
     lines = [
-        "| HM-AN | layer | at a change | elsewhere | higher at a change | 95 % | seeds |",
-        "|---|---|---|---|---|---|---|",
+        "| layer | at a change | elsewhere | higher at a change | 95 % | seeds |",
+        "|---|---|---|---|---|---|",
     ]
-    said, told = [], []
-    for name, of_seeds in runs.items():
-        for layer in range(len(of_seeds[0][0])):
-            found = [layers[layer] for layers, _, _ in of_seeds]
-            mean, half = evaluation.student_interval([each.auc for each in found])
-            at, elsewhere = (np.mean([getattr(each, key) for each in found]) for key in ("at", "elsewhere"))
-            seeds = ", ".join(f"{each.auc:.3f}" for each in found)
-            interval = f"{mean - half:.3f} to {mean + half:.3f}"
-            lines.append(
-                f"| {name} | {layer + 1} | {at:.3f} | {elsewhere:.3f} | {mean:.3f} | {interval} | {seeds} |"
-            )
-            said.append(verdict(name, layer + 1, mean, half))
-        accuracies = ", ".join(f"{accuracy:.3f}" for _, accuracy, _ in of_seeds)
-        told.append(f"{name} {accuracies}")
-    clips = next(iter(runs.values()))[0][2]
+    said = []
+    for layer in dict.fromkeys(row["layer"] for row in rows):
+        of_layer = [row for row in rows if row["layer"] == layer]
+        found = [float(row["auc"]) for row in of_layer]
+        mean, half = evaluation.student_interval(found)
+        at, elsewhere = (np.mean([float(row[key]) for row in of_layer]) for key in ("at", "elsewhere"))
+        seeds = ", ".join(f"{each:.3f}" for each in found)
+        interval = f"{mean - half:.3f} to {mean + half:.3f}"
+        lines.append(f"| {layer} | {at:.3f} | {elsewhere:.3f} | {mean:.3f} | {interval} | {seeds} |")
+        said.append(verdict(layer, mean, half))
+    runs = [row for row in rows if row["layer"] == rows[0]["layer"]]
+    made = "; ".join(dict.fromkeys(f"{row['backend']}, commit {row['commit']}" for row in runs))
     return "\n".join(
         [
             "Whether boundaries are where the action changes: clips of two phases, `pulse_then_shake` and",
@@ -145,14 +158,15 @@ def table(runs: dict[str, list[tuple[list[Found], float, int]]], setting: str) -
             "",
             *said,
             "",
-            f"{clips} test clips a seed, top-1 on them: {'; '.join(told)}. Mean of {len(of_seeds)} seeds and",
-            f"its interval over them (Student). Written by `benchmarks/boundaries.py`, {setting}.",
+            f"{rows[0]['files']} test clips of {rows[0]['videos']} a seed, top-1 on them "
+            f"{', '.join(row['top1'] for row in runs)}. Mean of {len(runs)} seeds and its interval over",
+            f"them (Student). hman/synthetic, written by `benchmarks/boundaries.py`, {made}.",
         ]
     )
 
 
 def main() -> None:
-    """Train all, and write the card's block."""
+    """Train all, and write the rows and the card's block."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--clips-per-class", type=int, default=120)
@@ -163,14 +177,10 @@ def main() -> None:
         data = work / "clips"
         if not (data / "manifest.csv").is_file():
             write_synthetic(data, clips_per_class=arguments.clips_per_class)
-        runs: dict[str, list[tuple[list[Found], float, int]]] = {}
-        for number, (name, changes) in enumerate(VARIANTS.items()):
-            for seed in range(arguments.seeds):
-                runs.setdefault(name, []).append(run(data, work / f"{number}-{seed}", changes, seed))
-                print(name, seed, runs[name][-1], flush=True)
-    versions = f"{_backend.name}, Keras {keras.__version__}, {arguments.clips_per_class} clips a class"
-    write_block(CARD, "boundaries", table(runs, versions))
-    print(f"wrote {CARD}")
+        rows = [row for seed in range(arguments.seeds) for row in run(data, work, seed)]
+    write_csv(TABLE, rows, COLUMNS)
+    write_block(FOLDER / "README.md", "boundaries", table(rows))
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -170,12 +170,17 @@ def test_boundaries_at_a_change_are_compared_with_the_same_step_of_the_clip_else
     # The change is at step 3 to 0; the next step is there for 2, 1 and 0, the strengths are halves.
     assert (at_change.at, at_change.elsewhere, at_change.auc) == (0.5, 0.0, 1.0)
     assert (by_step.auc, by_step.at) == (0.5, by_step.elsewhere)
-    runs = {"as it is": [([at_change, by_step], 0.75, 2)] * 2}
-    block = program_.table(runs, "torch")
-    assert "| as it is | 1 | 0.500 | 0.000 | 1.000 | 1.000 to 1.000 | 1.000, 1.000 |" in block
-    assert "- as it is, layer 1: boundaries fire more at the change than elsewhere (1.000" in block
-    assert "- as it is, layer 2: boundaries tell the change no better than chance" in block
-    assert "fire less" in program_.verdict("x", 1, 0.3, 0.1)
+    about = {"top1": "0.7500", "files": "2", "videos": "40", "backend": "torch 2", "commit": "abc"}
+    rows = [
+        {"seed": str(seed), "layer": str(layer), "at": "0.5", "elsewhere": "0", "auc": f"{auc:.4f}", **about}
+        for seed in range(2)
+        for layer, auc in enumerate((at_change.auc, by_step.auc), start=1)
+    ]
+    block = program_.table(rows)
+    assert "| 1 | 0.500 | 0.000 | 1.000 | 1.000 to 1.000 | 1.000, 1.000 |" in block
+    assert "- Layer 1: boundaries fire more at the change than elsewhere (1.000" in block
+    assert "- Layer 2: boundaries tell the change no better than chance" in block
+    assert "fire less" in program_.verdict("1", 0.3, 0.1)
 
 
 def test_the_boundaries_of_files_of_two_phases_are_read(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Every table of results on a page is the one that the rows of zoo/*/results.csv and deletion.csv give."""
+"""Every table of results on a page is what rows give: of results.csv, deletion.csv, boundaries.csv."""
 
 import functools
 import re
@@ -25,10 +25,12 @@ def blocks(text):
 def accuracy():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import accuracy
+    import boundaries
     import gates
 
     sys.path.pop(0)
     accuracy.deletion = lambda rows: gates.tables(read_csv(gates.TABLE))
+    accuracy.boundaries = lambda rows: boundaries.table(read_csv(boundaries.TABLE))
     return accuracy
 
 
@@ -36,7 +38,7 @@ def unbacked(accuracy, text):
     """The blocks that are not those of the rows."""
     rows = accuracy.results()
     known = {name: functools.partial(accuracy.tables, name) for name in accuracy.EXPERIMENTS}
-    known |= {"results": accuracy.summary, "deletion": accuracy.deletion}
+    known |= {"results": accuracy.summary, "deletion": accuracy.deletion, "boundaries": accuracy.boundaries}
     return [name for name, table in blocks(text) if name not in known or table != known[name](rows)]
 
 
@@ -49,7 +51,7 @@ def test_every_table_of_results_is_backed_by_rows(accuracy, page):
 
 def test_there_are_tables_of_results(accuracy):
     found = [name for page in PAGES for name, _ in blocks(page.read_text(encoding="utf-8"))]
-    assert sorted(found) == sorted(["results", "deletion", *accuracy.EXPERIMENTS])
+    assert sorted(found) == sorted(["results", "deletion", "boundaries", *accuracy.EXPERIMENTS])
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def run(data: Path, work: Path, seed: int) -> list[dict[str, str]]:
         "files": str(len(files)),
         "videos": str(len(read_csv(data / "manifest.csv"))),
         "backend": f"{trained.record['backend']} {trained.record['versions'][trained.record['backend']]}",
-        "commit": str(trained.record["commit"]),
+        "commit": trained.record["commit"] or "unknown",
     }
     found = compare(*boundaries_of(trained.recognizer, files))
     return [

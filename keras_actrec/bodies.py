@@ -183,7 +183,7 @@ _BODIES = {
             "coco17",
             _COCO,
             f"left_shoulder right_shoulder; left_hip right_hip; {_LIMBS}; "
-            + _sides("nose *eye *ear; *shoulder *hip"),
+            + _sides("nose *eye *ear; *shoulder *hip; *shoulder nose"),
             _HIPS,
             _SHOULDERS,
             _HIPS,
@@ -218,7 +218,8 @@ _BODIES = {
             "left_foot_index right_foot_index",
             f"left_shoulder right_shoulder; left_hip right_hip; left_mouth right_mouth; {_LIMBS}; "
             + _sides(
-                "nose *eye_inner *eye *eye_outer *ear; *shoulder *hip; *wrist *pinky; *wrist *index; "
+                "nose *eye_inner *eye *eye_outer *ear; *shoulder *hip; *shoulder nose *mouth; "
+                "*wrist *pinky; *wrist *index; "
                 "*wrist *thumb; *ankle *heel *foot_index"
             ),
             _HIPS,

@@ -87,6 +87,25 @@ def test_the_trunk_of_the_first_frame_points_up_and_the_body_keeps_its_form(trun
     np.testing.assert_allclose(np.trace(turn), 1 + 2 * cosine, atol=1e-5)  # no longer than it must be
 
 
+def test_a_trunk_of_a_picture_straight_down_is_turned_as_one_that_nearly_is():
+    joints = np.zeros((1, 1, 5, 3))
+    joints[0, 0, :3, :2] = [100, 300], [100, 100], [160, 120]  # rows count from the top
+    transform, seen = SkeletonTransform(1, center=0, upright=((1,), (0,))), []
+    for aside in (0, 1):
+        joints[0, 0, 1, 0] = 100 + aside
+        seen.append(apart(transform(joints)[0], 3, bodies=1)[0, 0, :3])
+    np.testing.assert_allclose(seen[0], [[0, 0, 0], [0, 200, 0], [-60, 180, 0]], atol=1e-4)
+    np.testing.assert_allclose(seen[1], seen[0], atol=1.5)
+
+
+def test_joints_in_two_dimensions_stay_so_whatever_turns_them():
+    joints = walk(bodies=1) * [1, 1, 0]
+    for name, value in (("view", 60), ("rotation", 40), ("shear", 0.3)):
+        transform = SkeletonTransform(8, center=None, **{name: value})
+        seen = apart(transform(joints, rng(0))[0], 3, bodies=1)
+        assert np.abs(seen - joints).max() > 0.05 and not seen[..., 2].any()
+
+
 def test_a_camera_that_was_tilted_or_went_around_sees_the_same():
     joints, tilt = walk(), np.linalg.qr(rng().normal(size=(3, 3)))[0]
     tilt *= np.linalg.det(tilt)  # a turn, no mirror

@@ -90,6 +90,13 @@ def test_what_cannot_be_switched_off_is_refused(recognizer, tmp_path):
     looks = FeaturePreprocessor(Sampling(4), (12,))
     with pytest.raises(UserError, match="for a model of them: eleatt_rnn, 8 files"):
         insight.delete_joints(Recognizer(recognizer.model, ("one", "two"), looks), files(tmp_path))
-    mixed = zoo.eleatt_rnn(2, input_shape=(None, 12), units=2, num_layers=1, embedding=5)
-    with pytest.raises(UserError, match="the first gate of eleatt_rnn mixes joints, so none has a response"):
-        insight.delete_joints(Recognizer(mixed, ("one", "two"), preprocessor()), files(tmp_path))
+    mixed = zoo.eleatt_rnn(2, input_shape=(None, 12), units=2, num_layers=1, embedding=2 * JOINTS)
+    refused = Recognizer(mixed, ("one", "two"), preprocessor())  # as wide as if each joint had two
+    for call in (
+        lambda: insight.delete_joints(refused, files(tmp_path)),
+        lambda: insight.draw_gates(refused, files(tmp_path), tmp_path / "a.png", classes=["one"]),
+    ):
+        with pytest.raises(
+            UserError, match="eleatt_rnn sees joints mixed, so none has a response: set model"
+        ):
+            call()

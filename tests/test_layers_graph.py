@@ -58,6 +58,7 @@ def test_a_step_convolution_does_what_every_layer_must(tmp_path):
         (X,),
         tmp_path,
         weights={"kernel": (3, 1, 2, 5), "bias": (5,)},
+        bad=(lambda: StepConvolution(5, 0), "`steps` must be a whole number from 1"),
         time=True,
     )
 

@@ -61,6 +61,7 @@ def test_step_attention_does_what_every_layer_must(tmp_path):
         (STEPS, KEYS),
         tmp_path,
         weights={"kernel": (5, 6), "bias": (6,), "scores": (6, 1)},
+        bad=(lambda: StepAttention(0), "`units` must be a whole number from 1"),
     )
 
 

@@ -65,14 +65,20 @@ def test_in_training_each_unit_stays_or_moves_at_each_step_as_often_as_the_rate_
     close(np.where(stays[:, 2], before[:, 2], numpy(new)), output[:, 2], 1e-5)
 
 
-def test_behind_a_gate_the_noise_reaches_it_and_a_model_learns_with_it():
+def test_behind_a_gate_the_noise_reaches_it():
     layer = AttentiveRNN(EleAttCell(ZoneoutCell(gru(), 0.5)), return_trace=True, return_sequences=True)
     first, second = (numpy(layer(STEPS, training=True)["output"]) for _ in range(2))
     assert np.abs(first - second).max() > 1e-3
     close(layer(STEPS)["output"], layer(STEPS)["output"], 0)
-    model = zoo.eleatt_rnn(3, input_shape=(None, 3), units=2, num_layers=1, zoneout=0.2)
-    assert (
-        model.count_params() == zoo.eleatt_rnn(3, input_shape=(None, 3), units=2, num_layers=1).count_params()
-    )
+
+
+def test_models_have_it_in_training_alone():
+    options = {"input_shape": (None, 3), "units": 2, "num_layers": 2, "dropout": 0.0}
+    for build in (zoo.eleatt_rnn, zoo.stacked_rnn):
+        model = randomize(build(3, zoneout=0.5, **options))
+        assert model.count_params() == build(3, **options).count_params()
+        close(model(STEPS), model(STEPS), 0)
+        first, second = (numpy(model(STEPS, training=True)) for _ in range(2))
+        assert np.abs(first - second).max() > 1e-4
     with pytest.raises(UserError, match="`zoneout` must be at least 0 and below 1. Received: zoneout=1.0"):
         zoo.stacked_rnn(3, zoneout=1.0)

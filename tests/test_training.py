@@ -169,6 +169,7 @@ def test_the_record_says_what_was_trained_on_what_and_where(run, data):
         "official": None,
         "parts": {part: len(records) for part, records in parts.items()},
         "skipped": [],
+        "clip": {"frames": 8, "fps": 12.0},  # of every file
     }
     assert record["recipe"]["train"]["seed"] == 7 and record["recipe"]["data"]["split_seed"] == 0
     assert record["backend"] == backend

@@ -379,3 +379,47 @@ def test_a_bad_file_is_no_copy_of_another_and_can_be_skipped(data, tmp_path):
         assert "all_sqe/a01_s01_e00_v01.json" in [record.path for record in records]
         _, skipped = recipe().preprocessor.index(records, on_error="skip", max_skipped=0.5)
         assert [error.path.name for error in skipped] == ["a01_s01_e00_v01.json"]
+
+
+GRAPH = {"name": "st_gcn", "layout": "coco17", "bodies": 2, "filters": 2}
+PARTS = {"name": "eleatt_rnn", "embedding": 2, "joints": 34, "units": 2, "num_layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "skeleton", "shown", "message"),
+    [
+        # A step has channels enough for all of these: without a word, joints would be taken for others.
+        (
+            GRAPH | {"layout": "ntu25", "bodies": 1},
+            {"layout": "openpose25"},
+            (1, 25),
+            "model.layout is ntu25, and the joints are shown as openpose25: set model.layout='openpose25'",
+        ),
+        (GRAPH, {}, (2, 17), "the joints are shown without names: set skeleton.layout='coco17'"),
+        (
+            GRAPH,
+            {"layout": "coco17"},
+            (1, 17),
+            "model.bodies is 2, and the files show 1: set model.bodies=1, or skeleton.bodies=2",
+        ),
+        (
+            PARTS | {"joints": 17},
+            {"layout": "coco17"},
+            (2, 17),
+            "model.joints is 17, and the files show 2 x 17 joints: set model.joints=34, or skeleton.bodies",
+        ),
+    ],
+)
+def test_a_model_that_counts_other_joints_than_it_is_shown_is_refused(model, skeleton, shown, message):
+    values = recipe(model, {"dataset": "poses", "split": None}, {"velocity": True} | skeleton)
+    items = [(Record("a.npz", "a.npz", 0), np.ones((4, *shown, 3)))]
+    with pytest.raises(UserError) as caught:
+        prepare.build_model(values, 3, items)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("model", [GRAPH, PARTS])
+def test_a_model_that_counts_the_joints_it_is_shown_is_built(model):
+    values = recipe(model, {"dataset": "poses", "split": None}, {"layout": "coco17", "velocity": True})
+    built, _ = prepare.build_model(values, 3, [(Record("a.npz", "a.npz", 0), np.ones((4, 2, 17, 3)))])
+    assert built.inputs[0].shape == (None, None, 2 * 17 * 6)

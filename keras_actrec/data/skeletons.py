@@ -106,7 +106,8 @@ class SkeletonTransform:
     A joint at exactly (0, 0, 0) is missing, such as all joints of a body that is absent: it stays zero,
     nothing is interpolated between it and a frame that has it (the nearer of the two is taken), and steps to
     and from it are 0. "The first frame" is the first one in which body 0 has the joints in question, or, if
-    none does, the next body; without one, nothing is moved.
+    none does, the next body; without one, nothing is moved. Joints in two dimensions stay so: whatever turns
+    them, the third coordinate is 0.
 
     Attributes:
         frames: T, length of the result.
@@ -246,7 +247,7 @@ class SkeletonTransform:
 
         Raises:
             UserError: `joints` has another shape, holds what is not a number, or lacks a joint that `center`,
-                `align`, `mirror` or `torso` names.
+                `align`, `mirror`, `torso`, `upright` or `bones` names.
         """
         return self.labeled(joints, 0, rng)[:2]  # whatever the label
 
@@ -373,6 +374,8 @@ class SkeletonTransform:
         if rng is not None and self.scale:
             turn = turn * rng.uniform(1 - self.scale, 1 + self.scale)
         moved = (joints - origin) @ turn.T
+        if not joints[..., 2].any():
+            moved[..., 2] = 0  # what is flat at test is flat in training
         if not self.unit_size:
             return moved
         if self.torso is not None:
@@ -400,8 +403,9 @@ class SkeletonTransform:
 class SkeletonSteps:
     """What `SkeletonTransform` makes of a sequence, of frames as they come: all together are the sequence's.
 
-    Origin and turn are those of the first frame in which a body has all joints that `center` and `align`
-    name; what comes before stays where it is. Of a sequence whose first frame has them, nothing differs.
+    Origin and turn are those of the first frame in which a body has all joints that `center`, `align` and
+    `upright` name; what comes before stays where it is. Of a sequence whose first frame has them, nothing
+    differs.
 
     Args:
         transform: how joints are moved, without `unit_size` and `length="resample"`, which need all frames.
@@ -514,8 +518,8 @@ def _to_vertical(line: np.ndarray) -> np.ndarray:
     if not length:
         return np.eye(3)
     x, y, z = line / length
-    if y < _DOWN - 1:  # straight down: about x, as good as any
-        return _rotation_x(math.pi)
+    if y < _DOWN - 1:  # straight down: about z, as what nearly is in a picture
+        return _rotation_z(math.pi)
     # Rodrigues about the cross product of the line and y, as long as the sine: 1 + K + K^2 / (1 + cosine).
     k = np.array([[0, -x, 0], [x, 0, z], [0, -z, 0]])
     return np.eye(3) + k + k @ k / (1 + y)

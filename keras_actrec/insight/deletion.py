@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_actrec import zoo
 from keras_actrec._numbers import whole
 from keras_actrec.data.preprocessors import Indexed, SkeletonPreprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.insight._skeleton import relative_response
-from keras_actrec.insight.gates import average_response
+from keras_actrec.insight.gates import average_response, gates_of_joints
 from keras_actrec.recognizer import Recognizer
 
 _BATCH = 64
@@ -50,9 +49,9 @@ def delete_joints(
     """Switch off joints in the order of the first gate's response, in the opposite one, and at random.
 
     The response of a joint is that of `draw_gates`, a against its average over all files, the mean over the
-    steps of a file: each file has an order of its own. A joint that is off is 0 at all steps and in all
-    streams, as a missing one is; the gates are those of the whole skeleton. Joints that a file never shows
-    come last in each order.
+    steps of a file, with all joints on: each file has an order of its own. A joint that is off is 0 at all
+    steps and in all streams, and the network, gates and all, answers to what is left. Joints that a file
+    never shows come last in each order.
 
     Args:
         recognizer: a model with a gate in its first layer, trained on skeletons.
@@ -96,10 +95,8 @@ def delete_joints(
 
 def _responses(recognizer: Recognizer, x: np.ndarray, mask: np.ndarray, joints: int) -> np.ndarray:
     """Of each file and joint the relative response, the mean over steps, `(files, joints)`."""
-    pairs = np.asarray(_predict(zoo.gates_view(recognizer.model), recognizer, x, mask), "float64")
+    pairs = np.asarray(_predict(gates_of_joints(recognizer), recognizer, x, mask), "float64")
     seen, gates = np.moveaxis(pairs, 2, 0)  # (files, T, D) each
-    if gates.shape[-1] % joints:
-        raise UserError(f"the first gate of {recognizer.model.name} mixes joints, so none has a response")
     there = mask[..., None]
     energies = [np.sum(each**2 * there, axis=(0, 1)) for each in (seen, gates * seen)]
     average = average_response(*energies)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import keras
 import numpy as np
 
 from keras_actrec import zoo
@@ -28,6 +29,21 @@ def average_response(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0))
 
 
+def gates_of_joints(recognizer: Recognizer) -> keras.Model:
+    """The view of what the first gate saw and let through, each element of one joint.
+
+    Raises:
+        UserError: for a model without such a gate, or one with joints mixed in front of it.
+    """
+    view = zoo.gates_view(recognizer.model)
+    if not zoo.ExplainingView(recognizer.model, recognizer.spec).gates_of_input:
+        raise UserError(
+            f"the first gate of {recognizer.model.name} sees joints mixed, so none has a response: set "
+            "model.joints beside model.embedding, or leave it out"
+        )
+    return view
+
+
 def draw_gates(
     recognizer: Recognizer,
     items: Indexed,
@@ -50,8 +66,8 @@ def draw_gates(
         title: above it.
 
     Raises:
-        UserError: for a model without such a gate, or not of skeletons, a class without a file that shows
-            somebody; matplotlib is missing.
+        UserError: for a model without such a gate, with joints mixed in front of it, or not of skeletons; a
+            class without a file that shows somebody; matplotlib is missing.
     """
     form = getattr(recognizer.preprocessor, "form", None)
     if not isinstance(recognizer.preprocessor, SkeletonPreprocessor) or form is None:
@@ -89,7 +105,7 @@ def _seen(
     every: bool,
 ) -> tuple[np.ndarray, dict[str, Sequences]]:
     """The average response to all files, and of each class the first file, or every one."""
-    view, names = zoo.gates_view(recognizer.model), recognizer.class_names
+    view, names = gates_of_joints(recognizer), recognizer.class_names
     read = {item[0].path: item for item in items}
     energy, shown = [], dict[str, Sequences]()
     for file in score(view, preprocessor, items, masked=recognizer.spec.masked):

@@ -34,7 +34,8 @@ class GraphConvolution(keras.layers.Layer):
 
     Reference: Yan et al., "Spatial Temporal Graph Convolutional Networks", AAAI 2018, arXiv 1801.07455, eq.
     10, with the spatial partition. Where we differ: nearer and farther are told by the bones and not
-    measured from the center of gravity.
+    measured from the center of gravity, and each part is a mean, as in its definition by 1 / Z, where eq. 10
+    divides by the roots of both joints' degrees.
     """
 
     def __init__(self, filters: int, bones: Iterable[Iterable[int]], **kwargs: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.layers.attentive_rnn import check_steps
 
@@ -34,7 +35,7 @@ class StepAttention(keras.layers.Layer):
 
     def __init__(self, units: int = 64, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units = units
+        self.units = whole("units", units)
         self.supports_masking = True
 
     def build(self, values_shape: Shape, keys_shape: Shape) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_actrec._numbers import whole
 from keras_actrec._types import Tensor
 from keras_actrec.layers.convolutions import Conv2D
 
@@ -26,6 +27,7 @@ class StepConvolution(Conv2D):
     """
 
     def __init__(self, filters: int, steps: int = 9, **kwargs: Any) -> None:
+        steps = whole("steps", steps)
         super().__init__(filters, (steps, 1), padding="same", **kwargs)
         self.steps = steps
         self.supports_masking = True

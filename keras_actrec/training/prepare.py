@@ -14,9 +14,10 @@ import numpy as np
 
 from keras_actrec import backbones, zoo
 from keras_actrec._types import PathLike, Shape, StageProgress
+from keras_actrec.bodies import list_bodies
 from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
-from keras_actrec.data.preprocessors import Indexed, Preprocessor
+from keras_actrec.data.preprocessors import Indexed, Preprocessor, SkeletonPreprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.training.devices import by_shares
 from keras_actrec.training.sides import check_sides
@@ -258,13 +259,40 @@ def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tupl
         indexed: of the recipe's preprocessor; that of skeletons and features tells the size of a step.
 
     Raises:
-        UserError: for arguments that do not fit the model.
+        UserError: for arguments that do not fit the model, or joints that are not those that it counts.
     """
+    _check_joints(recipe, indexed)
     model = _build(recipe, num_classes, recipe.preprocessor.shape(indexed))
     spec = zoo.spec(model)
     if spec.backbone and recipe.train.train_backbone:
         zoo.backbone(model).trainable = True
     return model, spec
+
+
+def _check_joints(recipe: Recipe, indexed: Indexed) -> None:
+    """Refuse a model that counts other joints than it is shown, which a step may have channels enough for."""
+    preprocessor = recipe.preprocessor.of(indexed)
+    if not isinstance(preprocessor, SkeletonPreprocessor) or preprocessor.form is None:
+        return
+    form, seen = preprocessor.form, preprocessor.body
+    values = {**spec_of(recipe).arguments, **recipe.model.arguments}
+    if "layout" in values:
+        name, bodies = values["layout"], values["bodies"]
+        if seen is None or (name in list_bodies() and name != seen.name):
+            fix = f"skeleton.layout={name!r}" if seen is None else f"model.layout={seen.name!r}"
+            shown = "without names" if seen is None else f"as {seen.name}"
+            raise UserError(f"model.layout is {name}, and the joints are shown {shown}: set {fix}")
+        if bodies != form.bodies:
+            raise UserError(
+                f"model.bodies is {bodies}, and the files show {form.bodies}: set "
+                f"model.bodies={form.bodies}, or skeleton.bodies={bodies}, which makes them as many"
+            )
+    count = form.bodies * form.joints
+    if values.get("joints") not in (None, count):
+        raise UserError(
+            f"model.joints is {values['joints']}, and the files show {form.bodies} x {form.joints} joints: "
+            f"set model.joints={count}, or skeleton.bodies to the number of persons"
+        )
 
 
 def first_shown(recipe: Recipe, records: Sequence[Record]) -> Indexed:

@@ -19,7 +19,6 @@ Inputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
 def check_num_classes(num_classes: int) -> int:
     """Return `num_classes` as an int; at least 2."""
     return whole("num_classes", num_classes, 2)
-    return int(num_classes)
 
 
 def checked_layers(attention_layers: Sequence[int] | None, count: int) -> Sequence[int]:

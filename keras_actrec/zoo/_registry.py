@@ -34,7 +34,7 @@ class ModelSpec:
         per_step: whether it answers at every step, which it is trained on, and averages these answers.
         masked: whether it takes a mask `(B, T)` of the steps that count.
         trace: what it can show of its steps: `"attention"`, `"boundaries"`, `"updates"`, `"temperature"`,
-            `"gates"`, `"shifts"`, `"self_attention"`, `"relations"`; see `explaining_view`.
+            `"gates"`, `"shifts"`, `"self_attention"`, `"relations"`; see `ExplainingView`.
         consensus: what is averaged over time: `"probabilities"`, `"logits"` or `"features"`; `"last"` where
             the answer is read from the last step.
         paper: the source.

@@ -339,13 +339,32 @@ def test_a_clip_is_one_row_and_copies_are_kept_on_request_alone(tmp_path, clip):
     assert corrections.add(clip, "..:\n= wave.mp4", 'a "b", c', keep=True) == first
     assert corrections.path.read_text(encoding="utf-8") == f'path,label\n{first},"a ""b"", c"\n'
     assert re.fullmatch(r"wave-[0-9a-f]{12}\.mp4", first)
-    (tmp_path / "own" / "wave.mp4").write_bytes(b"another")
+    (tmp_path / "own" / "other.mp4").write_bytes(b"another")
+    (tmp_path / "new.mp4").write_bytes(b"one more")
     with pytest.raises(UserError, match="does not lie beside"):
-        corrections.add(clip, "wave.mp4", "sit", keep=False)
-    (tmp_path / "own" / "wave.mp4").write_bytes(clip.read_bytes())
-    assert corrections.add(clip, "wave.mp4", "sit", keep=False) == "wave.mp4"
-    assert {each.path for each in read_manifest(corrections.path).records} == {first, "wave.mp4"}
-    assert sorted(each.name for each in (tmp_path / "own").iterdir()) == ["labels.csv", first, "wave.mp4"]
+        corrections.add(tmp_path / "new.mp4", "other.mp4", "sit", keep=False)
+    assert corrections.add(tmp_path / "own" / "other.mp4", "other.mp4", "sit", keep=False) == "other.mp4"
+    assert {each.path for each in read_manifest(corrections.path).records} == {first, "other.mp4"}
+    assert sorted(each.name for each in (tmp_path / "own").iterdir()) == ["labels.csv", "other.mp4", first]
+
+
+@pytest.mark.no_backend
+def test_a_clip_under_another_name_is_the_same_row(tmp_path, clip):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "wave.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "labels.csv").write_text("path,label\n./sub/wave.mp4,sit\ngone.mp4,sit\n")
+    corrections = Corrections(tmp_path / "labels.csv")
+    for name, keep in (("camera.mp4", True), ("wave.mp4", False)):
+        assert corrections.add(clip, name, name, keep=keep) == "./sub/wave.mp4"
+        assert corrections.path.read_text() == f"path,label\n./sub/wave.mp4,{name}\ngone.mp4,sit\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["labels.csv", "sub"]
+
+
+@pytest.mark.no_backend
+def test_a_file_that_a_spreadsheet_has_saved_is_taken(tmp_path, clip):
+    (tmp_path / "labels.csv").write_bytes("\ufeffpath,label\r\n".encode() + f"{clip},sit\r\n".encode())
+    assert Corrections(tmp_path / "labels.csv").add(clip, "a.mp4", "wave", keep=False) == str(clip)
+    assert (tmp_path / "labels.csv").read_text(encoding="utf-8") == f"path,label\n{clip},wave\n"
 
 
 @pytest.mark.no_backend
@@ -363,7 +382,14 @@ def test_labels_that_come_together_are_all_there(tmp_path):
 
 @pytest.mark.no_backend
 @pytest.mark.parametrize(
-    "text", ["path,label,split\na,b,test\n", "path,label\na,b,c\n", "path,label\na\n", "x\n1\n"]
+    "text",
+    [
+        "path,label,split\na,b,test\n",
+        "path,label,split\n",
+        "path,label\na,b,c\n",
+        "path,label\na\n",
+        "x\n1\n",
+    ],
 )
 def test_a_file_with_other_columns_is_left_alone(tmp_path, text):
     (tmp_path / "labels.csv").write_text(text)

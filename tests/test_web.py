@@ -2,8 +2,10 @@
 
 import dataclasses
 import http.client
+import importlib
 import os
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -32,7 +34,8 @@ from keras_actrec.recognizer import Recognizer
 from pages import Page
 
 pytest.importorskip("starlette", reason="needs the extra `web`")
-uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `web`")
+pytest.importorskip("uvicorn", reason="needs the extra `web`")
+_web = importlib.import_module("keras_actrec.deploy._web")
 
 NAMES = ("clap <b>hands</b>", "sit", "wave")
 WAITING = 4
@@ -71,9 +74,9 @@ class Site:
         self.told, servers = [], []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                uvicorn,
+                _web,
                 "Server",
-                lambda config, make=uvicorn.Server: servers.append(make(config)) or servers[0],
+                lambda *args, make=_web.Server: servers.append(make(*args)) or servers[0],
             )
             self.thread = threading.Thread(
                 target=deploy.serve_page, args=(self.page,), kwargs={"port": 0, "tell": self.told.append}
@@ -121,6 +124,13 @@ def clip(tmp_path_factory):
     path = tmp_path_factory.mktemp("clip") / "wave.mp4"
     trees.video(path, 1)
     return path
+
+
+def until(true):
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def squares(path, side):
@@ -289,6 +299,43 @@ def test_places_are_taken_while_clips_arrive_and_free_again_after(site, clip):
         late = last.getresponse()
         assert (late.status, late.read()) == (408, b"not all of it came in 3 s")
     assert site.answer("a.mp4", clip.read_bytes())[0] == 200 and site.left() == []
+
+
+@ON_ONE_BACKEND
+def test_who_has_gone_is_not_answered(site, clip, monkeypatch):
+    calls, go = [], threading.Event()
+    monkeypatch.setattr(_web, "explain", lambda *_: calls.append(1) or go.wait(60) and 1 / 0)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(site.answer, "a.mp4", clip.read_bytes())
+        until(lambda: calls)
+        gone = http.client.HTTPConnection(site.host, timeout=60)
+        gone.request("POST", "/answer?name=b.mp4", clip.read_bytes())
+        until(lambda: len(site.left()) == 2)
+        gone.close()
+        go.set()
+        assert first.result()[0] == 500 == site.answer("c.mp4", clip.read_bytes())[0]
+    assert len(calls) == 2 and site.left() == []
+
+
+@ON_ONE_BACKEND
+def test_the_end_waits_for_clips_unless_it_is_asked_for_again(tmp_path, clip, monkeypatch, capfd):
+    """In the order in which Ctrl-C, pressed twice, has it."""
+    go = threading.Event()
+    monkeypatch.setattr(_web, "explain", lambda *_: go.wait(60) and 1 / 0)
+    running = Site(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(running.uploads))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(running.answer, "a.mp4", clip.read_bytes())
+        until(running.left)
+        running.server.handle_exit(signal.SIGINT, None)
+        until(lambda: len(running.told) == 2)
+        assert running.told[1].startswith("Ends when the clips that are here are answered; Ctrl-C again")
+        assert running.thread.is_alive()
+        running.server.handle_exit(signal.SIGINT, None)
+        assert answer.result() == (503, "keras-actrec web was ended")
+        running.thread.join()
+        go.set()
+    assert "Traceback" not in capfd.readouterr().err and running.left() == []
 
 
 def test_a_mistake_of_ours_is_a_line_without_a_traceback(site, clip, monkeypatch):

@@ -36,8 +36,8 @@ class Corrections:
             clip: the file.
             name: what it is called where it came from.
             label: what it shows.
-            keep: whether to put a copy of a new one beside the CSV file; else it must lie there already, under
-                this name.
+            keep: whether to put a copy of a new one beside the CSV file; else it must lie there already,
+                under this name.
 
         Returns:
             The row's path, relative to the CSV file.
@@ -62,8 +62,8 @@ class Corrections:
             elif path is None:
                 if name != name.strip() or not lies_at(name):
                     raise UserError(
-                        f"{name} does not lie beside {self.path.name}, where training would look for it: have "
-                        "a copy kept, or put it there"
+                        f"{name} does not lie beside {self.path.name}, where training would look for it: "
+                        "have a copy kept, or put it there"
                     )
                 path = name
             rows = [dict(zip(_COLUMNS, row, strict=True)) for row in (labels | {path: label}).items()]

@@ -99,18 +99,21 @@ def serve_page(
     port: int = 8000,
     tell: Callable[[str], Any] = lambda line: None,
 ) -> None:
-    """Serve a page until Ctrl-C; clips that are here by then are answered.
+    """Serve a page until Ctrl-C; clips that are here by then are answered, unless it is pressed again.
 
     Args:
         application: of `web_page`.
         host: the address to listen at; by default nobody else on the network gets there.
         port: its port; 0 is any that is free.
-        tell: called with the page's address, and, where others reach it, with a warning.
+        tell: called with the page's address, where others reach it with a warning, and with what it waits for
+            at its end.
 
     Raises:
         UserError: for an address that is taken, or none of this machine.
     """
     import uvicorn
+
+    from keras_actrec.deploy._web import Server
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -127,15 +130,14 @@ def serve_page(
                 "warning: whoever reaches this machine over the network can use the page, without a password"
             )
         tell(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)")
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                log_level="warning",
-                limit_concurrency=_CONNECTIONS,
-                timeout_graceful_shutdown=60,
-                server_header=False,
-            )
+        config = uvicorn.Config(
+            application,
+            lifespan="off",
+            log_level="warning",
+            limit_concurrency=_CONNECTIONS,
+            server_header=False,
         )
+        server = Server(config, tell)
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:

@@ -126,6 +126,10 @@ def clip(tmp_path_factory):
     return path
 
 
+def correct(site, clip, name="wave.mp4"):
+    return site.ask("POST", f"/correct?model=0&name={name}&label=2&keep=yes", clip.read_bytes())[:2]
+
+
 def until(true):
     end = time.monotonic() + 60
     while not true():
@@ -353,7 +357,21 @@ def test_a_full_disk_is_a_line(site, clip, monkeypatch):
         raise OSError(28, "No space left on device", "/somewhere")
 
     monkeypatch.setattr("keras_actrec.deploy._web.TemporaryDirectory", full)
-    assert site.answer("a.mp4", clip.read_bytes()) == (507, "No space left on device on the server")
+    told = (507, "the server's disk is full: make room, and send it again")
+    assert site.answer("a.mp4", clip.read_bytes()) == told
+    monkeypatch.undo()
+    monkeypatch.setattr("keras_actrec.deploy._corrections.shutil.copyfile", full)
+    assert correct(site, clip) == told
+    assert list(site.labels.parent.glob("*wave*")) == [] == site.left()
+
+
+def test_a_folder_that_cannot_be_written_is_named(site, clip, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(30, "Read-only file system", "/somewhere")
+
+    monkeypatch.setattr("keras_actrec.deploy._corrections.replacing", read_only)
+    told = f"{site.labels} or a copy beside it cannot be written: Read-only file system"
+    assert correct(site, clip) == (507, told)
 
 
 def test_a_label_goes_into_a_file_that_training_takes(site, clip):

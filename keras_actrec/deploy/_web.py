@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from keras_actrec._files import is_disk_full
 from keras_actrec._text import printable
 from keras_actrec.data import VIDEO_SUFFIXES, VideoError, iter_frames
 from keras_actrec.deploy._corrections import Corrections
@@ -120,7 +121,11 @@ class Page:
         label = names[int(number)]
         async with self._clip(request, recognizer) as (path, name):
             add = functools.partial(self._corrections.add, path, name, label, keep=keep)
-            there = await asyncio.to_thread(add)
+            try:
+                there = await asyncio.to_thread(add)
+            except OSError as error:
+                told = f"{self._corrections.path} or a copy beside it cannot be written: {error.strerror}"
+                raise HTTPException(507, printable(told)) from error
         return PlainTextResponse(printable(f"{there} is {label} in {self._corrections.path}"))
 
     def _recognizer(self, request: Request) -> "Recognizer":
@@ -206,14 +211,16 @@ class Page:
             self._check_sender(request)
             try:
                 response = await handler(request)
-            except UserError as error:
-                raise HTTPException(400, str(error)) from error
             except asyncio.CancelledError as error:
                 raise HTTPException(503, "keras-actrec web was ended") from error
-            except OSError as error:  # the disk
-                raise HTTPException(
-                    507, f"{error.strerror or 'a file cannot be written'} on the server"
-                ) from error
+            except (UserError, OSError) as error:
+                if is_disk_full(error):
+                    raise HTTPException(
+                        507, "the server's disk is full: make room, and send it again"
+                    ) from error
+                if isinstance(error, UserError):
+                    raise HTTPException(400, str(error)) from error
+                raise HTTPException(507, f"{error.strerror or 'a file fails'} on the server") from error
             response.headers.update(_HEADERS)
             return response
 

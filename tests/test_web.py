@@ -496,6 +496,17 @@ def test_an_address_that_is_taken_or_none_is_refused(site):
 
 @pytest.mark.no_backend
 @pytest.mark.parametrize(
+    "limit",
+    [{"megabytes": 0}, {"frames": 0}, {"pixels": 0}, {"memory": -1}, {"waiting": 0}, {"waiting": 1.5}]
+    + [{"seconds": value} for value in (0, -1, float("nan"), float("inf"))],
+)
+def test_a_limit_that_would_refuse_everything_is_refused(limit):
+    with pytest.raises(UserError, match=f"^`{[*limit][0]}` must be"):
+        deploy.WebLimits(**limit)
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
     "host, local",
     [
         ("127.0.0.1", True),
@@ -643,7 +654,14 @@ def test_the_camera_is_recorded_and_answered(browser, site):
     browser.js("camera.click()")
     browser.until("document.activeElement.id === 'record' && live.videoWidth")
     browser.js("record.click()")
-    time.sleep(0.8)
+    browser.until("document.querySelector('#status').textContent.startsWith('Recording')")
+    browser.js("document.getElementById('close').click()")
+    browser.until("!live.srcObject && document.activeElement.id === 'camera'")
+    assert browser.js("[document.querySelector('#status').textContent, record.textContent]") == ["", "Record"]
+    browser.js("camera.click()")
+    browser.until("document.activeElement.id === 'record' && live.videoWidth")
+    browser.js("record.click(); recordedFrom = live.currentTime")
+    browser.until("live.currentTime > recordedFrom + 0.8")  # of pictures, however slow the machine is
     browser.js("record.click()")
     browser.until("document.querySelector('#status').textContent === 'camera.webm' && !live.srcObject")
     browser.until("!preview.hidden && preview.videoWidth")

@@ -118,6 +118,7 @@
     clearTimeout(timer);
     record.textContent = "Record";
     close();
+    tell("");
     camera.focus();
   });
   record.addEventListener("click", () => {
@@ -132,8 +133,10 @@
       recorder = null;
       record.textContent = "Record";
       close();
+      const made = new Blob(parts, {type});
+      if (!made.size) { tell("", "the camera gave no picture: record for longer"); camera.focus(); return; }
       ask.file.value = "";
-      take(new Blob(parts, {type}), type.startsWith("video/webm") ? "camera.webm" : "camera.mp4");
+      take(made, type.startsWith("video/webm") ? "camera.webm" : "camera.mp4");
       ask.querySelector("[type=submit]").focus();
     };
     recorder.start();

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keras_actrec._numbers import whole
+from keras_actrec._numbers import MOST, MOST_PIXELS, whole
 from keras_actrec._types import PathLike
 from keras_actrec.deploy._corrections import Corrections
 from keras_actrec.errors import UserError
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from keras_actrec.recognizer import Recognizer
 
 _CONNECTIONS = 64
-_MOST_MB = 2000
+_MOST = {"megabytes": 2000, "frames": MOST, "pixels": MOST_PIXELS**2, "memory": 10**12, "waiting": 1000}
+_MOST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class WebLimits:
         memory: bytes of the frames that a model sees of a clip.
         waiting: clips that are here at a time; further ones are refused.
         seconds: for a clip to arrive.
+
+    Raises:
+        UserError: for one out of range.
     """
 
     megabytes: int = 64
@@ -41,8 +45,12 @@ class WebLimits:
     seconds: float = 60
 
     def __post_init__(self) -> None:
-        whole("megabytes", self.megabytes, high=_MOST_MB)
-        whole("frames", self.frames)
+        for name, most in _MOST.items():
+            whole(name, getattr(self, name), high=most)
+        if not 0 < self.seconds <= _MOST_SECONDS:
+            raise UserError(
+                f"`seconds` must be above 0 and at most {_MOST_SECONDS}. Received: seconds={self.seconds}"
+            )
 
 
 def web_page(

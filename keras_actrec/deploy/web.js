@@ -133,10 +133,8 @@
       recorder = null;
       record.textContent = "Record";
       close();
-      const made = new Blob(parts, {type});
-      if (!made.size) { tell("", "the camera gave no picture: record for longer"); camera.focus(); return; }
       ask.file.value = "";
-      take(made, type.startsWith("video/webm") ? "camera.webm" : "camera.mp4");
+      take(new Blob(parts, {type}), type.startsWith("video/webm") ? "camera.webm" : "camera.mp4");
       ask.querySelector("[type=submit]").focus();
     };
     recorder.start();

@@ -265,16 +265,27 @@ def _check_place(path: Path) -> None:
         pass
 
 
-def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """The lines of a CSV file with a header, dicts by column.
+def read_csv(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """The lines of a CSV file with a header, dicts by column, without the mark that spreadsheets begin with.
+
+    Args:
+        path: the file.
+        columns: what the header must be, unless the file is empty; then every line must have as many cells.
 
     Raises:
-        UserError: for a file that is not CSV in UTF-8.
+        UserError: for a file that is not CSV in UTF-8, or has other columns.
     """
     try:
-        return list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+        lines = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""))
+        rows = list(lines)
     except (csv.Error, ValueError) as error:
         raise UserError(f"{path} is not CSV in UTF-8 ({error})") from error
+    if columns is not None and (
+        list(lines.fieldnames or columns) != list(columns)
+        or any(None in row or None in row.values() for row in rows)
+    ):
+        raise UserError(f"{path} has other columns than {','.join(columns)}: name another CSV file")
+    return rows
 
 
 _MOST_TOML = 1_000_000  # bytes

@@ -2,8 +2,10 @@
 
 import dataclasses
 import http.client
+import importlib
 import os
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -32,7 +34,8 @@ from keras_actrec.recognizer import Recognizer
 from pages import Page
 
 pytest.importorskip("starlette", reason="needs the extra `web`")
-uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `web`")
+pytest.importorskip("uvicorn", reason="needs the extra `web`")
+_web = importlib.import_module("keras_actrec.deploy._web")
 
 NAMES = ("clap <b>hands</b>", "sit", "wave")
 WAITING = 4
@@ -71,9 +74,9 @@ class Site:
         self.told, servers = [], []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                uvicorn,
+                _web,
                 "Server",
-                lambda config, make=uvicorn.Server: servers.append(make(config)) or servers[0],
+                lambda *args, make=_web.Server: servers.append(make(*args)) or servers[0],
             )
             self.thread = threading.Thread(
                 target=deploy.serve_page, args=(self.page,), kwargs={"port": 0, "tell": self.told.append}
@@ -121,6 +124,17 @@ def clip(tmp_path_factory):
     path = tmp_path_factory.mktemp("clip") / "wave.mp4"
     trees.video(path, 1)
     return path
+
+
+def correct(site, clip, name="wave.mp4"):
+    return site.ask("POST", f"/correct?model=0&name={name}&label=2&keep=yes", clip.read_bytes())[:2]
+
+
+def until(true):
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def squares(path, side):
@@ -291,6 +305,43 @@ def test_places_are_taken_while_clips_arrive_and_free_again_after(site, clip):
     assert site.answer("a.mp4", clip.read_bytes())[0] == 200 and site.left() == []
 
 
+@ON_ONE_BACKEND
+def test_who_has_gone_is_not_answered(site, clip, monkeypatch):
+    calls, go = [], threading.Event()
+    monkeypatch.setattr(_web, "explain", lambda *_: calls.append(1) or go.wait(60) and 1 / 0)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(site.answer, "a.mp4", clip.read_bytes())
+        until(lambda: calls)
+        gone = http.client.HTTPConnection(site.host, timeout=60)
+        gone.request("POST", "/answer?name=b.mp4", clip.read_bytes())
+        until(lambda: len(site.left()) == 2)
+        gone.close()
+        go.set()
+        assert first.result()[0] == 500 == site.answer("c.mp4", clip.read_bytes())[0]
+    assert len(calls) == 2 and site.left() == []
+
+
+@ON_ONE_BACKEND
+def test_the_end_waits_for_clips_unless_it_is_asked_for_again(tmp_path, clip, monkeypatch, capfd):
+    """In the order in which Ctrl-C, pressed twice, has it."""
+    go = threading.Event()
+    monkeypatch.setattr(_web, "explain", lambda *_: go.wait(60) and 1 / 0)
+    running = Site(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(running.uploads))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(running.answer, "a.mp4", clip.read_bytes())
+        until(running.left)
+        running.server.handle_exit(signal.SIGINT, None)
+        until(lambda: len(running.told) == 2)
+        assert running.told[1].startswith("Ends when the clips that are here are answered; Ctrl-C again")
+        assert running.thread.is_alive()
+        running.server.handle_exit(signal.SIGINT, None)
+        assert answer.result() == (503, "keras-actrec web was ended")
+        running.thread.join()
+        go.set()
+    assert "Traceback" not in capfd.readouterr().err and running.left() == []
+
+
 def test_a_mistake_of_ours_is_a_line_without_a_traceback(site, clip, monkeypatch):
     def fails(*_):
         raise RuntimeError("secret")
@@ -306,7 +357,21 @@ def test_a_full_disk_is_a_line(site, clip, monkeypatch):
         raise OSError(28, "No space left on device", "/somewhere")
 
     monkeypatch.setattr("keras_actrec.deploy._web.TemporaryDirectory", full)
-    assert site.answer("a.mp4", clip.read_bytes()) == (507, "No space left on device on the server")
+    told = (507, "the server's disk is full: make room, and send it again")
+    assert site.answer("a.mp4", clip.read_bytes()) == told
+    monkeypatch.undo()
+    monkeypatch.setattr("keras_actrec.deploy._corrections.shutil.copyfile", full)
+    assert correct(site, clip) == told
+    assert list(site.labels.parent.glob("*wave*")) == [] == site.left()
+
+
+def test_a_folder_that_cannot_be_written_is_named(site, clip, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(30, "Read-only file system", "/somewhere")
+
+    monkeypatch.setattr("keras_actrec.deploy._corrections.replacing", read_only)
+    told = f"{site.labels} or a copy beside it cannot be written: Read-only file system"
+    assert correct(site, clip) == (507, told)
 
 
 def test_a_label_goes_into_a_file_that_training_takes(site, clip):
@@ -339,13 +404,32 @@ def test_a_clip_is_one_row_and_copies_are_kept_on_request_alone(tmp_path, clip):
     assert corrections.add(clip, "..:\n= wave.mp4", 'a "b", c', keep=True) == first
     assert corrections.path.read_text(encoding="utf-8") == f'path,label\n{first},"a ""b"", c"\n'
     assert re.fullmatch(r"wave-[0-9a-f]{12}\.mp4", first)
-    (tmp_path / "own" / "wave.mp4").write_bytes(b"another")
+    (tmp_path / "own" / "other.mp4").write_bytes(b"another")
+    (tmp_path / "new.mp4").write_bytes(b"one more")
     with pytest.raises(UserError, match="does not lie beside"):
-        corrections.add(clip, "wave.mp4", "sit", keep=False)
-    (tmp_path / "own" / "wave.mp4").write_bytes(clip.read_bytes())
-    assert corrections.add(clip, "wave.mp4", "sit", keep=False) == "wave.mp4"
-    assert {each.path for each in read_manifest(corrections.path).records} == {first, "wave.mp4"}
-    assert sorted(each.name for each in (tmp_path / "own").iterdir()) == ["labels.csv", first, "wave.mp4"]
+        corrections.add(tmp_path / "new.mp4", "other.mp4", "sit", keep=False)
+    assert corrections.add(tmp_path / "own" / "other.mp4", "other.mp4", "sit", keep=False) == "other.mp4"
+    assert {each.path for each in read_manifest(corrections.path).records} == {first, "other.mp4"}
+    assert sorted(each.name for each in (tmp_path / "own").iterdir()) == ["labels.csv", "other.mp4", first]
+
+
+@pytest.mark.no_backend
+def test_a_clip_under_another_name_is_the_same_row(tmp_path, clip):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "wave.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "labels.csv").write_text("path,label\n./sub/wave.mp4,sit\ngone.mp4,sit\n")
+    corrections = Corrections(tmp_path / "labels.csv")
+    for name, keep in (("camera.mp4", True), ("wave.mp4", False)):
+        assert corrections.add(clip, name, name, keep=keep) == "./sub/wave.mp4"
+        assert corrections.path.read_text() == f"path,label\n./sub/wave.mp4,{name}\ngone.mp4,sit\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["labels.csv", "sub"]
+
+
+@pytest.mark.no_backend
+def test_a_file_that_a_spreadsheet_has_saved_is_taken(tmp_path, clip):
+    (tmp_path / "labels.csv").write_bytes("\ufeffpath,label\r\n".encode() + f"{clip},sit\r\n".encode())
+    assert Corrections(tmp_path / "labels.csv").add(clip, "a.mp4", "wave", keep=False) == str(clip)
+    assert (tmp_path / "labels.csv").read_text(encoding="utf-8") == f"path,label\n{clip},wave\n"
 
 
 @pytest.mark.no_backend
@@ -363,7 +447,14 @@ def test_labels_that_come_together_are_all_there(tmp_path):
 
 @pytest.mark.no_backend
 @pytest.mark.parametrize(
-    "text", ["path,label,split\na,b,test\n", "path,label\na,b,c\n", "path,label\na\n", "x\n1\n"]
+    "text",
+    [
+        "path,label,split\na,b,test\n",
+        "path,label,split\n",
+        "path,label\na,b,c\n",
+        "path,label\na\n",
+        "x\n1\n",
+    ],
 )
 def test_a_file_with_other_columns_is_left_alone(tmp_path, text):
     (tmp_path / "labels.csv").write_text(text)
@@ -401,6 +492,17 @@ def test_an_address_that_is_taken_or_none_is_refused(site):
         deploy.serve_page(site.page, port=int(site.host.split(":")[1]))
     with pytest.raises(UserError, match="nothing can listen there"):
         deploy.serve_page(site.page, host="nowhere.invalid")
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    "limit",
+    [{"megabytes": 0}, {"frames": 0}, {"pixels": 0}, {"memory": -1}, {"waiting": 0}, {"waiting": 1.5}]
+    + [{"seconds": value} for value in (0, -1, float("nan"), float("inf"))],
+)
+def test_a_limit_that_would_refuse_everything_is_refused(limit):
+    with pytest.raises(UserError, match=f"^`{[*limit][0]}` must be"):
+        deploy.WebLimits(**limit)
 
 
 @pytest.mark.no_backend
@@ -522,11 +624,10 @@ def test_a_clip_is_answered_and_labeled_by_keyboard(browser, site, clip):
     browser.press(" ")
     browser.press("Tab")
     browser.press("Enter")
-    browser.until("document.querySelector('#correct [role=status]').textContent.startsWith('Saved: wave-')")
-    records = read_manifest(site.labels).records
-    assert any(
-        each.path.startswith("wave-") and each.file.read_bytes() == clip.read_bytes() for each in records
-    )
+    browser.until("document.querySelector('#correct [role=status]').textContent.startsWith('Saved: ')")
+    found = read_manifest(site.labels)
+    (record,) = [each for each in found.records if each.file.read_bytes() == clip.read_bytes()]
+    assert found.class_names[record.label] == "sit"
     assert browser.complaints == [] and site.left() == []
 
 
@@ -552,7 +653,14 @@ def test_the_camera_is_recorded_and_answered(browser, site):
     browser.js("camera.click()")
     browser.until("document.activeElement.id === 'record' && live.videoWidth")
     browser.js("record.click()")
-    time.sleep(0.8)
+    browser.until("document.querySelector('#status').textContent.startsWith('Recording')")
+    browser.js("document.getElementById('close').click()")
+    browser.until("!live.srcObject && document.activeElement.id === 'camera'")
+    assert browser.js("[document.querySelector('#status').textContent, record.textContent]") == ["", "Record"]
+    browser.js("camera.click()")
+    browser.until("document.activeElement.id === 'record' && live.videoWidth")
+    browser.js("record.click(); recordedFrom = live.currentTime")
+    browser.until("live.currentTime > recordedFrom + 0.8")  # of pictures, however slow the machine is
     browser.js("record.click()")
     browser.until("document.querySelector('#status').textContent === 'camera.webm' && !live.srcObject")
     browser.until("!preview.hidden && preview.videoWidth")

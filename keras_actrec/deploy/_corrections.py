@@ -30,14 +30,14 @@ class Corrections:
         self._labels()
 
     def add(self, clip: Path, name: str, label: str, *, keep: bool) -> str:
-        """Add a row, or change that of the same clip.
+        """Add a row, or change that of the same clip, whatever it was called then.
 
         Args:
             clip: the file.
             name: what it is called where it came from.
             label: what it shows.
-            keep: whether to put a copy beside the CSV file; else the clip must lie there already, under this
-                name.
+            keep: whether to put a copy of a new one beside the CSV file; else it must lie there already,
+                under this name.
 
         Returns:
             The row's path, relative to the CSV file.
@@ -45,35 +45,34 @@ class Corrections:
         Raises:
             UserError: where the clip does not lie there and no copy is wanted, or for another CSV file.
         """
-        content = file_sha256(clip)
-        path = _name_of_copy(name, content) if keep else self._beside(name, content)
-        with alone_in(self.path.parent, "adding a label", name=f"{LOCK}-{self.path.name}", wait=True):
-            labels = self._labels() | {path: label}
-            copy = self.path.parent / path
-            if keep and not copy.is_file():
-                with replacing(copy) as part:
+        folder, content = self.path.parent, file_sha256(clip)
+
+        def lies_at(path: str) -> bool:
+            file = folder / path
+            same_size = file.is_file() and file.stat().st_size == clip.stat().st_size
+            return same_size and file_sha256(file) == content
+
+        with alone_in(folder, "adding a label", name=f"{LOCK}-{self.path.name}", wait=True):
+            labels = self._labels()
+            path = next(filter(lies_at, labels), None)
+            if path is None and keep:
+                path = _name_of_copy(name, content)
+                with replacing(folder / path) as part:
                     shutil.copyfile(clip, part)
-            rows = [dict(zip(_COLUMNS, row, strict=True)) for row in labels.items()]
+            elif path is None:
+                if name != name.strip() or not lies_at(name):
+                    raise UserError(
+                        f"{name} does not lie beside {self.path.name}, where training would look for it: "
+                        "have a copy kept, or put it there"
+                    )
+                path = name
+            rows = [dict(zip(_COLUMNS, row, strict=True)) for row in (labels | {path: label}).items()]
             write_csv(self.path, rows, _COLUMNS)
         return path
 
     def _labels(self) -> dict[str, str]:
-        if not self.path.exists():
-            return {}
-        rows = read_csv(self.path)
-        if any(tuple(row) != _COLUMNS or None in row.values() for row in rows):
-            raise UserError(f"{self.path} has other columns than {','.join(_COLUMNS)}: name another CSV file")
+        rows = read_csv(self.path, _COLUMNS) if self.path.exists() else []
         return {row["path"]: row["label"] for row in rows}
-
-    def _beside(self, name: str, content: str) -> str:
-        """The name of a clip that lies beside the CSV file already."""
-        there = self.path.parent / name
-        if name != name.strip() or not there.is_file() or file_sha256(there) != content:
-            raise UserError(
-                f"{name} does not lie beside {self.path.name}, where training would look for it: have a copy "
-                "kept, or put it there"
-            )
-        return name
 
 
 def _name_of_copy(name: str, content: str) -> str:

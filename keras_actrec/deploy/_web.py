@@ -10,17 +10,20 @@ from dataclasses import replace
 from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from keras_actrec._files import is_disk_full
 from keras_actrec._text import printable
 from keras_actrec.data import VIDEO_SUFFIXES, VideoError, iter_frames
 from keras_actrec.deploy._corrections import Corrections
@@ -46,6 +49,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_GONE = 400, "the connection ended"
 
 
 class Page:
@@ -68,7 +72,7 @@ class Page:
         self._recognizers, self._names = list(recognizers.values()), [*map(printable, recognizers)]
         self._corrections, self._limits, self._local = corrections, limits, local
         self._places = asyncio.Semaphore(limits.waiting)
-        self._network = ThreadPoolExecutor(1)  # one clip after the other
+        self._turn, self._network = asyncio.Lock(), ThreadPoolExecutor(1)  # one clip after the other
         self._answer = need_viz("deploy/answer.html.j2")
         self._page = need_viz("deploy/web.html.j2").render(
             names=self._names,
@@ -101,7 +105,9 @@ class Page:
     async def answer(self, request: Request) -> Response:
         """What a model says of the clip that is sent, and why, as a part of the page."""
         recognizer = self._recognizer(request)
-        async with self._clip(request, recognizer) as (path, name):
+        async with self._clip(request, recognizer) as (path, name), self._turn:
+            if await request.is_disconnected():  # nobody waits for it any more
+                raise HTTPException(*_GONE)
             work = functools.partial(self._explained, recognizer, path, name)
             return HTMLResponse(await asyncio.get_running_loop().run_in_executor(self._network, work))
 
@@ -115,7 +121,11 @@ class Page:
         label = names[int(number)]
         async with self._clip(request, recognizer) as (path, name):
             add = functools.partial(self._corrections.add, path, name, label, keep=keep)
-            there = await asyncio.to_thread(add)
+            try:
+                there = await asyncio.to_thread(add)
+            except OSError as error:
+                told = f"{self._corrections.path} or a copy beside it cannot be written: {error.strerror}"
+                raise HTTPException(507, printable(told)) from error
         return PlainTextResponse(printable(f"{there} is {label} in {self._corrections.path}"))
 
     def _recognizer(self, request: Request) -> "Recognizer":
@@ -178,7 +188,7 @@ class Page:
         except TimeoutError as error:
             raise HTTPException(408, f"not all of it came in {self._limits.seconds:g} s") from error
         except ClientDisconnect as error:
-            raise HTTPException(400, "the connection ended") from error
+            raise HTTPException(*_GONE) from error
 
     def _check(self, path: Path, recognizer: "Recognizer") -> None:
         """Refuses a clip of many frames, or large ones, before all of it is decoded."""
@@ -201,12 +211,16 @@ class Page:
             self._check_sender(request)
             try:
                 response = await handler(request)
-            except UserError as error:
-                raise HTTPException(400, str(error)) from error
-            except OSError as error:  # the disk
-                raise HTTPException(
-                    507, f"{error.strerror or 'a file cannot be written'} on the server"
-                ) from error
+            except asyncio.CancelledError as error:
+                raise HTTPException(503, "keras-actrec web was ended") from error
+            except (UserError, OSError) as error:
+                if is_disk_full(error):
+                    raise HTTPException(
+                        507, "the server's disk is full: make room, and send it again"
+                    ) from error
+                if isinstance(error, UserError):
+                    raise HTTPException(400, str(error)) from error
+                raise HTTPException(507, f"{error.strerror or 'a file fails'} on the server") from error
             response.headers.update(_HEADERS)
             return response
 
@@ -223,6 +237,25 @@ class Page:
             raise HTTPException(403, "open the page as http://127.0.0.1")
         if origin is not None and origin.partition("://")[2] != host:
             raise HTTPException(403, "this was sent by another page")
+
+
+class Server(uvicorn.Server):
+    """A server that tells what it waits for when it is to end.
+
+    Args:
+        config: what is served, and how.
+        tell: called with a line.
+    """
+
+    def __init__(self, config: uvicorn.Config, tell: Callable[[str], Any]) -> None:
+        super().__init__(config)
+        self._tell = tell
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Wait for the clips that are here."""
+        if self.server_state.tasks:
+            self._tell("Ends when the clips that are here are answered; Ctrl-C again drops them.")
+        await super().shutdown(sockets)
 
 
 def _is_this_machine(host: str) -> bool:

@@ -27,11 +27,11 @@
   preview.addEventListener("error", () => { preview.hidden = true; });  // of a format that browsers do not play
 
   /** The text that comes back for a clip; what is wrong is thrown. */
-  async function send(where, about, blob) {
+  async function send(where, about, blob, signal) {
     if (blob.size > 1e6 * most) throw new Error(`more than ${most} MB: send a shorter clip`);
     let response;
     try {
-      response = await fetch(`${where}?${new URLSearchParams(about)}`, {method: "POST", body: blob});
+      response = await fetch(`${where}?${new URLSearchParams(about)}`, {method: "POST", body: blob, signal});
     } catch {
       throw new Error("it cannot be sent: is it a file, and does keras-actrec web still run?");
     }
@@ -43,11 +43,12 @@
   ask.addEventListener("submit", async event => {
     event.preventDefault();
     if (!clip) { tell("", "there is no clip yet: choose a file, drop one, or use the camera"); return; }
-    const mine = asked = {clip, about: {model: ask.model.value, name}};
+    asked?.stop.abort();  // nobody waits for that one any more
+    const mine = asked = {clip, about: {model: ask.model.value, name}, stop: new AbortController()};
     answer.hidden = true;
     tell(`Looking at ${name} …`);
     try {
-      const text = await send("answer", mine.about, mine.clip);
+      const text = await send("answer", mine.about, mine.clip, mine.stop.signal);
       if (mine !== asked) return;  // another one was asked for since
       found.innerHTML = text;
       answer.hidden = false;
@@ -117,6 +118,7 @@
     clearTimeout(timer);
     record.textContent = "Record";
     close();
+    tell("");
     camera.focus();
   });
   record.addEventListener("click", () => {

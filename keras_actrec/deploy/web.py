@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keras_actrec._numbers import whole
+from keras_actrec._numbers import MOST, MOST_PIXELS, whole
 from keras_actrec._types import PathLike
 from keras_actrec.deploy._corrections import Corrections
 from keras_actrec.errors import UserError
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from keras_actrec.recognizer import Recognizer
 
 _CONNECTIONS = 64
-_MOST_MB = 2000
+_MOST = {"megabytes": 2000, "frames": MOST, "pixels": MOST_PIXELS**2, "memory": 10**12, "waiting": 1000}
+_MOST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class WebLimits:
         memory: bytes of the frames that a model sees of a clip.
         waiting: clips that are here at a time; further ones are refused.
         seconds: for a clip to arrive.
+
+    Raises:
+        UserError: for one out of range.
     """
 
     megabytes: int = 64
@@ -41,8 +45,12 @@ class WebLimits:
     seconds: float = 60
 
     def __post_init__(self) -> None:
-        whole("megabytes", self.megabytes, high=_MOST_MB)
-        whole("frames", self.frames)
+        for name, most in _MOST.items():
+            whole(name, getattr(self, name), high=most)
+        if not 0 < self.seconds <= _MOST_SECONDS:
+            raise UserError(
+                f"`seconds` must be above 0 and at most {_MOST_SECONDS}. Received: seconds={self.seconds}"
+            )
 
 
 def web_page(
@@ -99,18 +107,21 @@ def serve_page(
     port: int = 8000,
     tell: Callable[[str], Any] = lambda line: None,
 ) -> None:
-    """Serve a page until Ctrl-C; clips that are here by then are answered.
+    """Serve a page until Ctrl-C; clips that are here by then are answered, unless it is pressed again.
 
     Args:
         application: of `web_page`.
         host: the address to listen at; by default nobody else on the network gets there.
         port: its port; 0 is any that is free.
-        tell: called with the page's address, and, where others reach it, with a warning.
+        tell: called with the page's address, where others reach it with a warning, and with what it waits for
+            at its end.
 
     Raises:
         UserError: for an address that is taken, or none of this machine.
     """
     import uvicorn
+
+    from keras_actrec.deploy._web import Server
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -127,15 +138,14 @@ def serve_page(
                 "warning: whoever reaches this machine over the network can use the page, without a password"
             )
         tell(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)")
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                log_level="warning",
-                limit_concurrency=_CONNECTIONS,
-                timeout_graceful_shutdown=60,
-                server_header=False,
-            )
+        config = uvicorn.Config(
+            application,
+            lifespan="off",
+            log_level="warning",
+            limit_concurrency=_CONNECTIONS,
+            server_header=False,
         )
+        server = Server(config, tell)
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:

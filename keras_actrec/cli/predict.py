@@ -129,13 +129,15 @@ def _segments(
     _backend.keep_programs()
     recognizer = load(model)
     known = [name for name in ignore if name in recognizer.class_names] if labels else ignore
-    truth = evaluation.frame_labels(labels, recognizer.class_names, ignore) if labels else {}
+    truth = (
+        evaluation.frame_labels(labels, recognizer.class_names, ignore, fps=options["fps"]) if labels else {}
+    )
     out = None if sys.stdout.isatty() else sys.stdout
 
     def tell(line: str) -> None:
         say(line, file=sys.stderr)
 
-    records = expand_sources(sources, recognizer.preprocessor.patterns, tell=tell)
+    records = expand_sources(sources, recognizer.preprocessor.patterns, fps=options["fps"], tell=tell)
     if path.suffix.lower() == ".vtt" and len(records) > 1:
         raise UserError(f"{path}: subtitles are of one video, and these are {len(records)}: name a .csv")
     for record in records if labels else ():  # before hours of work, not after

@@ -115,7 +115,7 @@ def find_segments(
         raise UserError(f"`shortest` must be seconds, 0 or more. Received: shortest={shortest}")
     check_ignored(ignore, recognizer.class_names)
     finder = _Finder(recognizer, window, fps, least, overlap, shortest, ignore)
-    records = expand_sources(sources, recognizer.preprocessor.patterns, tell=tell)
+    records = expand_sources(sources, recognizer.preprocessor.patterns, fps=fps, tell=tell)
     if tell is not None:
         tell(str(finder))
     workers = whole("workers", workers, 0, MOST_WORKERS)
@@ -166,7 +166,7 @@ class _Finder:
         """Frames from one step to the next in a recording of so many frames a second, 0 where unknown."""
         preprocessor, steps = self.recognizer.preprocessor, self.windows.length
         if self.window is not None:
-            return max(1, round(self.window * (self.fps or rate or _RATE) / steps))
+            return max(1, round(self.window * (rate or self.fps or _RATE) / steps))
         clip = self.recognizer.about.get("data", {}).get("clip")
         if not clip or not preprocessor.spreads:
             return preprocessor.every
@@ -181,7 +181,7 @@ class _Finder:
         for count, (seconds, step) in enumerate(self.recognizer.preprocessor.each_step(record, every)):
             number = count * every
             if seconds is None:
-                seconds = ((record.start or 0) + number) / (self.fps or rate or _RATE)
+                seconds = ((record.start or 0) + number) / (rate or self.fps or _RATE)
             yield _View(number, seconds, step, min(number / claimed, 1.0) if claimed else 0.0)
 
     def run(self, records: Sequence[Record], workers: int, progress: StageProgress) -> Iterator[Segmented]:

@@ -240,6 +240,16 @@ def test_segments_of_a_video_are_near_the_truth(recognizer, made):
     assert str(found).splitlines()[0] == f"{made}  3 segments in 4.0 s"
 
 
+def test_the_last_step_lasts_to_the_end(recognizer, made):
+    for window in (1.2, 2.8, 400):  # every 3rd frame, of which the last one is alone, every 7th, the first
+        (found,) = find_segments(recognizer, made, window=window)
+        close(found.seconds, 4.0, 1e-6)
+    (found,) = find_segments(recognizer, made, window=1.2, fps=50)  # which is for what has no times
+    assert found.frames.tolist() == list(range(0, 40, 3))
+    (found,) = find_segments(recognizer, made, ignore=["dark"])
+    assert str(found).startswith(f"{made}  1 segment in 4.0 s")
+
+
 def test_classes_and_segments_of_no_interest_are_left_out(recognizer, made):
     (found,) = find_segments(recognizer, made, ignore=["dark"])
     assert [each.label for each in found.segments] == ["light"]
@@ -303,6 +313,15 @@ def test_a_part_of_a_recording_has_the_times_of_the_recording(model, here):
     assert "a.mp4#15-35  3 segments in 3.5 s" in result.stdout and "edit 1.0000" in result.stdout
 
 
+def test_seconds_of_what_has_no_times_go_by_fps(model, here):
+    hostile.images(here / "frames", 12, size=(24, 32))
+    Path("labels.csv").write_text("path,start,end,label\nframes,0,2,dark\n")
+    result = predict(model, "labels.csv", "--segments", "s.csv", "--labels", "labels.csv", "--fps", "5")
+    assert result.exit_code == 0 and "frames#0-10" in result.stdout, result.output
+    result = predict(model, "frames", "--segments", "s.csv", "--labels", "labels.csv")
+    assert error_of(result).startswith("labels.csv, line 2: frames tells no frames a second")
+
+
 def test_bad_files_are_told_and_the_others_are_divided(model, here):
     Path("bad.mp4").write_bytes(b"nothing")
     hostile.half_an_avi(Path("half.avi"))
@@ -335,6 +354,8 @@ def test_an_interruption_keeps_the_files_that_are_done(model, here, monkeypatch)
             "s.txt: segments are written as .json, .vtt, .csv; name such a file",
         ),
         (["a.mp4", "--segments", "a.mp4"], "a.mp4 is what is read: write to another file"),
+        (["a.mp4", "--segments", "s.csv", "--top", "3"], "--top and --batch-size are not about --segments"),
+        (["list.csv", "--segments", "seen.csv"], "seen.csv is what is read: write to another file"),
         (["a.mp4", "--segments", "s.csv", "--csv", "c.csv"], "--segments writes its own table: leave --json"),
         (["a.mp4", "--labels", "l.csv"], "--window, --least, --shortest, --ignore, --fps and --labels are"),
         (
@@ -367,6 +388,7 @@ def test_an_interruption_keeps_the_files_that_are_done(model, here, monkeypatch)
 )
 def test_what_is_wrong_is_one_line(model, here, arguments, message):
     Path("b.csv").write_text("path,label\nb.csv,dark\n")
+    Path("list.csv").write_text("path\nseen.csv\n")
     assert error_of(predict(model, *arguments)).startswith(message)
     assert cv2.VideoCapture("a.mp4").isOpened()
     if arguments[0] != "none.mp4":
@@ -413,4 +435,4 @@ def test_segments_of_recordings_are_clips_to_train_on(here, made):
     assert found.status == "ok" and found.frames.tolist() == list(range(0, 40, 2))
     told = []
     list(find_segments(run.recognizer, "a.mp4", tell=told.append))
-    assert told == ["tsn: windows of 2 steps, 1 apart; each frame is decoded and computed once"]
+    assert told == ["tsn: windows of 2 steps over 0.4 s, 1 apart; each frame is decoded and computed once"]

@@ -57,7 +57,8 @@ class Segmented:
         """A line, and one a segment, for people."""
         if self.error is not None:
             return f"{printable(self.path)}  {self.status}: {self.error}"
-        head = f"{printable(self.path)}  {len(self.segments)} segments in {self.seconds:.1f} s"
+        count = len(self.segments)
+        head = f"{printable(self.path)}  {count} segment{'' if count == 1 else 's'} in {self.seconds:.1f} s"
         return "\n".join([head, *(f"  {segment}" for segment in self.segments)])
 
 
@@ -129,6 +130,8 @@ class _View(NamedTuple):
     seconds: float
     step: np.ndarray  # what a window is made of
     share: float  # of the recording that lies before it
+    frames: int  # that it stands for: those up to the next step, or the end
+    period: float  # seconds from one of them to the next, where times do not tell
 
 
 class _Finder:
@@ -156,19 +159,36 @@ class _Finder:
 
     def __str__(self) -> str:
         shared = "decoded and computed" if self.windows.frames is not None else "read"
-        name, seconds = self.recognizer.spec.name, "" if self.window is None else f" over {self.window:g} s"
+        over = self._over()
         return (
-            f"{name}: windows of {self.windows.length} steps{seconds}, {self.hop} apart; "
+            f"{self.recognizer.spec.name}: windows of {self.windows.length} steps{over}, {self.hop} apart; "
             f"each frame is {shared} once"
         )
+
+    def _over(self) -> str:
+        """How long a window is, in words."""
+        if self.window is not None:
+            return f" over {self.window:g} s"
+        clip, steps = self._clip, self.windows.length
+        if not clip:
+            every = self.recognizer.preprocessor.every
+            return f", each {every} frames" if every > 1 else ""
+        frames = self.every(clip["fps"]) * steps
+        return f" over {frames / clip['fps']:.2g} s" if clip["fps"] else f" over {frames} frames"
+
+    @property
+    def _clip(self) -> dict[str, Any]:
+        """How long training clips are in the middle, where steps are spread over them and that is known."""
+        clip = self.recognizer.about.get("data", {}).get("clip")
+        return clip if clip and self.recognizer.preprocessor.spreads else {}
 
     def every(self, rate: float) -> int:
         """Frames from one step to the next in a recording of so many frames a second, 0 where unknown."""
         preprocessor, steps = self.recognizer.preprocessor, self.windows.length
         if self.window is not None:
             return max(1, round(self.window * (rate or self.fps or _RATE) / steps))
-        clip = self.recognizer.about.get("data", {}).get("clip")
-        if not clip or not preprocessor.spreads:
+        clip = self._clip
+        if not clip:
             return preprocessor.every
         frames = clip["frames"] * (rate / clip["fps"] if rate and clip["fps"] else 1)
         return max(1, round(frames / steps))
@@ -177,12 +197,13 @@ class _Finder:
         """The steps of a recording, for `read_ahead`."""
         record, _ = item
         rate, claimed = self.recognizer.preprocessor.pace(record)
-        every = self.every(rate)
+        every, period = self.every(rate), 1 / (rate or self.fps or _RATE)
         for count, (seconds, step) in enumerate(self.recognizer.preprocessor.each_step(record, every)):
             number = count * every
             if seconds is None:
                 seconds = ((record.start or 0) + number) / (rate or self.fps or _RATE)
-            yield _View(number, seconds, step, min(number / claimed, 1.0) if claimed else 0.0)
+            share = min(number / claimed, 1.0) if claimed else 0.0
+            yield _View(number, seconds, step, share, min(every, claimed - number), period)
 
     def run(self, records: Sequence[Record], workers: int, progress: StageProgress) -> Iterator[Segmented]:
         size = _FRAMES * self.concurrency
@@ -213,6 +234,7 @@ class _File:
         self.scores: list[np.ndarray] = []
         self.waiting: list[list[np.ndarray]] = []  # windows
         self.count = 0
+        self.end = 0.0  # of what was seen, in seconds
         self.error: UserError | None = None
 
     def add(self, part: Part) -> None:
@@ -235,6 +257,7 @@ class _File:
             return
         self.numbers.extend(view.number for view in views)
         self.times.extend(view.seconds for view in views)
+        self.end = self._end(views[-1])
         for step in self._computed([view.step for view in views]):
             self.held.append(step)
             self.count += 1
@@ -288,7 +311,7 @@ class _File:
         )
         means[:, finder.ignored] = 0
         kept = suppress(propose(edges, means, finder.least), finder.overlap)
-        ends = [*self.times, self.times[-1] + self._period()]
+        ends = [*self.times, self.end]
         labels, segments = np.full(self.count, _NONE), []
         for start, end, label, score, _ in zip(*kept, strict=True):
             name = finder.recognizer.class_names[label]
@@ -298,9 +321,9 @@ class _File:
                 labels[int(start) : int(end)] = label
         return Segmented(path, self.record, "ok", tuple(segments), frames, labels, ends[-1])
 
-    def _period(self) -> float:
-        """Seconds from one frame to the next."""
-        frames = self.numbers[-1] - self.numbers[0]
-        if frames and self.times[-1] > self.times[0]:
-            return (self.times[-1] - self.times[0]) / frames
-        return 1 / (self.finder.fps or _RATE)
+    def _end(self, view: _View) -> float:
+        """Seconds at which a step ends that may be the last one: its frames are as long as those before."""
+        period = view.period
+        if len(self.times) > 1 and self.times[-1] > self.times[-2]:
+            period = (self.times[-1] - self.times[-2]) / (self.numbers[-1] - self.numbers[-2])
+        return self.times[-1] + max(view.frames, 1) * period

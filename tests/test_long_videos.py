@@ -174,6 +174,19 @@ def test_a_network_in_which_frames_mix_sees_each_window(noise, answers):
     close(scores[7], model.predict_on_batch(clip[None])[0], 1e-5)
 
 
+def test_short_training_clips_make_short_windows(noise, answers):
+    model = zoo.trn(3, input_shape=(4, 32, 32, 3), **SMALL)
+    about = {"data": {"clip": {"frames": 5, "fps": 10.0}}}
+    preprocessor = ClipPreprocessor(Sampling(4, frame_step=2), ClipTransform(32))
+    told = []
+    list(find_segments(Recognizer(model, CLASSES, preprocessor, about), noise, tell=told.append))
+    assert told[0].startswith("trn: windows of 3 steps over 0.6 s, 1 apart;")
+    ((starts, scores, length, count),) = answers
+    assert (starts, length, count) == (list(range(6)), 3, 8)
+    clip = ClipTransform(32)(read_frames(noise, [6, 8, 8, 10]))  # stretched, as in training
+    close(scores[3], model.predict_on_batch(clip[None])[0], 1e-5)
+
+
 @pytest.mark.parametrize("length", ["pad", "resample"])
 def test_joints_are_moved_in_each_window(answers, tmp_path, length):
     joints = np.random.default_rng(0).normal(0, 1, (9, 1, 4, 3)).astype("float32")
@@ -208,23 +221,27 @@ def test_features_are_read_in_parts_and_memory_does_not_grow(answers, tmp_path):
 
 @pytest.mark.no_backend
 @pytest.mark.parametrize(
-    ("sampling", "options", "about", "every"),
+    ("sampling", "options", "about", "paced"),
     [
-        (Sampling(4), {}, {"clip": {"frames": 40, "fps": 20.0}}, 5),  # 2 s, 20 frames, 4 steps
-        (Sampling(4), {}, {"clip": {"frames": 40, "fps": 0.0}}, 10),
-        (Sampling(4), {}, {}, 1),
-        (Sampling(4, "contiguous", stride=3), {}, {"clip": {"frames": 40, "fps": 20.0}}, 3),
-        (Sampling(4, "contiguous", stride=3), {"window": 1.6}, {}, 4),
-        (Sampling(4), {"window": 0.01}, {}, 1),
+        (Sampling(4), {}, {"clip": {"frames": 40, "fps": 20.0}}, (5, 4)),  # 2 s, 20 frames, 4 steps
+        (Sampling(4), {}, {"clip": {"frames": 40, "fps": 0.0}}, (10, 4)),
+        (Sampling(4), {}, {}, (1, 4)),
+        (Sampling(4), {}, {"clip": {"frames": 6, "fps": 20.0}}, (1, 3)),  # a clip has 3 frames
+        (Sampling(4, frame_step=2), {}, {"clip": {"frames": 12, "fps": 20.0}}, (2, 3)),  # 6, every second one
+        (Sampling(4), {}, {"clip": {"frames": 12, "fps": 20.0}}, (2, 4)),
+        (Sampling(4, frame_step=2), {}, {"clip": {"frames": 40, "fps": 20.0}}, (5, 4)),
+        (Sampling(4, "contiguous", stride=3), {}, {"clip": {"frames": 40, "fps": 20.0}}, (3, 4)),
+        (Sampling(4, "contiguous", stride=3), {"window": 1.6}, {}, (4, 4)),
+        (Sampling(4), {"window": 0.01}, {}, (1, 4)),
     ],
 )
-def test_a_window_is_as_long_as_a_training_clip(sampling, options, about, every):
+def test_a_window_is_as_long_as_a_training_clip(sampling, options, about, paced):
     finder = long_videos._Finder.__new__(long_videos._Finder)
     preprocessor = ClipPreprocessor(sampling, ClipTransform(8))
     finder.recognizer = Recognizer(None, CLASSES, preprocessor, {"data": about}, spec=zoo.spec("tsn"))
     finder.windows = type("Windows", (), {"length": 4})
     finder.window, finder.fps = options.get("window"), None
-    assert finder.every(10.0) == every
+    assert finder.paced(10.0) == paced
 
 
 # ---- what is found

@@ -154,13 +154,13 @@ def test_a_backbone_sees_each_frame_once(noise, monkeypatch):
 
 
 def test_a_network_over_clips_sees_the_frames_of_each_window(noise, answers):
-    model = zoo.trn(3, input_shape=(4, 32, 32, 3), **SMALL)
+    model = zoo.trn(3, input_shape=(4, 32, 32, 3), classifier_activation=None, **SMALL)  # else 0 or 1
     recognizer = Recognizer(model, CLASSES, ClipPreprocessor(Sampling(4), ClipTransform(32)))
     list(find_segments(recognizer, noise, window=0.8))  # 10 frames a second: every second one
     ((starts, scores, length, count),) = answers
     assert (starts, length, count) == ([0, 1, 2, 3, 4], 4, 8)
     clip = ClipTransform(32)(read_frames(noise, [4, 6, 8, 10]))
-    close(scores[2], model.predict_on_batch(clip[None])[0], 1e-5)
+    close(scores[2], model.predict_on_batch(clip[None])[0], 1e-3)
 
 
 def test_a_network_in_which_frames_mix_sees_each_window(noise, answers):
@@ -175,7 +175,7 @@ def test_a_network_in_which_frames_mix_sees_each_window(noise, answers):
 
 
 def test_short_training_clips_make_short_windows(noise, answers):
-    model = zoo.trn(3, input_shape=(4, 32, 32, 3), **SMALL)
+    model = zoo.trn(3, input_shape=(4, 32, 32, 3), classifier_activation=None, **SMALL)  # else 0 or 1
     about = {"data": {"clip": {"frames": 5, "fps": 10.0}}}
     preprocessor = ClipPreprocessor(Sampling(4, frame_step=2), ClipTransform(32))
     told = []
@@ -184,7 +184,7 @@ def test_short_training_clips_make_short_windows(noise, answers):
     ((starts, scores, length, count),) = answers
     assert (starts, length, count) == (list(range(6)), 3, 8)
     clip = ClipTransform(32)(read_frames(noise, [6, 8, 8, 10]))  # stretched, as in training
-    close(scores[3], model.predict_on_batch(clip[None])[0], 1e-5)
+    close(scores[3], model.predict_on_batch(clip[None])[0], 1e-3)
 
 
 @pytest.mark.parametrize("length", ["pad", "resample"])

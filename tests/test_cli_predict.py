@@ -150,8 +150,8 @@ def test_answers_are_those_of_one_video_at_a_time(model):
         ("clips/*.webm", "clips/*.webm: no file or folder fits this pattern; "),
         (
             "list.csv",
-            "list.csv: the column `path` is missing; the first line must name path (optionally start,stop). "
-            "Received: 'file'",
+            "list.csv: the column `path` is missing; the first line must name path (optionally "
+            "start,stop,end). Received: 'file'",
         ),
     ],
 )

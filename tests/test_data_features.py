@@ -266,7 +266,35 @@ def test_what_is_no_file_is_named(what, tmp_path):
         open_features(tmp_path / "a.npy")
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_part_is_read_as_a_file_of_its_own(order, tmp_path):
+    steps = np.asarray(np.arange(60.0).reshape(10, 6), order=order)
+    steps[9] = np.nan
+    file = open_features(saved(tmp_path / "a.npy", steps))
+    part = file.between(2, 8)
+    assert (part.frames, part.shape, part.step) == (6, (6, 6), (6,))
+    part.check()
+    np.testing.assert_array_equal(part.read([5, 0]), steps[[7, 2]])
+    np.testing.assert_array_equal(part.between(1, None).read(range(5)), steps[3:8])
+    assert file.between(None, 11).frames == 10  # more than nine tenths are there
+    with pytest.raises(VideoError, match="a.npy: step 9 holds what is not a finite number"):
+        file.between(8, None).check()
+    for start, stop in ((10, None), (10, 11), (0, 12)):
+        with pytest.raises(VideoError, match=f"it has 10 steps, the sequence is from step {start} to"):
+            file.between(start, stop)
+
+
 # ---- a set of them
+
+
+def test_parts_of_a_file_are_clips_of_a_set(tmp_path):
+    saved(tmp_path / "a.npy", VECTORS)
+    (tmp_path / "list.csv").write_text("path,start,stop,label\na.npy,0,3,x\na.npy,3,,y\n")
+    found = read_dataset("features", tmp_path / "list.csv")
+    good, bad = index_features(found.records)
+    assert not bad and [record.path for record, _ in good] == ["a.npy#0-3", "a.npy#3-"]
+    for (_, file), part in zip(good, (VECTORS[:3], VECTORS[3:]), strict=True):
+        np.testing.assert_array_equal(file.read(range(file.frames)), part)
 
 
 def test_all_files_of_a_set_have_steps_of_one_shape(tmp_path):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import hostile
-from keras_actrec.data import read_manifest, split_manifest
+from keras_actrec.data import expand_sources, probe, read_manifest, split_manifest
+from keras_actrec.data.decode import iter_timed
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
@@ -350,6 +351,7 @@ def test_start_and_end_are_seconds_by_the_rate_of_the_file(tmp_path):
         ("start,end", ",0", "line 2: `end` must be behind `start`. Received: '0'"),
         ("start,end", "-1,2", "line 2: `start` must be seconds, 0 or more. Received: '-1'"),
         ("start,end", "1,nan", "line 2: `end` must be seconds, 0 or more. Received: 'nan'"),
+        ("start,end", "1,inf", "line 2: `end` must be seconds, 0 or more. Received: 'inf'"),
         ("start,end", "0:01,2", "line 2: `start` must be seconds, 0 or more. Received: '0:01'"),
         ("start,stop,end", "1,2,3", "`stop` is a frame and `end` a second: keep one of the columns"),
     ],
@@ -361,6 +363,28 @@ def test_seconds_that_are_none_are_named(header, row, message, tmp_path):
         read_manifest(tmp_path / "list.csv")
 
 
+def test_seconds_and_columns_are_taken_as_people_and_programs_write_them(tmp_path):
+    hostile.write(tmp_path / "a.mp4", [np.zeros((16, 16, 3), "uint8")] * 4)
+    (tmp_path / "list.csv").write_text("path, Start, End , LABEL\na.mp4, .5, 1e0, walk\n")
+    (record,) = read_manifest(tmp_path / "list.csv").records
+    assert (record.path, record.file.name) == ("a.mp4#5-10", "a.mp4")
+    assert [each.start for each in expand_sources(tmp_path / "list.csv")] == [5]
+
+
+def test_seconds_of_frames_that_come_unevenly_go_by_their_times(tmp_path):
+    hostile.variable_rate(tmp_path / "a.mp4")
+    times = [seconds for seconds, _ in iter_timed(tmp_path / "a.mp4")]
+    last = times[-1] + times[-1] - times[-2]  # as long as the one before
+    rows = [(times[7], times[20]), (times[20], times[-1]), (times[40] + 0.001, last)]
+    text = [f"a.mp4,{start:.3f},{end:.3f},x" for start, end in rows]
+    (tmp_path / "list.csv").write_text("\n".join(["path,start,end,label", *text]))
+    cut = [(record.start, record.stop) for record in read_manifest(tmp_path / "list.csv").records]
+    assert cut == [(7, 20), (20, 59), (40, 60)]
+    rate = probe(tmp_path / "a.mp4").fps
+    (tmp_path / "list.csv").write_text(f"path,start,end,label\na.mp4,0,{last + 10 / rate},x\n")
+    assert read_manifest(tmp_path / "list.csv").records[0].stop == 70  # which are not there
+
+
 def test_seconds_of_what_has_no_rate_are_refused(tmp_path):
     hostile.images(tmp_path / "frames", 3)
     (tmp_path / "a.json").write_text("[]")
@@ -368,3 +392,5 @@ def test_seconds_of_what_has_no_rate_are_refused(tmp_path):
         (tmp_path / "list.csv").write_text(f"path,label,start,end\n{name},x,1,2\n")
         with pytest.raises(UserError, match=f"{name} tells no frames a second: give `start` and `stop`"):
             read_manifest(tmp_path / "list.csv")
+        (record,) = read_manifest(tmp_path / "list.csv", fps=4).records
+        assert (record.start, record.stop) == (4, 8)

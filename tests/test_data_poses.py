@@ -232,7 +232,3 @@ def test_sequences_of_one_recording_are_cut_by_frames(tmp_path):
         np.testing.assert_array_equal(read_persons("poses", record).scores, JOINTS[part][..., 0])
     with pytest.raises(VideoError, match="it has 4 frames, the sequence is from frame 2 to 9; mend the list"):
         read_skeleton("poses", records[2])
-    np.savez(tmp_path / "f.npz", features=np.ones((9, 4)))
-    (tmp_path / "features.csv").write_text("path,label,start,stop\nf.npz,x,0,1\n")
-    with pytest.raises(UserError, match="`start` and `stop` cut videos and joints"):
-        read_dataset("features", tmp_path / "features.csv")

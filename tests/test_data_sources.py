@@ -163,7 +163,7 @@ def test_a_csv_file_lists_files_relative_to_itself():
     [
         (
             b"file,label\na.mp4,x\n",
-            "must name path (optionally start,stop). Received: 'file,label'",
+            "must name path (optionally start,stop,end). Received: 'file,label'",
         ),
         (b"", "the column `path` is missing"),
         (b"path\n", "the file lists no videos; add rows of path"),

@@ -500,8 +500,18 @@ def test_a_part_that_is_not_there_is_a_row(videos, tmp_path):
     good, outside, cut = recognizer(Sampling(4)).predict(tmp_path / "list.csv")
     assert (good.status, outside.status, cut.status) == ("ok", "truncated", "truncated")
     assert "30 frames decode, the sequence is from frame 40 to 50; mend the list or the file" in outside.error
-    features = FeaturePreprocessor(Sampling(2, "contiguous"), (5,))
-    np.save(tmp_path / "a.npy", np.zeros((9, 5), "float32"))
-    (tmp_path / "list.csv").write_text("path,start,stop\na.npy,0,4\n")
-    (refused,) = Recognizer(network("features", (5,)), CLASSES, features).predict(tmp_path / "list.csv")
-    assert refused.error == "`start` and `stop` cut videos and joints; cut features into files"
+
+
+def test_parts_of_features_are_answered_as_files_of_their_own(tmp_path):
+    steps = np.random.default_rng(0).normal(0, 1, (9, 5)).astype("float32")
+    np.save(tmp_path / "a.npy", steps)
+    np.save(tmp_path / "b.npy", steps[2:6])
+    (tmp_path / "list.csv").write_text(
+        "path,start,stop,label\na.npy,2,6,left\nb.npy,,,left\na.npy,9,12,left\n"
+    )
+    features = FeaturePreprocessor(Sampling(4, "contiguous"), (5,))
+    model = Recognizer(network("features", (5,)), CLASSES, features)
+    part, whole, outside = model.predict(tmp_path / "list.csv")
+    assert (part.labels, part.scores) == (whole.labels, whole.scores)
+    assert outside.status == "truncated"
+    assert outside.error == "it has 9 steps, the sequence is from step 9 to 12; mend the list or the file"

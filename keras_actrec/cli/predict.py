@@ -81,6 +81,8 @@ def predict(
     if segments is not None:
         if json is not None or csv is not None:
             raise UserError("--segments writes its own table: leave --json and --csv out")
+        if batch_size is not None or top != 5:
+            raise UserError("--top and --batch-size are not about --segments: leave them out")
         options = {"window": window, "least": least, "shortest": shortest, "fps": fps, "workers": workers}
         _segments(model, sources, segments, labels, ignore or (), options)
         return
@@ -124,18 +126,21 @@ def _segments(
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.data import expand_sources
 
-    if path.resolve() in {Path(source).resolve() for source in (*sources, labels or "")}:
-        raise UserError(f"{path} is what is read: write to another file")
     _backend.keep_programs()
     recognizer = load(model)
     known = [name for name in ignore if name in recognizer.class_names] if labels else ignore
-    truth = evaluation.frame_labels(labels, recognizer.class_names, ignore) if labels else {}
+    truth = (
+        evaluation.frame_labels(labels, recognizer.class_names, ignore, fps=options["fps"]) if labels else {}
+    )
     out = None if sys.stdout.isatty() else sys.stdout
 
     def tell(line: str) -> None:
         say(line, file=sys.stderr)
 
-    records = expand_sources(sources, recognizer.preprocessor.patterns, tell=tell)
+    records = expand_sources(sources, recognizer.preprocessor.patterns, fps=options["fps"], tell=tell)
+    read = (*sources, *(record.file for record in records), labels or "")
+    if path.resolve() in {Path(each).resolve() for each in read}:
+        raise UserError(f"{path} is what is read: write to another file")
     if path.suffix.lower() == ".vtt" and len(records) > 1:
         raise UserError(f"{path}: subtitles are of one video, and these are {len(records)}: name a .csv")
     for record in records if labels else ():  # before hours of work, not after

@@ -81,6 +81,21 @@ def open_video(path: PathLike, decoder: str) -> Reader:
     return _DECODERS[decoder](path)
 
 
+def clock_of(path: PathLike) -> tuple[float, list[float]]:
+    """Frames a second of a video, 0 where it has no rate, and where they come unevenly the seconds of each.
+
+    Raises:
+        VideoError: for a file that does not open.
+    """
+    reader = open_video(path, "opencv")
+    if not isinstance(reader, _Video) or reader.even():
+        return reader.fps, []
+    times = []
+    while reader.grab():
+        times.append(reader.time or 0.0)
+    return reader.fps, [time - times[0] for time in times]
+
+
 class _Video:
     path: Path
     claimed: int
@@ -102,10 +117,15 @@ class _Video:
             enough = 10 * self.seconds * self.fps >= 9 * self.claimed
         else:
             enough = 10 * frames >= 9 * self.claimed * share
-        return enough or (is_whole(self.path) and 10 * frames >= 9 * self._packets())
+        return enough or (is_whole(self.path) and 10 * frames >= 9 * len(self._packets()))
 
-    def _packets(self) -> int:
-        """How many pieces of compressed picture the file has, a frame each."""
+    def even(self) -> bool:
+        """Whether frames come at the rate of the header, as far as the packets tell."""
+        times = sorted(self._packets())
+        return all(abs((time - times[0]) * self.fps - number) < 0.5 for number, time in enumerate(times))
+
+    def _packets(self) -> list[float]:
+        """Seconds of the pieces of compressed picture that the file has, a frame each."""
         raise NotImplementedError
 
     def _note(self, time: float) -> None:
@@ -136,10 +156,10 @@ class _OpenCV(_Video):
         count = max(0, int(get(cv2.CAP_PROP_FRAME_COUNT)))
         self.claimed = count or round(asf_seconds(path) * self.fps)
 
-    def _packets(self) -> int:
+    def _packets(self) -> list[float]:
         cv2 = opencv()
         packets = cv2.VideoCapture(_plain_name(self.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
-        return sum(1 for _ in iter(packets.grab, False))
+        return [packets.get(cv2.CAP_PROP_POS_MSEC) / 1000 for _ in iter(packets.grab, False)]
 
     @property
     def decodes(self) -> bool:
@@ -196,12 +216,14 @@ class _PyAV(_Video):
         self._error = av.error.FFmpegError
         self._frames = self._decode(container, stream, self._error)
 
-    def _packets(self) -> int:
+    def _packets(self) -> list[float]:
         with _open_av(self.path) as container:
+            stream = _picture(container)
             try:
-                return sum(packet.size > 0 for packet in container.demux(_picture(container)))
+                packets = [packet.pts for packet in container.demux(stream) if packet.size > 0]
             except self._error:
-                return self.claimed
+                packets = [None] * self.claimed
+            return [float((time or 0) * stream.time_base) for time in packets]
 
     @staticmethod
     def _decode(container: Any, stream: Any, error: type[Exception]) -> Iterator[Any]:

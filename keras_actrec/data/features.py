@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +35,7 @@ class FeatureFile:
 
     Attributes:
         file: the `.npy` or `.npz` file.
-        shape: shape of its array, `(steps, ...)`.
+        shape: shape of its array, or of the part of it that `between` gave, `(steps, ...)`.
         dtype: as it is stored.
     """
 
@@ -46,6 +46,8 @@ class FeatureFile:
     _offset: int = field(repr=False)  # of the array in the file or the member, in bytes
     _fortran: bool = field(repr=False)  # whether the first axis varies fastest
     _stamp: tuple[int, int] = field(repr=False)  # of the file when its header was read
+    _first: int = field(default=0, repr=False)  # step of the array
+    _steps: int = field(default=0, repr=False)  # of the array, 0 where this is all of it
 
     @property
     def frames(self) -> int:
@@ -89,6 +91,21 @@ class FeatureFile:
             raise VideoError(self.file, "unreadable", f"{reason}; compute it as the others or remove it")
         return self
 
+    def between(self, start: int | None, stop: int | None) -> "FeatureFile":
+        """The steps from `start` to the one before `stop`, numbered from 0 on; None is the end.
+
+        Raises:
+            VideoError: where a tenth of them or more, or all, are not there.
+        """
+        first = start or 0
+        there = min(self.frames, self.frames if stop is None else stop) - first
+        if there < 1 or (stop is not None and 10 * there < 9 * (stop - first)):
+            asked = f"step {first} to {'the end' if stop is None else stop}"
+            reason = f"it has {self.frames} steps, the sequence is from {asked}; mend the list or the file"
+            raise VideoError(self.file, "truncated", reason)
+        whole = self._steps or self.frames
+        return replace(self, shape=(there, *self.step), _first=self._first + first, _steps=whole)
+
     def check(self) -> None:
         """Reads all steps, in parts, and keeps none.
 
@@ -110,12 +127,13 @@ class FeatureFile:
                 yield file
 
     def _read(self, file: IO[bytes], indices: np.ndarray) -> np.ndarray:
+        indices, shape = indices + self._first, (self._steps or self.frames, *self.step)
         if self._fortran:  # steps do not lie together
             file.seek(self._offset)
-            size = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-            steps = np.frombuffer(file.read(size), self.dtype).reshape(self.shape, order="F")[indices]
+            size = math.prod(shape) * np.dtype(self.dtype).itemsize
+            steps = np.frombuffer(file.read(size), self.dtype).reshape(shape, order="F")[indices]
         else:
-            steps = read_steps(file, self._offset, self.shape, self.dtype, indices)
+            steps = read_steps(file, self._offset, shape, self.dtype, indices)
         with np.errstate(over="ignore"):  # what does not fit is refused below
             steps = np.ascontiguousarray(steps, "float32")
         finite = np.isfinite(steps).reshape(len(steps), -1).all(axis=1)
@@ -165,7 +183,7 @@ def index_features(
     """Reads through files of features, in threads, and keeps no step.
 
     All must have steps of one shape: `step`, or that of the first file, in the order of `records`, that can
-    be used.
+    be used. Records that are parts of one file (`start`, `stop`) have its steps; it is read once.
 
     Args:
         records: of a manifest.
@@ -194,6 +212,7 @@ def index_features(
         return found
 
     def finish(record: Record, found: FeatureFile) -> FeatureFile:
+        found = found.between(record.start, record.stop)
         if step is not None:
             return found.with_step(step, "the model takes")
         if not first:

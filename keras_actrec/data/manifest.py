@@ -1,8 +1,10 @@
 """Which video files exist, what they show and which part of the set they belong to."""
 
+import bisect
 import csv
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._types import PathLike
-from keras_actrec.data._readers import is_frame, open_video
+from keras_actrec.data._readers import clock_of, is_frame
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.errors import UserError
 
@@ -179,11 +181,12 @@ def read_manifest(
     manifest: str | None = None,
     suffixes: tuple[str, ...] = VIDEO_SUFFIXES,
     frames: Callable[[str], bool] | None = None,
+    fps: float | None = None,
 ) -> Manifest:
     """Reads a set of videos from a CSV file or from a folder.
 
-    A CSV file has the columns `path,label` and optionally `split,group,fold,start,stop`; other columns are
-    ignored, paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or another
+    A CSV file has the columns `path,label` and optionally `split,group,fold,start,stop`, in any case; others
+    are ignored, paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or a
     usual spelling of these in any case (`valid`, `Training`, `test_set`). With `start`, the first frame, from
     0 on, and `stop`, the one after the last, several sequences are cut out of one file: their paths are the
     file's with `#start-stop` after it, and where no split, group or fold says otherwise they stay in one
@@ -201,6 +204,7 @@ def read_manifest(
         manifest: name of the CSV file inside the folder `data`.
         suffixes: what the names of files end with that are taken from a folder without a CSV file.
         frames: tells the names of files of which a folder of them is one recording; of videos `is_frame`.
+        fps: frames a second of what tells none, where `start` and `end` are seconds.
 
     Returns:
         The labeled videos of the set.
@@ -222,11 +226,11 @@ def read_manifest(
             return replace(
                 made, passed_over=dict(found.passed_over), empty=found.empty(), deeper=found.deeper()
             )
-        rows, root = _rows_of_csv(table), table.parent
+        rows, root = _rows_of_csv(table, fps), table.parent
     elif data.is_file():
         if manifest is not None:
             raise UserError(f"{data}: `manifest` goes with a folder, and this is a file; leave it out")
-        rows, root = _rows_of_csv(data), data.parent
+        rows, root = _rows_of_csv(data, fps), data.parent
     else:
         raise UserError(f"{data}: not found; looked for a CSV file or a folder of videos")
     return _manifest(data, rows, root)
@@ -306,9 +310,9 @@ def rows_of_csv(
     """
     rows = []
     with open(file, newline="", encoding="utf-8-sig") as lines:
-        reader = csv.reader(lines)
+        reader = csv.reader(lines, skipinitialspace=True)
         try:
-            columns = next(reader, [])
+            columns = _names(next(reader, []))
             for column in needed:
                 if column not in columns:
                     also = f" (optionally {','.join(optional)})" if optional else ""
@@ -343,9 +347,9 @@ def _check_cells(row: Mapping[str, str], needed: Sequence[str], file: Path, numb
             raise UserError(f"{where}: `{column}` is blank; fill it in or remove the row")
 
 
-def _rows_of_csv(file: Path) -> list[dict[str, str]]:
+def _rows_of_csv(file: Path, fps: float | None) -> list[dict[str, str]]:
     rows = []
-    for number, row in cuts_of_csv(file, ("path", "label"), ("split", "group", "fold")):
+    for number, row in cuts_of_csv(file, ("path", "label"), ("split", "group", "fold"), fps=fps):
         split = row["split"] and _split_of(row["split"])
         if row["split"] and not split:
             where = f"{file}, line {number}"
@@ -356,49 +360,50 @@ def _rows_of_csv(file: Path) -> list[dict[str, str]]:
 
 
 def cuts_of_csv(
-    file: Path, needed: Sequence[str], optional: Sequence[str] = ()
+    file: Path, needed: Sequence[str], optional: Sequence[str] = (), *, fps: float | None = None
 ) -> list[tuple[int, dict[str, str]]]:
     """As `rows_of_csv`, with the cells `start` and `stop` where a row is a part of its file, in frames.
 
     A table with the column `end` in place of `stop` has both in seconds, as tables of segments have. They
-    become the frames `floor(seconds fps + 1/2)`, at least one, by the rate that the file's header tells.
+    become the frames that begin nearest to them, at least one, by the time stamps where these are not those
+    of the header's rate, else `floor(seconds rate + 1/2)`.
+
+    Args:
+        file: see `rows_of_csv`.
+        needed: see `rows_of_csv`.
+        optional: see `rows_of_csv`.
+        fps: the rate of what tells none, such as joints.
 
     Raises:
         UserError: as `rows_of_csv`, for numbers that are no part of a file, both `stop` and `end`, or seconds
             of a file that tells no rate.
     """
     columns = header_of_csv(file)
-    if "end" not in columns:
-        rows = rows_of_csv(file, needed, (*optional, "start", "stop"))
-        for number, row in rows:
-            if row["start"] or row["stop"]:
-                _check_frames(row, f"{file}, line {number}")
-        return rows
-    if "stop" in columns:
+    if {"stop", "end"} <= set(columns):
         raise UserError(f"{file}: `stop` is a frame and `end` a second: keep one of the columns")
-    rows = rows_of_csv(file, needed, (*optional, "start", "end"))
-    rates: dict[str, float] = {}
+    rows = rows_of_csv(file, needed, (*optional, "start", "stop", "end"))
+    clocks: dict[str, tuple[float, list[float]]] = {}
     for number, row in rows:
-        where = f"{file}, line {number}"
-        start, end = (_seconds(row, name, where) for name in ("start", "end"))
-        if end is not None and end <= (start or 0):
-            raise UserError(f"{where}: `end` must be behind `start`. Received: {row['end']!r}")
-        del row["end"]
-        row["start"] = row["stop"] = ""
-        if start is None and end is None:
-            continue
-        path = row["path"]
-        rate = rates[path] = rates.get(path) or _rate(file.parent / path, where)
-        first = math.floor((start or 0) * rate + 0.5)
-        row["start"] = str(first)
-        row["stop"] = "" if end is None else str(max(math.floor(end * rate + 0.5), first + 1))
+        where, path = f"{file}, line {number}", row["path"]
+        end = row.pop("end")
+        if "end" not in columns:
+            _check_frames(row, where)
+        elif row["start"] or end:
+            if path not in clocks:
+                clocks[path] = _clock(file.parent / path, where, fps)
+            row |= _in_frames(row["start"], end, clocks[path], where)
     return rows
 
 
 def header_of_csv(file: Path) -> list[str]:
     """The columns of a CSV file, whatever it holds."""
     with open(file, newline="", encoding="utf-8-sig", errors="replace") as lines:
-        return next(csv.reader([lines.readline(_MOST_HEADER)]), [])
+        return _names(next(csv.reader([lines.readline(_MOST_HEADER)]), []))
+
+
+def _names(header: Iterable[str]) -> list[str]:
+    """Columns by the names that we give them, however they are written: `Path`, ` start`."""
+    return [name.strip().lower() for name in header]
 
 
 def _check_frames(row: Mapping[str, str], where: str) -> None:
@@ -409,27 +414,52 @@ def _check_frames(row: Mapping[str, str], where: str) -> None:
         raise UserError(f"{where}: `stop` must be behind `start`. Received: {row['stop']!r}")
 
 
-def _seconds(row: Mapping[str, str], name: str, where: str) -> float | None:
-    if not row[name]:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", row[name]):
-        raise UserError(f"{where}: `{name}` must be seconds, 0 or more. Received: {row[name]!r}")
-    return float(row[name])
+def _in_frames(start: str, end: str, clock: tuple[float, list[float]], where: str) -> dict[str, str]:
+    """The cells `start` and `stop` of a part in seconds."""
+    begin = _seconds(start, "start", where) if start else 0.0
+    first = _frame_at(begin, *clock)
+    if not end:
+        return {"start": str(first), "stop": ""}
+    until = _seconds(end, "end", where)
+    if until <= begin:
+        raise UserError(f"{where}: `end` must be behind `start`. Received: {end!r}")
+    return {"start": str(first), "stop": str(max(_frame_at(until, *clock), first + 1))}
 
 
-def _rate(path: Path, where: str) -> float:
-    """Frames a second of a video; any number of one that cannot be read, as it is named when it is read."""
+def _seconds(cell: str, name: str, where: str) -> float:
     try:
-        rate = open_video(path, "opencv").fps
+        seconds = float(cell)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise UserError(f"{where}: `{name}` must be seconds, 0 or more. Received: {cell!r}")
+    return seconds
+
+
+def _frame_at(seconds: float, rate: float, times: Sequence[float]) -> int:
+    """Number of the frame that begins nearest to it; beyond the end they go on at the rate."""
+    if len(times) > 1:
+        end = 2 * times[-1] - times[-2]
+        if seconds < end:
+            middles = [(early + late) / 2 for early, late in itertools.pairwise([*times, end])]
+            return bisect.bisect_right(middles, seconds)
+        return len(times) + math.floor((seconds - end) * rate + 0.5)
+    return math.floor(seconds * rate + 0.5)
+
+
+def _clock(path: Path, where: str, fps: float | None) -> tuple[float, list[float]]:
+    """See `clock_of`; any rate of a video that cannot be read, as it is named when it is read."""
+    try:
+        rate, times = clock_of(path)
     except VideoError:
         if path.suffix.lower() in VIDEO_SUFFIXES or not path.exists():
-            return 1.0
-        rate = 0.0
-    if not rate:
+            return 1.0, []
+        rate, times = 0.0, []
+    if not rate and fps is None:
         raise UserError(
             f"{where}: {path} tells no frames a second: give `start` and `stop`, which are frames"
         )
-    return rate
+    return rate or fps or 0.0, times
 
 
 @dataclass

@@ -628,9 +628,7 @@ class FeaturePreprocessor:
         return Record(Path(path), str(path), 0), self._open
 
     def _open(self, record: Record) -> FeatureFile:
-        if record.start is not None or record.stop is not None:
-            raise UserError("`start` and `stop` cut videos and joints; cut features into files")
-        found = open_features(record.file)
+        found = open_features(record.file).between(record.start, record.stop)
         return found if self.step is None else found.with_step(self.step, "the model takes")
 
     def check(self, steps: np.ndarray) -> None:

@@ -31,6 +31,7 @@ def expand_sources(
     sources: PathLike | Iterable[PathLike | Record],
     patterns: Sequence[str] = VIDEO_PATTERNS,
     *,
+    fps: float | None = None,
     tell: Callable[[str], Any] | None = None,
 ) -> list[Record]:
     """Lists the files that sources stand for, in their order; what is named twice is there twice.
@@ -51,6 +52,7 @@ def expand_sources(
     Args:
         sources: one or several.
         patterns: what the names of files in a folder are like, in upper or lower case.
+        fps: frames a second of what tells none, where a CSV file has `start` and `end`.
         tell: called with a line where files in folders do not fit them.
 
     Returns:
@@ -63,28 +65,32 @@ def expand_sources(
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     passed_over = Counter[str]()
-    records = [record for source in sources for record in _expand(source, patterns, passed_over)]
+    records = [record for source in sources for record in _expand(source, patterns, fps, passed_over)]
     if passed_over and tell is not None:
         tell(passed_over_line(passed_over))
     return records
 
 
-def _expand(source: PathLike | Record, patterns: Sequence[str], passed_over: Counter[str]) -> list[Record]:
+def _expand(
+    source: PathLike | Record, patterns: Sequence[str], fps: float | None, passed_over: Counter[str]
+) -> list[Record]:
     if isinstance(source, Record):
         return [source]
-    return _whole(_piped()) if source == "-" else _on_disk(os.fspath(source), patterns, passed_over)
+    return _whole(_piped()) if source == "-" else _on_disk(os.fspath(source), patterns, fps, passed_over)
 
 
 def _whole(paths: Iterable[Path]) -> list[Record]:
     return [Record(path, str(path), 0) for path in paths]
 
 
-def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) -> list[Record]:
+def _on_disk(
+    source: str, patterns: Sequence[str], fps: float | None, passed_over: Counter[str]
+) -> list[Record]:
     path = Path(source)
     if path.is_dir():
         return _whole(_below(path, patterns, passed_over))
     if lists_files(path, patterns):
-        rows = [(path.parent / row["path"], row) for _, row in cuts_of_csv(path, ("path",))]
+        rows = [(path.parent / row["path"], row) for _, row in cuts_of_csv(path, ("path",), fps=fps)]
         return [Record.of(file, row, str(file)) for file, row in rows]
     if not glob.has_magic(source) or os.path.lexists(path):
         return _whole([path])
@@ -93,7 +99,7 @@ def _on_disk(source: str, patterns: Sequence[str], passed_over: Counter[str]) ->
         raise UserError(
             f"{source}: no file or folder fits this pattern; * stands for any name, ** for any folders"
         )
-    return [record for match in found for record in _on_disk(match, patterns, passed_over)]
+    return [record for match in found for record in _on_disk(match, patterns, fps, passed_over)]
 
 
 def lists_files(path: Path, patterns: Sequence[str]) -> bool:

@@ -57,7 +57,8 @@ class Segmented:
         """A line, and one a segment, for people."""
         if self.error is not None:
             return f"{printable(self.path)}  {self.status}: {self.error}"
-        head = f"{printable(self.path)}  {len(self.segments)} segments in {self.seconds:.1f} s"
+        count = len(self.segments)
+        head = f"{printable(self.path)}  {count} segment{'' if count == 1 else 's'} in {self.seconds:.1f} s"
         return "\n".join([head, *(f"  {segment}" for segment in self.segments)])
 
 
@@ -89,7 +90,8 @@ def find_segments(
         sources: see `data.expand_sources`.
         window: seconds of a window, over which its T steps are spread; by default those of a training clip in
             the middle, where steps are spread over the whole clip and the model says how long these were,
-            else T steps as the recognizer takes them.
+            else T steps as the recognizer takes them. Where such a clip has fewer steps than T, a window has
+            as many as it, and no frame is seen that training passes over.
         least: lowest mean probability of a segment.
         overlap: see `suppress`.
         shortest: seconds below which a segment is left out.
@@ -115,7 +117,7 @@ def find_segments(
         raise UserError(f"`shortest` must be seconds, 0 or more. Received: shortest={shortest}")
     check_ignored(ignore, recognizer.class_names)
     finder = _Finder(recognizer, window, fps, least, overlap, shortest, ignore)
-    records = expand_sources(sources, recognizer.preprocessor.patterns, tell=tell)
+    records = expand_sources(sources, recognizer.preprocessor.patterns, fps=fps, tell=tell)
     if tell is not None:
         tell(str(finder))
     workers = whole("workers", workers, 0, MOST_WORKERS)
@@ -129,6 +131,9 @@ class _View(NamedTuple):
     seconds: float
     step: np.ndarray  # what a window is made of
     share: float  # of the recording that lies before it
+    length: int  # of a window, in steps
+    frames: int  # that it stands for: those up to the next step, or the end
+    period: float  # seconds from one of them to the next, where times do not tell
 
 
 class _Finder:
@@ -146,7 +151,6 @@ class _Finder:
     ) -> None:
         self.recognizer = recognizer
         self.windows = Windows(recognizer)
-        self.hop = max(1, self.windows.length // 4)
         self.window, self.fps = window, fps
         self.least, self.overlap, self.shortest = least, overlap, shortest
         self.ignored = [number for number, name in enumerate(recognizer.class_names) if name in ignore]
@@ -156,33 +160,47 @@ class _Finder:
 
     def __str__(self) -> str:
         shared = "decoded and computed" if self.windows.frames is not None else "read"
-        name, seconds = self.recognizer.spec.name, "" if self.window is None else f" over {self.window:g} s"
+        every, length = self.paced(self._clip.get("fps", 0.0))
+        if self.window is not None:
+            over = f" over {self.window:g} s"
+        elif rate := self._clip.get("fps"):
+            over = f" over {every * length / rate:.2g} s"
+        else:
+            over = f" over {every * length} frames" if every > 1 else ""
         return (
-            f"{name}: windows of {self.windows.length} steps{seconds}, {self.hop} apart; "
+            f"{self.recognizer.spec.name}: windows of {length} steps{over}, {_hop(length)} apart; "
             f"each frame is {shared} once"
         )
 
-    def every(self, rate: float) -> int:
-        """Frames from one step to the next in a recording of so many frames a second, 0 where unknown."""
+    @property
+    def _clip(self) -> dict[str, Any]:
+        """How long training clips are in the middle, where steps are spread over them and that is known."""
+        clip = self.recognizer.about.get("data", {}).get("clip")
+        return clip if clip and self.recognizer.preprocessor.spreads else {}
+
+    def paced(self, rate: float) -> tuple[int, int]:
+        """Frames from a step to the next, and steps of a window, at this rate, 0 where it is unknown."""
         preprocessor, steps = self.recognizer.preprocessor, self.windows.length
         if self.window is not None:
-            return max(1, round(self.window * (self.fps or rate or _RATE) / steps))
-        clip = self.recognizer.about.get("data", {}).get("clip")
-        if not clip or not preprocessor.spreads:
-            return preprocessor.every
+            return max(1, round(self.window * (rate or self.fps or _RATE) / steps)), steps
+        clip = self._clip
+        if not clip:
+            return preprocessor.every, steps
         frames = clip["frames"] * (rate / clip["fps"] if rate and clip["fps"] else 1)
-        return max(1, round(frames / steps))
+        every = max(preprocessor.every, round(frames / steps))
+        return every, min(steps, max(1, math.ceil(frames / preprocessor.every)))
 
     def views(self, item: tuple[Record, Any]) -> Iterator[_View]:
         """The steps of a recording, for `read_ahead`."""
         record, _ = item
         rate, claimed = self.recognizer.preprocessor.pace(record)
-        every = self.every(rate)
+        (every, length), period = self.paced(rate), 1 / (rate or self.fps or _RATE)
         for count, (seconds, step) in enumerate(self.recognizer.preprocessor.each_step(record, every)):
             number = count * every
             if seconds is None:
-                seconds = ((record.start or 0) + number) / (self.fps or rate or _RATE)
-            yield _View(number, seconds, step, min(number / claimed, 1.0) if claimed else 0.0)
+                seconds = ((record.start or 0) + number) / (rate or self.fps or _RATE)
+            share = min(number / claimed, 1.0) if claimed else 0.0
+            yield _View(number, seconds, step, share, length, min(every, claimed - number), period)
 
     def run(self, records: Sequence[Record], workers: int, progress: StageProgress) -> Iterator[Segmented]:
         size = _FRAMES * self.concurrency
@@ -203,16 +221,23 @@ class _Finder:
                 progress("segmenting", part.number + share, len(records), part.record.path)
 
 
+def _hop(length: int) -> int:
+    """Steps from one window to the next."""
+    return max(1, length // 4)
+
+
 class _File:
     """A recording that is looked at: of its steps, only the last window's are held."""
 
     def __init__(self, finder: _Finder, record: Record) -> None:
         self.finder, self.record = finder, record
-        self.held: deque[np.ndarray] = deque(maxlen=finder.windows.length)
+        self.held: deque[np.ndarray] = deque()
+        self.length = finder.windows.length
         self.numbers, self.times, self.starts = array("q"), array("d"), array("q")  # 8 bytes each
         self.scores: list[np.ndarray] = []
         self.waiting: list[list[np.ndarray]] = []  # windows
         self.count = 0
+        self.end = 0.0  # of what was seen, in seconds
         self.error: UserError | None = None
 
     def add(self, part: Part) -> None:
@@ -223,7 +248,7 @@ class _File:
         try:
             self._add(part.views)
             if part.last:
-                start = max(self.count - self.finder.windows.length, 0)
+                start = max(self.count - self.length, 0)
                 if self.count and start not in self.starts[-1:]:
                     self._window(start)
                 self._answer()
@@ -233,13 +258,17 @@ class _File:
     def _add(self, views: Sequence[Any]) -> None:
         if not views:
             return
+        if not self.count:
+            self.length = views[0].length
+            self.held = deque(maxlen=self.length)
         self.numbers.extend(view.number for view in views)
         self.times.extend(view.seconds for view in views)
+        self.end = self._end(views[-1])
         for step in self._computed([view.step for view in views]):
             self.held.append(step)
             self.count += 1
-            start = self.count - self.finder.windows.length
-            if start >= 0 and start % self.finder.hop == 0:
+            start = self.count - self.length
+            if start >= 0 and start % _hop(self.length) == 0:
                 self._window(start)
 
     def _computed(self, steps: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
@@ -283,12 +312,10 @@ class _File:
             labels = np.full(len(frames), _NONE)
             return Segmented(path, self.record, row.status, (), frames, labels, 0.0, row.error)
         finder = self.finder
-        edges, means = mean_scores(
-            self.starts, np.concatenate(self.scores), finder.windows.length, self.count
-        )
+        edges, means = mean_scores(self.starts, np.concatenate(self.scores), self.length, self.count)
         means[:, finder.ignored] = 0
         kept = suppress(propose(edges, means, finder.least), finder.overlap)
-        ends = [*self.times, self.times[-1] + self._period()]
+        ends = [*self.times, self.end]
         labels, segments = np.full(self.count, _NONE), []
         for start, end, label, score, _ in zip(*kept, strict=True):
             name = finder.recognizer.class_names[label]
@@ -298,9 +325,9 @@ class _File:
                 labels[int(start) : int(end)] = label
         return Segmented(path, self.record, "ok", tuple(segments), frames, labels, ends[-1])
 
-    def _period(self) -> float:
-        """Seconds from one frame to the next."""
-        frames = self.numbers[-1] - self.numbers[0]
-        if frames and self.times[-1] > self.times[0]:
-            return (self.times[-1] - self.times[0]) / frames
-        return 1 / (self.finder.fps or _RATE)
+    def _end(self, view: _View) -> float:
+        """Seconds at which a step ends that may be the last one: its frames are as long as those before."""
+        period = view.period
+        if len(self.times) > 1 and self.times[-1] > self.times[-2]:
+            period = (self.times[-1] - self.times[-2]) / (self.numbers[-1] - self.numbers[-2])
+        return self.times[-1] + max(view.frames, 1) * period

@@ -126,7 +126,7 @@ def segmental_f1(labels: Sequence[ArrayLike], predicted: Sequence[ArrayLike], ov
 
 
 def frame_labels(
-    path: PathLike, class_names: Sequence[str], ignore: Sequence[str] = ()
+    path: PathLike, class_names: Sequence[str], ignore: Sequence[str] = (), *, fps: float | None = None
 ) -> dict[str, list[Record]]:
     """The labels that a CSV file gives parts of recordings: `path,start,end,label`, or frames, `start,stop`.
 
@@ -134,6 +134,7 @@ def frame_labels(
         path: as `data.read_manifest` reads it.
         class_names: of the model.
         ignore: labels that are background here, as is what no row has.
+        fps: frames a second of what tells none.
 
     Returns:
         By the real path of each recording its records, whose label is an index in `class_names`, or -1.
@@ -141,7 +142,7 @@ def frame_labels(
     Raises:
         UserError: as `data.read_manifest`, or for a label that is neither a class nor to be ignored.
     """
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, fps=fps)
     if unknown := [name for name in ignore if name not in (*class_names, *manifest.class_names)]:
         raise UserError(f"`ignore` names {unknown[0]}, which is no class of the model and no label in {path}")
     found: dict[str, list[Record]] = {}

@@ -130,7 +130,7 @@ def look(
 
 
 def _frames(record: Record, audited: Audit) -> int:
-    """Of a video the audit counts all frames, of joints those of the sequence."""
+    """Of a video, or features, the audit counts all frames, of joints those of the sequence."""
     frames = audited.files[record.path]["frames"]
     if "joints" in audited.details[record.path]:
         return frames

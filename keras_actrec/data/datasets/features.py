@@ -5,11 +5,10 @@ from pathlib import Path
 from keras_actrec.data.datasets._common import own
 from keras_actrec.data.features import FEATURE_SUFFIXES
 from keras_actrec.data.manifest import Manifest
-from keras_actrec.errors import UserError
 
 
 def features(root: str | Path, *, manifest: str | None = None) -> Manifest:
-    """Features of one's own, one `.npy` or `.npz` file a clip.
+    """Features of one's own, one `.npy` or `.npz` file a clip, or a part of one, in steps.
 
     The files are listed or sorted into folders as videos are, see `read_manifest`; what is in them, see
     `FeatureFile`.
@@ -22,10 +21,6 @@ def features(root: str | Path, *, manifest: str | None = None) -> Manifest:
         A `Manifest`.
 
     Raises:
-        UserError: as `read_manifest`, or a listed file with another suffix, or a part of one.
+        UserError: as `read_manifest`, or a listed file with another suffix.
     """
-    found = own("features", root, manifest, FEATURE_SUFFIXES, "features")
-    for record in found.records:
-        if record.start is not None or record.stop is not None:
-            raise UserError(f"{root}: `start` and `stop` cut videos and joints; cut features into files")
-    return found
+    return own("features", root, manifest, FEATURE_SUFFIXES, "features")

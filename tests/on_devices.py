@@ -5,6 +5,7 @@ Process 0 trains alone on four devices first. Then both train together, each on 
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from keras_actrec import _backend, training
 from keras_actrec.errors import UserError
+from keras_actrec.training.devices import wait_for_processes
 from keras_actrec.training.targets import Targets
 
 TRAIN = {"epochs": 7, "batch_size": 12, "learning_rate": 0.01, "workers": 0}  # 21 updates
@@ -129,7 +131,8 @@ def alone(folder):
     """What one process has to say of one device and of four."""
     for kind in RECIPES:
         run(kind, folder, f"{kind}-1")
-        run(kind, folder, f"{kind}-4", devices=4)
+        if kind != "mixed":  # which two processes train
+            run(kind, folder, f"{kind}-4", devices=4)
     return {
         "normalized": [normalized(None), normalized(_backend.spread(4))],
         "refused": [refusal("plain", folder, devices=8), refusal("plain", folder, devices=4, batch_size=10)],
@@ -151,6 +154,10 @@ def together(folder, process, port):
             run("plain", folder, "stopped", devices=2)
     except SystemExit as error:
         answers["stopped"] = [error.code, str(error)]
+    if process == 0:
+        shutil.copytree(folder / "stopped", folder / "again")
+    wait_for_processes()
+    run("plain", folder, "again", devices=2)
     training.leave_processes()
     return answers
 

@@ -18,14 +18,23 @@ FOLDER = Path(__file__).parents[1] / "examples" / "cluster"
 # What Slurm has, and the command, which says what it was given.
 PROGRAMS = {
     "scontrol": '#!/bin/sh\n[ "$*" = "show hostnames node[3-4]" ] && printf "node3\\nnode4\\n"\n',
-    "srun": '#!/bin/sh\nfor SLURM_PROCID in 0 1; do export SLURM_PROCID; "$@"; done\n',
+    "srun": """#!/bin/sh
+[ "$1" = --cpus-per-task=16 ] || exit 2
+shift
+for SLURM_PROCID in 0 1; do export SLURM_PROCID; "$@"; done
+""",
     "keras-actrec": f"""#!{sys.executable}
 import json, os, sys
 names = [name for name in os.environ if name.startswith("KERAS_")]
 print(json.dumps([sys.argv[1:], {{name: os.environ[name] for name in names}}]))
 """,
 }
-SLURM = {"SLURM_NTASKS": "2", "SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": "node[3-4]"}
+SLURM = {
+    "SLURM_NTASKS": "2",
+    "SLURM_CPUS_PER_TASK": "16",
+    "SLURM_JOB_ID": "4711",
+    "SLURM_JOB_NODELIST": "node[3-4]",
+}
 
 
 def check_train(words):

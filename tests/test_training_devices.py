@@ -1,12 +1,16 @@
 """Several devices, and several processes, train as one device does."""
 
+import contextlib
 import csv
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -15,7 +19,7 @@ import pytest
 
 import on_devices
 import trees
-from keras_actrec import training
+from keras_actrec import _backend, _signals, training
 from keras_actrec.errors import UserError
 
 BACKEND = keras.backend.backend()
@@ -51,7 +55,7 @@ def said(folder):
 
     def run(process):
         command = [sys.executable, on_devices.__file__, folder, str(process), str(port)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
     with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(run, (0, 1)))
@@ -77,7 +81,6 @@ def check_equal(found, expected, tolerance):
     ("run", "tolerance"),
     [
         ("plain-4", 1e-5),
-        ("mixed-4", 1e-2),
         ("mixed-2x2", 1e-2),
         ("reinforce-4", 1e-5),
     ],
@@ -107,6 +110,47 @@ def test_a_signal_to_one_process_ends_both_and_one_device_goes_on(folder, said, 
     run = training.train(on_devices.recipe("plain"), folder / "skeletons", tmp_path / "run")
     assert not run.was_finished
     check_equal(history(run.folder), history(folder / "plain-1"), 1e-5)
+
+
+@on_jax
+@pytest.mark.usefixtures("said")
+def test_two_processes_go_on_inside_an_epoch(folder):
+    """The second one waits for the checkpoint that the first one writes behind that epoch."""
+    check_equal(history(folder / "again"), history(folder / "plain-1"), 1e-5)
+
+
+@on_jax
+def test_a_signal_ends_the_search_for_other_processes(monkeypatch):
+    import jax
+
+    def deaf(*arguments, **options):
+        """As C++ code: no signal ends it."""
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            with contextlib.suppress(KeyboardInterrupt):
+                time.sleep(0.01)
+
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jax.distributed, "initialize", deaf)
+    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt), _signals.raising():
+        training.join_processes()
+    monkeypatch.setattr("keras_actrec._backend.jax_devices._SEARCH", 0.1)
+    with pytest.raises(
+        UserError, match=r"^the 2 processes did not find each other at localhost:1 \(in 0.1 s\): s"
+    ):
+        training.join_processes()
+
+
+@on_jax
+def test_the_process_with_the_fewest_devices_counts(monkeypatch):
+    import jax
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "local_devices", lambda process: [None] * (4 - process))
+    with pytest.raises(UserError, match="^train.devices=4, but one of the processes sees 3: lower it, or"):
+        _backend.spread(4)
 
 
 @on_jax
@@ -147,7 +191,8 @@ def test_a_backend_without_an_engine_names_the_one_that_has(folder, tmp_path, mo
         ("NUM_PROCESSES", "two", "must be a whole number from 1 to 1024. Received: .*NUM_PROCESSES='two'"),
         ("JOB_ADDRESSES", "localhost", "must be host:port, or one for each process. Received: localhost"),
         ("JOB_ADDRESSES", "a:1,b:2,c:3", "has 3 addresses: give one, or 2"),
-        ("JOB_ADDRESSES", "", "JOB_ADDRESSES is not set: KERAS_DISTRIBUTION_NUM_PROCESSES needs"),
+        ("JOB_ADDRESSES", "", "JOB_ADDRESSES is not set: set KERAS_DISTRIBUTION_NUM_PROCESSES, .*, or none"),
+        ("NUM_PROCESSES", "", "NUM_PROCESSES is not set: set .*, or none"),
     ],
 )
 def test_variables_that_say_nothing_are_named(name, value, message, monkeypatch):

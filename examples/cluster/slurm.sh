@@ -13,5 +13,5 @@ export KERAS_BACKEND=jax
 export KERAS_DISTRIBUTION_NUM_PROCESSES=$SLURM_NTASKS
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export KERAS_DISTRIBUTION_JOB_ADDRESSES=$first:$((20000 + SLURM_JOB_ID % 10000))
-srun bash -c 'KERAS_DISTRIBUTION_PROCESS_ID=$SLURM_PROCID exec keras-actrec "$@"' task \
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c 'KERAS_DISTRIBUTION_PROCESS_ID=$SLURM_PROCID exec keras-actrec "$@"' task \
     train "$1" --data "$2" --out "$3" --devices 4

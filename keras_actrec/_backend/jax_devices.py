@@ -6,6 +6,7 @@ whose rows do not divide is whole on every device. (Keras 3.15's `DataParallel` 
 first batch for all of them, which ends at such a batch, and over processes it takes `tf.data` alone.)
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,10 +17,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from keras_actrec._backend.processes import Spread, named_team, too_many
+from keras_actrec._backend.processes import Spread, Team, named_team, too_many
 from keras_actrec.errors import UserError
 
-_PATIENCE = 30  # seconds
+_SEARCH = 300  # seconds in which all processes have to come
+_PATIENCE = 30  # seconds in which all have to end
 
 
 def join_processes() -> None:
@@ -34,19 +36,31 @@ def join_processes() -> None:
     if team is None or jax.distributed.is_initialized():
         return
     jax.config.update("jax_enable_preemption_service", False)  # which takes SIGTERM for itself
+    errors: list[Exception] = []
+    # C++ code waits for the others: in the main thread no signal would end that, and its own end is an abort.
+    thread = threading.Thread(target=_connect, args=(team, errors), daemon=True)
+    thread.start()
+    thread.join(_SEARCH)
+    if errors or thread.is_alive():
+        reason = str(errors[0]).splitlines()[0] if errors else f"in {_SEARCH:g} s"
+        raise UserError(
+            f"the {team.count} processes did not find each other at {team.addresses[0]} ({reason}): start "
+            "all, with the address of the first, and before anything is computed"
+        ) from (errors[0] if errors else None)
+
+
+def _connect(team: Team, errors: list[Exception]) -> None:
     try:
         jax.distributed.initialize(
             team.addresses[0],
             team.count,
             team.index,
             cluster_detection_method="deactivate",  # under Slurm, a task has all the devices that it can see
+            initialization_timeout=2 * _SEARCH,
             shutdown_timeout_seconds=_PATIENCE,
         )
-    except RuntimeError as error:
-        raise UserError(
-            f"the {team.count} processes did not find each other ({str(error).splitlines()[0]}): start all, "
-            "and before anything is computed"
-        ) from error
+    except Exception as error:  # which the thread that waits raises
+        errors.append(error)
 
 
 def leave_processes() -> None:
@@ -76,9 +90,11 @@ def spread(devices: int) -> Spread:
     Raises:
         UserError: for more devices than there are.
     """
-    there = jax.local_device_count()
+    processes = jax.process_count()
+    there = min(len(jax.local_devices(number)) for number in range(processes))
     if devices > there:
-        raise too_many(devices, there, f"set XLA_FLAGS=--xla_force_host_platform_device_count={devices}")
+        force = f"set XLA_FLAGS=--xla_force_host_platform_device_count={devices}"
+        raise too_many(devices, there, processes, force)
     return _Mesh(devices)
 
 

@@ -30,16 +30,16 @@ class Team:
 
 
 def named_team() -> Team | None:
-    """The processes that the variables name; None for one alone.
+    """The processes that the variables name; None for one alone, or without variables.
 
     Raises:
         UserError: for variables that are missing or say nothing.
     """
-    if _VARIABLES[0] not in os.environ:
+    missing = [name for name in _VARIABLES if not os.environ.get(name)]
+    if len(missing) == len(_VARIABLES):
         return None
-    for name in _VARIABLES:
-        if not os.environ.get(name):
-            raise UserError(f"{name} is not set: {_VARIABLES[0]} needs {' and '.join(_VARIABLES[1:])}")
+    if missing:
+        raise UserError(f"{missing[0]} is not set: set {', '.join(_VARIABLES)}, or none of them")
     count = whole(_VARIABLES[0], _number(_VARIABLES[0]), 1, MOST_WORKERS)
     index = whole(_VARIABLES[1], _number(_VARIABLES[1]), 0, count - 1)
     addresses = tuple(each.strip() for each in os.environ[_VARIABLES[2]].split(","))
@@ -90,8 +90,9 @@ class Spread(ABC):
         """Have a compiled model trained, and tested, on what `place` gives; then it is one device's."""
 
 
-def too_many(devices: int, there: int, force: str) -> UserError:
+def too_many(devices: int, there: int, processes: int, force: str) -> UserError:
     """What to say where there are fewer devices."""
+    where = "this machine has" if processes == 1 else "one of the processes sees"
     return UserError(
-        f"train.devices={devices}, but this machine has {there}: lower it, or, to try it on a CPU, {force}"
+        f"train.devices={devices}, but {where} {there}: lower it, or, to try it on a CPU, {force}"
     )

@@ -32,7 +32,10 @@ def join_processes() -> int:
 
 
 def leave_processes() -> None:
-    """Leave them, when all is done that they do together; each has to call it, and goes on alone."""
+    """Leave them, when all is done that they do together; each has to call it, and goes on alone.
+
+    It evaluates and predicts then; to train again takes a new process.
+    """
     wait_for_processes()
     _backend.leave_processes()
 

@@ -14,6 +14,7 @@ from keras_actrec._types import StageProgress
 from keras_actrec.data import FollowEpoch, raising_failures
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise
+from keras_actrec.training.devices import wait_for_processes
 from keras_actrec.training.logs import Logger
 from keras_actrec.training.optimizers import optimizer_of
 from keras_actrec.training.prepare import Prepared
@@ -102,6 +103,7 @@ def fit(
     with raising_failures(*datasets.values()), position, on_devices:
         if checkpoint.batch:
             _finish_epoch(learner, targets, done, checkpoint, callbacks)
+            wait_for_processes()  # for the checkpoint, which one of them writes
             done = checkpoint.restore(learner)  # as a new process would: `fit` swaps averages in at its end
         learner.fit(
             targets["train"],

@@ -147,7 +147,12 @@ def train(
         folder.check_data(manifest.sha256)
         manifest.announce(tell)
         is_finished = folder.model.exists()
-        check_alike(recipe=recipe.model_dump(), data=manifest.sha256, out=[folder.held, is_finished])
+        check_alike(
+            recipe=recipe.model_dump(),
+            data=manifest.sha256,
+            out=[folder.held, is_finished],
+            **{"file of --from": origin and origin.sha256},
+        )
         if is_finished:
             recognizer = load(folder.model)
             return Run(out, recognizer, folder.held or recognizer.about, was_finished=True, process=process)
@@ -168,6 +173,7 @@ def train(
             verify=verify,
             progress=progress,
         )
+        check_alike(**{"files that cannot be read": sorted(error.path.name for error in prepared.skipped)})
         record = record_of(
             prepared, name=name, overrides=overrides, start=_start_of(origin, folder, prepared, tell)
         )

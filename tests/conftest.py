@@ -42,11 +42,14 @@ def _refuse(name):
     return refused
 
 
-# What computes and what is made of it, under the names that the package and the tests use.
+# What computes and what is made of it, under the names that the package and the tests use. To ask which
+# processes train together is neither.
 REFUSED = {
     module: {name: _refuse(name) for name, value in vars(module).items() if inspect.isfunction(value)}
     for module in (ops, ops.image, ops.linalg, ops.nn, ops.numpy, keras.random, _backend)
 }
+for name in ("join_processes", "process"):
+    del REFUSED[_backend][name]
 
 
 def pytest_addoption(parser):

@@ -32,6 +32,7 @@ MAPS = (2, 3, 8)  # height and width differ
 OTHERS = sorted({"jax", "torch", "tensorflow"} - {keras.backend.backend()})
 SMALL = {"units": 8, "filters": 4, "num_layers": 1, "dropout": 0.0, "content": True}
 NAMES = [name for name in zoo.list_models() if zoo.spec(name).input != "clip"]
+NAMES.remove("st_gcn")  # which takes joints alone
 ATTENTIVE = ["cham", "conv_attention", "hman", "lstm_attention"]
 
 

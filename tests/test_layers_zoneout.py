@@ -8,7 +8,7 @@ from keras import ops
 from checks import check_layer, close, numpy, randomize
 from keras_actrec import zoo
 from keras_actrec.errors import UserError
-from keras_actrec.layers import AttentiveRNN, EleAttCell, ZoneoutCell
+from keras_actrec.layers import AttentiveRNN, EleAttCell, HMRNNCell, ZoneoutCell
 
 RNG = np.random.default_rng(0)
 X, H = RNG.normal(size=(2, 3)).astype("float32"), RNG.normal(size=(2, 4)).astype("float32")
@@ -82,3 +82,10 @@ def test_models_have_it_in_training_alone():
         assert np.abs(first - second).max() > 1e-4
     with pytest.raises(UserError, match="`zoneout` must be at least 0 and below 1. Received: zoneout=1.0"):
         zoo.stacked_rnn(3, zoneout=1.0)
+
+
+def test_a_cell_that_draws_noise_is_refused():
+    with pytest.raises(UserError, match="^HMRNNCell draws noise, which zoneout has no place for"):
+        ZoneoutCell(HMRNNCell(4))
+    with pytest.raises(UserError, match="^`rate` must be at least 0 and below 1. Received: rate=-0.1$"):
+        ZoneoutCell(gru(), -0.1)

@@ -34,7 +34,7 @@ class ZoneoutCell(keras.layers.Layer):
         The output `(B, units)`, which is the first state, and new states.
 
     Raises:
-        UserError: for a rate out of range, or a cell with dropout.
+        UserError: for a rate out of range, or a cell with dropout or with noise of its own.
 
     Weights: the cell's.
 
@@ -46,6 +46,10 @@ class ZoneoutCell(keras.layers.Layer):
         refuse_dropout(cell)
         if not 0 <= rate < 1:
             raise UserError(f"`rate` must be at least 0 and below 1. Received: rate={rate}")
+        if getattr(cell, "noise_size", 0):
+            raise UserError(
+                f"{type(cell).__name__} draws noise, which zoneout has no place for: leave zoneout out"
+            )
         self.cell = cell
         self.rate = rate
 

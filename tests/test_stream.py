@@ -193,7 +193,7 @@ def test_memory_stays_as_it_is(name):
     tracemalloc.start()
     try:
         push(40)  # what is made once
-        memory, objects = push(40)
+        memory, objects = push(120)
         more, others = push(400)
     finally:
         tracemalloc.stop()

@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
-from keras_actrec.errors import UserError
+from keras_actrec.layers._cells import CellAround, refuse_dropout
 from keras_actrec.layers._stepper import Step, Stepped, make_step
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
-class AttentionCell(keras.layers.Layer):
+class AttentionCell(CellAround):
     """Any attention over locations in front of any Keras cell (HM-AN, eq. 12-13).
 
     At step t: `context = attention(x_t, h_{t-1})`, `output, states = cell(context, states)`. The query is
@@ -48,16 +48,6 @@ class AttentionCell(keras.layers.Layer):
             self.cell.build((batch, channels))
 
     @property
-    def state_size(self) -> int | list[int]:
-        """The cell's."""
-        return self.cell.state_size
-
-    @property
-    def output_size(self) -> int:
-        """The cell's."""
-        return self.cell.output_size
-
-    @property
     def query_size(self) -> int:
         """Width of the query."""
         if hasattr(self.cell, "query_size"):
@@ -67,10 +57,6 @@ class AttentionCell(keras.layers.Layer):
     def query(self, states: list[Tensor]) -> Tensor:
         """The part of `states` that the attention sees, `(B, query_size)`."""
         return self.cell.query(states) if hasattr(self.cell, "query") else states[0]
-
-    def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
-        """The cell's."""
-        return self.cell.get_initial_state(batch_size=batch_size)
 
     @property
     def trace_sizes(self) -> dict[str, int]:
@@ -105,37 +91,13 @@ class AttentionCell(keras.layers.Layer):
 
         return Step(run, look.prepare)
 
-    def step(
-        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
-    ) -> Stepped:
-        """One step: output, new states, and a dict of traces."""
-        return self.make_step(training)(inputs, states, noise)
-
-    def call(
-        self, inputs: Tensor, states: list[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
-        output, states, _ = self.step(inputs, states, training=training)
-        return output, states
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "attention": keras.saving.serialize_keras_object(self.attention),
-            "cell": keras.saving.serialize_keras_object(self.cell),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         config["attention"] = keras.saving.deserialize_keras_object(config["attention"])
-        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
-        return cls(**config)
-
-
-def refuse_dropout(cell: keras.layers.Layer) -> None:
-    """Raise for a Keras cell with dropout: its masks would be drawn inside the loop."""
-    for argument in ("dropout", "recurrent_dropout"):
-        if getattr(cell, argument, 0):
-            raise UserError(
-                f"`cell` must not have `{argument}`: put keras.layers.Dropout after the layer. "
-                f"Received: cell={cell}"
-            )
+        return super().from_config(config)

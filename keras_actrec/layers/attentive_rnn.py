@@ -9,8 +9,8 @@ from keras import ops
 from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
+from keras_actrec.layers._cells import refuse_dropout
 from keras_actrec.layers._stepper import make_step
-from keras_actrec.layers.attention_cell import refuse_dropout
 
 
 @keras.saving.register_keras_serializable("keras_actrec")

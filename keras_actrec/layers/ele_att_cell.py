@@ -1,7 +1,6 @@
 """A recurrent cell that weighs every element of its input."""
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,14 +9,14 @@ from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
+from keras_actrec.layers._cells import CellAround, refuse_dropout
 from keras_actrec.layers._stepper import Step, Stepped, make_step
-from keras_actrec.layers.attention_cell import refuse_dropout
 
 ACTIVATIONS = ("sigmoid", "softmax")
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
-class EleAttCell(keras.layers.Layer):
+class EleAttCell(CellAround):
     """The element-wise attention gate in front of any Keras cell (EleAttG, eq. 4).
 
         a_t = activation(x_t attention_kernel + h_{t-1} attention_recurrent_kernel + attention_bias)
@@ -76,21 +75,6 @@ class EleAttCell(keras.layers.Layer):
             self.cell.build(input_shape)
 
     @property
-    def state_size(self) -> int | list[int]:
-        """The cell's."""
-        return self.cell.state_size
-
-    @property
-    def output_size(self) -> int:
-        """The cell's."""
-        return self.cell.output_size
-
-    @property
-    def get_initial_state(self) -> Callable[..., list[Tensor]]:
-        """The cell's; where it has none, this has none, and `keras.layers.RNN` starts from zeros."""
-        return self.cell.get_initial_state
-
-    @property
     def trace_sizes(self) -> dict[str, int]:
         """What a trace of this cell has, and how wide."""
         return {"gates": self.attention_kernel.shape[0], **getattr(self.cell, "trace_sizes", {})}
@@ -124,31 +108,5 @@ class EleAttCell(keras.layers.Layer):
 
         return Step(run, lambda inputs: (inputs, of_input(inputs)))
 
-    def step(
-        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
-    ) -> Stepped:
-        """One step: output, new states, and the trace `gates (B, D)`."""
-        return self.make_step(training)(inputs, states, noise)
-
-    def call(
-        self, inputs: Tensor, states: list[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
-        output, states, _ = self.step(inputs, states, training=training)
-        return output, states
-
-    def compute_output_shape(
-        self, inputs_shape: Shape, states_shape: list[Shape]
-    ) -> tuple[Shape, list[Shape]]:
-        return states_shape[0], list(states_shape)
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "cell": keras.saving.serialize_keras_object(self.cell),
-            "activation": self.activation,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
-        return cls(**config)
+        return {**super().get_config(), "activation": self.activation}

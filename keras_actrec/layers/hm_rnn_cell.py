@@ -12,12 +12,13 @@ from keras_actrec._text import shown
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
+from keras_actrec.layers._cells import SteppingCell
 from keras_actrec.layers._noise import logistic, straight_through
 from keras_actrec.layers._stepper import Step, Stepped
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
-class HMRNNCell(keras.layers.Layer):
+class HMRNNCell(SteppingCell):
     """Stacked LSTM layers that detect boundaries and run at their own time scale (HM-AN, eq. 1-11).
 
     Layer l = 1..L sees the layer below, itself and the layer above:
@@ -267,18 +268,6 @@ class HMRNNCell(keras.layers.Layer):
             return output, states, trace
 
         return Step(run, of_input)
-
-    def step(
-        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
-    ) -> Stepped:
-        """One step: output, new states, and the trace `boundaries (B, L)` and `updates (B, L)`."""
-        return self.make_step(training)(inputs, states, noise)
-
-    def call(
-        self, inputs: Tensor, states: list[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
-        output, states, _ = self.step(inputs, states, training=training)
-        return output, states
 
     def get_config(self) -> dict[str, Any]:
         return {

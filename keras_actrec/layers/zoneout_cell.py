@@ -1,19 +1,18 @@
 """A recurrent cell some of whose units keep what they had."""
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
+from keras_actrec.layers._cells import CellAround, refuse_dropout
 from keras_actrec.layers._stepper import Step, Stepped, make_step
-from keras_actrec.layers.attention_cell import refuse_dropout
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
-class ZoneoutCell(keras.layers.Layer):
+class ZoneoutCell(CellAround):
     """Any Keras cell with zoneout of its first state: at each step of training some units stay as they were.
 
         h_t = d h_{t-1} + (1 - d) cell(x_t, h_{t-1}),  d ~ Bernoulli(rate)
@@ -58,21 +57,6 @@ class ZoneoutCell(keras.layers.Layer):
             self.cell.build(input_shape)
 
     @property
-    def state_size(self) -> int | list[int]:
-        """The cell's."""
-        return self.cell.state_size
-
-    @property
-    def output_size(self) -> int:
-        """The cell's."""
-        return self.cell.output_size
-
-    @property
-    def get_initial_state(self) -> Callable[..., list[Tensor]]:
-        """The cell's; where it has none, this has none, and `keras.layers.RNN` starts from zeros."""
-        return self.cell.get_initial_state
-
-    @property
     def noise_size(self) -> int:
         """Numbers a step: one for each unit."""
         return keras.tree.flatten(self.state_size)[0]
@@ -95,28 +79,5 @@ class ZoneoutCell(keras.layers.Layer):
 
         return Step(run, inner.prepare)
 
-    def step(
-        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
-    ) -> Stepped:
-        """One step: output, new states, and what the cell has of a trace."""
-        return self.make_step(training)(inputs, states, noise)
-
-    def call(
-        self, inputs: Tensor, states: list[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
-        output, states, _ = self.step(inputs, states, training=training)
-        return output, states
-
-    def compute_output_shape(
-        self, inputs_shape: Shape, states_shape: list[Shape]
-    ) -> tuple[Shape, list[Shape]]:
-        return states_shape[0], list(states_shape)
-
     def get_config(self) -> dict[str, Any]:
-        cell = keras.saving.serialize_keras_object(self.cell)
-        return {**super().get_config(), "cell": cell, "rate": self.rate}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        config["cell"] = keras.saving.deserialize_keras_object(config["cell"])
-        return cls(**config)
+        return {**super().get_config(), "rate": self.rate}

@@ -267,7 +267,7 @@ def test_the_statistics_of_the_motion_are_trained_too(run):
 
 @pytest.mark.graphs
 def test_the_same_seed_gives_the_same_weights_whoever_decodes(data, features, tmp_path):
-    # Both here, in graphs: `run` is trained step by step by whichever test needs it first, and rounds otherwise.
+    # Both in graphs: `run` is trained step by step where another test needs it first, which rounds otherwise.
     once = training.train(recipe(**HMAN), data, tmp_path / "once", cache=features)
     values = {**HMAN, "train": {**HMAN["train"], "workers": 2}}
     again = training.train(recipe(**values), data, tmp_path / "again")

@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import os
 import re
 import sys
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import keras
@@ -215,3 +217,23 @@ def test_the_curves_of_joints_that_are_off_say_which_order_hurts(monkeypatch):
     assert "- At random minus largest response first: +0.190 (+0.190 to +0.190): switching" in page
     assert "the joints with the largest response off hurts more." in page
     assert "smallest response off does not differ, as far as seeds show." in page
+
+
+def test_layers_are_timed_next_to_pytorch_and_their_operations_are_counted(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(FOLDER)
+    with mock.patch.dict(os.environ, XLA_FLAGS=""):
+        accelerator = program("accelerator", monkeypatch)
+    monkeypatch.setattr(accelerator, "DEVICE", "cpu")
+    monkeypatch.setitem(accelerator.SIZES, "s", (2, 3, 4))
+    row = accelerator.compare("EleAttGRU", "s", "float32", 1)
+    assert row["ms"] > 0 and row["peer"] == "plain torch"
+    assert row["ratio"] == pytest.approx(row["ms"] / row["peer_ms"], abs=0.01)
+    model, x, peer = accelerator.CASES["EleAttGRU"][0]("s")
+    assert model.output.shape == (None, 1) and x.shape == (2, 3, 4) and isinstance(peer, torch.nn.Module)
+    _, step = accelerator.training(model, x, peer, "float32")
+    # Of products of 2 rows: 8 kernels of 4 x 4 a step and one of 4 x 1, forward and for the kernels; for what
+    # goes in, not the gate's own of the clip, and at the first step not those of the state, which is zero.
+    forward = 3 * 8 * 16 + 4
+    inputs = 2 * 7 * 16 + 4 * 16 + 4
+    assert accelerator.operations_of(step) == 2 * 2 * (2 * forward + inputs)

@@ -384,11 +384,13 @@ def cuts_of_csv(
     rows = rows_of_csv(file, needed, (*optional, "start", "stop", "end"))
     clocks: dict[str, tuple[float, list[float]]] = {}
     for number, row in rows:
-        where, path = f"{file}, line {number}", row["path"]
         end = row.pop("end")
+        if not (row["start"] or row["stop"] or end):
+            continue
+        where, path = f"{file}, line {number}", row["path"]
         if "end" not in columns:
             _check_frames(row, where)
-        elif row["start"] or end:
+        else:
             if path not in clocks:
                 clocks[path] = _clock(file.parent / path, where, fps)
             row |= _in_frames(row["start"], end, clocks[path], where)

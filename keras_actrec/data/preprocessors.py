@@ -72,6 +72,8 @@ class ClipPreprocessor:
         transform: how they are sized.
         name: of the model's input.
         files: what the files are, see `files_of`.
+        form: None, as they have no joints.
+        body: likewise.
         cacheable: whether something is computed once of a file, and kept on disk.
         causal: whether a step follows from the frames up to it.
         whole: what to set in a recipe for samples without padding.
@@ -82,6 +84,8 @@ class ClipPreprocessor:
 
     name: ClassVar[Literal["clip"]] = "clip"
     files: ClassVar[Files] = "videos"
+    form: ClassVar[None] = None
+    body: ClassVar[None] = None
     cacheable: ClassVar[Literal[True]] = True
     causal: ClassVar[Literal[True]] = True
     whole: ClassVar[str] = "clip.short='stretch'"
@@ -525,6 +529,8 @@ class FeaturePreprocessor:
         step: shape of a step, `(D,)` or `(H, W, D)`; `None` where only the data will tell it, see `of`.
         name: of the model's input.
         files: what the files are, see `files_of`.
+        form: None, as they have no joints.
+        body: likewise.
         cacheable: whether something is computed once of a file; these were.
         causal: whether a step follows from the steps up to it.
         drawn: names of what changes frames at random in training; steps are drawn, but not changed.
@@ -536,6 +542,8 @@ class FeaturePreprocessor:
 
     name: ClassVar[Literal["features"]] = "features"
     files: ClassVar[Files] = "features"
+    form: ClassVar[None] = None
+    body: ClassVar[None] = None
     cacheable: ClassVar[Literal[False]] = False
     causal: ClassVar[Literal[True]] = True
     drawn: ClassVar[tuple[str, ...]] = ()

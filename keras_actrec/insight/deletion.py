@@ -64,7 +64,7 @@ def delete_joints(
         UserError: for a model without such a gate, or not of skeletons, or no files.
     """
     preprocessor = recognizer.preprocessor
-    form = getattr(preprocessor, "form", None)
+    form = preprocessor.form
     if not isinstance(preprocessor, SkeletonPreprocessor) or form is None or not items:
         raise UserError(
             f"joints are switched off in files of skeletons, for a model of them: {recognizer.model.name}, "

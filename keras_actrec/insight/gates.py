@@ -69,7 +69,7 @@ def draw_gates(
         UserError: for a model without such a gate, with joints mixed in front of it, or not of skeletons; a
             class without a file that shows somebody; matplotlib is missing.
     """
-    form = getattr(recognizer.preprocessor, "form", None)
+    form = recognizer.preprocessor.form
     if not isinstance(recognizer.preprocessor, SkeletonPreprocessor) or form is None:
         raise UserError(
             f"{recognizer.model.name} was not trained on skeletons, on whose joints gates are drawn"

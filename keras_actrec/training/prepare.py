@@ -17,7 +17,7 @@ from keras_actrec._types import PathLike, Shape, StageProgress
 from keras_actrec.bodies import list_bodies
 from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
-from keras_actrec.data.preprocessors import Indexed, Preprocessor, SkeletonPreprocessor
+from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.training.devices import by_shares
 from keras_actrec.training.sides import check_sides
@@ -272,9 +272,9 @@ def build_model(recipe: Recipe, num_classes: int, indexed: Indexed = ()) -> tupl
 def _check_joints(recipe: Recipe, indexed: Indexed) -> None:
     """Refuse a model that counts other joints than it is shown, which a step may have channels enough for."""
     preprocessor = recipe.preprocessor.of(indexed)
-    if not isinstance(preprocessor, SkeletonPreprocessor) or preprocessor.form is None:
-        return
     form, seen = preprocessor.form, preprocessor.body
+    if form is None:
+        return
     values = {**spec_of(recipe).arguments, **recipe.model.arguments}
     if "layout" in values:
         name, bodies = values["layout"], values["bodies"]

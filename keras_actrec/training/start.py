@@ -13,7 +13,7 @@ from keras_actrec._types import PathLike
 from keras_actrec.checkpoints import LoadReport
 from keras_actrec.checkpoints.keras_file import load_keras
 from keras_actrec.checkpoints.load import check_kind
-from keras_actrec.data.preprocessors import Preprocessor, SkeletonPreprocessor
+from keras_actrec.data.preprocessors import Preprocessor
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import read_about
 from keras_actrec.zoo import ModelSpec
@@ -93,7 +93,7 @@ class Start:
 
 def _check_body(file: Path, theirs: Mapping[str, Any], ours: Preprocessor | None) -> None:
     """Refuse a model of one body as the start of one of another: its first layer means other joints."""
-    if not isinstance(ours, SkeletonPreprocessor) or ours.body is None:
+    if ours is None or ours.body is None:
         return
     name, own = theirs.get("shown_as") or theirs.get("layout"), ours.body.name
     if name not in (None, own):

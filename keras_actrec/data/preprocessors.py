@@ -20,7 +20,7 @@ from keras_actrec.data._batches import Clips, Features, Skeletons
 from keras_actrec.data._readers import open_video
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo, cache_frames
-from keras_actrec.data.datasets import Files, index_skeletons, patterns_of_joints, read_joints
+from keras_actrec.data.datasets import index_skeletons, patterns_of_joints, read_joints
 from keras_actrec.data.decode import index_videos, iter_frames, iter_timed, pick_timed, probe, sized
 from keras_actrec.data.extract import extract_features
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
@@ -83,7 +83,7 @@ class ClipPreprocessor:
     transform: ClipTransform
 
     name: ClassVar[Literal["clip"]] = "clip"
-    files: ClassVar[Files] = "videos"
+    files: ClassVar[Literal["videos"]] = "videos"
     form: ClassVar[None] = None
     body: ClassVar[None] = None
     cacheable: ClassVar[Literal[True]] = True
@@ -325,7 +325,7 @@ class SkeletonPreprocessor:
     shown_as: str | None = None
 
     name: ClassVar[Literal["features"]] = "features"
-    files: ClassVar[Files] = "skeletons"
+    files: ClassVar[Literal["skeletons"]] = "skeletons"
     cacheable: ClassVar[Literal[False]] = False
     drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "skeleton.length='resample'"
@@ -541,7 +541,7 @@ class FeaturePreprocessor:
     step: tuple[int, ...] | None = None
 
     name: ClassVar[Literal["features"]] = "features"
-    files: ClassVar[Files] = "features"
+    files: ClassVar[Literal["features"]] = "features"
     form: ClassVar[None] = None
     body: ClassVar[None] = None
     cacheable: ClassVar[Literal[False]] = False
@@ -706,7 +706,7 @@ def _window(sampling: Sampling, steps: Sequence[np.ndarray]) -> tuple[np.ndarray
     return np.stack([steps[index] for index in indices]), mask
 
 
-# What tells them apart, for people and for mypy: `name`, `cacheable`, `has_views`.
+# What tells them apart, for people and for mypy: `files`, `name`, `cacheable`, `has_views`.
 Preprocessor: TypeAlias = ClipPreprocessor | SkeletonPreprocessor | FeaturePreprocessor
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_actrec._text import printable
 from keras_actrec._types import StageProgress
-from keras_actrec.data import VIDEO_SUFFIXES, ClipPreprocessor, Record, VideoError
+from keras_actrec.data import VIDEO_SUFFIXES, Record, VideoError
 from keras_actrec.data._readers import is_frame
 from keras_actrec.errors import UserError
 from keras_actrec.insight._media import SmallClip, small_clip
@@ -183,7 +183,7 @@ def _traced(
     and height of what the model saw, as shares of the frame.
     """
     seen = explain(recognizer, record.file, evidence=False)
-    assert isinstance(recognizer.preprocessor, ClipPreprocessor) and seen.steps is not None
+    assert recognizer.preprocessor.files == "videos" and seen.steps is not None
     # The clip's times and not the file's, which may not move.
     indices, _ = recognizer.preprocessor.sampling.indices(len(clip.times))
     there = np.flatnonzero(seen.mask)

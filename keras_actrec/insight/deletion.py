@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_actrec._numbers import whole
-from keras_actrec.data.preprocessors import Indexed, SkeletonPreprocessor
+from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
 from keras_actrec.insight._skeleton import relative_response
 from keras_actrec.insight.gates import average_response, gates_of_joints
@@ -64,13 +64,12 @@ def delete_joints(
         UserError: for a model without such a gate, or not of skeletons, or no files.
     """
     preprocessor = recognizer.preprocessor
-    form = preprocessor.form
-    if not isinstance(preprocessor, SkeletonPreprocessor) or form is None or not items:
+    if preprocessor.files != "skeletons" or preprocessor.form is None or not items:
         raise UserError(
             f"joints are switched off in files of skeletons, for a model of them: {recognizer.model.name}, "
             f"{len(items)} files"
         )
-    joints = form.bodies * form.joints
+    joints = preprocessor.form.bodies * preprocessor.form.joints
     counts = range(joints + 1) if counts is None else [whole("counts", each, 0, joints) for each in counts]
     x, mask = (np.stack(each) for each in zip(*map(preprocessor.sample, items), strict=True))
     shown = x.reshape(*x.shape[:2], joints, -1).any(axis=(1, 3))  # (files, joints)

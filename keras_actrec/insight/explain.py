@@ -15,7 +15,6 @@ from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
 from keras_actrec.data import Body, expand_sources
 from keras_actrec.data.manifest import cuts_of_csv
-from keras_actrec.data.preprocessors import SkeletonPreprocessor
 from keras_actrec.data.sources import lists_files
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
@@ -300,7 +299,7 @@ def _skeleton(
 ) -> tuple[np.ndarray | None, Body | None, int | None]:
     """Joints `(T, bodies, joints, 3)` of what a model of skeletons sees, what they are, and the origin."""
     preprocessor = recognizer.preprocessor
-    if not isinstance(preprocessor, SkeletonPreprocessor) or preprocessor.form is None:
+    if preprocessor.files != "skeletons" or preprocessor.form is None:
         return None, None, None
     joints = preprocessor.joints_of(sequence)
     return joints, preprocessor.body, origin_of(preprocessor)

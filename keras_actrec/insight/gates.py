@@ -69,12 +69,13 @@ def draw_gates(
         UserError: for a model without such a gate, with joints mixed in front of it, or not of skeletons; a
             class without a file that shows somebody; matplotlib is missing.
     """
-    form = recognizer.preprocessor.form
-    if not isinstance(recognizer.preprocessor, SkeletonPreprocessor) or form is None:
+    preprocessor = recognizer.preprocessor
+    if preprocessor.files != "skeletons" or preprocessor.form is None:
         raise UserError(
             f"{recognizer.model.name} was not trained on skeletons, on whose joints gates are drawn"
         )
-    joints, preprocessor = form.bodies * form.joints, recognizer.preprocessor
+    form = preprocessor.form
+    joints = form.bodies * form.joints
     average, shown = _seen(recognizer, preprocessor, items, classes, every=mean)
     figure = _figures.new_figure(2 * _FRAMES, 2.2 * len(classes) + 0.6)
     texts, look = _figures.words(classes)

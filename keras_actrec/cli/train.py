@@ -1,7 +1,7 @@
 """`keras-actrec train`: from a folder of videos, and a recipe or none, to a model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from keras_actrec._text import command
 from keras_actrec.cli._options import Audit, Data, MaxSkipped, OnError, Verify, skipping
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_actrec.training import Run
 
 
 def train(
@@ -58,7 +61,7 @@ def train(
 
     Ctrl-C and SIGTERM end it at the next batch, with a checkpoint: the same command goes on from there.
     """
-    from keras_actrec import evaluation, insight, training
+    from keras_actrec import training
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
 
@@ -98,14 +101,25 @@ def train(
     if run.was_finished:
         say(f"this run is finished: its model is {out / 'model.keras'}")
         return
+    _tell(run, data, audit)
+    say(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
+    if run.record["data"]["parts"]["test"]:
+        say(f"next, on the test part: {command('evaluate', out / 'model.keras', '--data', data)}")
+
+
+def _tell(run: "Run", data: Path, audit: Path | None) -> None:
+    """What a run came to, beside its floor, and the picture of its history."""
+    from keras_actrec import evaluation, insight
+    from keras_actrec.cli._progress import progress_bars
+
     reached, floors = run.record["val_accuracy"], None
-    part = "test" if values.data.watch_test else "validation"
+    part = "test" if run.record["recipe"]["data"]["watch_test"] else "validation"
     if reached is not None:
         with progress_bars() as progress:
             floors = evaluation.floors_of_part(
                 run.recognizer, data, part=part, audit=audit, progress=progress
             )
-    picture = insight.draw_history(out)
+    picture = insight.draw_history(run.folder)
     for line in run.record["data"]["skipped"]:
         say(f"skipped: {line}")
     last = "  ".join(f"{name} {value:.4f}" for name, value in run.record["last_epoch"].items())
@@ -118,6 +132,3 @@ def train(
         say(evaluation.floor_line(floors, None if run.recognizer.spec.per_step else reached))
     if picture is None:
         say("no picture of its history: pip install 'keras_actrec[viz]'")
-    say(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
-    if run.record["data"]["parts"]["test"]:
-        say(f"next, on the test part: {command('evaluate', out / 'model.keras', '--data', data)}")

@@ -69,14 +69,7 @@ def fit(
     table, learner, datasets = prepared.recipe.train, prepared.learner, prepared.datasets
     _check_run(table, prepared.batches, "validation" in datasets)
     frozen = _freeze_norms(learner) if table.partial_bn else []
-    backbone = _backbone_weights(learner, prepared.spec) if table.paces_backbone else []
-    loss, metrics = _measures(table, len(prepared.manifest.class_names))
-    measured = [*metrics, *learner.metrics]  # those that the model itself has, as long as it is not compiled
-    learner.compile(
-        optimizer=optimizer_of(table, prepared.batches, learner.trainable_weights, backbone),
-        loss=loss,
-        weighted_metrics=metrics,
-    )
+    measured = _compile(prepared)
     targets = prepared.targets
     if spread is not None:
         for each in targets.values():
@@ -125,6 +118,20 @@ def fit(
     kept = next(row for row in checkpoint.rows if row["epoch"] == best.epoch) if best else last
     values = {name: value for name, value in last.items() if name != "epoch"}
     return Fitted(values, kept["epoch"], kept.get("val_accuracy"))
+
+
+def _compile(prepared: Prepared) -> list[keras.metrics.Metric]:
+    """Compile the learner; what is measured of it, its own metrics in addition."""
+    table, learner = prepared.recipe.train, prepared.learner
+    backbone = _backbone_weights(learner, prepared.spec) if table.paces_backbone else []
+    loss, metrics = _measures(table, len(prepared.manifest.class_names))
+    measured = [*metrics, *learner.metrics]  # those that the model itself has, as long as it is not compiled
+    learner.compile(
+        optimizer=optimizer_of(table, prepared.batches, learner.trainable_weights, backbone),
+        loss=loss,
+        weighted_metrics=metrics,
+    )
+    return measured
 
 
 def _finish_epoch(

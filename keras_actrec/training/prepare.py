@@ -122,46 +122,20 @@ def prepare(
         model, spec = build_model(recipe, len(names))
     else:  # the first file tells the size of a step, and all together how many persons there are
         _try_building(recipe, len(names), parts["train"])
-    indexed: dict[str, Indexed] = {}
-    skipped: list[VideoError] = []
-    preprocessor = recipe.preprocessor
-    for part in ("train", "validation"):
-        indexed[part], broken = preprocessor.index(
-            parts[part],
-            on_error=recipe.data.on_error,
-            max_skipped=recipe.data.max_skipped,
-            audit=audit,
-            progress=lambda done, total, part=part: progress("videos", done, total, part),
-        )
-        skipped += broken
-        preprocessor = preprocessor.of(indexed[part])
+    indexed, skipped = _indexed(recipe, parts, audit, progress)
     _check_classes(indexed["train"], names)
 
     if not recipe.preprocessor.cacheable:
         model, spec = build_model(recipe, len(names), indexed["train"])
     report = start.load(model, names) if start else None
     learner = _learner(recipe, model, spec, indexed["train"])
-    on_features = trains_on_features(recipe, spec)
-    folder = cache or (out / "cache" if on_features else None)
-    keep = None
-    if folder is not None and preprocessor.cacheable:
-        keep = caching(recipe, len(names), model=model)
-    datasets = {}
-    for part, items in indexed.items():
-        if not items:
-            continue
-        if keep is not None:
-            stage = "features" if on_features else "frames"
-            kept = functools.partial(
-                keep,
-                out=folder,
-                index=None,
-                audit=audit,
-                verify=verify,
-                progress=lambda done, total, part=part, stage=stage: progress(stage, done, total, part),
-            )
-            items = by_shares(kept, items)
-        datasets[part] = _batches(recipe, spec, items, training=part == "train")
+    kept = indexed
+    folder = cache or (out / "cache" if trains_on_features(recipe, spec) else None)
+    if folder is not None and recipe.preprocessor.cacheable:
+        kept = _kept(recipe, model, spec, indexed, folder, audit, verify, progress)
+    datasets = {
+        part: _batches(recipe, spec, items, training=part == "train") for part, items in kept.items() if items
+    }
     weights = None
     if recipe.train.class_weights == "balanced":
         weights = _balanced([record.label for record, _ in indexed["train"]])
@@ -172,13 +146,68 @@ def prepare(
         tuple(skipped),
         model,
         spec,
-        preprocessor,
+        _told(recipe, indexed),
         learner,
         datasets,
         weights,
         report,
         _clip_in_the_middle(indexed["train"]),
     )
+
+
+def _indexed(
+    recipe: Recipe, parts: dict[str, tuple[Record, ...]], audit: Audit | None, progress: StageProgress
+) -> tuple[dict[str, Indexed], list[VideoError]]:
+    """What is known of the files of each part that is trained on or watched, and the errors of bad ones."""
+    indexed: dict[str, Indexed] = {}
+    skipped: list[VideoError] = []
+    for part in ("train", "validation"):
+        # The training part tells the form of joints, which the other one has to have.
+        indexed[part], broken = _told(recipe, indexed).index(
+            parts[part],
+            on_error=recipe.data.on_error,
+            max_skipped=recipe.data.max_skipped,
+            audit=audit,
+            progress=lambda done, total, part=part: progress("videos", done, total, part),
+        )
+        skipped += broken
+    return indexed, skipped
+
+
+def _told(recipe: Recipe, indexed: dict[str, Indexed]) -> Preprocessor:
+    """The recipe's preprocessor, with what the parts have told of it."""
+    preprocessor = recipe.preprocessor
+    for items in indexed.values():
+        preprocessor = preprocessor.of(items)
+    return preprocessor
+
+
+def _kept(
+    recipe: Recipe,
+    model: keras.Model,
+    spec: ModelSpec,
+    indexed: dict[str, Indexed],
+    out: PathLike,
+    audit: Audit | None,
+    verify: bool,
+    progress: StageProgress,
+) -> dict[str, Indexed]:
+    """What was indexed, with what is computed once of it: features of a frozen backbone, or frames."""
+    keep = caching(recipe, model.output_shape[-1], model=model)
+    stage = "features" if trains_on_features(recipe, spec) else "frames"
+    kept: dict[str, Indexed] = {}
+    for part, items in indexed.items():
+        if items:
+            step = functools.partial(
+                keep,
+                out=out,
+                index=None,
+                audit=audit,
+                verify=verify,
+                progress=lambda done, total, part=part: progress(stage, done, total, part),
+            )
+            kept[part] = by_shares(step, items)
+    return kept
 
 
 def _clip_in_the_middle(indexed: Indexed) -> tuple[int, float]:

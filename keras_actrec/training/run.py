@@ -160,14 +160,14 @@ def train(
         check(recipe, len(manifest.class_names))
         known = None if audit is None else read_audit(audit)
         files = folder.check_files(recipe, parts, known)
-
+        # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
+        loaded = origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None
         prepared = prepare(
             recipe,
             manifest,
             parts,
             out=out,
-            # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
-            start=origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None,
+            start=loaded,
             cache=cache,
             audit=known,
             verify=verify,

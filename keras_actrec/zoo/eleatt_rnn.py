@@ -169,16 +169,9 @@ def recurrent_classifier(
 ) -> keras.Model:
     """Build `eleatt_rnn`, or `stacked_rnn`, whose `attention_layers` are none."""
     num_classes = _parts.check_num_classes(num_classes)
-    if cell not in CELLS:
-        raise UserError(f"`cell` must be one of {', '.join(CELLS)}. Received: cell={cell!r}")
-    if pooling not in _parts.POOLINGS:
-        names = ", ".join(_parts.POOLINGS)
-        raise UserError(f"`pooling` must be one of {names}. Received: pooling={pooling!r}")
+    _check(cell, pooling, dropout, zoneout)
     _parts.check_embedding(input_dropout, embedding, joints)
     attention_layers = _parts.checked_layers(attention_layers, num_layers)
-    for rate, value in (("dropout", dropout), ("zoneout", zoneout)):
-        if not 0 <= value < 1:
-            raise UserError(f"`{rate}` must be at least 0 and below 1. Received: {rate}={value}")
     inputs, features, mask = _parts.inputs_of(
         input_shape, backbone, masked, features_shape=(None, 150), pixels=pixels
     )
@@ -202,6 +195,17 @@ def recurrent_classifier(
     x = _parts.summed_up(_parts.classifier(num_classes)(x), x, mask, pooling)
     x = keras.layers.Activation(classifier_activation, dtype="float32", name="answer")(x)
     return _parts.load_weights(keras.Model(inputs, x, name=name), weights)
+
+
+def _check(cell: str, pooling: str, dropout: float, zoneout: float) -> None:
+    if cell not in CELLS:
+        raise UserError(f"`cell` must be one of {', '.join(CELLS)}. Received: cell={cell!r}")
+    if pooling not in _parts.POOLINGS:
+        names = ", ".join(_parts.POOLINGS)
+        raise UserError(f"`pooling` must be one of {names}. Received: pooling={pooling!r}")
+    for rate, value in (("dropout", dropout), ("zoneout", zoneout)):
+        if not 0 <= value < 1:
+            raise UserError(f"`{rate}` must be at least 0 and below 1. Received: {rate}={value}")
 
 
 def _cell(cell: str, units: int, attention: str | None, zoneout: float) -> keras.layers.Layer:

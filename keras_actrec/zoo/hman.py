@@ -117,20 +117,7 @@ def hman(
     Reference: Yan et al., arXiv 1708.07590; defaults are its table 1. Where we differ: see the layers.
     """
     num_classes = _parts.check_num_classes(num_classes)
-    if attention not in ATTENTIONS:
-        raise UserError(
-            f"`attention` must be one of {', '.join(ATTENTIONS)}. Received: attention={attention!r}"
-        )
-    if attention == "reinforce" and classifier_activation != "softmax":
-        raise UserError(
-            '`attention="reinforce"` rewards probabilities: it needs `classifier_activation="softmax"`'
-        )
-    if start not in ("zeros", "features"):
-        raise UserError(f"`start` must be one of zeros, features. Received: start={start!r}")
-    _parts.check_embedding(input_dropout, embedding)
-    for argument, value in (("pixels", pixels), ("input_dropout", input_dropout)):
-        if value and embedding is None:
-            raise UserError(f"`{argument}` needs `embedding`, such as 64. Received: {argument}={value}")
+    _check(attention, start, classifier_activation, pixels, input_dropout, embedding)
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked, pixels=pixels)
     maps, grays = _parts.split_pixels(features) if pixels else (features, None)
     if motion:
@@ -143,22 +130,20 @@ def hman(
 
     if attention_temperature is None:
         attention_temperature = temperature
-    cell = AttentionCell(
-        _attention(attention, attention_temperature, content, content_units),
-        HMRNNCell(
-            units,
-            num_layers=num_layers,
-            boundary=boundary,
-            temperature=temperature,
-            boundary_bias=-2.0 if steady else 0.0,
-            forget_bias=1.0 if steady else 0.0,
-            boundary_noise=not steady,
-            name="hm_rnn",
-        ),
-        name="cell",
+    looking = _attention(attention, attention_temperature, content, content_units)
+    recurrent = HMRNNCell(
+        units,
+        num_layers=num_layers,
+        boundary=boundary,
+        temperature=temperature,
+        boundary_bias=-2.0 if steady else 0.0,
+        forget_bias=1.0 if steady else 0.0,
+        boundary_noise=not steady,
+        name="hm_rnn",
     )
+    cell = AttentionCell(looking, recurrent, name="cell")
     temporal = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")
-    initial = _initial_state(cell.cell, pooled, mask) if start == "features" else None
+    initial = _initial_state(recurrent, pooled, mask) if start == "features" else None
     trace = temporal(locations, initial_state=initial, mask=mask)
 
     x = keras.layers.Dropout(dropout, name="dropout_1")(trace["output"])  # (B, T, L * units)
@@ -173,6 +158,30 @@ def hman(
     if not return_sequences:
         x = _parts.average(x, mask)
     return _parts.load_weights(model_class(inputs, x, name="hman"), weights)
+
+
+def _check(
+    attention: str,
+    start: str,
+    classifier_activation: str | None,
+    pixels: bool,
+    input_dropout: float,
+    embedding: int | None,
+) -> None:
+    if attention not in ATTENTIONS:
+        raise UserError(
+            f"`attention` must be one of {', '.join(ATTENTIONS)}. Received: attention={attention!r}"
+        )
+    if attention == "reinforce" and classifier_activation != "softmax":
+        raise UserError(
+            '`attention="reinforce"` rewards probabilities: it needs `classifier_activation="softmax"`'
+        )
+    if start not in ("zeros", "features"):
+        raise UserError(f"`start` must be one of zeros, features. Received: start={start!r}")
+    _parts.check_embedding(input_dropout, embedding)
+    for argument, value in (("pixels", pixels), ("input_dropout", input_dropout)):
+        if value and embedding is None:
+            raise UserError(f"`{argument}` needs `embedding`, such as 64. Received: {argument}={value}")
 
 
 def _with_summary(

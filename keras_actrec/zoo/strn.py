@@ -1,6 +1,6 @@
 """STRN: a residual network with connections from one frame to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -96,38 +96,15 @@ def strn(
         temporal_context = clip.shape[1] - bool(special3)
     inputs, mask = _parts.with_mask(clip, masked)
     network, weights = _network(backbone, clip.shape[2:], width, weights)
-    names = {layer.name for layer in network.layers}
-    residual = residual_blocks(network)
     blocks = _blocks(
-        {block: f"{block}_0_conv" not in names for block in residual},
+        {block: _shortcut(network, block) is None for block in residual_blocks(network)},
         {} if backbone != "resnet50" else PLACEMENTS,
         placement,
         connection,
         temporal_context,
         special3,
     )
-    entering: dict[str, Tensor] = {}
-
-    def enter(block: str) -> Around:
-        def call(conv: keras.layers.Layer, x: Tensor) -> Tensor:
-            entering[block] = x
-            return conv(x)
-
-        return call
-
-    def connect(block: str) -> Around:
-        def call(add: keras.layers.Layer, terms: list[Tensor]) -> Tensor:
-            x = UnfoldTime(name=f"{block}_steps")([entering[block], clip])
-            strides = network.get_layer(f"{block}_0_conv").strides[0] if f"{block}_0_conv" in names else 1
-            skips = [TemporalSkip(connection, 1, terms[0].shape[-1], strides, name=f"{block}_skip")]
-            if special3 and block == blocks[-1]:
-                skips.append(TemporalSkip("identity", 2, name=f"{block}_skip_2"))
-            return add([*terms, *(FoldTime(name=f"{skip.name}_frames")(skip(x)) for skip in skips)])
-
-        return call
-
-    around = {residual[block][0]: enter(block) for block in blocks}
-    around |= {residual[block][1]: connect(block) for block in blocks}
+    around = _around(network, clip, blocks, connection, special3)
     x = over_clips(network, clip, mask, around)
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = UnfoldTime(name="features")([x, clip])  # (B, T, D)
@@ -189,6 +166,42 @@ def _blocks(
             f"{len(fitting) + 1}. Received: temporal_context={temporal_context}"
         )
     return fitting[len(fitting) - int(temporal_context) + 1 :]
+
+
+def _shortcut(network: keras.Model, block: str) -> keras.layers.Layer | None:
+    """The convolution around a block that changes the shape."""
+    name = f"{block}_0_conv"
+    return network.get_layer(name) if any(layer.name == name for layer in network.layers) else None
+
+
+def _around(
+    network: keras.Model, clip: Tensor, blocks: Sequence[str], connection: str, special3: bool
+) -> dict[str, Around]:
+    """What `over_clips` calls in place of the first and the last layer of each block with a connection."""
+    entering: dict[str, Tensor] = {}
+
+    def enter(block: str) -> Around:
+        def call(conv: keras.layers.Layer, x: Tensor) -> Tensor:
+            entering[block] = x
+            return conv(x)
+
+        return call
+
+    def connect(block: str) -> Around:
+        def call(add: keras.layers.Layer, terms: list[Tensor]) -> Tensor:
+            x = UnfoldTime(name=f"{block}_steps")([entering[block], clip])
+            shortcut = _shortcut(network, block)
+            strides = 1 if shortcut is None else shortcut.strides[0]
+            skips = [TemporalSkip(connection, 1, terms[0].shape[-1], strides, name=f"{block}_skip")]
+            if special3 and block == blocks[-1]:
+                skips.append(TemporalSkip("identity", 2, name=f"{block}_skip_2"))
+            return add([*terms, *(FoldTime(name=f"{skip.name}_frames")(skip(x)) for skip in skips)])
+
+        return call
+
+    residual = residual_blocks(network)
+    around = {residual[block][0]: enter(block) for block in blocks}
+    return around | {residual[block][1]: connect(block) for block in blocks}
 
 
 def _is_resnet50(weights: PathLike) -> bool:

@@ -12,14 +12,15 @@ CLIPS = np.random.default_rng(0).normal(size=(2, 3, 2, 2, 10)).astype("float32")
 
 
 @pytest.mark.graphs
-def test_temporal_shift_does_what_every_layer_must(tmp_path):
+@pytest.mark.parametrize("online", [False, True])
+def test_temporal_shift_does_what_every_layer_must(tmp_path, online):
     check_layer(
-        lambda **kwargs: TemporalShift(fold=4, **kwargs),
+        lambda **kwargs: TemporalShift(fold=4, online=online, **kwargs),
         (CLIPS,),
         tmp_path,
         weights={},
         bad=(
-            lambda: TemporalShift(fold=1),
+            lambda: TemporalShift(fold=1, online=online),
             "`fold` must be a whole number from 2 to 65536. Received: fold=1",
         ),
         time=True,
@@ -31,6 +32,12 @@ def test_the_first_channels_come_from_the_next_frame_and_the_second_from_the_one
     steps = np.array([[[10 * t + c for c in range(5)] for t in (1, 2, 3)]], "float32")
     expected = [[[20, 21, 0, 0, 14], [30, 31, 12, 13, 24], [0, 0, 22, 23, 34]]]
     close(TemporalShift(fold=2)(steps), np.array(expected), 0)
+
+
+def test_online_the_first_channels_come_from_the_frame_before_and_the_others_stay():
+    steps = np.array([[[10 * t + c for c in range(5)] for t in (1, 2, 3)]], "float32")
+    expected = [[[0, 0, 12, 13, 14], [10, 11, 22, 23, 24], [20, 21, 32, 33, 34]]]
+    close(TemporalShift(fold=2, online=True)(steps), np.array(expected), 0)
 
 
 def test_an_eighth_moves_either_way_by_default():

@@ -79,6 +79,19 @@ def _read(recognizer, frames):
     return recognizer.preprocessor.transform(frames[indices]), mask
 
 
+def test_tsm_says_that_it_has_a_form_for_streams():
+    arguments = {"width": 0.25, "input_shape": (None, SIZE, SIZE, 3)}
+    small = {"backbone": "efficientnet_lite0:block2_output", **arguments}
+    lines = [str(Stream(of_clips("tsm", Sampling(8), **small, **form))) for form in ({}, {"online": True})]
+    assert lines == [
+        "tsm needs a whole clip: it looks through a sliding window of 8 steps; "
+        "trained with `--set model.online=true` it carries its states",
+        "tsm is causal: its states are carried from step to step",
+    ]
+    assert zoo.spec("tsm").causal_with == {"online": True}
+    assert not any(zoo.spec(name).causal_with for name in set(zoo.list_models()) - {"tsm"})
+
+
 @pytest.mark.parametrize("name", ["lstm_attention", "eleatt_rnn"])
 @pytest.mark.parametrize("method", ["segments", "contiguous"])
 def test_a_model_of_whole_clips_answers_as_to_a_video_of_the_last_frames(name, method):

@@ -30,6 +30,7 @@ CAUSAL = {
         CLIP,
         {"width": 0.07, "temporal_context": 3, "connection": "nonlinear", "special3": True},
     ),
+    "tsm": ("tsm", CLIP, {"width": 0.25, "backbone": "efficientnet_lite0", "motion": True, "online": True}),
     "tsn": ("tsn", CLIP, {"width": 0.25, "backbone": "efficientnet_lite0", "motion": True}),
 }
 # Models that need the whole clip, one for each reason, and arguments of small ones.
@@ -41,6 +42,7 @@ WHOLE = {
     "lstm_attention": ("lstm_attention", MAPS, {"units": 2}),
     "conv_attention": ("conv_attention", MAPS, {"filters": 2}),
     "cham": ("cham", MAPS, {"filters": 2}),
+    "tsm": ("tsm", CLIP, {"width": 0.25, "backbone": "efficientnet_lite0:block2_output"}),
 }
 
 
@@ -130,6 +132,15 @@ def test_what_is_remembered_of_frames_of_any_size_has_that_of_the_stream():
     view = zoo.streaming_view(model, zoo.spec(model), (64, 32, 3))
     (before,) = [value for name, value in view.start.items() if name != "seen"]
     assert before.shape[:-1] == (1, 1, 2, 1)  # a block of the last stage, at a 32nd of the size
+
+
+def test_of_each_shift_an_eighth_of_the_channels_is_remembered():
+    arguments = {"backbone": "efficientnet_lite0:block4_output", "online": True}
+    model = zoo.tsm(3, input_shape=(None, None, None, 3), **arguments)
+    view = zoo.streaming_view(model, zoo.spec(model), (64, 32, 3))
+    shapes = [value.shape for name, value in view.start.items() if "shift" in name]
+    # In front of blocks 2b, 3b, 4b and 4c: 24, 40 and 80 channels at a 4th, an 8th and a 16th of the size.
+    assert shapes == [(1, 1, 16, 8, 3), (1, 1, 8, 4, 5), (1, 1, 4, 2, 10), (1, 1, 4, 2, 10)]
 
 
 def test_states_are_kept_in_float32_whatever_the_policy():

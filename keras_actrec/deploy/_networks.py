@@ -93,6 +93,14 @@ class WholeClip:
         }
 
 
+def _able() -> Iterator[str]:
+    """The models that stream, each with the arguments that it needs for it."""
+    for name in zoo.list_models():
+        if zoo.spec(name).causal:
+            given = [f"{key}={value}" for key, value in zoo.spec(name).causal_with.items()]
+            yield f"{name} ({', '.join(given)})" if given else name
+
+
 class OneStep:
     """From one step of one stream, and the states before it, to `scores`, `steps` and the states after it.
 
@@ -113,10 +121,9 @@ class OneStep:
 
     def __init__(self, recognizer: Recognizer) -> None:
         if not recognizer.spec.causal:
-            able = ", ".join(name for name in zoo.list_models() if zoo.spec(name).causal)
             raise UserError(
                 f"{recognizer.model.name} needs the whole clip for each answer, so it has no single step: "
-                f"leave `stream` out, or train one of {able} with its defaults"
+                f"leave `stream` out, or train one of {', '.join(_able())}, else with its defaults"
             )
         if not recognizer.preprocessor.causal:
             raise UserError(

@@ -77,7 +77,12 @@ class Stream:
         name, each = self.recognizer.spec.name, "" if self.every == 1 else f"1 frame in {self.every}, "
         if self.causal:
             return f"{name} is causal: {each}its states are carried from step to step"
-        return f"{name} needs a whole clip: {each}it looks through a sliding window of {self.window} steps"
+        form = " ".join(
+            f"model.{key}={str(value).lower()}" for key, value in self.recognizer.spec.causal_with.items()
+        )
+        other = f"; trained with `--set {form}` it carries its states" if form else ""
+        window = f"a sliding window of {self.window} steps"
+        return f"{name} needs a whole clip: {each}it looks through {window}{other}"
 
     def reset(self) -> None:
         """Forget what was seen: the next frame is the first one."""

@@ -15,10 +15,12 @@ class TemporalShift(keras.layers.Layer):
     """Let frames see their neighbors, without weights or multiplications.
 
     With `n = C // fold`, frame t keeps all channels but the first `2 n`: n of them come from frame t + 1, the
-    next n from frame t - 1. Before the first frame and after the last is zero.
+    next n from frame t - 1. Before the first frame and after the last is zero. The online form waits for no
+    frame to come: the first n channels come from frame t - 1, and all others stay.
 
     Args:
         fold: the share of the channels that moves either way is 1 / fold.
+        online: whether frames see only the past.
 
     Call arguments:
         inputs: `(B, T, ..., C)`, with anything between T and C; all but C may be unknown.
@@ -30,13 +32,13 @@ class TemporalShift(keras.layers.Layer):
     Raises:
         UserError: where fold is less than 2 or C less than fold.
 
-    Reference: Lin et al., arXiv 1811.08383 (TSM), offline form.
+    Reference: Lin et al., arXiv 1811.08383 (TSM), sections 4.1 (offline) and 4.2 (online).
     """
 
-    def __init__(self, fold: int = 8, **kwargs: Any) -> None:
+    def __init__(self, fold: int = 8, online: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        fold = whole("fold", fold, 2)
-        self.fold = fold
+        self.fold = whole("fold", fold, 2)
+        self.online = bool(online)
         self.supports_masking = True
 
     def build(self, inputs_shape: Shape) -> None:
@@ -49,6 +51,8 @@ class TemporalShift(keras.layers.Layer):
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         x = without_padding(inputs, mask)
         part = x.shape[-1] // self.fold
+        if self.online:
+            return ops.concatenate([from_previous(x[..., :part]), x[..., part:]], axis=-1)
         moved = [from_next(x[..., :part]), from_previous(x[..., part : 2 * part])]
         return ops.concatenate([*moved, x[..., 2 * part :]], axis=-1)
 
@@ -56,7 +60,7 @@ class TemporalShift(keras.layers.Layer):
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "fold": self.fold}
+        return {**super().get_config(), "fold": self.fold, "online": self.online}
 
 
 def from_next(x: Tensor) -> Tensor:

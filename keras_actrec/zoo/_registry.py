@@ -86,8 +86,17 @@ class ModelSpec:
             masked=bool(arguments.get("masked", False)),
             backbone=self.input != "clip" and arguments.get("backbone") is not None,
             causal=self.causal
-            and not any(arguments.get(name) == value for name, value in _WHOLE_CLIP[self.name].items()),
+            and not any(
+                arguments.get(name, self.arguments[name]) == value
+                for name, value in _WHOLE_CLIP[self.name].items()
+            ),
         )
+
+    @property
+    def causal_with(self) -> dict[str, bool]:
+        """Arguments that make a model of this name causal where its defaults do not: `{"online": True}`."""
+        asked = _WHOLE_CLIP.get(self.name, {})
+        return {name: not value for name, value in asked.items() if self.arguments[name] == value}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""
@@ -122,7 +131,8 @@ def register(
 ) -> Callable[[Callable[_Arguments, keras.Model]], Callable[_Arguments, keras.Model]]:
     """Make a builder known to `build`, `spec` and `list_models`. See `ModelSpec` for the arguments.
 
-    `whole_clip` has the values of arguments with which a causal model is none: `{"bidirectional": True}`.
+    `whole_clip` has the values of arguments with which a causal model is none: `{"bidirectional": True}`. One
+    that is such by default is a bool.
 
     Raises:
         ValueError: for a second model of one name.

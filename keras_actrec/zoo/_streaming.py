@@ -8,11 +8,12 @@ from keras import ops
 
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.layers import AttentiveRNN, FrameDifference, LastStep, TemporalSkip
+from keras_actrec.layers import AttentiveRNN, FrameDifference, LastStep, TemporalShift, TemporalSkip
 from keras_actrec.zoo._registry import ModelSpec
 from keras_actrec.zoo._reinforce import PolicyGradient
 
 _SEEN = "seen"  # the state that counts the steps before
+_LOOKING_BACK = (FrameDifference, TemporalShift, TemporalSkip)  # at steps that came some steps before
 
 
 class StreamingView(NamedTuple):
@@ -96,7 +97,7 @@ class _Memory:
             return self._recurrent(layer, args[0])
         if isinstance(layer, keras.layers.GlobalAveragePooling1D):
             return self._average(layer, args[0])
-        if isinstance(layer, (FrameDifference, TemporalSkip)):
+        if isinstance(layer, _LOOKING_BACK):
             return self._looking_back(layer, args[0])
         if isinstance(layer, (LastStep, PolicyGradient)):  # each step is the last one so far; no rewards
             return args[0]
@@ -131,8 +132,11 @@ class _Memory:
         if isinstance(layer, FrameDifference):  # to which the first step changes nothing
             first = ops.reshape(ops.equal(self.inputs[_SEEN], 0), (1,) * len(x.shape))
             before = ops.where(first, x[:, :1], before)
+        channels = before.shape[-1]
+        if isinstance(layer, TemporalShift):  # which remembers the channels that it moves
+            before = ops.pad(before, [*[(0, 0)] * (len(x.shape) - 1), (0, x.shape[-1] - channels)])
         whole = ops.concatenate([before, x], axis=1)
-        self._keep(layer, [whole[:, -delay:]])
+        self._keep(layer, [whole[:, -delay:, ..., :channels]])
         return layer(whole)[:, delay:]
 
     def _states(self, layer: keras.layers.Layer) -> list[Tensor]:
@@ -150,8 +154,9 @@ def _before(model: keras.Model, layer: keras.layers.Layer, shapes: dict[str, Sha
         return [ops.convert_to_numpy(ops.cast(state, "float32")) for state in states]
     if isinstance(layer, keras.layers.GlobalAveragePooling1D):
         return [np.zeros((1, layer.output.shape[-1]), "float32")]
-    if isinstance(layer, (FrameDifference, TemporalSkip)):
+    if isinstance(layer, _LOOKING_BACK):
         source = keras.tree.map_structure(lambda tensor: shapes[tensor.name], model.input)
         shape = keras.Model(model.input, keras.tree.flatten(layer.input)[0]).compute_output_shape(source)
-        return [np.zeros((1, getattr(layer, "delay", 1), *shape[2:]), "float32")]
+        channels = shape[-1] // getattr(layer, "fold", 1)
+        return [np.zeros((1, getattr(layer, "delay", 1), *shape[2:-1], channels), "float32")]
     return []

@@ -8,13 +8,22 @@ from keras_actrec.zoo import _parts, _segments
 from keras_actrec.zoo._registry import register
 
 
-@register("tsm", input="clip", masked=True, consensus="logits", paper="Lin et al., arXiv 1811.08383")
+@register(
+    "tsm",
+    input="clip",
+    masked=True,
+    consensus="logits",
+    paper="Lin et al., arXiv 1811.08383",
+    causal=True,
+    whole_clip={"online": False},
+)
 def tsm(
     num_classes: int,
     *,
     input_shape: Shape | None = None,
     backbone: str = "resnet50_v1_5",
     fold: int = 8,
+    online: bool = False,
     motion: bool = False,
     width: float = 1.0,
     dropout: float = 0.5,
@@ -35,6 +44,8 @@ def tsm(
             `"resnet50_v1_5"`, or of `keras.applications` a ResNet, MobileNetV2 or V3, or EfficientNetV2, such
             as `"resnet50"` and `"mobilenet_v3_small"`; whole or, as `"name:layer"`, up to that layer.
         fold: one in `fold` channels sees the next frame, one the frame before.
+        online: the paper's form for streams, in which one in `fold` channels sees the frame before and none
+            the next one. A stream carries what they saw, and no frame is computed twice.
         motion: whether the network also sees what changed since the frame before: the difference of the
             scaled frames, 0 at the first one, goes through a convolution like the network's first, and both
             outputs are added. Its kernel starts at zero, so a new model answers as without it.
@@ -53,14 +64,14 @@ def tsm(
     Raises:
         UserError: for an argument that does not fit.
 
-    Reference: Lin et al., arXiv 1811.08383; the Inception variants are ours.
+    Reference: Lin et al., arXiv 1811.08383, section 4; the Inception variants are ours.
     """
     num_classes = _parts.check_num_classes(num_classes)
     inputs, clip, mask = _segments.inputs_of(input_shape, backbone, masked)
     network = _segments.network_of(backbone, clip, width, weights)
 
     def shift(conv: str, x: Tensor) -> Tensor:
-        return TemporalShift(fold, name=f"{conv}_shift")(x, mask=mask)
+        return TemporalShift(fold, online, name=f"{conv}_shift")(x, mask=mask)
 
     features = _segments.features_of(network, clip, mask, motion=motion, shift=shift)
     x = _segments.consensus(features, num_classes, dropout, mask, classifier_activation)

@@ -27,11 +27,8 @@ WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 )
 NUMBERS = {word: number for number, word in enumerate(f"{WORDS} seventeen eighteen nineteen twenty".split())}
-RUN = {
-    study.parent.name
-    for study in (ROOT / "tuning").glob("*/study.toml")
-    if (study.parent / "README.md").exists()
-}
+TUNING = ROOT / "tuning"
+RUN = {trials.relative_to(TUNING).parts[0] for trials in TUNING.rglob("trials.csv")}
 OWN = {"csv", "features", "folder", "poses"}  # layouts of ours and not of a set
 COUNTED = {
     "recipes": len(training.list_recipes()),

@@ -121,7 +121,7 @@ def test_a_column_that_the_study_lacks_is_given_to_it():
     lines = succeeds("reproduce", "eleattg/table6", "--dry-run").splitlines()
     own, other = [[w for w in shlex.split(line) if w.startswith("table.paper")] for line in lines]
     assert own == []
-    changes = [*other, "study.recipe=eleatt_rnn/ntu_rgbd", "data.split=cv"]
+    changes = [*other, "study.recipe=eleatt_rnn/ntu_rgbd", "study.set=[]", "data.split=cv"]
     table = tuning.read_study("eleatt_activation", changes).table
     assert table.paper["softmax, [1]"] == 83.7 and len(table.paper) == 6
 
@@ -288,6 +288,23 @@ def test_what_is_measured_of_a_study_is_told_by_its_winner(tmp_path, monkeypatch
     assert standing.folder_of(form.official, "") is None
     (there / "trials.csv").write_text(trials, encoding="utf-8")
     assert standing.folder_of(form.official, "") == there
+    assert standing.further_of("strn_context") == {}
+
+
+def test_a_study_that_ran_on_further_small_data_is_measured_and_not_taken_for_its_own(tmp_path, monkeypatch):
+    study = tmp_path / "strn_context" / "study.toml"
+    there = study.parent / "ego_gestures"
+    there.mkdir(parents=True)
+    study.write_text(tuning.find_study("strn_context").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(standing, "find_study", lambda name: study)
+    monkeypatch.setattr(standing, "list_papers", lambda: {"strn": tmp_path / "papers" / "strn.toml"})
+    assert reproduction.state("strn/table5.7") == "ready, data needed"
+    (there / "trials.csv").write_text("number,status\n0,COMPLETED\n", encoding="utf-8")
+    (there / "best.toml").write_text("[data]\ntest_fold = 3\n", encoding="utf-8")
+    form = reproduction.find_element("strn/table5.7")[2]
+    assert [standing.folder_of(each, "") for each in (form.official, form.small)] == [None, None]
+    assert standing.further_of("strn_context") == {"ego gestures": there}
+    assert reproduction.state("strn/table5.7") == "measured on small data"
 
 
 def test_folds_are_averaged_and_seeds_kept_apart(shelf):

@@ -9,6 +9,7 @@ from keras_actrec import reproduction
 from keras_actrec.reproduction import claims, standing
 from keras_actrec.reproduction.claims import HOLDS, NOT, OPEN
 from keras_actrec.reproduction.paper import Claim, Evidence, Part
+from keras_actrec.tuning import find_study
 
 pytestmark = pytest.mark.no_backend
 
@@ -95,11 +96,50 @@ def test_the_verdict_of_a_study_is_its_pages(words, verdict, tmp_path, monkeypat
     (tmp_path / "README.md").write_text(f"Note. {said}. {words} More.", encoding="utf-8")
     small = reproduction.find_element("strn/table5.7")[2].small
     monkeypatch.setattr(claims, "folder_of", lambda form, column: tmp_path if form == small else None)
+    monkeypatch.setattr(claims, "further_of", lambda name: {})
     paper = reproduction.read_paper("strn")
     found = claims.findings(paper, Claim(says="three", element="table5.7"))
     assert [(each.found, each.verdict) for each in found] == (
         [] if verdict is None else [("`3`, leads `5` by 0.01 ± 0.02 here (3 seeds)", verdict)]
     )
+
+
+def test_a_study_on_further_data_is_a_line_of_its_own(tmp_path, monkeypatch):
+    said = "The paper's best row, `3`, leads `5` by 0.01 ± 0.02 here (3 seeds). **The finding holds here.**"
+    (tmp_path / "README.md").write_text(said, encoding="utf-8")
+    monkeypatch.setattr(claims, "folder_of", lambda form, column: None)
+    monkeypatch.setattr(claims, "further_of", lambda name: {"ego gestures": tmp_path})
+    found = claims.findings(reproduction.read_paper("strn"), Claim(says="three", element="table5.7"))
+    assert [(each.on, each.verdict) for each in found] == [("ego gestures, study strn_context", HOLDS)]
+
+
+def test_pairs_of_rows_are_compared_in_the_mean_seed_by_seed(tmp_path, monkeypatch):
+    (tmp_path / "study.toml").write_bytes(find_study("eleatt_activation").read_bytes())
+    head = "status,train.seed,model.attention_activation,model.attention_layers,test_top1"
+    top1 = {  # means by seed: sigmoid .7 and .8, softmax .6 and .4
+        ("sigmoid", 1): (0.6, 0.9),
+        ("sigmoid", 2): (0.8, 0.7),
+        ("softmax", 1): (0.5, 0.5),
+        ("softmax", 2): (0.7, 0.3),
+        ("softmax", 3): (0.0, 0.0),  # in no pair
+    }
+    rows = [
+        f"COMPLETED,{seed},{kind},[{layer}],{value}"
+        for (kind, layer), values in top1.items()
+        for seed, value in enumerate(values)
+    ]
+    (tmp_path / "trials.csv").write_text("\n".join([head, *rows, "FAILED,2,sigmoid,[1],"]), encoding="utf-8")
+    small = reproduction.find_element("eleattg/table6")[2].small
+    monkeypatch.setattr(claims, "folder_of", lambda form, column: tmp_path if form == small else None)
+    pairs = [["sigmoid, [1]", "softmax, [1]"], ["sigmoid, [2]", "softmax, [2]"]]
+    claim = Claim(says="sigmoid", element="table6", pairs=pairs)
+    paper = reproduction.read_paper("eleattg")
+    (found,) = claims.findings(paper, claim)
+    # differences 10 and 40: 25 +- 12.706 * sqrt(450 / 2) = 190.6
+    assert (found.on, found.verdict) == ("utkinect, study eleatt_activation", OPEN)
+    assert found.found == "75.0 against 50.0: +25.0 (-165.6 to +215.6), 2 seeds"
+    # the paper's .787 and .773 against .750 and .727
+    assert claims.printed(paper, claim) == "accuracy 0.780 against 0.738: +0.042, mean of 2 pairs of rows"
 
 
 def test_the_papers_side_of_a_claim_is_computed_from_its_numbers():

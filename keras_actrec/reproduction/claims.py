@@ -2,9 +2,11 @@
 
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from keras_actrec._files import read_csv
 from keras_actrec._text import printable
 from keras_actrec.evaluation import student_interval
 from keras_actrec.reproduction.paper import (
@@ -18,8 +20,9 @@ from keras_actrec.reproduction.paper import (
     list_papers,
     read_paper,
 )
-from keras_actrec.reproduction.standing import folder_of, seeds_of
+from keras_actrec.reproduction.standing import folder_of, further_of, seeds_of
 from keras_actrec.tuning import read_study
+from keras_actrec.tuning.space import SEED
 
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 # What the page of a study says of its finding, which `tuning.report` writes.
@@ -78,7 +81,11 @@ def _trainings(part: Part) -> tuple[Training, ...]:
 
 def _of_pair(on: str, better: tuple[Training, ...], worse: tuple[Training, ...]) -> Iterator[Finding]:
     """The difference of two lines of results, seed by seed; nothing where one of them does not stand."""
-    ours, theirs = seeds_of(better), seeds_of(worse)
+    yield from _compared(on, seeds_of(better), seeds_of(worse))
+
+
+def _compared(on: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> Iterator[Finding]:
+    """The difference of two scores by seed, with its interval; nothing where they share no seed."""
     seeds = [seed for seed in ours if seed in theirs]
     if not seeds:
         return
@@ -95,17 +102,32 @@ def _of_pair(on: str, better: tuple[Training, ...], worse: tuple[Training, ...])
 
 
 def _of_study(name: str, element: Element, claim: Claim) -> Iterator[Finding]:
-    """What the pages of a study say of its finding."""
+    """What the trials of a study say of pairs of its rows, or its pages of its finding."""
     forms = [Form(study=name)] if claim.study else [element.official, element.small]
+    folders = []
     for form in forms:
-        if form is None or form.study != name:
-            continue
-        for column in list(form.columns) or [""]:
-            folder = folder_of(form, column)
-            text = (folder / "README.md").read_text(encoding="utf-8") if folder is not None else ""
+        if form is not None and form.study == name:
+            on = read_study(name, form.overrides).recipe_of().data.dataset or "clips that are made"
+            folders += [(on, folder_of(form, column)) for column in list(form.columns) or [""]]
+    for on, folder in [*folders, *further_of(name).items()]:
+        if folder is not None and claim.pairs:
+            yield from _compared(f"{on}, study {name}", *_of_rows(folder, claim.pairs))
+        elif folder is not None:
+            text = (folder / "README.md").read_text(encoding="utf-8")
             for found, words in _VERDICT.findall(text):
-                data = read_study(name).recipe_of().data.dataset or "clips that are made"
-                yield Finding(f"{data}, study {name}", found, _STUDY[words])
+                yield Finding(f"{on}, study {name}", found, _STUDY[words])
+
+
+def _of_rows(folder: Path, pairs: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+    """Top-1 of each seed of a study's trials, the mean over the better rows of pairs, and over the worse."""
+    table = read_study(folder / "study.toml").table
+    rows: dict[str, dict[str, float]] = {}
+    for trial in read_csv(folder / "trials.csv"):
+        if table is not None and trial["status"] == "COMPLETED":
+            label = ", ".join(trial[axis] for axis in table.rows if trial[axis])
+            rows.setdefault(label, {})[trial[SEED]] = float(trial["test_top1"])
+    sides = [[rows[label] for label in labels] for labels in zip(*pairs, strict=True)]
+    return [{seed: statistics.mean(row[seed] for row in side) for seed in side[0]} for side in sides]
 
 
 def printed(paper: Paper, claim: Claim) -> str:
@@ -116,6 +138,11 @@ def printed(paper: Paper, claim: Claim) -> str:
     table = read_study(study).table if (study := _study_of(element, claim)) else None
     if table is None or len(table.paper) < 2:
         return ""
+    if claim.pairs:
+        sides = zip(*claim.pairs, strict=True)
+        better, worse = (statistics.mean(table.paper[row] for row in side) for side in sides)
+        over = f", mean of {len(claim.pairs)} pairs of rows" if len(claim.pairs) > 1 else ""
+        return f"{table.column} {better:.3f} against {worse:.3f}: {better - worse:+.3f}{over}"
     ranked = sorted(table.paper.items(), key=lambda pair: pair[1], reverse="error" not in table.column)
     first, second = (f"`{row}` {value:.3f}" for row, value in ranked[:2])
     return f"{table.column} {first}, then {second}"

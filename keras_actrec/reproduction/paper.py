@@ -207,8 +207,9 @@ class Claim(_Table):
     """What a paper says, in which element its numbers are, and which of two rows it puts first.
 
     worse_element: where the second row is, by default the same. study: that judges it, by default that of the
-    element, where no rows are named. also: further data that tell of it. fact: what the
-    paper itself or its code says of it.
+    element, where no rows are named. pairs: rows of the study, the better one first, over which the claim is
+    judged in the mean, where it is not that the paper's best row is the best. also: further data that tell of
+    it. fact: what the paper itself or its code says of it.
     """
 
     says: str
@@ -217,6 +218,7 @@ class Claim(_Table):
     worse: str = ""
     worse_element: str = ""
     study: str = ""
+    pairs: list[Annotated[list[str], pydantic.Field(min_length=2, max_length=2)]] = []
     also: list[Evidence] = []
     fact: str = ""
 

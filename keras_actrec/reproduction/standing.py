@@ -4,6 +4,7 @@ import functools
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_actrec._files import read_csv, read_json, read_toml
 from keras_actrec._shipped import shipped
@@ -15,6 +16,7 @@ from keras_actrec.tuning import find_study, read_study
 
 OFFICIAL, SMALL, READY = "measured on the official data", "measured on small data", "ready, data needed"
 CANNOT = "cannot be made"
+_DATA = ("dataset", "split", "manifest")  # what tells the data of a study's runs apart
 MADE = "made.json"  # `reproduce` writes it last: what was made, and with which changes
 
 
@@ -55,24 +57,42 @@ def folder_of(form: Form, column: str) -> Path | None:
     A study's folder holds those on one set, and folders in it those on others. `best.toml`, the winner's
     recipe, tells which.
     """
-    standing = []
-    for file in sorted(find_study(form.study).parent.rglob("trials.csv")):
-        best = file.with_name("best.toml")
-        if best.exists() and any(row["status"] == "COMPLETED" for row in read_csv(file)):
-            standing.append((file.parent, read_toml(best)["data"]))
-    if not standing:
+    runs = _runs_of(form.study)
+    if not runs:
         return None
     part = form.columns.get(column)
-    wanted = read_study(form.study, [*form.overrides, *(part.overrides if part else [])]).recipe_of().data
-    same = (wanted.dataset, wanted.split)
-    return next((place for place, data in standing if (data.get("dataset"), data.get("split")) == same), None)
+    data = read_study(form.study, [*form.overrides, *(part.overrides if part else [])]).recipe_of().data
+    wanted = {key: getattr(data, key) for key in _DATA}
+    return next((place for place, found in runs.items() if found == wanted), None)
+
+
+def further_of(name: str) -> dict[str, Path]:
+    """Where the trials of a study stand on further data, that are nobody's official: their name to folder."""
+    home = find_study(name).parent
+    return {
+        place.name.replace("_", " "): place
+        for place, data in _runs_of(name).items()
+        if place != home and data["dataset"] is None
+    }
+
+
+def _runs_of(name: str) -> dict[Path, dict[str, Any]]:
+    """The folders of a study that hold trials, and their data."""
+    found = {}
+    for file in sorted(find_study(name).parent.rglob("trials.csv")):
+        best = file.with_name("best.toml")
+        if best.exists() and any(row["status"] == "COMPLETED" for row in read_csv(file)):
+            data = read_toml(best)["data"]
+            found[file.parent] = {key: data.get(key) for key in _DATA}
+    return found
 
 
 def count(name: str, element: Element, form: Form) -> tuple[int, int]:
     """How many parts of a form stand, and how many there are.
 
-    Of a study these are its columns, of trainings the cells, whose accuracy results have. Figures, and other
-    numbers than accuracies, stand whole or not, see `made_folder`.
+    Of a study these are its columns, and the small form stands on any small data; of trainings the cells,
+    whose accuracy results have. Figures, and other numbers than accuracies, stand whole or not, see
+    `made_folder`.
     """
     made = made_folder(name, form is element.small) / MADE
     if made.exists() and not read_json(made, "make it anew")["changes"]:
@@ -81,10 +101,12 @@ def count(name: str, element: Element, form: Form) -> tuple[int, int]:
         return 0, 1
     if form.study:
         columns = list(form.columns) or [""]
-        return sum(folder_of(form, column) is not None for column in columns), len(columns)
+        stand = sum(folder_of(form, column) is not None for column in columns)
+        elsewhere = form is element.small and bool(further_of(form.study))
+        return (len(columns) if elsewhere else stand), len(columns)
     cells = list(element.cells(form))
-    stand = [cell.metric in ("top1", "error") and bool(seeds_of(cell.trainings)) for cell in cells]
-    return sum(stand), len(stand)
+    known = [cell.metric in ("top1", "error") and bool(seeds_of(cell.trainings)) for cell in cells]
+    return sum(known), len(known)
 
 
 def made_folder(name: str, small: bool) -> Path:

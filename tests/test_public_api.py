@@ -27,6 +27,7 @@ PUBLIC = {
         "from_torch",
         "insight",
         "layers",
+        "list_trained",
         "load",
         "reproduction",
         "training",

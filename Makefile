@@ -1,4 +1,4 @@
-# install, demo, test, coverage, fuzz, lint, docs, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
+# install, demo, test, coverage, fuzz, lint, docs, notebooks, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
 
 PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 PYTEST := $(BIN)/python -m pytest
 RULES := pyproject.toml constraints.txt
 
-.PHONY: install demo test coverage fuzz lint docs bench advisories licenses
+.PHONY: install demo test coverage fuzz lint docs notebooks bench advisories licenses
 
 install: $(VENV)/.user
 	@echo "next: $(BIN)/keras-actrec train --data VIDEOS --out runs/mine"
@@ -58,6 +58,10 @@ lint: $(VENV)/.lint
 # The site, in build/docs/site. A warning is an error.
 docs: $(VENV)/.all
 	KERAS_BACKEND=$(firstword $(BACKEND)) $(BIN)/python docs/build.py
+
+# The notebooks of examples/, made of their scripts and run.
+notebooks: $(VENV)/.all
+	KERAS_BACKEND=torch $(BIN)/python docs/notebooks.py
 
 bench: $(VENV)/.all
 	$(BIN)/keras-actrec bench data

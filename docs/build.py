@@ -1,15 +1,17 @@
 """Make the site: `make docs`. Pages go to build/docs/pages, the site of them to build/docs/site.
 
 The guides in this folder are taken as they are. Written by this program is what stands elsewhere
-already: the models from their cards and recipes, the papers' tables and the studies from tuning/, the
-commands from the command line, the keys of recipes from their types, the messages of errors from the
-source, and Python from its docstrings.
+already: the notebooks of examples/, the models from their cards and recipes, the papers' tables and the
+studies from tuning/, the commands from the command line, the keys of recipes from their types, the
+messages of errors from the source, and Python from its docstrings.
 """
 
 import argparse
 import ast
+import base64
 import importlib
 import inspect
+import json
 import os
 import re
 import shutil
@@ -32,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "docs"
 PAGES = BUILD / "pages"
 CARDS = sorted((ROOT / "zoo").glob("*/README.md"))
+EXAMPLES = ROOT / "examples"
 RESULTS = "<!-- results -->"  # where a guide has the table between these marks of README.md
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 STUDIES = sorted((ROOT / "tuning").glob("*/README.md"))
@@ -93,8 +96,7 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
         file, _, anchor = target.partition("#")
         path = (where / file).resolve()
         if picture and path.is_file():
-            copy = PAGES / "pictures" / f"{path.parent.name}-{path.name}"
-            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy = _made("pictures") / f"{path.parent.name}-{path.name}"
             shutil.copy(path, copy)
             return f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)})"
         if path in pages:
@@ -137,6 +139,41 @@ def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
             )
         write(pages[path], text)
     return [card.parent.name for card in CARDS], [(titles[path], pages[path]) for path in [*papers, *studies]]
+
+
+def write_notebooks() -> list[tuple[str, str]]:
+    """The notebooks with their outputs. Returns title and name of each page."""
+    pages = []
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for title, name in re.findall(r"\[([^\]]+)\]\((notebooks/\w+)\.ipynb\)", listed):
+        file = EXAMPLES / f"{name}.ipynb"
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        text = []
+        for cell in cells:
+            source = "".join(cell["source"])
+            text += [source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```", ""]
+            for number, output in enumerate(cell.get("outputs", ())):
+                text += [_output(output, f"{file.stem}-{cell['id']}-{number}.png"), ""]
+        text += [f"[The notebook]({file.name})", ""]
+        shutil.copy(file, _made("notebooks") / file.name)
+        pages.append((title, f"{name}.md"))
+        write(pages[-1][1], "\n".join(text))
+    return pages
+
+
+def _output(output: dict[str, Any], picture: str) -> str:
+    """What a cell has printed or shown."""
+    shown = output.get("data", {})
+    if "image/png" in shown:
+        (_made("pictures") / picture).write_bytes(base64.b64decode("".join(shown["image/png"])))
+        return f"![what the cell above shows](../pictures/{picture})"
+    return f"```text\n{''.join(output.get('text') or shown['text/plain']).rstrip()}\n```"
+
+
+def _made(folder: str) -> Path:
+    """A folder of the pages."""
+    (PAGES / folder).mkdir(exist_ok=True)
+    return PAGES / folder
 
 
 def write_commands() -> None:
@@ -191,28 +228,68 @@ def toml(value: Any) -> str:
     return "{}" if value == {} else tomli_w.dumps({"x": value}).removeprefix("x = ").strip()
 
 
+_NO_BOUND = 1e30  # more than that is said of a number so that it is finite
+# An item of a list in a docstring: a name, and what is said of it on this and on further lines.
+ITEM = r"^    (\w+): (.*(?:\n {8}.*)*)"
+
+
+def meanings(thing: Any) -> dict[str, str]:
+    """What the arguments or attributes in a docstring mean."""
+    found = {}
+    for part in re.findall(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)+)", inspect.getdoc(thing) or "", re.M):
+        found |= {name: " ".join(words.split()) for name, words in re.findall(ITEM, part, re.M)}
+    return found
+
+
+def told_of(table: type) -> tuple[str, dict[str, str]]:
+    """What a table's docstring says in Markdown, but for what it and what it names say of keys."""
+    text, keys = inspect.getdoc(table) or "", set(getattr(table, "model_fields", ()))
+    named = [getattr(keras_actrec.data, name, None) for name in re.findall(r"`(\w+)`", text)]
+    known = {name: words for thing in named if callable(thing) for name, words in meanings(thing).items()}
+    known |= {name: " ".join(words.split()) for name, words in re.findall(ITEM, text, re.M)}
+    paragraphs = []
+    for paragraph in re.sub(r"^`\[\w+\]`[:,] ", "", text).split("\n\n"):
+        head, *items = re.split(r"\n(?=    \w+: )", paragraph)
+        left = [item for item in items if item.partition(":")[0].strip() not in keys]
+        if left or not items:  # of a list of keys alone nothing is left
+            listed = [re.sub(r"\s+", " ", re.sub(ITEM, r"- `\1`: \2", item)) for item in left]
+            paragraphs.append("\n".join([head, *([""] if listed else []), *listed]))
+    about = "\n\n".join(paragraphs)
+    for name in re.findall(r"`([A-Z]\w+|read_set|split_manifest)`", about):
+        for package in ("data", "training"):
+            if name in importlib.import_module(f"keras_actrec.{package}").__all__:
+                link = f"keras_actrec.{package}.md#keras_actrec.{package}.{name}"
+                about = about.replace(f"`{name}`", f"[`{name}`]({link})")
+    return about[:1].upper() + about[1:], known
+
+
+def bounds_of(field: Any) -> str:
+    """Between what a number must be."""
+    return ", ".join(
+        f"{words} {getattr(rule, sign)}"
+        for rule in field.metadata
+        for sign, words in (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most"))
+        if getattr(rule, sign, None) is not None and getattr(rule, sign) < _NO_BOUND
+    )
+
+
 def write_recipes() -> None:
-    """The keys of recipes, from their types."""
+    """The keys of recipes, from their types, and what they mean, from docstrings."""
     text = [RECIPES]
     for name, field in tables.Recipe.model_fields.items():
         table = next(
             part for part in (field.annotation, *get_args(field.annotation)) if hasattr(part, "model_fields")
         )
-        about = re.sub(r"^`\[\w+\]`: ", "", inspect.getdoc(table) or "")
-        text += [f"## `[{name}]`", "", about[:1].upper() + about[1:], ""]
-        rows = []
+        about, known = told_of(table)
+        text += [f"## `[{name}]`", "", about, "", "| key | values | default | means |", "|---|---|---|---|"]
         for key, each in table.model_fields.items():
-            bounds = ", ".join(
-                f"{words} {getattr(rule, sign)}"
-                for rule in each.metadata
-                for sign, words in (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most"))
-                if getattr(rule, sign, None) is not None
-            )
+            values = ", ".join(filter(None, [type_name(each.annotation), bounds_of(each)]))
             default = (
                 "needed" if each.is_required() else "" if each.default is None else f"`{toml(each.default)}`"
             )
-            rows.append(f"| `{key}` | {cell(type_name(each.annotation))} | {bounds} | {cell(default)} |")
-        text += ["| key | values | | default |", "|---|---|---|---|", *rows, ""]
+            means = re.sub(r"^one of the \w+ above\W+", "", known.get(key, ""))
+            text.append(f"| `{key}` | {' | '.join(cell(part) for part in (values, default, means))} |")
+        text.append("")
     write("reference/recipes.md", "\n".join(text))
 
 
@@ -297,13 +374,12 @@ def write_api() -> list[tuple[str, str]]:
     return pages
 
 
-def write_settings(models: list[str], papers: list[tuple[str, str]], api: list[tuple[str, str]]) -> Path:
-    """Settings of the site with all its pages."""
+def write_settings(models: list[str], **titled: list[tuple[str, str]]) -> Path:
+    """Settings of the site with all its pages, lists of which have a name in docs/zensical.toml."""
     settings = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8"))
     lists: dict[str, list[dict[str, Any]]] = {
         "MODELS": [{name: f"models/{name}.md"} for name in models],
-        "PAPERS": [{title: name} for title, name in papers],
-        "API": [{title: name} for title, name in api],
+        **{key.upper(): [{title: name} for title, name in pages] for key, pages in titled.items()},
     }
 
     def fill(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -330,7 +406,7 @@ def make_pages() -> Path:
     write_commands()
     write_recipes()
     write_messages()
-    return write_settings(models, papers, write_api())
+    return write_settings(models, papers=papers, notebooks=write_notebooks(), api=write_api())
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ __all__ = [
     "from_torch",
     "insight",
     "layers",
+    "list_trained",
     "load",
     "reproduction",
     "training",
@@ -37,6 +38,7 @@ _HOMES = {
     "Stream": "deploy",
     "UserError": "errors",
     "from_torch": "recognizer",
+    "list_trained": "trained",
     "load": "recognizer",
 }
 
@@ -58,6 +60,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
     from keras_actrec.errors import UserError
     from keras_actrec.prediction import Prediction
     from keras_actrec.recognizer import Recognizer, from_torch, load
+    from keras_actrec.trained import list_trained
 else:
 
     def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub: addresses such as `hf://user/name`."""
+"""Where models are: names of those that come along, and addresses on the Hugging Face Hub, `hf://user/name`."""
 
 import re
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from keras_actrec._shipped import shipped
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
@@ -38,14 +39,23 @@ def parse_address(path: PathLike) -> Address | None:
     return Address(match["repo"], match["file"] or FILE, match["revision"])
 
 
+def trained_files() -> dict[str, Path]:
+    """The trained models that come along: name, such as `"hman/synthetic"`, to file."""
+    files = shipped("recipes", "zoo", "*/*.keras")
+    return {f"{path.parent.name}/{path.stem}": path for path in files}
+
+
 def local(path: PathLike) -> Path:
-    """The path of a file, which is downloaded if it is an address.
+    """The path of a file: what is there, a model that comes along, or an address, which is downloaded.
 
     Raises:
         UserError: as `parse_address` and `download`.
     """
     address = parse_address(path)
-    return Path(path) if address is None else download(address)
+    if address is not None:
+        return download(address)
+    path = Path(path)
+    return path if path.exists() else trained_files().get(path.as_posix(), path)
 
 
 def download(address: Address) -> Path:

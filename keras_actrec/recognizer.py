@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from keras_actrec import hub, layers, zoo  # noqa: F401  (layers: registers what a file may hold)
 from keras_actrec._files import file_sha256, is_disk_full, replacing
 from keras_actrec._numbers import MOST_PIXELS, whole
+from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
@@ -37,6 +38,7 @@ from keras_actrec.zoo import ModelSpec
 
 _ENTRY = "keras_actrec.json"  # next to Keras's own entries in the archive; Keras ignores it
 _FORMAT = 2
+_OTHERS = "give a .keras file, or a name that keras-actrec models --trained lists"
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,8 @@ def read_about(path: PathLike) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"model file {path} does not exist")
+        hint = did_you_mean(path.as_posix(), hub.trained_files(), otherwise=_OTHERS)
+        raise UserError(f"model file {path} does not exist: {hint}")
     with _whole(path):
         try:
             about = json.loads(*read_parts(path, _ENTRY))
@@ -308,7 +311,8 @@ def load(path: PathLike) -> Recognizer:
     """Open a `.keras` file written by `Recognizer.save`, on any backend.
 
     Args:
-        path: the file, or an address on the Hugging Face Hub (extra `hub`): `hf://user/name`, and if need be
+        path: the file; or the name of a model that comes along, such as `hman/synthetic` (`list_trained`); or
+            an address on the Hugging Face Hub (extra `hub`): `hf://user/name`, and if need be
             `hf://user/name@revision` or `hf://user/name/file.keras`; by default `model.keras`.
 
     Returns:

@@ -490,7 +490,8 @@ def test_a_part_that_is_none(work):
 def test_a_model_file_that_is_none(work, name):
     clip = work / "set" / "dark" / "0.mp4"
     rest = ["--data", work / "set"] if name == "evaluate" else [clip]
-    assert fails(name, work / "no.keras", *rest) == f"model file {work / 'no.keras'} does not exist"
+    hint = "give a .keras file, or a name that keras-actrec models --trained lists"
+    assert fails(name, work / "no.keras", *rest) == f"model file {work / 'no.keras'} does not exist: {hint}"
     assert fails(name, clip, *rest).startswith(f"{clip} is not a .keras file")
 
 

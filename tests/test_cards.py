@@ -1,8 +1,11 @@
 """The cards in zoo/: every model has one, and what it counts is so."""
 
 import ast
+import importlib.util
 import re
+import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -32,6 +35,21 @@ def test_a_card_says_what_the_model_is_takes_and_cannot(name):
     assert any(heading.startswith("Where it differs") for heading in headings)
     assert re.search(r"arXiv|thesis|ECCV|Cappuccio", text)
     assert rows(name)
+
+
+def test_each_card_has_the_figure_that_the_program_draws():
+    pytest.importorskip("matplotlib", reason="the extra `viz` is not installed")
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "docs" / "figures.py")
+    figures = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(sys.modules, {"figures": figures}):  # dataclasses look for it there
+        spec.loader.exec_module(figures)
+    assert sorted(figures.FIGURES) == sorted(zoo.list_models())
+    for name, drawn in figures.FIGURES.items():
+        assert f"](../../docs/figures/{name}.svg)" in card(name)
+        picture = (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        for row in drawn:
+            for line in row.label.splitlines():
+                assert f">{line}<" in picture, (name, line)
 
 
 @pytest.mark.parametrize("name", zoo.list_models())

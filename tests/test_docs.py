@@ -183,6 +183,8 @@ def test_all_errors_all_commands_and_all_public_names_have_their_place(build, si
     found = build.messages()
     assert sum(map(len, found.values())) > 400
     assert "… cannot be a folder, there is a file: choose another place" in text["messages"]
+    python = (site / "reference" / "keras_actrec.html").read_text(encoding="utf-8")
+    assert "A batch of one: an array" in python  # and not a type that ends at the colon
     for command in build.typer.main.get_command(build.app).commands:
         assert f'id="{command}"' in text["commands"], command
     for package in ("layers", "zoo", "data", "training"):
@@ -190,6 +192,31 @@ def test_all_errors_all_commands_and_all_public_names_have_their_place(build, si
         page = (site / "reference" / f"keras_actrec.{package}.html").read_text(encoding="utf-8")
         for name in module.__all__:
             assert re.search(rf'id="keras_actrec\.{package}(\.{name})+"', page), name
+
+
+@pytest.mark.no_backend
+def test_keys_of_recipes_are_told_in_the_table_and_what_is_none_above_it(build):
+    class Table:
+        """`[made]`: up. See `Sampling`.
+
+        Ways:
+            slow: one
+                after the other.
+            fast: all at once.
+
+        Others:
+            size: of it, in
+                meters.
+        """
+
+        model_fields = {"size": None, "frame_step": None}
+
+    about, known = build.told_of(Table)
+    assert known["size"] == "of it, in meters." and known["frame_step"].startswith("e, use only every e-th")
+    link = "[`Sampling`](keras_actrec.data.md#keras_actrec.data.Sampling)"
+    assert about == f"Up. See {link}.\n\nWays:\n\n- `slow`: one after the other.\n- `fast`: all at once."
+    told = build.told_of(build.tables.TrainTable)[1]
+    assert {"accumulate", "global_clipnorm", "mixup", "seed"} <= set(told)
 
 
 @pytest.mark.no_backend

@@ -1,6 +1,10 @@
-"""Each file of examples/ runs to its end and is short."""
+"""Each file of examples/ runs to its end and is short; notebooks are as new as their scripts."""
 
+import ast
+import base64
+import hashlib
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +18,9 @@ from keras_actrec.recognizer import Recognizer
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
+NOTEBOOKS = sorted((FOLDER / "notebooks").glob("*.ipynb"))
+MAKER = FOLDER.parent / "docs" / "notebooks.py"
+NEEDS = {"export_onnx": ("torch", "onnxscript", "onnxruntime")}
 
 
 @pytest.mark.no_backend
@@ -24,11 +31,53 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 )
 def test_an_example_runs(file, tmp_path, run_python):
     # To the end on every line, but for how long it learns.
+    if not all(map(importlib.util.find_spec, NEEDS.get(file.stem, ()))):
+        pytest.skip("needs the extra `export` and PyTorch")
     quick = re.sub(r'(epochs("])? ?= ?)\d\d+', r"\g<1>3", file.read_text(encoding="utf-8"))
     (tmp_path / file.name).write_text(quick, encoding="utf-8")
-    done = run_python(file.name)
+    as_notebook = file.stem in [book.stem for book in NOTEBOOKS] and importlib.util.find_spec("nbclient")
+    done = run_python(*([MAKER, file.name, "--out", "."] if as_notebook else [file.name]), timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+    if as_notebook:
+        cells = json.loads((tmp_path / f"{file.stem}.ipynb").read_text(encoding="utf-8"))["cells"]
+        assert any(cell.get("outputs") for cell in cells)
+
+
+def words(source):
+    """What a program consists of, however its lines are spaced."""
+    return ast.dump(ast.parse(source))
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
+def test_a_notebook_is_as_new_as_its_script_and_has_outputs(file):
+    script = (FOLDER / f"{file.stem}.py").read_text(encoding="utf-8")
+    book = json.loads(file.read_text(encoding="utf-8"))
+    assert book["metadata"]["script_sha256"] == hashlib.sha256(script.encode()).hexdigest(), (
+        f"make it again: python docs/notebooks.py {file.stem}"
+    )
+    text, *cells = book["cells"]
+    assert ast.get_docstring(ast.parse(script)).partition("\n")[0].rstrip(".") in "".join(text["source"])
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert words(code).startswith(words(script.partition('"""\n')[2]).partition("], type_ignores")[0])
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    assert outputs and not any(output["output_type"] == "error" for output in outputs)
+
+
+@pytest.mark.no_backend
+def test_the_picture_of_the_readme_is_that_of_the_notebook():
+    cells = json.loads((FOLDER / "notebooks" / "explain.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = base64.b64decode("".join(cells[-1]["outputs"][-1]["data"]["image/png"]))
+    assert (FOLDER.parent / "docs" / "figures" / "explain.png").read_bytes() == shown
+    assert "](docs/figures/explain.png)" in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.no_backend
+def test_five_examples_are_notebooks_too():
+    assert len(NOTEBOOKS) == 5
+    listed = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert all(f"(notebooks/{file.name})" in listed for file in NOTEBOOKS)
 
 
 @pytest.mark.no_backend

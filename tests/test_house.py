@@ -32,7 +32,7 @@ FLOORS = (
     {"hub"},
     {"prediction", "scoring"},
     {"recognizer"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "trained"},
     {"insight", "tuning"},
     {"deploy"},  # its page shows what `insight` draws
     {"reproduction"},

@@ -27,6 +27,7 @@ PUBLIC = {
         "from_torch",
         "insight",
         "layers",
+        "list_trained",
         "load",
         "reproduction",
         "training",
@@ -305,6 +306,7 @@ PUBLIC = {
 PRIVATE = {"keras_actrec._backend", "keras_actrec.cli"}
 HEAVY = {"cv2", "matplotlib", "keras_tuner", "pydantic", "typer", "jinja2"}
 BACKENDS = {"jax", "torch", "tensorflow"}
+MOST_OWN = 115  # modules of ours that `import keras_actrec` loads: measured 105
 
 
 @pytest.mark.parametrize("package", PUBLIC)
@@ -361,6 +363,8 @@ def test_importing_the_package_needs_no_other_backend_and_nothing_heavy(run_pyth
     assert done.returncode == 0, done.stderr
     assert "keras_actrec.layers" in done.stdout.split()
     assert others & {module.split(".")[0] for module in done.stdout.split()} == set()
+    own = [module for module in done.stdout.split() if module.split(".")[0] == "keras_actrec"]
+    assert len(own) < MOST_OWN, own
 
 
 def test_importing_the_package_takes_less_than_a_second_beyond_keras(run_python):

@@ -112,8 +112,8 @@ class SelfAttention2D(keras.layers.Layer):
             mask: as of a call.
 
         Returns:
-            float32: `(B, T, H W, H W)` over a frame, or without T as the inputs are; `(B, H, W, T, T)` over
-            time; `(B, T H W, T H W)` over a clip.
+            Scores in float32, `(B, T, H W, H W)` over a frame, or without T as the inputs are;
+            `(B, H, W, T, T)` over time; `(B, T H W, T H W)` over a clip.
         """
         placed = self._in_rows(inputs + self._places(inputs) if self.positions else inputs)
         # Energies in float32: in float16 those of large features would overflow.

@@ -40,7 +40,7 @@ class Start:
         """Look at a `.keras` file, a run directory that holds one, or another file of weights.
 
         Args:
-            path: the file or folder, or the address of a `.keras` file on the hub, see `load`.
+            path: the file or folder, or the name or address of a `.keras` file, see `load`.
             spec: of the model that is to start.
             preprocessor: how that one looks at files.
 

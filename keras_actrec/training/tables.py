@@ -48,9 +48,15 @@ class ModelTable(pydantic.BaseModel):
 class DataTable(_Table):
     """`[data]`: how the videos are found and split. See `read_set` and `split_manifest`.
 
-    `options` are further options of the set's reader: `options = { class_order = "sorted" }`. `watch_test`
-    tells after each epoch what is reached on the test part, in the columns of validation: a paper's curves
-    over its official validation part, which is the test part here. Nothing can be chosen by it.
+    Keys:
+        options: further options of the set's reader: `options = { class_order = "sorted" }`.
+        manifest: name of a CSV file in the folder of the data.
+        watch_test: tell after each epoch what is reached on the test part, in the columns of validation: a
+            paper's curves over its official validation part, which is the test part here. Nothing can be
+            chosen by it.
+        split_seed: of the draws of the two fractions.
+        on_error: whether a video that cannot be read ends the run, or is left out and named.
+        max_skipped: largest share of the videos to leave out.
     """
 
     dataset: str | None = None
@@ -292,10 +298,10 @@ class TrainTable(_Table):
         accumulate: batches an update, or below 1 the share of the training data, 0.01 for STRN's 1 %. An
             update takes the mean of its batches' gradients. What an epoch leaves over is taken into the next
             one's first update; what the last epoch leaves over is dropped. `drop_after` counts batches.
-        clipnorm: longest gradient of each weight. global_clipnorm: of all weights as one vector; this is
-            what papers mean: Keras 2's `clipnorm=1.0` (EleAttG) and PyTorch's `clip_grad_norm_` (TSN, TSM,
-            GSM) are `global_clipnorm` here. clipvalue: largest entry. At most one of the three, applied once
-            an update.
+        clipnorm: longest gradient of each weight. At most one of the three clips, once an update.
+        global_clipnorm: of all weights as one vector; this is what papers mean: Keras 2's `clipnorm=1.0`
+            (EleAttG) and PyTorch's `clip_grad_norm_` (TSN, TSM, GSM) are `global_clipnorm` here.
+        clipvalue: largest entry of a gradient.
         weight_decay: for `sgd`, `adam` and `rmsprop` times the weight added to the clipped gradient, as in
             PyTorch and the papers' code (`SGD`, `AdamL2`, `RMSpropL2`); for `adamw` times rate and weight
             taken from the weight, apart from Adam's step.

@@ -47,6 +47,7 @@ import trees
 from keras_actrec import data, training, tuning, zoo
 from keras_actrec.checkpoints import identify_checkpoint, load_weights, read_torch
 from keras_actrec.data._mp4 import shown_share
+from keras_actrec.data._shards import opened
 from keras_actrec.data._whole import is_whole
 from keras_actrec.data.datasets import read_persons
 from keras_actrec.data.persons import Persons
@@ -143,6 +144,39 @@ def tables(folder):
     (folder / "manifest.csv").write_text("path,label,split,group\na.mp4,run,train,x\nb.mp4,sit,test,y\n")
     (folder / "names.csv").write_text('path,label\n"a.mp4",1\nb.mp4,10\n', encoding="utf-8-sig")
     return [folder / "manifest.csv", folder / "names.csv", *results(folder)]
+
+
+def parquet_files(folder):
+    from pyarrow import Table, parquet
+
+    for name in ("a", "b"):
+        (folder / f"{name}.mp4").write_bytes(b"0")
+    columns = {"path": ["a.mp4", "b.mp4"], "label": ["run", "sit"], "start": [1, None], "more": [[1], []]}
+    parquet.write_table(Table.from_pydict(columns), folder / "a.parquet")
+    del columns["more"]
+    parquet.write_table(
+        Table.from_pydict(columns), folder / "b.parquet", compression="none", use_dictionary=False
+    )
+    return [folder / "a.parquet", folder / "b.parquet"]
+
+
+def tar_files(folder):
+    member, files = hostile.member, {}
+    files["samples"] = member("1.mp4") + member("1.cls", b"run") + member("2.mp4") + member("2.txt", b"sit")
+    about = b'{"label": "run", "split": "test", "group": 3, "start": 1, "stop": 9}'
+    files["said"] = member("1.mp4") + member("1.json", about)
+    files["pax"] = hostile.pax([b"18 path=run/x.mp4\n", b"22 mtime=1700000000.5\n"])
+    files["long"] = member("deep/" * 30 + "a.mp4") + member("folder", b"", type=b"5") + member("./b//c.mp4")
+    for name, content in files.items():
+        (folder / f"{name}.tar").write_bytes(content + hostile.END)
+    return sorted(folder.glob("*.tar"))
+
+
+def read_tar_file(path):
+    data.expand_sources(path)
+    for record in data.read_manifest(path).records:
+        with opened(record.file) as file:
+            file.read()
 
 
 def results(folder):
@@ -449,6 +483,12 @@ PARSERS = {
         checkpoints, lambda path: Checkpoint(path.parent, 0).restore(model_to_train()), NUMBERS
     ),
     "csv": Parser(tables, read_table, (b",", b'"', b"\n", b"\0", b"../", b"x" * 200_000, b"\xff", b"~")),
+    "parquet": Parser(parquet_files, read_table, (*NUMBERS, b"PAR1")),
+    "tar": Parser(
+        tar_files,
+        read_tar_file,
+        (b"\x80" + b"\xff" * 11, b"\xff" * 12, b"00000000001", b"x", b"g", b"L", b"S", b"../", bytes(512)),
+    ),
     "json": Parser(json_files, read_json_file, NUMBERS),
     "npz": Parser(
         array_files,

@@ -5,9 +5,11 @@ status is `ok`, the frames it has and their (height, width).
 """
 
 import contextlib
+import gzip
 import os
 import struct
 import sys
+import tarfile
 import time
 import wave
 
@@ -408,4 +410,74 @@ KINDS = {
     "ünïcode 動画\nand a new line": (write, ".mp4", "ok", FRAMES, SIZE),
     "concat:a|b %03d http": (write, ".mp4", "ok", FRAMES, SIZE),
     "not utf-8 \udcff": (name_in_another_encoding, ".mp4", "unreadable"),
+}
+
+
+# Tar files, of which a name begins with `good` where what is in them can be read.
+
+
+def member(name, content=b"x" * 700, **about):
+    """A header and the content of one member."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in about.items():
+        setattr(info, key, value)
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def with_field(place, value, header=None):
+    """A member with bytes of its header changed and the checksum put right."""
+    block = bytearray(header or member("a.mp4"))
+    block[place : place + len(value)] = value
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block[:512])
+    return bytes(block)
+
+
+def pax(records, name="a.mp4"):
+    content = b"".join(records)
+    return member("pax", content, type=tarfile.XHDTYPE) + member(name)
+
+
+END = bytes(1024)
+SIZE_FIELD = 124
+LONGEST = b"\x80" + bytes(3) + (2**63 - 1).to_bytes(8, "big")
+NEGATIVE = b"\xff" * 11 + b"\x00"
+LONG_NAME = member("l", type=tarfile.GNUTYPE_LONGNAME)
+TARS = {
+    "empty": b"",
+    "garbage": np.random.default_rng(0).bytes(20_000),
+    "compressed": gzip.compress(member("a.mp4") + END, mtime=0),
+    "cut_off_in_a_member": member("a.mp4") + member("b.mp4")[:900],
+    "cut_off_in_a_header": member("a.mp4") + member("b.mp4")[:100],
+    "cut_off_between_members": member("a.mp4") + member("b.mp4"),
+    "damaged_header": member("a.mp4") + b"?" * 512 + member("b.mp4") + END,
+    "several_in_one": member("a.mp4") + bytes(2 << 20) + member("b.mp4") + END,
+    "same_name_twice": member("a.mp4") + member("./a.mp4") + END,
+    "leads_out": member("../a.mp4") + END,
+    "leads_out_within": member("b/../../a.mp4") + END,
+    "absolute": member("/etc/a.mp4") + END,
+    "link": member("a.mp4", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd") + END,
+    "hard_link": member("a.mp4") + member("b.mp4", b"", type=tarfile.LNKTYPE, linkname="a.mp4") + END,
+    "device": member("a.mp4", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=5) + END,
+    "pipe": member("a.mp4", b"", type=tarfile.FIFOTYPE) + END,
+    "sparse": with_field(156, b"S") + END,
+    "unknown_type": with_field(156, b"Z") + END,
+    "size_of_2_63": with_field(SIZE_FIELD, LONGEST) + END,
+    "negative_size": member("b.mp4") + with_field(SIZE_FIELD, NEGATIVE) + END,
+    "size_beyond_the_end": with_field(SIZE_FIELD, b"77777777777") + END,
+    "long_name_of_2_63": with_field(SIZE_FIELD, LONGEST, LONG_NAME) + END,
+    "long_name_below_zero": with_field(SIZE_FIELD, NEGATIVE, member("l", type=tarfile.GNUTYPE_LONGNAME))
+    + END,
+    "pax_size_below_zero": pax([b"13 size=-999\n"]) + END,
+    "pax_size_of_2_63": pax([b"28 size=9223372036854775807\n"]) + END,
+    "pax_of_a_megabyte": pax([b"1000013 comment=" + b"x" * 999_997]) + END,
+    "pax_that_takes_long": pax([b"2 " * 500_000 + b"="]) + END,
+    "pax_without_end": pax([b"99999999999999999999 a=b\n"]) + END,
+    "pax_in_pax": member("p", b"9 a=bbbb\n", type=tarfile.XHDTYPE) * 5000 + member("a.mp4") + END,
+    "sparse_map_without_end": pax([b"22 GNU.sparse.major=1\n", b"22 GNU.sparse.minor=0\n"]) + END,
+    "good": member("a.mp4") + member("folder", b"", type=tarfile.DIRTYPE) + member("./b//c.mp4") + END,
+    "good_pax": pax([b"14 path=x.mp4\n", b"22 mtime=1700000000.5\n"]) + END,
+    "good_long": member("deep/" * 60 + "a.mp4") + END,
+    "good_of_nothing": END,
 }

@@ -16,7 +16,7 @@ import fuzz
 FELL = sorted(path for path in fuzz.CORPUS.glob("*/*") if not path.name.startswith("."))
 MADE = {"keras", "weights", "checkpoint"}  # what they read is put into models
 FILES = 25
-NEEDS = {"torch": "torch", "mat": "scipy"}
+NEEDS = {"torch": "torch", "mat": "scipy", "parquet": "pyarrow"}
 
 
 def marked(name, value):

@@ -110,6 +110,7 @@ PUBLIC = {
         "split_manifest",
         "synthetic_clip",
         "raising_failures",
+        "pack_videos",
         "write_synthetic",
     ],
     "keras_actrec.deploy": [

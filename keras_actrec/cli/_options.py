@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-Data = Annotated[Path, typer.Option(help="A CSV file, or a folder with one folder a class.")]
+Data = Annotated[Path, typer.Option(help="A folder with one folder a class, a table (.csv), or .tar files.")]
 Dataset = Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")]
-Manifest = Annotated[str | None, typer.Option(help="Name of the CSV file in the folder.")]
+Manifest = Annotated[str | None, typer.Option(help="Name of the table in the folder.")]
 Audit = Annotated[Path | None, typer.Option(help="JSON file of `audit`: no video is read twice.")]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Hash files again that the cache knows by size and time.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # importing it loads Keras
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model.keras file, or a file that --scores wrote.")],
     data: Annotated[
-        Path | None, typer.Option(help="A CSV file, or a folder with one folder a class.")
+        Path | None, typer.Option(help="A folder with one folder a class, a table (.csv), or .tar files.")
     ] = None,
     part: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
     protocol: Annotated[

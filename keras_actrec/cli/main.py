@@ -29,6 +29,7 @@ from keras_actrec.cli.export import export
 from keras_actrec.cli.extract import extract
 from keras_actrec.cli.init import init
 from keras_actrec.cli.models import models
+from keras_actrec.cli.pack import pack
 from keras_actrec.cli.predict import predict
 from keras_actrec.cli.report import report
 from keras_actrec.cli.reproduce import reproduce
@@ -49,6 +50,7 @@ COMMANDS = (
     (synth, True),
     (init, True),
     (audit, True),
+    (pack, True),
     (extract, True),
     (train, True),
     (evaluate, True),

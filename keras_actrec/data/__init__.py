@@ -21,6 +21,7 @@ from keras_actrec.data.datasets import (
 from keras_actrec.data.decode import VideoInfo, index_videos, iter_frames, probe, read_frames
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
+from keras_actrec.data.pack import pack_videos
 from keras_actrec.data.persons import Persons
 from keras_actrec.data.poses import POSE_SUFFIXES, Pose, read_pose, write_pose
 from keras_actrec.data.sampling import Sampling, clip_rng
@@ -72,6 +73,7 @@ __all__ = [
     "list_datasets",
     "map_joints",
     "open_features",
+    "pack_videos",
     "preprocessor_of",
     "probe",
     "raising_failures",

@@ -3,6 +3,7 @@
 The worker processes run this module, so it and what it imports must not load Keras.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from keras_actrec.data._shards import shard_of
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.cache import CachedVideo
 from keras_actrec.data.decode import VideoInfo, pick_frames, scan, sized
@@ -28,6 +30,8 @@ Sample: TypeAlias = tuple[np.ndarray, np.ndarray, int]  # array, mask and label
 # The arguments of `load_item`: a source, an item and the arguments of `clip_rng`.
 Call: TypeAlias = tuple[Any, Item, tuple[int, int, int] | None]
 Batch: TypeAlias = tuple[np.ndarray | dict[str, np.ndarray], np.ndarray]  # what the model takes, and labels
+
+_WINDOW = 1024  # items of tar files that are shuffled at a time
 
 # ---- what a worker is asked for: pure functions of a source and an item
 
@@ -231,6 +235,9 @@ class Batches:
     Without `lengths`, batches are cut out of the (shuffled) items in turn. With `buckets` and the items'
     `lengths`, an item belongs to the smallest bucket that holds it, else to the largest; batches are cut out
     of each bucket's items in turn, and those of all buckets are shuffled.
+
+    Items in tar files are shuffled in another way, so that a disk reads on and on: the tar files, and then
+    all items within windows of `_WINDOW`; batches of all buckets stay in this order.
     """
 
     def __init__(
@@ -255,6 +262,7 @@ class Batches:
         self.bucket_of = np.zeros(len(items), int)  # index in `sources` for each item
         if buckets is not None:
             self.bucket_of = np.minimum(np.searchsorted(buckets, lengths), len(buckets) - 1)
+        self.shard_of = _numbered_shards(items)
         self.rows: Callable[[int], slice] = slice  # of a batch of so many those that are loaded: all
         self._order: tuple[int | None, list[np.ndarray]] = None, []
 
@@ -275,7 +283,7 @@ class Batches:
         if self.training:
             # The stream after the last item's: SeedSequence takes [seed, epoch] for [seed, epoch, 0].
             rng = clip_rng(self.seed, epoch, count)
-            order = rng.permutation(count)
+            order = rng.permutation(count) if self.shard_of is None else _by_shards(self.shard_of, rng)
         groups = [order[self.bucket_of[order] == bucket] for bucket in np.unique(self.bucket_of)]
         batches = [
             group[at : at + self.batch_size]
@@ -284,8 +292,11 @@ class Batches:
         ]
         if len(groups) == 1:
             return batches
-        if self.training:
+        if self.training and self.shard_of is None:
             batches = [batches[number] for number in rng.permutation(len(batches))]
+        elif self.training:
+            place = np.argsort(order)
+            batches.sort(key=lambda batch: place[batch[0]])
         # On TensorFlow, Keras takes the shapes of an epoch from its first two batches: they must differ.
         buckets = [self.bucket_of[batch[0]] for batch in batches]
         batches.insert(1, batches.pop(next(at for at, bucket in enumerate(buckets) if bucket != buckets[0])))
@@ -320,6 +331,25 @@ class Batches:
         """A batch, loaded here and now."""
         calls = self.calls(epoch, index)
         return self.collate([load_item(*call) for call in calls], calls)
+
+
+def _numbered_shards(items: Sequence[Item]) -> np.ndarray | None:
+    """A number for the tar file of each item, one of its own for what is in none; None without tar files."""
+    of_folder = cache(lambda folder: shard_of(os.path.join(folder, "_")))
+    shards = [of_folder(os.path.dirname(record.file)) for record, _ in items]
+    if not any(shards):
+        return None
+    numbers: dict[Any, int] = {}
+    keys = [shard or number for number, shard in enumerate(shards)]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+
+
+def _by_shards(shards: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An order of items, tar file by tar file in a drawn order, and drawn again within windows."""
+    place = rng.permutation(shards.max() + 1)[shards]
+    order = np.argsort(place, kind="stable")
+    windows = range(0, len(order), _WINDOW)
+    return np.concatenate([rng.permutation(order[at : at + _WINDOW]) for at in windows])
 
 
 class Epochs:

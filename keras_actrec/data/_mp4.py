@@ -1,12 +1,12 @@
 """What an mp4 header says: of an edit list, which hides frames that its counts include, and of a cover."""
 
 import itertools
-import os
 import struct
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, TypeVar
+from typing import IO, TypeVar
 
 from keras_actrec._types import PathLike
+from keras_actrec.data._shards import opened
 
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _MOST_BOXES = 1000  # before `moov`; a file of nothing but small ones must not hold us up
@@ -32,7 +32,7 @@ def cover_comes_first(path: PathLike) -> bool:
 
 def _asked(path: PathLike, ask: Callable[[bytes], _T], unknown: _T) -> _T | None:
     """What is found in `moov`, `unknown` where that cannot be followed, `None` where the file is no mp4."""
-    with open(path, "rb") as file:
+    with opened(path) as file:
         if file.read(8)[4:] not in _FIRST_BOXES:
             return None
         try:
@@ -47,15 +47,15 @@ def _asked(path: PathLike, ask: Callable[[bytes], _T], unknown: _T) -> _T | None
             return unknown
 
 
-def _moov(file: BinaryIO) -> bytes:
-    position = 0
+def _moov(file: IO[bytes]) -> bytes:
+    position, end = 0, file.seek(0, 2)
     for _ in range(_MOST_BOXES):
         file.seek(position)
         size, kind = _HEADER.unpack(file.read(8))
         if size == 1:
             (size,) = struct.unpack(">Q", file.read(8))
         if kind == b"moov":
-            rest = os.fstat(file.fileno()).st_size - file.tell()  # which a size of 64 bits may be far beyond
+            rest = end - file.tell()  # which a size of 64 bits may be far beyond
             return file.read(min(rest, position + size - file.tell() if size else rest, _MOST_BYTES))
         if size < 8:  # 0: the last box, up to the end of the file
             break

@@ -11,12 +11,12 @@ from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
-from keras_actrec._files import file_sha256
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.data._mp4 import cover_comes_first, shown_share
 from keras_actrec.data._opencv import FORMATS, opencv
 from keras_actrec.data._seq import SeqReader
+from keras_actrec.data._shards import SHARD, member_of, members, opened, shard_of
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data._whole import asf_seconds, is_whole
 from keras_actrec.errors import UserError
@@ -52,6 +52,11 @@ class Reader(Protocol):
         ...
 
 
+VIDEO_SUFFIXES = (
+    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv"),
+    *(".3g2", ".3gp", ".asf", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".mjpeg", ".mpe", ".mts", ".mxf"),
+    *(".nut", ".ogv", ".qt", ".vob", ".y4m"),
+)
 _MOST_PIXELS = 1 << 26  # of a frame of a video; of an image, see `_opencv`
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -62,12 +67,11 @@ def open_video(path: PathLike, decoder: str) -> Reader:
         raise UserError(f"`decoder` must be one of {', '.join(_DECODERS)}. Received: decoder={decoder!r}")
     path = Path(path)
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        if path.is_dir():
             return _FrameFolder(path)
-        if not stat.S_ISREG(mode):
+        if shard_of(path) is None and not stat.S_ISREG(path.stat().st_mode):
             raise VideoError(path, "unreadable", "neither a file nor a folder; remove it")
-        with open(path, "rb") as file:
+        with opened(path) as file:
             if not file.read(1):
                 raise VideoError(path, "unreadable", "the file has zero bytes; get it again or remove it")
     except FileNotFoundError as error:
@@ -78,6 +82,9 @@ def open_video(path: PathLike, decoder: str) -> Reader:
         raise VideoError(path, "unreadable", reason) from error
     if path.suffix.lower() == ".seq":
         return SeqReader(path)
+    if path.suffix.lower() == SHARD:
+        reason = f"a tar file of {len(members(path))} files, and no video; name one in it"
+        raise VideoError(path, "unreadable", reason)
     return _DECODERS[decoder](path)
 
 
@@ -379,8 +386,14 @@ def _frames_in(folder: Path) -> list[Path]:
 
 
 def stamp(path: PathLike) -> tuple[int, int]:
-    """Size in bytes and time of change in ns of a file, or of a folder of frames as a whole."""
+    """Size in bytes and time of change in ns of a file, or of a folder of frames as a whole.
+
+    A video in a tar file has the time of change of that file.
+    """
     path = Path(path)
+    member = member_of(path)
+    if member is not None:
+        return member.size, member.shard.stat().st_mtime_ns
     files = _frames_in(path) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     changed = max(about.st_mtime_ns for about in [path.stat(), *stats])  # a folder's tells that a frame went
@@ -402,12 +415,19 @@ def content_hash(path: PathLike) -> str:
         return key.hexdigest()
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise VideoError(path, "unreadable", "neither a file nor a folder; remove it")
-    return file_sha256(path)
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain_name(path: PathLike) -> str:
-    """The name for FFmpeg, which takes `a` in `a:b` for a protocol, but not in `/folder/a:b`."""
-    name = os.path.abspath(path)
+    """The name for FFmpeg, which takes `a` in `a:b` for a protocol, but not in `/folder/a:b`.
+
+    A video in a tar file is a stretch of it, which FFmpeg reads as a file.
+    """
+    member = member_of(path)
+    name = os.path.abspath(path if member is None else member.shard)
+    if member is not None:
+        name = f"subfile,,start,{member.start},end,{member.start + member.size},,:{name}"
     try:
         name.encode()
     except UnicodeEncodeError as error:  # OpenCV 5.0 would crash, and the process with it

@@ -5,12 +5,12 @@ time stamp. Olympic Sports has them.
 """
 
 import struct
-from pathlib import Path
 
 import numpy as np
 
 from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
+from keras_actrec.data._shards import opened
 from keras_actrec.data._video_error import VideoError
 
 _HEADER = 1024
@@ -25,7 +25,8 @@ class SeqReader:
     hint = "get it again or convert it"
 
     def __init__(self, path: PathLike) -> None:
-        data = memoryview(Path(path).read_bytes())
+        with opened(path) as file:
+            data = memoryview(file.read())
         head = data[:_HEADER]
         if len(head) < _HEADER or head[:24] != struct.pack("<I", 0xFEED) + "Norpix seq".encode("utf-16-le"):
             raise VideoError(path, "unreadable", f"not a .seq file (its header is missing); {self.hint}")

@@ -4,9 +4,10 @@ The length is that of the longest track, often of the sound or the subtitles, an
 """
 
 import struct
-from typing import BinaryIO
+from typing import IO
 
 from keras_actrec._types import PathLike
+from keras_actrec.data._shards import opened
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
@@ -31,7 +32,7 @@ def is_whole(path: PathLike) -> bool:
         (.ts, .mpg, .vob) is a shorter one. A size that is no multiple of a packet's tells that MPEG-TS was
         cut, but recordings that were stopped end so as well, and nothing says how much is missing.
     """
-    with open(path, "rb") as file:
+    with opened(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
         head = file.read(12)
@@ -52,7 +53,7 @@ def is_whole(path: PathLike) -> bool:
         return head[:1] != b"G" or size % _TS_PACKET == 0
 
 
-def _boxes(file: BinaryIO, end: int) -> set[bytes]:
+def _boxes(file: IO[bytes], end: int) -> set[bytes]:
     """The kinds of an mp4's outermost boxes."""
     kinds, position = set[bytes](), 0
     for _ in range(_MOST_PARTS):
@@ -71,7 +72,7 @@ def _boxes(file: BinaryIO, end: int) -> set[bytes]:
     raise _CutOffError
 
 
-def _matroska(file: BinaryIO, end: int) -> bool:
+def _matroska(file: IO[bytes], end: int) -> bool:
     """Whether the segment, and all parts in it one after the other, end where they say."""
     _, size = _element(file)
     file.seek(size, 1)
@@ -88,7 +89,7 @@ def _matroska(file: BinaryIO, end: int) -> bool:
     return False
 
 
-def _element(file: BinaryIO) -> tuple[int, int]:
+def _element(file: IO[bytes]) -> tuple[int, int]:
     """Name and size of an element of EBML, whose first bits tell how many bytes they have."""
     values = []
     for keep_marker in (True, False):
@@ -104,7 +105,7 @@ def _element(file: BinaryIO) -> tuple[int, int]:
     return kind, size
 
 
-def _asf(file: BinaryIO, end: int) -> bool:
+def _asf(file: IO[bytes], end: int) -> bool:
     position = 0
     for _ in range(_MOST_PARTS):
         if position >= end:
@@ -122,7 +123,7 @@ def asf_seconds(path: PathLike) -> float:
 
     FFmpeg takes the length from the last packet instead, and has none where that was cut off.
     """
-    with open(path, "rb") as file:
+    with opened(path) as file:
         head = file.read(_MOST_ASF_HEADER)
     place = head.find(_ASF_PROPERTIES) if head.startswith(_ASF) else -1
     try:
@@ -133,7 +134,7 @@ def asf_seconds(path: PathLike) -> float:
     return 0.0 if place < 0 or broadcast else max(0.0, play / 1e7 - preroll / 1e3)
 
 
-def _flv(file: BinaryIO, end: int) -> bool:
+def _flv(file: IO[bytes], end: int) -> bool:
     file.seek(5)
     (position,) = struct.unpack(">I", file.read(4))
     position += 4

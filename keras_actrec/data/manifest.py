@@ -1,41 +1,24 @@
 """Which video files exist, what they show and which part of the set they belong to."""
 
-import bisect
-import csv
 import functools
+import gc
 import hashlib
-import itertools
 import json
-import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keras_actrec._types import PathLike
-from keras_actrec.data._readers import clock_of, is_frame
-from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._readers import VIDEO_SUFFIXES, is_frame
+from keras_actrec.data._samples import read_samples, shards_in, shards_of
+from keras_actrec.data._shards import inside, members, shard_of
+from keras_actrec.data._tables import TABLE_SUFFIXES, Table, read_cuts, split_of
 from keras_actrec.errors import UserError
-
-VIDEO_SUFFIXES = (
-    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".seq", ".ts", ".webm", ".wmv"),
-    *(".3g2", ".3gp", ".asf", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".mjpeg", ".mpe", ".mts", ".mxf"),
-    *(".nut", ".ogv", ".qt", ".vob", ".y4m"),
-)
-
-_MOST_LETTERS = 1024  # of a cell
-_MOST_HEADER = 1 << 16  # letters of the first line of a CSV file
-
-# What people call the parts, in lower case, without what is no letter and without what `_BESIDE` has.
-_SPLITS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("validation", "val", "valid", "validate", "validating"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-}
-_BESIDE = {"set", "data", "dataset", "split", "part", "videos", "clips", "frames"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +45,16 @@ class Record:
     start: int | None = None
     stop: int | None = None
 
-    @classmethod
-    def of(
-        cls,
-        file: Path,
-        row: Mapping[str, str],
-        path: str,
-        label: int = 0,
-        *,
-        split: str = "",
-        group: str = "",
-        fold: str = "",
-    ) -> "Record":
-        """The record of a row of `cuts_of_csv`: that of a part of a file has its frames in its path."""
-        if not (row.get("start") or row.get("stop")):
-            return cls(file, path, label, split, group, fold)
-        start, stop = (int(row[name]) if row.get(name) else None for name in ("start", "stop"))
-        path = f"{path}#{start or 0}-{'' if stop is None else stop}"
-        return cls(file, path, label, split, group, fold, start, stop)
+    def between(self, start: str, stop: str) -> "Record":
+        """The record of a part of the file, from cells of a table; it has its frames in its path."""
+        if not (start or stop):
+            return self
+        return replace(
+            self,
+            path=f"{self.path}#{int(start or 0)}-{int(stop) if stop else ''}",
+            start=int(start) if start else None,
+            stop=int(stop) if stop else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -175,6 +150,19 @@ def _part(record: Record) -> tuple[int | None, ...]:
     return () if record.start is None and record.stop is None else (record.start, record.stop)
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python looks for cycles again and again in what grows; records have none, and 200,000 take it 1 s."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
 def read_manifest(
     data: PathLike,
     *,
@@ -183,26 +171,31 @@ def read_manifest(
     frames: Callable[[str], bool] | None = None,
     fps: float | None = None,
 ) -> Manifest:
-    """Reads a set of videos from a CSV file or from a folder.
+    """Reads a set of videos from a table, from a folder or from tar files.
 
-    A CSV file has the columns `path,label` and optionally `split,group,fold,start,stop`, in any case; others
-    are ignored, paths are relative to the file's folder. `split` is `train`, `validation` or `test`, or a
-    usual spelling of these in any case (`valid`, `Training`, `test_set`). With `start`, the first frame, from
-    0 on, and `stop`, the one after the last, several sequences are cut out of one file: their paths are the
-    file's with `#start-stop` after it, and where no split, group or fold says otherwise they stay in one
-    part. With `end` in place of `stop`, both are seconds, see `cuts_of_csv`. A folder is read from the CSV
-    file `manifest` inside it, else from `manifest.csv` where it has one, else from its folders: one folder a
-    class, or folders named as splits that hold the class folders. Hidden files are passed over, others that
-    are not taken are counted in `Manifest.passed_over`; a folder in a class folder that holds numbered
-    images, and no videos or folders, is a video of these frames.
+    A table, CSV or Parquet (extra `parquet`), has the columns `path,label` and optionally
+    `split,group,fold,start,stop`, in any case; others are ignored, paths are relative to its folder.
+    `split` is `train`, `validation` or `test`, or a usual spelling of these in any case (`valid`,
+    `Training`, `test_set`). With `start`, the first frame, from 0 on, and `stop`, the one after the last,
+    several sequences are cut out of one file: their paths are the file's with `#start-stop` after it, and
+    where no split, group or fold says otherwise they stay in one part. With `end` in place of `stop`, both
+    are seconds, see `read_cuts`. A folder is read from the table `manifest` inside it, else from
+    `manifest.csv` or `manifest.parquet` where it has one, else from its folders: one folder a class, or
+    folders named as splits that hold the class folders. Hidden files are passed over, others that are not
+    taken are counted in `Manifest.passed_over`; a folder in a class folder that holds numbered images, and
+    no videos or folders, is a video of these frames.
+
+    A folder without videos that has tar files, one tar file, or a range of them such as
+    `shards-{000..127}.tar` is a set as WebDataset has it, see `read_samples`. A video in a tar file is named
+    as if this was a folder, `000.tar/walk/a.mp4`, in tables as well.
 
     Class ids follow the **sorted class names**, numbers by their value, so they depend neither on the order
     of the rows nor on the platform.
 
     Args:
-        data: a CSV file or a folder.
-        manifest: name of the CSV file inside the folder `data`.
-        suffixes: what the names of files end with that are taken from a folder without a CSV file.
+        data: a table, a folder, or tar files.
+        manifest: name of the table inside the folder `data`.
+        suffixes: what the names of files end with that are taken from a folder without a table.
         frames: tells the names of files of which a folder of them is one recording; of videos `is_frame`.
         fps: frames a second of what tells none, where `start` and `end` are seconds.
 
@@ -211,60 +204,106 @@ def read_manifest(
 
     Raises:
         UserError: no such file or folder, a row is incomplete, a listed file is missing, a path is listed
-            twice, a group is in two splits, or folders that are partly named as splits.
+            twice, a group is in two splits, folders that are partly named as splits, or a tar file that is
+            refused.
     """
     data = Path(data)
     if data.is_dir():
-        table = data / (manifest or "manifest.csv")
-        if manifest is not None and not table.is_file():
-            raise UserError(f"{table}: not found; `manifest` names a CSV file inside {data}")
-        if not table.is_file():
-            if suffixes == VIDEO_SUFFIXES:
-                frames = is_frame
-            found = _Folder.read(data, suffixes, frames or (lambda name: False))
-            made = _manifest(data, found.rows(), data)
-            return replace(
-                made, passed_over=dict(found.passed_over), empty=found.empty(), deeper=found.deeper()
-            )
-        rows, root = _rows_of_csv(table, fps), table.parent
+        listed = table_in(data, manifest)
+        if listed is None:
+            return _of_folder(data, suffixes, frames)
+    elif shards := shards_of(data):
+        return _of_shards(data, shards, data.parent, fps)
     elif data.is_file():
         if manifest is not None:
             raise UserError(f"{data}: `manifest` goes with a folder, and this is a file; leave it out")
-        rows, root = _rows_of_csv(data, fps), data.parent
+        listed = data
     else:
         raise UserError(f"{data}: not found; looked for a CSV file or a folder of videos")
-    return _manifest(data, rows, root)
+    table = read_cuts(listed, ("path", "label"), ("split", "group", "fold"), fps=fps)
+    table.name_splits()
+    _check_there(data, table.columns["path"], listed.parent)
+    return _manifest(data, table, listed.parent)
 
 
-def _manifest(data: Path, rows: list[dict[str, str]], root: Path) -> Manifest:
-    class_names = _in_order({row["label"] for row in rows})
+def table_in(folder: Path, name: str | None = None) -> Path | None:
+    """The table in a folder that lists its files: the one of a name, or `manifest.csv` or such, if it has it.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name is not None and not (folder / name).is_file():
+        raise UserError(f"{folder / name}: not found; `manifest` names a CSV file inside {folder}")
+    names = [f"manifest{suffix}" for suffix in TABLE_SUFFIXES] if name is None else [name]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _of_folder(data: Path, suffixes: tuple[str, ...], frames: Callable[[str], bool] | None) -> Manifest:
+    videos = suffixes == VIDEO_SUFFIXES
+    found = _Folder.read(data, suffixes, is_frame if videos else frames or (lambda name: False))
+    shards = shards_in(data) if videos and not found.taken else []
+    if shards:
+        return _of_shards(data, shards, data, None)
+    made = _manifest(data, found.table(), data)
+    return replace(made, passed_over=dict(found.passed_over), empty=found.empty(), deeper=found.deeper())
+
+
+def _of_shards(data: Path, shards: list[Path], root: Path, fps: float | None) -> Manifest:
+    table, others = read_samples(shards, root)
+    table.cut(root, fps)
+    table.name_splits()
+    return replace(_manifest(data, table, root), passed_over=dict(others))
+
+
+def _manifest(data: Path, table: Table, root: Path) -> Manifest:
+    class_names = _in_order(set(table.columns["label"]))
     labels = {name: label for label, name in enumerate(class_names)}
-    cut = any(row.get("start") or row.get("stop") for row in rows)
-    cut = cut and not any(row[name] for row in rows for name in ("split", "group", "fold"))
-    records, seen, missing = [], set(), []
-    for row in rows:
-        file = root / row["path"]
-        group = row["path"] if cut and not row["group"] else row["group"]
-        of = {"split": row["split"], "group": group, "fold": row["fold"]}
-        record = Record.of(file, row, row["path"], labels[row["label"]], **of)
-        same = os.path.normpath(row["path"]) + record.path[len(row["path"]) :]
+    columns = [table.columns[name] for name in ("path", "label", "split", "group", "fold", "start", "stop")]
+    cut = any(columns[-2]) or any(columns[-1])
+    alone = cut and not any(map(any, columns[2:5]))
+    records, seen = [], set[str]()
+    for path, label, split, group, fold, start, stop in zip(*columns, strict=True):
+        of = Record(root / path, path, labels[label], split, path if alone else group, fold)
+        record = of.between(start, stop) if cut else of
+        same = os.path.normpath(path) + record.path[len(path) :]
         if same in seen:
             raise UserError(f"{data}: the path {record.path!r} is listed twice; remove one of the rows")
         seen.add(same)
-        if not os.path.lexists(file):  # what exists and cannot be read is named when it is read
-            missing.append(row["path"])
         records.append(record)
-    if missing:
-        raise UserError(
-            f"{data}: {len(missing)} of {len(rows)} listed files are missing, the first is {missing[0]!r}; "
-            f"paths are relative to {root}"
-        )
     for column in ("split", "fold"):
-        blank = [record.path for record in records if not getattr(record, column)]
-        if blank and len(blank) < len(records):
-            raise UserError(f"{data}: `{column}` is blank for {blank[0]!r}; fill it in everywhere or nowhere")
+        cells = table.columns[column]
+        if any(cells) and "" in cells:
+            blank = records[cells.index("")].path
+            raise UserError(f"{data}: `{column}` is blank for {blank!r}; fill it in everywhere or nowhere")
     _check_groups(data, records)
     return Manifest(tuple(records), class_names, root)
+
+
+def _check_there(data: Path, paths: Sequence[str], root: Path) -> None:
+    """Refuse paths of what does not exist; what exists and cannot be read is named when it is read."""
+    names = functools.cache(lambda folder: _names_in(root / folder))
+    missing = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if name not in names(folder) and not os.path.lexists(root / path):  # of names in upper or lower case
+            missing.append(path)
+    if missing:
+        raise UserError(
+            f"{data}: {len(missing)} of {len(paths)} listed files are missing, the first is {missing[0]!r}; "
+            f"paths are relative to {root}"
+        )
+
+
+def _names_in(folder: Path) -> set[str]:
+    """What is in a folder, or in one that is in a tar file."""
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        shard = shard_of(folder / "_")
+    if shard is None:
+        return set()
+    above = inside(shard, folder / "_")[:-1]
+    return {name.removeprefix(above) for name in members(shard) if name.startswith(above)}
 
 
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -275,16 +314,6 @@ def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-@functools.lru_cache(1024)  # a set names few, in many rows
-def _split_of(name: str) -> str:
-    """The split that a folder or a cell is named after, or nothing."""
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word not in {"", *_BESIDE}]
-    if len(words) != 1:
-        return ""
-    (word,) = words
-    return _SPLITS.get(word) or _SPLITS.get(word.removesuffix("set").removesuffix("data"), "")
-
-
 def _check_groups(data: Path, records: Iterable[Record]) -> None:
     splits: dict[str, str] = {}
     for record in records:
@@ -293,175 +322,6 @@ def _check_groups(data: Path, records: Iterable[Record]) -> None:
                 f"{data}: the group {record.group!r} is in the splits {splits[record.group]!r} and "
                 f"{record.split!r}; a group must stay in one"
             )
-
-
-def rows_of_csv(
-    file: Path, needed: Sequence[str], optional: Sequence[str] = ()
-) -> list[tuple[int, dict[str, str]]]:
-    """Lines of a CSV file that somebody has written: their number, and their cells by column.
-
-    Args:
-        file: in UTF-8, with a header.
-        needed: columns that are there and that no line leaves blank.
-        optional: columns that are blank where they are not there; all others are passed over.
-
-    Raises:
-        UserError: for another file, or one without lines.
-    """
-    rows = []
-    with open(file, newline="", encoding="utf-8-sig") as lines:
-        reader = csv.reader(lines, skipinitialspace=True)
-        try:
-            columns = _names(next(reader, []))
-            for column in needed:
-                if column not in columns:
-                    also = f" (optionally {','.join(optional)})" if optional else ""
-                    raise UserError(
-                        f"{file}: the column `{column}` is missing; the first line must name "
-                        f"{','.join(needed)}{also}. Received: {','.join(columns)[:200]!r}"
-                    )
-            names = (*needed, *optional)
-            places = [columns.index(name) if name in columns else len(columns) for name in names]
-            for cells in reader:
-                if not cells:
-                    continue
-                cells += [""] * (len(columns) + 1 - len(cells))  # the last is of columns that are not there
-                cells[len(columns)] = ""
-                row = {name: cells[place].strip() for name, place in zip(names, places, strict=True)}
-                _check_cells(row, needed, file, reader.line_num)
-                rows.append((reader.line_num, row))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{file}: not a CSV file in UTF-8 ({error})") from error
-    if not rows:
-        raise UserError(f"{file}: the file lists no videos; add rows of {','.join(needed)}")
-    return rows
-
-
-def _check_cells(row: Mapping[str, str], needed: Sequence[str], file: Path, number: int) -> None:
-    for column, cell in row.items():
-        if len(cell) > _MOST_LETTERS:
-            where = f"{file}, line {number}"
-            raise UserError(f"{where}: `{column}` has {len(cell)} letters; is a quote missing?")
-        if not cell and column in needed:
-            where = f"{file}, line {number}"
-            raise UserError(f"{where}: `{column}` is blank; fill it in or remove the row")
-
-
-def _rows_of_csv(file: Path, fps: float | None) -> list[dict[str, str]]:
-    rows = []
-    for number, row in cuts_of_csv(file, ("path", "label"), ("split", "group", "fold"), fps=fps):
-        split = row["split"] and _split_of(row["split"])
-        if row["split"] and not split:
-            where = f"{file}, line {number}"
-            raise UserError(f"{where}: `split` must be train, validation or test. Received: {row['split']!r}")
-        row["split"] = split
-        rows.append(row)
-    return rows
-
-
-def cuts_of_csv(
-    file: Path, needed: Sequence[str], optional: Sequence[str] = (), *, fps: float | None = None
-) -> list[tuple[int, dict[str, str]]]:
-    """As `rows_of_csv`, with the cells `start` and `stop` where a row is a part of its file, in frames.
-
-    A table with the column `end` in place of `stop` has both in seconds, as tables of segments have. They
-    become the frames that begin nearest to them, at least one, by the time stamps where these are not those
-    of the header's rate, else `floor(seconds rate + 1/2)`.
-
-    Args:
-        file: see `rows_of_csv`.
-        needed: see `rows_of_csv`.
-        optional: see `rows_of_csv`.
-        fps: the rate of what tells none, such as joints.
-
-    Raises:
-        UserError: as `rows_of_csv`, for numbers that are no part of a file, both `stop` and `end`, or seconds
-            of a file that tells no rate.
-    """
-    columns = header_of_csv(file)
-    if {"stop", "end"} <= set(columns):
-        raise UserError(f"{file}: `stop` is a frame and `end` a second: keep one of the columns")
-    rows = rows_of_csv(file, needed, (*optional, "start", "stop", "end"))
-    clocks: dict[str, tuple[float, list[float]]] = {}
-    for number, row in rows:
-        end = row.pop("end")
-        if not (row["start"] or row["stop"] or end):
-            continue
-        where, path = f"{file}, line {number}", row["path"]
-        if "end" not in columns:
-            _check_frames(row, where)
-        else:
-            if path not in clocks:
-                clocks[path] = _clock(file.parent / path, where, fps)
-            row |= _in_frames(row["start"], end, clocks[path], where)
-    return rows
-
-
-def header_of_csv(file: Path) -> list[str]:
-    """The columns of a CSV file, whatever it holds."""
-    with open(file, newline="", encoding="utf-8-sig", errors="replace") as lines:
-        return _names(next(csv.reader([lines.readline(_MOST_HEADER)]), []))
-
-
-def _names(header: Iterable[str]) -> list[str]:
-    """Columns by the names that we give them, however they are written: `Path`, ` start`."""
-    return [name.strip().lower() for name in header]
-
-
-def _check_frames(row: Mapping[str, str], where: str) -> None:
-    for name in ("start", "stop"):
-        if row[name] and not re.fullmatch("[0-9]{1,9}", row[name]):
-            raise UserError(f"{where}: `{name}` must be the number of a frame. Received: {row[name]!r}")
-    if row["stop"] and int(row["stop"]) <= int(row["start"] or 0):
-        raise UserError(f"{where}: `stop` must be behind `start`. Received: {row['stop']!r}")
-
-
-def _in_frames(start: str, end: str, clock: tuple[float, list[float]], where: str) -> dict[str, str]:
-    """The cells `start` and `stop` of a part in seconds."""
-    begin = _seconds(start, "start", where) if start else 0.0
-    first = _frame_at(begin, *clock)
-    if not end:
-        return {"start": str(first), "stop": ""}
-    until = _seconds(end, "end", where)
-    if until <= begin:
-        raise UserError(f"{where}: `end` must be behind `start`. Received: {end!r}")
-    return {"start": str(first), "stop": str(max(_frame_at(until, *clock), first + 1))}
-
-
-def _seconds(cell: str, name: str, where: str) -> float:
-    try:
-        seconds = float(cell)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise UserError(f"{where}: `{name}` must be seconds, 0 or more. Received: {cell!r}")
-    return seconds
-
-
-def _frame_at(seconds: float, rate: float, times: Sequence[float]) -> int:
-    """Number of the frame that begins nearest to it; beyond the end they go on at the rate."""
-    if len(times) > 1:
-        end = 2 * times[-1] - times[-2]
-        if seconds < end:
-            middles = [(early + late) / 2 for early, late in itertools.pairwise([*times, end])]
-            return bisect.bisect_right(middles, seconds)
-        return len(times) + math.floor((seconds - end) * rate + 0.5)
-    return math.floor(seconds * rate + 0.5)
-
-
-def _clock(path: Path, where: str, fps: float | None) -> tuple[float, list[float]]:
-    """See `clock_of`; any rate of a video that cannot be read, as it is named when it is read."""
-    try:
-        rate, times = clock_of(path)
-    except VideoError:
-        if path.suffix.lower() in VIDEO_SUFFIXES or not path.exists():
-            return 1.0, []
-        rate, times = 0.0, []
-    if not rate and fps is None:
-        raise UserError(
-            f"{where}: {path} tells no frames a second: give `start` and `stop`, which are frames"
-        )
-    return rate or fps or 0.0, times
 
 
 @dataclass
@@ -538,7 +398,7 @@ class _Folder:
             return ""
         return f"{min(inner)}/{min(shared)}"
 
-    def rows(self) -> list[dict[str, str]]:
+    def table(self) -> Table:
         """What a CSV file of these files would have."""
         if not self.taken:
             what = "videos" if self._of_videos else "files"
@@ -551,20 +411,18 @@ class _Folder:
                     f"{self.root / Path(*parts)}: the video is in no class folder; make one folder a class "
                     "or list the videos in manifest.csv"
                 )
-        return [
-            {
-                "path": "/".join(parts),
-                "label": parts[int(split_level)],
-                "split": _split_of(parts[0]) if split_level else "",
-                "group": "",
-                "fold": "",
-            }
-            for parts in self.taken
-        ]
+        blank = [""] * len(self.taken)
+        columns = {
+            "path": ["/".join(parts) for parts in self.taken],
+            "label": [parts[int(split_level)] for parts in self.taken],
+            "split": [split_of(parts[0]) for parts in self.taken] if split_level else blank,
+            **dict.fromkeys(("group", "fold", "start", "stop"), blank),
+        }
+        return Table(self.root, tuple(columns), columns, lambda row: str(self.root / columns["path"][row]))
 
     def _has_splits(self) -> bool:
         """Whether the folders are splits that hold the class folders."""
-        named = {parts[0]: _split_of(parts[0]) for parts in self.taken}
+        named = {parts[0]: split_of(parts[0]) for parts in self.taken}
         if all(named.values()):
             return True
         fix = "name all of them train, validation or test, or list the videos in manifest.csv"
@@ -575,7 +433,7 @@ class _Folder:
                     f"{self.root}: the folder {name!r} holds folders as a split does, and {other!r} is "
                     f"named as no split: {fix}"
                 )
-        inner = {_split_of(parts[1]) if len(parts) > 2 else "" for parts in self.taken}
+        inner = {split_of(parts[1]) if len(parts) > 2 else "" for parts in self.taken}
         if "" not in inner and len(inner) > 1:
             first = "/".join(self.taken[0][:2])
             raise UserError(

@@ -11,15 +11,11 @@ from typing import Any
 
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import is_frame, is_pose_frame
+from keras_actrec.data._samples import shards_in, shards_of, videos_in
+from keras_actrec.data._tables import TABLE_SUFFIXES, header_of, read_cuts
+from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import walk
-from keras_actrec.data.manifest import (
-    VIDEO_SUFFIXES,
-    Record,
-    cuts_of_csv,
-    header_of_csv,
-    kind_of_file,
-    passed_over_line,
-)
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Record, kind_of_file, passed_over_line
 from keras_actrec.data.poses import POSE_SUFFIXES
 from keras_actrec.errors import UserError
 
@@ -90,8 +86,11 @@ def _on_disk(
     if path.is_dir():
         return _whole(_below(path, patterns, passed_over))
     if lists_files(path, patterns):
-        rows = [(path.parent / row["path"], row) for _, row in cuts_of_csv(path, ("path",), fps=fps)]
-        return [Record.of(file, row, str(file)) for file, row in rows]
+        rows = read_cuts(path, ("path",), fps=fps).rows()
+        files = [(path.parent / row["path"], row) for row in rows]
+        return [Record(file, str(file), 0).between(row["start"], row["stop"]) for file, row in files]
+    if tuple(patterns) == VIDEO_PATTERNS and (shards := shards_of(path)):
+        return _whole(_inside(shards))
     if not glob.has_magic(source) or os.path.lexists(path):
         return _whole([path])
     found = sorted(glob.glob(source, recursive=True))
@@ -104,9 +103,9 @@ def _on_disk(
 
 def lists_files(path: Path, patterns: Sequence[str]) -> bool:
     """Whether this is a CSV file that lists files, and, where patterns are those of joints, none of these."""
-    if path.suffix.lower() != ".csv" or not path.is_file():
+    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
         return False
-    return "*.csv" not in patterns or "path" in header_of_csv(path)
+    return "*.csv" not in patterns or "path" in header_of(path)
 
 
 def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> list[Path]:
@@ -134,6 +133,8 @@ def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> li
         else:
             paths += [folder / name for name in fitting]
             passed_over += others
+    if not paths and tuple(patterns) == VIDEO_PATTERNS and (shards := shards_in(root)):
+        return _inside(shards)
     if not paths:
         what = "videos" if patterns == VIDEO_PATTERNS else "files"
         frames = " and numbered images" if patterns == VIDEO_PATTERNS else ""
@@ -141,6 +142,19 @@ def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> li
         instead = f"; {passed_over_line(seen)}" if seen else ""
         looked = f"looked for {' '.join(patterns)}{frames} in its folders"
         raise UserError(f"{root}: no {what} found ({looked}){instead}")
+    return paths
+
+
+def _inside(shards: Sequence[Path]) -> list[Path]:
+    """The videos in tar files, and those of these that cannot be read: who reads them says why."""
+    paths = []
+    for shard in shards:
+        try:
+            paths += [shard / name for name in videos_in(shard)]
+        except VideoError:
+            paths.append(shard)
+    if not paths:
+        raise UserError(f"{shards[0]}: no videos found in {len(shards)} tar files")
     return paths
 
 

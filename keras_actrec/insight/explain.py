@@ -14,7 +14,7 @@ from keras_actrec import zoo
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike
 from keras_actrec.data import Body, expand_sources
-from keras_actrec.data.manifest import cuts_of_csv
+from keras_actrec.data._tables import read_cuts
 from keras_actrec.data.sources import lists_files
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
@@ -380,11 +380,11 @@ def labeled_files(
 
 def _listed(source: Path) -> list[tuple[Path, str | None]]:
     """The files of a CSV file, and the label of each."""
-    rows = cuts_of_csv(source, ("path",), ("label",))
-    for number, row in rows:
+    table = read_cuts(source, ("path",), ("label",))
+    for number, row in enumerate(table.rows()):
         if row["start"] or row["stop"]:
             raise UserError(
-                f"{source}, line {number}: whole files are explained, and this is frames {row['start'] or 0} "
+                f"{table.where(number)}: whole files are explained, and this is frames {row['start'] or 0} "
                 f"to {row['stop'] or 'the end'} of {row['path']}: cut it out into a file of its own"
             )
-    return [(source.parent / row["path"], row["label"] or None) for _, row in rows]
+    return [(source.parent / row["path"], row["label"] or None) for row in table.rows()]

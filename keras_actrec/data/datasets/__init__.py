@@ -17,10 +17,13 @@ from keras_actrec._types import PathLike
 from keras_actrec.bodies import body, map_joints
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import FRAME_SUFFIXES, is_pose_frame
+from keras_actrec.data._samples import shards_of
+from keras_actrec.data._shards import SHARD
+from keras_actrec.data._tables import read_table
 from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.datasets._common import walk
 from keras_actrec.data.decode import index_records
-from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest
+from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest, table_in
 from keras_actrec.data.persons import Persons
 from keras_actrec.data.poses import POSE_SUFFIXES, holds_pose
 from keras_actrec.data.skeletons import SkeletonForm
@@ -161,22 +164,29 @@ def kind_of(data: PathLike, *, manifest: str | None = None) -> Literal["videos",
     Raises:
         UserError: a CSV file that cannot be read, or no such file or folder.
     """
-    data, names = Path(data), set[Path]()
+    data = Path(data)
     if data.suffix.lower() in (".pickle", ".pkl") and data.is_file():
         return "poses"
-    if manifest is not None or not data.is_dir() or (data / "manifest.csv").is_file():
-        names = {record.file for record in read_manifest(data, manifest=manifest).records}
+    if shards_of(data):
+        return "videos"
+    listed = table_in(data, manifest) if data.is_dir() else data
+    if listed is None:
+        root, names = Path(), {str(folder / name) for folder, inside in walk(data) for name in inside}
+        names = {name for name in names if Path(name).suffix.lower() != ".csv" or Path(name).parent != data}
+    elif listed.is_file():
+        root, names = listed.parent, {*read_table(listed, ("path", "label")).columns["path"]}
     else:
-        names = {folder / name for folder, inside in walk(data) for name in inside}
-        names = {path for path in names if path.suffix.lower() != ".csv" or path.parent != data}  # lists
+        return "videos"  # who reads them says what is missing
     by_suffix: dict[str, Path] = {}
-    for path in sorted(names):
-        by_suffix.setdefault(path.suffix.lower(), path)
+    for name in sorted(names):
+        by_suffix.setdefault(os.path.splitext(name)[1].lower(), root / name)
     if by_suffix.keys() & {*VIDEO_SUFFIXES, *FRAME_SUFFIXES}:
         return "videos"
     for suffix in (".npz", ".npy"):
         if suffix in by_suffix:
             return "poses" if holds_pose(by_suffix[suffix]) else "features"
+    if SHARD in by_suffix:  # JSON beside it is about these
+        return "videos"
     folder = by_suffix.get("")
     of_frames = folder is not None and folder.is_dir() and any(map(is_pose_frame, os.listdir(folder)))
     return "poses" if of_frames or by_suffix.keys() & set(POSE_SUFFIXES) else "videos"

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
 # The exact versions to install; empty: the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
-EXTRAS ?= jax,torch,tensorflow,pretrained,pyav,parquet,grain,tune,viz,export,web,serve,docs,dev
+EXTRAS ?= jax,torch,tensorflow,pretrained,pyav,parquet,grain,tune,viz,export,web,serve,ray,docs,dev
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cluster",
     "Prediction",
     "Recognizer",
     "Stream",
@@ -33,6 +34,7 @@ __all__ = [
 
 # The names that are no packages, and the module that holds each.
 _HOMES = {
+    "Cluster": "cluster",
     "Prediction": "prediction",
     "Recognizer": "recognizer",
     "Stream": "deploy",
@@ -56,6 +58,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
         tuning,
         zoo,
     )
+    from keras_actrec.cluster import Cluster
     from keras_actrec.deploy import Stream
     from keras_actrec.errors import UserError
     from keras_actrec.prediction import Prediction

@@ -1,5 +1,7 @@
 """The error for what the person at the keyboard can mend."""
 
+from typing import Any
+
 from keras_actrec._text import printable
 
 _MOST = 2000  # characters of a message
@@ -46,4 +48,7 @@ class DiskFullError(UserError):
         super().__init__(
             f"{path} cannot be written, the disk is full: make room, and the same command {again}"
         )
-        self.path = path
+        self.path, self.again = path, again
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.again), self.__dict__

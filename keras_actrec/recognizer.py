@@ -22,6 +22,7 @@ from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.checkpoints.keras_file import load_model, read_parts
+from keras_actrec.cluster import Cluster
 from keras_actrec.data import (
     ClipPreprocessor,
     ClipTransform,
@@ -123,6 +124,7 @@ class Recognizer:
         top: int | None = 5,
         batch_size: int | None = None,
         workers: int = 2,
+        cluster: Cluster | None = None,
         tell: Callable[[str], Any] | None = None,
         progress: StageProgress | None = None,
     ) -> Iterator[Prediction]:
@@ -139,6 +141,7 @@ class Recognizer:
             top: how many classes to name; `None` is all.
             batch_size: clips, or sequences, of a batch; by default what suits the device.
             workers: threads that read; 0 reads when asked.
+            cluster: reads and answers in place of this machine.
             tell: called with a line where folders have files that do not count as videos, or what it takes.
             progress: called as `progress("predicting", done, total, path)` at the start and after every file.
 
@@ -152,11 +155,15 @@ class Recognizer:
         if top is not None:
             top = whole("top", top)
         records = expand_sources(sources, self.preprocessor.patterns, tell=tell)
-        scored = self._score(records, batch_size, workers)
+        scored = self._score(records, batch_size, workers, cluster)
         return self._predictions(scored, len(records), top, progress or (lambda *step: None))
 
     def _score(
-        self, records: Iterable[Record], batch_size: int | None = None, workers: int = 0
+        self,
+        records: Iterable[Record],
+        batch_size: int | None = None,
+        workers: int = 0,
+        cluster: Cluster | None = None,
     ) -> Iterator[Scored]:
         return score(
             self.model,
@@ -165,6 +172,7 @@ class Recognizer:
             masked=self.spec.masked,
             batch_size=batch_size,
             workers=workers,
+            cluster=cluster,
         )
 
     def _predictions(

@@ -1,9 +1,11 @@
 """The answers of a model to files, of which it sees one view or many: the one way in which all are scored."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,10 +13,13 @@ from numpy.typing import ArrayLike
 
 from keras_actrec import _backend
 from keras_actrec._numbers import MOST_WORKERS, whole
+from keras_actrec.cluster import Cluster
 from keras_actrec.data import Record, VideoError
 from keras_actrec.data._ahead import Part
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
+
+_BATCHES = 4  # of files that a process of a cluster has at a time, so that it reads ahead
 
 
 class Fusion:
@@ -105,6 +110,7 @@ def score(
     average: str = "probabilities",
     batch_size: int | None = None,
     workers: int = 2,
+    cluster: Cluster | None = None,
 ) -> Iterator[Scored]:
     """Score files one after the other, while threads read those that follow.
 
@@ -120,6 +126,8 @@ def score(
         batch_size: most views of a batch; by default 8, and on a CPU 1 of clips, whose frames are a batch
             already: more of them do not fit its caches.
         workers: threads that read; 0 reads when asked.
+        cluster: reads and computes in place of this machine, each process whole batches of files, so that all
+            see the batches that one machine would.
 
     Returns:
         The files in the order of `items`, each when the model has seen its last view.
@@ -128,7 +136,8 @@ def score(
         UserError: an argument out of range.
     """
     if batch_size is None:
-        batch_size = 1 if preprocessor.name == "clip" and _backend.on_cpu() else 8
+        on_cpu = _backend.on_cpu() if cluster is None else not cluster.has_gpus
+        batch_size = 1 if preprocessor.name == "clip" and on_cpu else 8
     batch_size = whole("batch_size", batch_size)
     workers = whole("workers", workers, 0, MOST_WORKERS)
     if not items:
@@ -136,11 +145,43 @@ def score(
     each = preprocessor.num_views
     if each is not None:
         batch_size = min(batch_size, each * len(items))
-    views = min(each or batch_size, batch_size)  # of a file, in memory
-    waiting = 2 * batch_size * _backend.concurrency()  # what the model sees, and as many that come next
-    ahead = workers + -(-waiting // views) if workers else 1
-    parts = preprocessor.views(items, size=batch_size, ahead=ahead, workers=workers)
-    return _scored(parts, _Batch(model, preprocessor.name, masked, batch_size), average)
+    scorer = _Scorer(model, preprocessor, masked, average, batch_size, workers)
+    if cluster is None:
+        return scorer(items)
+    size = _BATCHES * batch_size  # of files: whole batches, however many views each has
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
+    found = cluster.in_order(scorer.whole, chunks, files=_files_of, computes=True)
+    return itertools.chain.from_iterable(found)
+
+
+def _files_of(items: Indexed) -> list[Path]:
+    return [record.file for record, _ in items]
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """The arguments of `score`."""
+
+    model: keras.Model
+    preprocessor: Preprocessor
+    masked: bool
+    average: str
+    batch_size: int
+    workers: int
+
+    def __call__(self, items: Indexed) -> Iterator[Scored]:
+        views = min(self.preprocessor.num_views or self.batch_size, self.batch_size)  # of a file, in memory
+        waiting = (
+            2 * self.batch_size * _backend.concurrency()
+        )  # what the model sees, and as many that come next
+        ahead = self.workers + -(-waiting // views) if self.workers else 1
+        parts = self.preprocessor.views(items, size=self.batch_size, ahead=ahead, workers=self.workers)
+        batch = _Batch(self.model, self.preprocessor.name, self.masked, self.batch_size)
+        return _scored(parts, batch, self.average)
+
+    def whole(self, items: Indexed) -> list[Scored]:
+        """All at once."""
+        return list(self(items))
 
 
 def _scored(parts: Iterable[Part | None], batch: "_Batch", average: str) -> Iterator[Scored]:

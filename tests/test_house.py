@@ -23,6 +23,7 @@ FLOORS = (
     {"_children", "_fonts", "_formats", "_locks", "_numbers", "_quiet", "_signals", "_suggest", "_types"},
     {"_files", "bodies"},
     {"_archive", "_backend_choice", "_pickles", "_shipped"},
+    {"cluster"},
     {"_backend"},
     {"_installation"},  # loads the backend to see whether it works
     {"layers"},

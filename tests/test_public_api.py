@@ -15,6 +15,7 @@ from keras_actrec import zoo
 # Every name that users may rely on. A change here is a change that the CHANGELOG names.
 PUBLIC = {
     "keras_actrec": [
+        "Cluster",
         "Prediction",
         "Recognizer",
         "Stream",

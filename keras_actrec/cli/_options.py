@@ -15,6 +15,14 @@ Verify = Annotated[
 OnError = Annotated[
     str | None, typer.Option(show_default="raise", help="raise or skip, for videos that cannot be read.")
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Work on a Ray cluster: auto (of which this machine is a node), or the host:port of its head; "
+        "local starts one here.",
+    ),
+]
 MaxSkipped = Annotated[
     float | None, typer.Option(show_default="0.1", help="Largest share of the videos to skip.")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_actrec._numbers import MOST_WORKERS
-from keras_actrec.cli._options import Data, Dataset, Manifest
+from keras_actrec.cli._options import Data, Dataset, Manifest, Ray
 from keras_actrec.cli._terminal import say
 
 
@@ -21,21 +21,24 @@ def audit(
         bool, typer.Option("--verify", help="Read files again that the audit knows by size and time.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, max=MOST_WORKERS, help="Threads that read videos.")] = 2,
+    ray: Ray = None,
 ) -> None:
     """Read every video of a set once: which are damaged, how many frames they have, how many a class has.
 
     The exit status is 1 where a file cannot be used.
     """
     from keras_actrec.cli._progress import progress_bars
+    from keras_actrec.cluster import joined
     from keras_actrec.data import audit_videos, read_whole
 
     videos = read_whole(data, dataset=dataset, manifest=manifest)
-    with progress_bars() as progress:
+    with joined(ray) as cluster, progress_bars() as progress:
         result = audit_videos(
             videos,
             out=json,
             verify=verify,
             workers=workers,
+            cluster=cluster,
             progress=lambda done, total: progress("videos", done, total),
         )
     problems = result.problems(videos)

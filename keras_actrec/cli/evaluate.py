@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from keras_actrec.cli._options import Audit, Verify
+from keras_actrec.cli._options import Audit, Ray, Verify
 from keras_actrec.cli._terminal import add_row, say, show
 
 if TYPE_CHECKING:  # importing it loads Keras
@@ -44,10 +44,12 @@ def evaluate(
     floors: Annotated[
         bool, typer.Option(help="What simple classifiers reach; at most 2000 videos a part are read again.")
     ] = True,
+    ray: Ray = None,
 ) -> None:
     """Score a model, or several together: accuracy with its interval, calibration, confusion matrix."""
     from keras_actrec import _backend, evaluation, load
     from keras_actrec.cli._progress import progress_bars
+    from keras_actrec.cluster import joined
     from keras_actrec.errors import UserError
     from keras_actrec.insight.report import check_place, need_viz
 
@@ -74,12 +76,13 @@ def evaluate(
             cache=cache,
             verify=verify,
             floors=floors,
+            cluster=cluster,
             tell=say,
             progress=progress,
         )
         return result, recognizer
 
-    with progress_bars() as progress:
+    with joined(ray) as cluster, progress_bars() as progress:
         answered = [result_of(file) for file in files]
     found = [result for result, _ in answered]
     result = evaluation.ensemble(found, fuse) if ensemble else found[0]

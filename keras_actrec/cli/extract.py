@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from keras_actrec._numbers import MOST, MOST_PIXELS, MOST_WORKERS
-from keras_actrec.cli._options import Audit, Data, Dataset, Manifest, MaxSkipped, OnError, Verify, skipping
+from keras_actrec.cli._options import (
+    Audit,
+    Data,
+    Dataset,
+    Manifest,
+    MaxSkipped,
+    OnError,
+    Ray,
+    Verify,
+    skipping,
+)
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
@@ -49,6 +59,7 @@ def extract(
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Number of threads that read videos.")
     ] = 2,
+    ray: Ray = None,
     on_error: OnError = None,
     max_skipped: MaxSkipped = None,
     audit: Audit = None,
@@ -57,6 +68,7 @@ def extract(
     """Write a .npy of feature maps, or of decoded frames, for every video."""
     from keras_actrec import training
     from keras_actrec.cli._progress import progress_bars
+    from keras_actrec.cluster import joined
 
     network = _given(backbone=backbone, frames=frames)
     clip = _given(size=size, short_side=short_side, crop=crop, frame_step=frame_step)
@@ -72,7 +84,7 @@ def extract(
             raise UserError(f"--{option} does not go with --recipe: change the recipe with --set")
         overrides = [*(set_ or []), *skipping(on_error, max_skipped)]
         values = training.read_recipe(recipe, overrides, tell=say)
-    with progress_bars() as progress:
+    with joined(ray) as cluster, progress_bars() as progress:
         pairs, skipped = training.extract(
             values,
             data,
@@ -82,6 +94,7 @@ def extract(
             workers=workers,
             audit=audit,
             verify=verify,
+            cluster=cluster,
             tell=say,
             progress=progress,
         )

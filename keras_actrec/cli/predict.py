@@ -9,6 +9,7 @@ import typer
 
 from keras_actrec._numbers import MOST, MOST_WORKERS
 from keras_actrec._signals import Terminated
+from keras_actrec.cli._options import Ray
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
 
@@ -44,6 +45,7 @@ def predict(
     workers: Annotated[
         int, typer.Option(min=0, max=MOST_WORKERS, help="Number of threads that read files.")
     ] = 2,
+    ray: Ray = None,
     segments: Annotated[
         Path | None,
         typer.Option(
@@ -76,6 +78,7 @@ def predict(
     """
     from keras_actrec import _backend, load
     from keras_actrec.cli._progress import progress_bars
+    from keras_actrec.cluster import joined
     from keras_actrec.prediction import recording
 
     if segments is not None:
@@ -84,7 +87,8 @@ def predict(
         if batch_size is not None or top != 5:
             raise UserError("--top and --batch-size are not about --segments: leave them out")
         options = {"window": window, "least": least, "shortest": shortest, "fps": fps, "workers": workers}
-        _segments(model, sources, segments, labels, ignore or (), options)
+        with joined(ray) as cluster:
+            _segments(model, sources, segments, labels, ignore or (), {**options, "cluster": cluster})
         return
     if any(each is not None for each in (labels, window, fps, ignore)) or (least, shortest) != (0.5, 0.0):
         raise UserError(
@@ -95,12 +99,13 @@ def predict(
     recognizer = load(model)
     out = None if sys.stdout.isatty() else sys.stdout  # a bar on the terminal redirects `sys.stdout` to it
     rows = []
-    with progress_bars() as progress:
+    with joined(ray) as cluster, progress_bars() as progress:
         predictions = recognizer.predict(
             sources,
             top=top,
             batch_size=batch_size,
             workers=workers,
+            cluster=cluster,
             tell=lambda line: say(line, file=sys.stderr),
             progress=progress,
         )

@@ -1,13 +1,12 @@
 """Every video of a set read once: what each file holds, and which are damaged."""
 
 import json
-import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._text import command
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.bodies import body, list_bodies
+from keras_actrec.cluster import Cluster, Threads
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._video_error import VideoError, unforeseen
@@ -28,7 +28,6 @@ from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.data.poses import declared_file
 from keras_actrec.errors import UserError
 
-_Digest = Callable[[Path, tuple[int, int]], str]
 _STAMPS = ("bytes", "changed", "declared")
 _ENTRY = ("path", "status", "frames", "claimed_frames", "fps", "width", "height", "sha256")
 
@@ -124,6 +123,7 @@ def audit_videos(
     out: PathLike | None = None,
     verify: bool = False,
     workers: int = 2,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Reads every video, skeleton sequence or file of features of a set through and hashes its file.
@@ -138,6 +138,7 @@ def audit_videos(
             line a file.
         verify: whether files that `out` knows by their size and time of change are read all the same.
         workers: number of threads.
+        cluster: reads in place of the threads.
         progress: called as `progress(done, total)` at the start, with what was known, and after every file.
 
     Returns:
@@ -161,19 +162,13 @@ def audit_videos(
 
     report()
     todo = [record for path, record in records.items() if path not in rows]
-    digest = lru_cache(maxsize=8)(lambda file, changed: content_hash(file))  # of many sequences of one file
-    with _journal(out) as add, ThreadPoolExecutor(workers) as pool:
-        futures = [
-            pool.submit(lambda record: add(_examine(record, manifest.dataset, digest)), record)
-            for record in todo
-        ]
-        try:
-            for future in as_completed(futures):
-                row = future.result()
-                rows[row["path"]] = row
-                report()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    examine = partial(_examine, dataset=manifest.dataset, begun=time.time_ns())
+    found = (cluster or Threads(workers)).map(examine, todo, files=lambda record: (record.file,))
+    with _journal(out) as add, closing(found):
+        for _, row in found:
+            add(row)
+            rows[row["path"]] = row
+            report()
     audit = Audit(
         found=len(manifest.records),
         official=sum(manifest.official.values()) or None,
@@ -217,21 +212,14 @@ def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:
 
 
 @contextmanager
-def _journal(out: PathLike | None) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
-    """Yield a function that notes a row and gives it back: each is kept at once, so killing us loses none."""
+def _journal(out: PathLike | None) -> Iterator[Callable[[dict[str, Any]], Any]]:
+    """Yield a function that notes a row: each is kept at once, so that killing us loses none."""
     if out is None:
-        yield lambda row: row
+        yield lambda row: None
         return
-    lock = threading.Lock()
     with growing_text(_journal_of(out), new=False) as append:
         append("\n")  # after a line that was cut off
-
-        def add(row: dict[str, Any]) -> dict[str, Any]:
-            with lock:
-                append(json.dumps(row) + "\n")
-            return row
-
-        yield add
+        yield lambda row: append(json.dumps(row) + "\n")
 
 
 def _journal_of(out: PathLike) -> Path:
@@ -254,12 +242,12 @@ def _known(out: PathLike | None) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _examine(record: Record, dataset: str, digest: _Digest) -> dict[str, Any]:
+def _examine(record: Record, dataset: str, begun: int) -> dict[str, Any]:
     """One file: the entry and the details in one dict."""
     row = {"path": record.path, "status": "ok", "frames": 0, "claimed_frames": 0, "fps": 0.0}
     row |= {"width": 0, "height": 0, "sha256": None, **_details(record), "reason": ""}
     try:
-        row["sha256"] = _hash(record, digest)
+        row["sha256"] = _hash(record, begun)
         row |= _contents(record, dataset)
     except Exception as raised:
         if isinstance(raised, UserError) and not isinstance(raised, VideoError):
@@ -323,8 +311,14 @@ def _is_current(record: Record, row: dict[str, Any]) -> bool:
     return row["sha256"] is not None and all(found.get(name) == row.get(name) for name in _STAMPS)
 
 
-def _hash(record: Record, digest: _Digest) -> str | None:
+def _hash(record: Record, begun: int) -> str | None:
     try:
-        return digest(record.file, stamp(record.file))
+        return _digest(record.file, stamp(record.file), begun)
     except (OSError, VideoError):  # `probe` says why
         return None
+
+
+@lru_cache(maxsize=8)  # of many sequences of one file
+def _digest(file: Path, changed: tuple[int, int], begun: int) -> str:
+    """The hash of a file's content, as an audit that begun then has found it."""
+    return content_hash(file)

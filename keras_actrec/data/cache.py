@@ -7,7 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,6 +19,7 @@ from keras_actrec._files import replacing, write_csv, write_json
 from keras_actrec._locks import alone_in, make_folder
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
+from keras_actrec.cluster import Cluster, Threads, token
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._steps import CutOffError, checked_indices, read_steps
 from keras_actrec.data._video_error import VideoError
@@ -136,6 +137,7 @@ def cache_frames(
     audit: "Audit | None" = None,
     verify: bool = False,
     workers: int = 2,
+    cluster: Cluster | None = None,
     index: str | None = "index.csv",
     progress: Progress | None = None,
 ) -> list[tuple[Record, CachedVideo]]:
@@ -153,6 +155,7 @@ def cache_frames(
         audit: its hashes are taken for files that have not changed since.
         verify: whether all files are hashed, also those whose size and time of change are as they were.
         workers: number of threads. Each holds the prepared frames of one video.
+        cluster: decodes in place of the threads.
         index: name of the list, a CSV file next to the entries; `None` writes none.
         progress: called as `progress(done, total)` at the start, with what exists already, and after
             videos.
@@ -183,6 +186,7 @@ def cache_frames(
         audit=audit,
         verify=verify,
         workers=workers,
+        cluster=cluster,
         index=index,
         progress=progress,
     )
@@ -226,9 +230,10 @@ def fill(
     audit: "Audit | None",
     verify: bool = False,
     workers: int,
+    cluster: Cluster | None = None,
     index: str | None,
     progress: Progress | None,
-    in_threads: bool = True,
+    computes: bool = False,
 ) -> list[tuple[Record, CachedVideo]]:
     """Makes the entries that are missing and lists all of them.
 
@@ -242,9 +247,10 @@ def fill(
         audit: see `cache_frames`.
         verify: see `cache_frames`.
         workers: number of threads that hash, and that call `make` if that may be.
+        cluster: hashes and makes in their place.
         index: see `cache_frames`.
         progress: see `cache_frames`.
-        in_threads: whether `make` may be called from threads.
+        computes: whether `make` runs a model, and so in no thread.
 
     Returns:
         The records and their entries, in the order of `indexed`.
@@ -275,26 +281,29 @@ def fill(
             raise UserError(f"{file}: it was removed or changed as soon as it was written; run again")
         return entry
 
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            files = list(pool.map(file_of, indexed))
-            found = {file: _read(file) for file in dict.fromkeys(files)}
-            entries = {file: entry for file, entry in found.items() if entry is not None}
-            todo: dict[Path, tuple[Record, VideoInfo]] = {}
-            for file, pair in zip(files, indexed, strict=True):
-                if file not in entries:
-                    todo.setdefault(file, pair)  # of copies of a video the first one
-            count = Counter(files)
-            done = sum(count[file] for file in entries)
-            if progress is not None:
-                progress(done, len(indexed))
-            for entry in (pool.map if in_threads else map)(one, todo.items()):
+    pool = cluster or Threads(workers)
+    with nullcontext() if cluster is None else token(Path(out)) as shown:
+        shared = () if shown is None else (shown,)
+        files = list(pool.in_order(file_of, indexed, files=lambda pair: (pair[0].file, *shared)))
+        found = {file: _read(file) for file in dict.fromkeys(files)}
+        entries = {file: entry for file, entry in found.items() if entry is not None}
+        todo: dict[Path, tuple[Record, VideoInfo]] = {}
+        for file, pair in zip(files, indexed, strict=True):
+            if file not in entries:
+                todo.setdefault(file, pair)  # of copies of a video the first one
+        count = Counter(files)
+        done = sum(count[file] for file in entries)
+        if progress is not None:
+            progress(done, len(indexed))
+        made = pool.in_order(
+            one, todo.items(), computes=computes, files=lambda item: (item[1][0].file, *shared)
+        )
+        with closing(made):
+            for entry in made:
                 entries[entry.file] = entry
                 done += count[entry.file]
                 if progress is not None:
                     progress(done, len(indexed))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
     pairs = [(record, entries[file]) for (record, _), file in zip(indexed, files, strict=True)]
     if index is not None:
         columns = ("path", "label", "file", "steps")

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
+from keras_actrec.cluster import Cluster, Threads
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._readers import Reader, open_video
 from keras_actrec.data._video_error import VideoError, unforeseen
@@ -275,6 +277,7 @@ def index_videos(
     max_skipped: float = 0.1,
     workers: int = 2,
     audit: Known | None = None,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[tuple[Record, VideoInfo]], list[VideoError]]:
     """Reads through videos, in threads, to know how many frames each one really has.
@@ -289,6 +292,7 @@ def index_videos(
         max_skipped: largest share of the records that `"skip"` may leave out.
         workers: number of threads.
         audit: its word is taken for files that have not changed since.
+        cluster: reads in place of the threads.
         progress: called as `progress(done, total)` after every record.
 
     Returns:
@@ -307,6 +311,7 @@ def index_videos(
         on_error=on_error,
         max_skipped=max_skipped,
         workers=workers,
+        cluster=cluster,
         progress=progress,
     )
 
@@ -320,12 +325,13 @@ def index_records(
     on_error: str,
     max_skipped: float,
     workers: int,
+    cluster: Cluster | None,
     progress: Progress | None,
 ) -> tuple[list[tuple[Record, Found]], list[VideoError]]:
     """What `index_videos` does, for any kind of file.
 
-    `examine(record)` is called in a thread, once for all records of one `key(record)`; of what it found,
-    `finish(record, found)` makes the second member of the record's pair.
+    `examine(record)` is called in a thread, or on the cluster, once for all records of one `key(record)`; of
+    what it found, `finish(record, found)` makes the second member of the record's pair.
     """
     if on_error not in ("raise", "skip"):
         raise UserError(f'`on_error` must be "raise" or "skip". Received: on_error={on_error!r}')
@@ -333,25 +339,27 @@ def index_records(
     if not 0 <= max_skipped <= 1:
         raise UserError(f"`max_skipped` must be between 0 and 1. Received: max_skipped={max_skipped}")
     records = list(records)
+    first: dict[Hashable, Record] = {}
+    for record in records:
+        first.setdefault(key(record), record)
+    pool = cluster or Threads(workers)
+    examined: dict[Hashable, Examined | VideoError] = {}
     good, bad = [], []
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {}
-        for record in records:
-            if key(record) not in futures:
-                futures[key(record)] = pool.submit(_guarded, examine, record)
-        try:
-            for done, record in enumerate(records, start=1):
-                try:
-                    good.append((record, finish(record, futures[key(record)].result())))
-                except VideoError as error:
-                    if on_error == "raise":
-                        reason = f"{error.reason}, or pass `--on-error skip`"
-                        raise VideoError(error.path, error.status, reason, error.counts) from error
-                    bad.append(error)
-                if progress is not None:
-                    progress(done, len(records))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with closing(
+        pool.in_order(partial(_guarded, examine), first.values(), files=lambda record: (record.file,))
+    ) as coming:
+        for done, record in enumerate(records, start=1):
+            if key(record) not in examined:
+                examined[key(record)] = next(coming)
+            try:
+                good.append((record, finish(record, _good(examined[key(record)]))))
+            except VideoError as error:
+                if on_error == "raise":
+                    reason = f"{error.reason}, or pass `--on-error skip`"
+                    raise VideoError(error.path, error.status, reason, error.counts) from error
+                bad.append(error)
+            if progress is not None:
+                progress(done, len(records))
     if len(bad) > max_skipped * len(records):
         needed = math.ceil(1000 * len(bad) / len(records)) / 1000
         raise UserError(
@@ -361,14 +369,22 @@ def index_records(
     return good, bad
 
 
-def _guarded(examine: Callable[[Record], Examined], record: Record) -> Examined:
-    """What is found in a file; an error of any kind is that file's status."""
+def _guarded(examine: Callable[[Record], Examined], record: Record) -> Examined | VideoError:
+    """What is found in a file, or what is wrong with it; an error of any kind is that file's status."""
     try:
         return examine(record)
+    except VideoError as error:
+        return error
     except UserError:
         raise
     except Exception as error:
-        raise unforeseen(record.file, error) from error
+        return unforeseen(record.file, error)
+
+
+def _good(found: Examined | VideoError) -> Examined:
+    if isinstance(found, VideoError):
+        raise found
+    return found
 
 
 def _examine(record: Record, audit: Known | None) -> VideoInfo:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Progress
+from keras_actrec.cluster import Cluster
 from keras_actrec.data.cache import CachedVideo, decoded, fill
 from keras_actrec.data.decode import VideoInfo
 from keras_actrec.data.manifest import Record
@@ -31,6 +32,7 @@ def extract_features(
     audit: "Audit | None" = None,
     verify: bool = False,
     workers: int = 2,
+    cluster: Cluster | None = None,
     index: str | None = "index.csv",
     progress: Progress | None = None,
 ) -> list[tuple[Record, CachedVideo]]:
@@ -60,6 +62,7 @@ def extract_features(
         audit: its hashes are taken for files that have not changed since.
         verify: whether all files are hashed, also those whose size and time of change are as they were.
         workers: number of threads that hash videos.
+        cluster: hashes and computes in place of this machine.
         index: name of the list; `None` writes none.
         progress: called as `progress(done, total)` at the start, with what exists already, and after every
             video.
@@ -97,9 +100,10 @@ def extract_features(
         audit=audit,
         verify=verify,
         workers=workers,
+        cluster=cluster,
         index=index,
         progress=progress,
-        in_threads=False,  # Keras keeps settings, such as the distribution, a thread
+        computes=True,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from keras_actrec._archive import open_archive, parts_of, read_header
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, Progress
+from keras_actrec.cluster import Cluster
 from keras_actrec.data._readers import stamp
 from keras_actrec.data._steps import CutOffError, checked_indices, read_steps
 from keras_actrec.data._video_error import VideoError, readable
@@ -178,6 +179,7 @@ def index_features(
     max_skipped: float = 0.1,
     workers: int = 2,
     audit: Known | None = None,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[tuple[Record, FeatureFile]], list[VideoError]]:
     """Reads through files of features, in threads, and keeps no step.
@@ -192,6 +194,7 @@ def index_features(
         max_skipped: as in `index_videos`.
         workers: as in `index_videos`.
         audit: of files that it knows and that have not changed since only the header is read.
+        cluster: as in `index_videos`.
         progress: as in `index_videos`.
 
     Returns:
@@ -227,6 +230,7 @@ def index_features(
         on_error=on_error,
         max_skipped=max_skipped,
         workers=workers,
+        cluster=cluster,
         progress=progress,
     )
 

@@ -15,6 +15,7 @@ from keras_actrec import _backend
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, StageProgress
+from keras_actrec.cluster import Cluster
 from keras_actrec.data import Record, VideoError, expand_sources
 from keras_actrec.data._ahead import Part, read_ahead
 from keras_actrec.deploy._windows import Windows
@@ -73,6 +74,7 @@ def find_segments(
     ignore: Sequence[str] = (),
     fps: float | None = None,
     workers: int = 2,
+    cluster: Cluster | None = None,
     tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> Iterator[Segmented]:
@@ -98,6 +100,7 @@ def find_segments(
         ignore: classes of which no segments are made.
         fps: frames a second of what has no times, by default 30.
         workers: threads that read.
+        cluster: looks at whole recordings in place of this machine, each in a process.
         tell: see `data.expand_sources`; called with a line that says how the model looks, too.
         progress: called as `progress("segmenting", done, total, path)`; of a long file, with its parts.
 
@@ -121,7 +124,26 @@ def find_segments(
     if tell is not None:
         tell(str(finder))
     workers = whole("workers", workers, 0, MOST_WORKERS)
-    return finder.run(records, workers, progress or (lambda *step: None))
+    progress = progress or (lambda *step: None)
+    if cluster is None:
+        return finder.run(records, workers, progress)
+    return _found_on(cluster, finder, records, workers, progress)
+
+
+def _found_on(
+    cluster: Cluster, finder: "_Finder", records: Sequence[Record], workers: int, progress: StageProgress
+) -> Iterator[Segmented]:
+    """What the processes of a cluster find, a recording each."""
+
+    def find(record: Record) -> Segmented:
+        (found,) = finder.run([record], workers, lambda *step: None)
+        return found
+
+    progress("segmenting", 0, len(records), "")
+    answers = cluster.in_order(find, records, files=lambda record: (record.file,), computes=True)
+    for done, found in enumerate(answers, start=1):
+        progress("segmenting", done, len(records), found.record.path)
+        yield found
 
 
 class _View(NamedTuple):
@@ -149,6 +171,7 @@ class _Finder:
         shortest: float,
         ignore: Sequence[str],
     ) -> None:
+        self.arguments = recognizer, window, fps, least, overlap, shortest, ignore
         self.recognizer = recognizer
         self.windows = Windows(recognizer)
         self.window, self.fps = window, fps
@@ -157,6 +180,9 @@ class _Finder:
         self.concurrency = _backend.concurrency()
         single = self.windows.frames is None and recognizer.preprocessor.name == "clip"
         self.batch = 1 if single and _backend.on_cpu() else 8
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.arguments  # the networks have layers in common, which they would not after it
 
     def __str__(self) -> str:
         shared = "decoded and computed" if self.windows.frames is not None else "read"

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_actrec._files import write_csv, write_json
 from keras_actrec._types import PathLike, StageProgress
+from keras_actrec.cluster import Cluster
 from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
@@ -195,6 +196,7 @@ def evaluate(
     floors: bool = False,
     batch_size: int | None = None,
     workers: int = 2,
+    cluster: Cluster | None = None,
     tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> Evaluation:
@@ -221,6 +223,7 @@ def evaluate(
             this at most 2000 videos of each part are read again.
         batch_size: clips, or sequences, of a batch; by default what suits the device.
         workers: threads that decode.
+        cluster: reads and answers in place of this machine.
         tell: called with each line of `Manifest.notes`: what a folder of one's own has that is not taken.
         progress: called as `progress(stage, done, total, text)`: stages `videos`, with a cache `frames`,
             `scoring`, and `floors`.
@@ -236,7 +239,7 @@ def evaluate(
     progress = progress or (lambda stage, done, total, text="": None)
     protocol = find_protocol(protocol)
     recognizer = protocol.of(recognizer)
-    files = _Files(recognizer, data, part, audit=audit, workers=workers, progress=progress)
+    files = _Files(recognizer, data, part, audit=audit, workers=workers, cluster=cluster, progress=progress)
     files.manifest.announce(tell)
     preprocessor = recognizer.preprocessor
     indexed, broken = files.index(files.records(part), on_error=on_error, max_skipped=max_skipped)
@@ -249,6 +252,7 @@ def evaluate(
             cache,
             index=None,
             verify=verify,
+            cluster=cluster,
             progress=lambda done, total: progress("frames", done, total, part),
         )
     scores, views, right = [], 0, 0
@@ -260,6 +264,7 @@ def evaluate(
         average=protocol.average if preprocessor.has_views else "probabilities",
         batch_size=batch_size,
         workers=workers,
+        cluster=cluster,
     ):
         scores.append(file.scores)
         views += file.fusion.count
@@ -325,6 +330,7 @@ class _Files:
         *,
         audit: PathLike | None,
         workers: int,
+        cluster: Cluster | None = None,
         progress: StageProgress,
     ) -> None:
         self.recognizer = recognizer
@@ -333,11 +339,13 @@ class _Files:
         self.manifest = read_set(data, **{key: self.table.get(key) for key in keys})
         self.part = part
         self.workers = workers
+        self.cluster = cluster
         self.progress = progress
         self.index = functools.partial(
             recognizer.preprocessor.index,
             audit=None if audit is None else read_audit(audit),
             workers=max(workers, 1),
+            cluster=cluster,
             progress=lambda done, total: progress("videos", done, total, part),
         )
 
@@ -361,6 +369,7 @@ class _Files:
             train,
             drawn(indexed),
             workers=self.workers,
+            cluster=self.cluster,
             progress=lambda done, total: self.progress("floors", done, total, self.part),
         )
 

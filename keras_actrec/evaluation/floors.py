@@ -1,12 +1,12 @@
 """What simple classifiers reach on the same videos: below it, a model has learned little."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
 from keras_actrec._types import Progress
+from keras_actrec.cluster import Cluster, Threads
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 
 _Item = TypeVar("_Item")
@@ -23,6 +23,7 @@ def floors(
     test: Indexed,
     *,
     workers: int = 2,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> dict[str, float]:
     """Top-1 accuracies that a model should exceed, each of a classifier that is trained in seconds.
@@ -37,6 +38,7 @@ def floors(
         train: what `preprocessor.index` gave of the training part.
         test: the same of the part that models are scored on.
         workers: threads that read.
+        cluster: reads in their place.
         progress: called as `progress(done, total)` after every file.
 
     Returns:
@@ -56,11 +58,11 @@ def floors(
     if len(np.unique(labels)) < 2:
         return found
     summaries: list[dict[str, np.ndarray]] = []
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        for summary in pool.map(preprocessor.summary, [*train, *test]):
-            summaries.append(summary)
-            if progress is not None:
-                progress(len(summaries), len(train) + len(test))
+    pool = cluster or Threads(max(workers, 1))
+    for summary in pool.in_order(preprocessor.summary, [*train, *test], files=lambda item: (item[0].file,)):
+        summaries.append(summary)
+        if progress is not None:
+            progress(len(summaries), len(train) + len(test))
     for name in summaries[0]:
         x = np.stack([summary[name] for summary in summaries])
         classifier = make_pipeline(StandardScaler(), LogisticRegression(C=_C, max_iter=1000))

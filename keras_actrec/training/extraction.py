@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_actrec import backbones
 from keras_actrec._types import PathLike, StageProgress
+from keras_actrec.cluster import Cluster
 from keras_actrec.data import CachedVideo, Record, VideoError, files_of, read_audit, read_set
 from keras_actrec.data import shard as shard_of
 from keras_actrec.errors import UserError
@@ -54,6 +55,7 @@ def extract(
     workers: int = 2,
     audit: PathLike | None = None,
     verify: bool = False,
+    cluster: Cluster | None = None,
     tell: Callable[[str], Any] | None = None,
     progress: StageProgress | None = None,
 ) -> tuple[list[tuple[Record, CachedVideo]], list[VideoError]]:
@@ -70,6 +72,8 @@ def extract(
         workers: number of threads that read videos.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         verify: whether files are hashed again that `out` knows by their size and time of change.
+        cluster: reads and computes in place of this machine, to the same bytes as one whose `OMP_NUM_THREADS`
+            is 1.
         tell: called with each line of `Manifest.notes`: what a folder of one's own has that is not taken.
         progress: called as `progress(stage, done, total)`: stages `videos`, then `features` or `frames`.
 
@@ -96,6 +100,7 @@ def extract(
         max_skipped=table.max_skipped,
         workers=workers,
         audit=audited,
+        cluster=cluster,
         progress=lambda done, total: report("videos", done, total),
     )
     pairs = compute(
@@ -103,6 +108,7 @@ def extract(
         out=out,
         audit=audited,
         workers=workers,
+        cluster=cluster,
         verify=verify,
         index="index.csv" if shard == "1/1" else f"index-{shard.replace('/', '-of-')}.csv",
         progress=lambda done, total: report(stage, done, total),

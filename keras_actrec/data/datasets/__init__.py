@@ -15,6 +15,7 @@ from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.bodies import body, map_joints
+from keras_actrec.cluster import Cluster
 from keras_actrec.data._pose import Pose
 from keras_actrec.data._readers import FRAME_SUFFIXES, is_pose_frame
 from keras_actrec.data._samples import shards_of
@@ -309,6 +310,7 @@ def index_skeletons(
     on_error: str = "raise",
     max_skipped: float = 0.1,
     workers: int = 1,
+    cluster: Cluster | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[tuple[Record, np.ndarray]], list[VideoError]]:
     """Reads the joints of a set, which stay in memory: all of Northwestern-UCLA are 12 MB.
@@ -324,6 +326,7 @@ def index_skeletons(
         on_error: as in `index_videos`.
         max_skipped: as in `index_videos`.
         workers: number of threads; more than one helps where disks are slow.
+        cluster: as in `index_videos`.
         progress: called as `progress(done, total)` after every record.
 
     Returns:
@@ -355,6 +358,7 @@ def index_skeletons(
         on_error=on_error,
         max_skipped=max_skipped,
         workers=workers,
+        cluster=cluster,
         progress=progress,
     )
     if form is None and good:

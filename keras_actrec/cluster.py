@@ -10,6 +10,7 @@ from one task to the next.
 import os
 import signal
 import socket
+import sys
 import threading
 import traceback
 import uuid
@@ -23,6 +24,7 @@ import keras_actrec
 from keras_actrec._backend_choice import choose_backend, lean_keras
 from keras_actrec._locks import LOCK, make_folder
 from keras_actrec._signals import SIGNALS, Terminated
+from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
@@ -93,7 +95,7 @@ class Threads:
 class Cluster:
     """A Ray cluster, for the time of a `with` block (extra `ray`).
 
-        with keras_actrec.Cluster("auto") as cluster:
+        with keras_actrec.Cluster("node1:6379") as cluster:
             audit_videos(manifest, out="audit.json", cluster=cluster)
 
     Its nodes need what this machine has: the same versions of Python, of this package, Keras, the backend,
@@ -107,8 +109,8 @@ class Cluster:
     is lost, Ray ends this process. The same call goes on with what is on disk.
 
     Args:
-        address: `"local"` starts Ray on this machine for the time of the block; `"auto"` is the cluster of
-            which this machine is a node, `"host:port"` the one with this head.
+        address: `"local"` starts Ray on this machine for the time of the block; `"host:port"` is the cluster
+            with this head, of which this machine is a node.
 
     Raises:
         UserError: Ray is not installed, there is no cluster at this address, or it has another version.
@@ -120,7 +122,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         ray = _import_ray()
-        if self.address not in ("local", "auto"):
+        if self.address != "local":
             _check_address(self.address)
         if not ray.is_initialized():  # else it is the user's, and stays
             _connect(ray, self.address)
@@ -242,6 +244,7 @@ def token(folder: Path) -> Iterator[Path]:
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers how it is used
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # else it asks for twelve minutes who is no head
     try:
         import ray
     except ImportError as error:
@@ -250,11 +253,14 @@ def _import_ray() -> Any:
 
 
 def _check_address(address: str) -> None:
-    """Refuse what is no address, and one where nobody answers: Ray would try for long, and say much."""
+    """Refuse what is no address, and one where nobody answers: Ray would try for long, and say much.
+
+    So there is no "auto" either: Ray takes the cluster that was last here for it, also one that is gone.
+    """
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal()) or "/" in host:
         raise UserError(
-            f"a Ray cluster is local, auto or host:port, such as node7:6379. Received: {address!r}"
+            f"a Ray cluster is local, or the host:port of its head, such as node1:6379. Received: {address!r}"
         )
     try:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
@@ -269,6 +275,8 @@ def _connect(ray: Any, address: str) -> None:
     before = {each: signal.getsignal(each) for each in SIGNALS}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="CRITICAL", **options)
+        # Nothing sets where Ray tells of lost nodes: many lines on stdout, among what commands answer there.
+        ray._private.worker.print_to_stdstream = _tell
     except SystemExit as error:  # of Ray's handler of SIGTERM
         raise Terminated from error
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -280,6 +288,12 @@ def _connect(ray: Any, address: str) -> None:
         if threading.current_thread() is threading.main_thread():
             for each, handler in before.items():  # Ray takes SIGTERM
                 signal.signal(each, handler)
+
+
+def _tell(said: dict[str, Any], *, ignore_prefix: bool) -> None:
+    """Say on stderr, in a line each, what Ray has to tell."""
+    for text in said["lines"]:
+        print(f"Ray: {printable(text.strip().partition(chr(10))[0])}", file=sys.stderr)
 
 
 def _threads() -> int:

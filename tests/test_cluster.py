@@ -86,7 +86,7 @@ def double(item):
     return 2 * item
 
 
-@pytest.mark.parametrize("pool", [Threads(3), Cluster("auto")])
+@pytest.mark.parametrize("pool", [Threads(3), Cluster("local")])
 def test_threads_and_a_cluster_map_alike(pool, fake):
     fake(pick=lambda waiting: waiting[-1])
     assert list(pool.in_order(double, range(20))) == list(range(0, 40, 2))
@@ -102,7 +102,7 @@ def test_what_computes_runs_in_no_thread():
 def test_tasks_are_handed_over_as_there_are_processes(fake):
     ray = fake(cpus=3)
     taken = []
-    found = Cluster("auto").map(double, (taken.append(item) or item for item in range(1000)))
+    found = Cluster("local").map(double, (taken.append(item) or item for item in range(1000)))
     assert next(found) == (0, 0)
     assert len(taken) == ray.most == 6  # one that runs and one that comes next, for each of 3
     found.close()
@@ -111,7 +111,7 @@ def test_tasks_are_handed_over_as_there_are_processes(fake):
 
 def test_a_slow_item_holds_back_no_more_answers_than_a_thousand(fake):
     ray = fake(pick=lambda waiting: waiting[-1] if ray.asked <= 1000 else waiting[0])
-    answers = Cluster("auto").in_order(double, range(3000))
+    answers = Cluster("local").in_order(double, range(3000))
     assert next(answers) == 0  # which was always left for another, until nothing else may begin
     assert ray.asked == 1001
     assert list(answers) == list(range(2, 6000, 2))
@@ -122,13 +122,13 @@ def test_models_compute_with_as_many_threads_as_here(fake, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     monkeypatch.setenv("JAX_ENABLE_X64", "1")
     for computes, threads in ((True, 4), (False, 1)):
-        list(Cluster("auto").map(double, range(20), computes=computes))
+        list(Cluster("local").map(double, range(20), computes=computes))
         settings = ray.options["runtime_env"]["env_vars"]
         assert ray.options["num_cpus"] == threads
         assert (settings["OMP_NUM_THREADS"], settings["JAX_ENABLE_X64"]) == (str(threads), "1")
         assert settings["KERAS_BACKEND"] == os.environ["KERAS_BACKEND"]
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8, "GPU": 2})
-    list(Cluster("auto").map(double, range(20), computes=True))
+    list(Cluster("local").map(double, range(20), computes=True))
     assert ray.options["num_gpus"] == 1
 
 
@@ -141,7 +141,7 @@ def test_an_error_of_the_function_is_raised_here(error, fake):
 
     fake()
     with pytest.raises(type(error)) as raised:
-        list(Cluster("auto").map(fail, range(3)))
+        list(Cluster("local").map(fail, range(3)))
     assert str(raised.value) == str(error)
 
 
@@ -150,7 +150,7 @@ def test_a_lost_process_is_no_fault_of_a_file_that_would_be_skipped(fake):
     with pytest.raises(
         UserError, match=r"^clips/3.mp4: 5 processes were lost over it \(The worker died un"
     ) as e:
-        list(Cluster("auto").map(double, range(9), files=lambda item: [f"clips/{item}.mp4"]))
+        list(Cluster("local").map(double, range(9), files=lambda item: [f"clips/{item}.mp4"]))
     assert not isinstance(e.value, VideoError)
 
 
@@ -158,7 +158,7 @@ def test_a_file_that_only_a_node_does_not_see_is_named(fake, tmp_path, monkeypat
     here, nowhere = tmp_path / "here.mp4", tmp_path / "nowhere.mp4"
     here.touch()
     fake()
-    run = Cluster("auto").map(str, [nowhere], files=lambda item: (item,))
+    run = Cluster("local").map(str, [nowhere], files=lambda item: (item,))
     assert list(run) == [(0, str(nowhere))]  # the function says what it makes of it, as on one machine
 
     def elsewhere(job, pickled):
@@ -166,7 +166,7 @@ def test_a_file_that_only_a_node_does_not_see_is_named(fake, tmp_path, monkeypat
 
     monkeypatch.setattr(cluster, "_answer", elsewhere)
     with pytest.raises(UserError, match=f"^{here} is not there on node node7: mount its folder there"):
-        list(Cluster("auto").map(str, [here], files=lambda item: (item,)))
+        list(Cluster("local").map(str, [here], files=lambda item: (item,)))
 
 
 @pytest.mark.parametrize("name, wanted", [("python", "2.7"), ("keras_actrec", "99.0"), ("keras", "")])
@@ -185,7 +185,7 @@ def test_a_node_with_other_versions_is_refused_before_anything_is_loaded(name, w
         f"^node .*: {name} is {found[name]}, and here {wanted or 'missing'}: install the same on all nodes$"
     )
     with pytest.raises(UserError, match=line):
-        list(Cluster("auto").map(double, [1]))
+        list(Cluster("local").map(double, [1]))
 
 
 def test_without_ray_the_line_says_what_to_install(monkeypatch):
@@ -195,10 +195,10 @@ def test_without_ray_the_line_says_what_to_install(monkeypatch):
             pass
 
 
-@pytest.mark.parametrize("address", ["", "node7", "node7:", "ray://node7:10001", ":6379", "node7:x"])
+@pytest.mark.parametrize("address", ["", "auto", "node7", "node7:", "ray://node7:10001", ":6379", "node7:x"])
 def test_what_is_no_address_is_refused(address, fake):
     fake()
-    with pytest.raises(UserError, match="^a Ray cluster is local, auto or host:port"):
+    with pytest.raises(UserError, match="^a Ray cluster is local, or the host:port of its head"):
         with Cluster(address):
             pass
 
@@ -219,8 +219,8 @@ def test_what_ray_says_on_joining_becomes_one_line(fake, monkeypatch):
     ray = fake()
     ray.is_initialized, ray.init = lambda: False, init
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(UserError, match=r"^Ray cannot be joined at auto \(Could not find any running Ray"):
-        with Cluster("auto"):
+    with pytest.raises(UserError, match=r"^Ray cannot be joined at local \(Could not find any running Ray"):
+        with Cluster("local"):
             pass
     assert signal.getsignal(signal.SIGTERM) is handler
 

@@ -19,8 +19,7 @@ Ray = Annotated[
     str | None,
     typer.Option(
         "--ray",
-        help="Work on a Ray cluster: auto (of which this machine is a node), or the host:port of its head; "
-        "local starts one here.",
+        help="Work on a Ray cluster: the host:port of its head; local starts one on this machine.",
     ),
 ]
 MaxSkipped = Annotated[

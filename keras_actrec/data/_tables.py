@@ -206,6 +206,8 @@ def _parquet_cells(file: Path, content: Any, name: str, field: Any) -> list[str]
         raise UserError(f"{file}: `{name}` must be of text or numbers. Received: {str(kind)[:200]}")
     try:
         cells = content.read(columns=[field.name]).column(0).to_pylist()
+        if len(cells) != content.metadata.num_rows:
+            raise ValueError(f"{name!r} has {len(cells)} rows of {content.metadata.num_rows}")
     except Exception as error:  # a damaged file ends in whatever Arrow met first
         raise _not_parquet(file, error) from error
     return [(cell or "").strip() for cell in cells] if text else [_number(cell) for cell in cells]

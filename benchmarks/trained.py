@@ -125,9 +125,10 @@ def table(models: list[TrainedModel]) -> str:
     """All in a table, and the card of each."""
     lines = ["| name | shows | classes | top-1 | floor | MB |", "|---|---|---|---|---|---|"]
     for model in models:
+        anchor, card = model.name.replace("/", ""), model.card
         lines.append(
-            f"| [`{model.name}`](#{model.name.replace('/', '')}) | {model.card['shows']} | "
-            f"{len(model.class_names)} | {model.card['top1']:.3f} | {model.floor} | {model.size / 1e6:.1f} |"
+            f"| [`{model.name}`](#{anchor}) | {card['shows']} | {len(model.class_names)} | "
+            f"{card['top1']:.3f} | {card['floor']:.3f} | {model.size / 1e6:.1f} |"
         )
     for model in models:
         lines += ["", f"### `{model.name}`", "", "| | |", "|---|---|"]

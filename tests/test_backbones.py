@@ -194,10 +194,9 @@ def test_without_weights_nothing_is_built_behind_the_layer(name, layer, monkeypa
     }
 
 
-@pytest.mark.parametrize("weights", ["imagenet", "some.pth", "some.weights.h5"])
+@pytest.mark.parametrize("weights", ["some.keras", "some.weights.h5"])
 @pytest.mark.parametrize("until", ["stem", "block4_output"])
-def test_a_part_of_the_network_takes_no_weights(until, weights):
-    # It would be zeros: what starts there is what a file's weights replace.
+def test_a_part_of_the_network_takes_no_file_of_the_whole(until, weights):
     with pytest.raises(UserError, match=f'backbones.build\\("efficientnet_lite0:{until}"\\)'):
         backbones.efficientnet_lite0(weights=weights, until=until)
 
@@ -211,6 +210,15 @@ def test_layer_cuts_the_network_there(arguments):
     cut = backbones.build(name, layer=layer)
     assert cut.name == "efficientnet_lite0" and cut.output_shape == (None, None, None, 80)
     assert cut.layers[-1].name == "block4_output"
+
+
+@needs_weights
+@pytest.mark.parametrize("layer", ["stem", "block1_output", "block3b_add", "block5_output"])
+def test_a_part_of_the_network_has_the_weights_of_the_whole(lite0, layer):
+    cut = backbones.build("efficientnet_lite0", layer=layer)
+    for each in cut.layers:
+        for ours, whole in zip(each.get_weights(), lite0.get_layer(each.name).get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, whole)
 
 
 LOAD = """

@@ -10,7 +10,7 @@ from keras_actrec._types import PathLike, Shape
 from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
-from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0
+from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0, is_torch
 from keras_actrec.backbones.resnet50 import resnet50_v1_5
 from keras_actrec.errors import UserError
 from keras_actrec.layers import PixelGrid
@@ -35,7 +35,7 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "resnet50_v1_5": resnet50_v1_5,
     **{name: application(name) for name in APPLICATIONS},
 }
-# Those that are built up to the output of a block and no further.
+# Built up to the output of a block and no further: with random weights, the second one with its files too.
 _CUT = ("bn_inception", "efficientnet_lite0", "resnet50_v1_5")
 
 
@@ -93,7 +93,7 @@ def build(
         ours = ", ".join(each for each in list_backbones() if each not in APPLICATIONS)
         raise UserError(f"`width` of {name} is fixed; it goes with {ours}. Received: width={width}")
     options: dict[str, Any] = {} if name in APPLICATIONS else {"width": width}
-    if weights is None and name in _CUT:
+    if name in _CUT and (weights is None or (name == "efficientnet_lite0" and is_torch(weights))):
         options["until"] = layer
     model = _BUILDERS[name](weights=weights, input_shape=tuple(input_shape), **options)
     if layer is None:

@@ -67,7 +67,7 @@ def efficientnet_lite0(
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
         width: factor of every number of channels, rounded to multiples of 8; ImageNet weights are for 1.
         until: `"stem"` or a block's output, behind which nothing is built, no top either; `None` is the whole
-            network, as files have it.
+            network. Of a torch file the rest is left; a file that Keras wrote needs the whole network.
         name: name of the model.
 
     Returns:
@@ -75,11 +75,11 @@ def efficientnet_lite0(
         `(B, ceil(H / 32), ceil(W / 32), 1280)`, or to probabilities `(B, 1000)` with `include_top`.
 
     Raises:
-        UserError: if the weights are missing or do not fit; for weights with `until`.
+        UserError: if the weights are missing or do not fit; for a file that Keras wrote with `until`.
     """
-    if until is not None and weights is not None:
+    if until is not None and weights is not None and not is_torch(weights):
         raise UserError(
-            f"`until` goes with weights=None, as files have the whole network: take "
+            f"`until` does not go with a file that Keras wrote, which has the whole network: take "
             f'keras_actrec.backbones.build("efficientnet_lite0:{until}"). Received: weights={weights!r}'
         )
     # Weights that are overwritten at once start at zero.
@@ -89,32 +89,34 @@ def efficientnet_lite0(
     channels = scaled(32, width)
     x = _conv(x, channels, 3, 2, initializer, "stem")
     x = layers.ReLU(6.0, name="stem")(x)
-    if until == "stem":
-        return keras.Model(inputs, x, name=name)
-    for stage, (kernel, stride, expansion, filters, blocks) in enumerate(_STAGES, 1):
-        filters = scaled(filters, width)
-        for block in range(blocks):
-            step = stride if block == 0 else 1
-            block_name = f"block{stage}{_letter(block)}"
-            x = _inverted_bottleneck(x, channels, kernel, step, expansion, filters, initializer, block_name)
-            channels = filters
-        x = layers.Identity(name=f"block{stage}_output")(x)
-        if until == f"block{stage}_output":
-            return keras.Model(inputs, x, name=name)
-    x = _conv(x, scaled(1280, width), 1, 1, initializer, "top")
-    x = layers.ReLU(6.0, name="top")(x)
-    if include_top:
-        x = layers.GlobalAveragePooling2D(name="pool")(x)
-        x = layers.Dense(1000, "softmax", kernel_initializer=initializer(), name="predictions")(x)
+    if until != "stem":
+        for stage, (kernel, stride, expansion, filters, blocks) in enumerate(_STAGES, 1):
+            filters = scaled(filters, width)
+            for block in range(blocks):
+                step = stride if block == 0 else 1
+                part = f"block{stage}{_letter(block)}"
+                x = _inverted_bottleneck(x, channels, kernel, step, expansion, filters, initializer, part)
+                channels = filters
+            x = layers.Identity(name=f"block{stage}_output")(x)
+            if until == f"block{stage}_output":
+                break
+        else:
+            x = _conv(x, scaled(1280, width), 1, 1, initializer, "top")
+            x = layers.ReLU(6.0, name="top")(x)
+            if include_top:
+                x = layers.GlobalAveragePooling2D(name="pool")(x)
+                x = layers.Dense(1000, "softmax", kernel_initializer=initializer(), name="predictions")(x)
     model = keras.Model(inputs, x, name=name)
-
-    if weights == "imagenet":
-        _load_torch(model, _imagenet_file())
-    elif weights is not None and os.fspath(weights).endswith((".pth", ".pt")):
-        _load_torch(model, weights)
+    if weights is not None and is_torch(weights):
+        _load_torch(model, _imagenet_file() if weights == "imagenet" else weights)
     elif weights is not None:
         load_keras(model, weights)
     return model
+
+
+def is_torch(weights: PathLike) -> bool:
+    """Whether weights lie in a torch file, as those of ImageNet do."""
+    return weights == "imagenet" or os.fspath(weights).endswith((".pth", ".pt"))
 
 
 def _conv(x: Tensor, filters: int, kernel: int, stride: int, initializer: _Initializer, name: str) -> Tensor:
@@ -194,7 +196,7 @@ def _torch_layers() -> Iterator[tuple[str, str]]:
 
 
 def _load_torch(model: keras.Model, path: PathLike) -> None:
-    """Set every weight of the model from a torch file and leave none of its tensors over."""
+    """Set every weight of the model from a torch file; only those of layers that were not built are left."""
     layers_there = {theirs for _, theirs in _torch_layers()}
     state = without_wrappers(read_torch(path), lambda name: name.rpartition(".")[0] in layers_there)
     state = {name: value for name, value in state.items() if not name.endswith(".num_batches_tracked")}
@@ -206,9 +208,9 @@ def _load_torch(model: keras.Model, path: PathLike) -> None:
 
     names = {layer.name for layer in model.layers}
     for ours, theirs in _torch_layers():
-        if ours not in names:  # `predictions` of a model without the top
-            state.pop(f"{theirs}.weight", None)
-            state.pop(f"{theirs}.bias", None)
+        if ours not in names:
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                state.pop(f"{theirs}.{part}", None)
             continue
         layer = model.get_layer(ours)
         values = [take(f"{theirs}.weight")]

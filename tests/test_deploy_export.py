@@ -426,3 +426,16 @@ def test_the_command_chooses_the_backend_that_writes_the_format(tmp_path, run_py
     else:
         assert done.returncode == 1
         assert "pip install" in done.stderr
+
+
+@pytest.mark.skipif(_backend.name != "torch", reason="PyTorch alone writes ONNX")
+def test_kernels_that_fit_are_not_padded():
+    # ONNX Runtime 1.32 refuses whole networks in which a kernel is padded by nothing.
+    import torch
+
+    kernel = np.zeros((5, 5, 4, 1), "float32")
+    for stride, pads in ((1, 0), (2, 1)):  # of 8 pixels, a stride of 2 leaves three rows over
+        module = torch.nn.Module()
+        module.forward = lambda x, stride=stride: _backend.depthwise_conv2d(x, kernel, stride)
+        nodes = torch.export.export(module, (torch.zeros(1, 8, 8, 4),)).graph.nodes
+        assert sum("pad" in str(node.target) for node in nodes) == pads

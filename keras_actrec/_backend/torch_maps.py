@@ -48,7 +48,9 @@ def depthwise_conv2d(x: torch.Tensor, kernel: torch.Tensor, stride: int) -> torc
         return conv2d(x, kernel.swapaxes(2, 3), None, stride, "same")
     start, end = _same(x, kernel.shape[:2], (stride, stride))
     # Torch pads evenly. A zero in front of the kernel costs less than a copy of the maps with zeros behind.
-    kernel = functional.pad(kernel.permute(2, 3, 0, 1), (end[1] - start[1], 0, end[0] - start[0], 0))
+    kernel, zeros = kernel.permute(2, 3, 0, 1), (end[1] - start[1], 0, end[0] - start[0], 0)
+    if any(zeros):  # ONNX Runtime does not open some files in which a kernel is padded by nothing
+        kernel = functional.pad(kernel, zeros)
     maps = functional.conv2d(_channels_first(x), kernel.contiguous(), None, stride, end, 1, x.shape[-1])
     return _channels_last(maps)
 

@@ -10,10 +10,10 @@ from one task to the next.
 import os
 import signal
 import socket
-import sys
 import threading
 import traceback
 import uuid
+import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -24,7 +24,6 @@ import keras_actrec
 from keras_actrec._backend_choice import choose_backend, lean_keras
 from keras_actrec._locks import LOCK, make_folder
 from keras_actrec._signals import SIGNALS, Terminated
-from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 
@@ -291,9 +290,9 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _tell(said: dict[str, Any], *, ignore_prefix: bool) -> None:
-    """Say on stderr, in a line each, what Ray has to tell."""
+    """Make warnings, of a line each, of what Ray has to tell."""
     for text in said["lines"]:
-        print(f"Ray: {printable(text.strip().partition(chr(10))[0])}", file=sys.stderr)
+        warnings.warn(f"Ray: {text.strip().partition(chr(10))[0]}", stacklevel=2)
 
 
 def _threads() -> int:

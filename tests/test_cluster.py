@@ -225,6 +225,13 @@ def test_what_ray_says_on_joining_becomes_one_line(fake, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
+def test_what_ray_tells_of_nodes_is_a_warning_of_one_line_each():
+    lines = ["\nThe node is dead\n  many reasons", "Raylet is gone"]
+    with pytest.warns(UserWarning) as told:
+        cluster._tell({"lines": lines}, ignore_prefix=False)
+    assert [str(each.message) for each in told] == ["Ray: The node is dead", "Ray: Raylet is gone"]
+
+
 def test_a_sigterm_while_ray_starts_is_one(fake):
     def init(**options):
         sys.exit(15)  # as Ray's own handler does

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 import keras
@@ -22,6 +23,7 @@ from keras_actrec.data import (
 from keras_actrec.deploy import find_segments
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:Ray. :UserWarning"),  # of the node that is killed
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray"),
     pytest.mark.skipif(keras.backend.backend() != "torch", reason="slow to start, so on one backend only"),
 ]
@@ -34,8 +36,8 @@ from ray.cluster_utils import Cluster
 
 cpus = int(sys.argv[1])
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False})
-node = cluster.add_node(num_cpus=cpus)
-print(cluster.address, node.all_processes["raylet"][0].process.pid, flush=True)
+others = [cluster.add_node(num_cpus=cpus) for _ in range(2)]
+print(cluster.address, *(node.all_processes["raylet"][0].process.pid for node in others), flush=True)
 sys.stdin.read()
 cluster.shutdown()
 """
@@ -44,7 +46,8 @@ cluster.shutdown()
 @dataclass
 class Nodes:
     address: str
-    second: int  # the process that is the second node
+    second: int  # the processes that are the other nodes
+    third: int
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +65,8 @@ def nodes():
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        address, second = process.stdout.readline().split()
-        yield Nodes(address, int(second))
+        address, *others = process.stdout.readline().split()
+        yield Nodes(address, *map(int, others))
         process.communicate("", timeout=60)
 
 
@@ -113,6 +116,25 @@ def test_a_killed_node_changes_no_byte(nodes, data, tmp_path):
     assert [record for record, _ in found[0]] == [record for record, _ in pairs]
     assert list(map(str, found[1])) == list(map(str, skipped))
     assert contents(several) == contents(one)
+
+
+def test_what_a_killed_node_had_begun_is_done_by_another(nodes, tmp_path):
+    def work(item):
+        tmp_path.joinpath(f"{item}-{os.getppid()}").touch()  # the parent is the node
+        time.sleep(0.3)
+        return item
+
+    def begun(node):
+        return {int(path.name.partition("-")[0]) for path in tmp_path.glob(f"*-{node}")}
+
+    done, lost = {}, set()
+    with Cluster(nodes.address) as cluster:
+        for number, value in cluster.map(work, range(40)):
+            done[number] = value
+            if not lost and (lost := begun(nodes.third) - set(done)):
+                os.kill(nodes.third, signal.SIGKILL)
+    assert lost
+    assert done == {number: number for number in range(40)}
 
 
 def test_what_is_left_of_it_answers_as_one_machine_does(nodes, data, recognizer, tmp_path):

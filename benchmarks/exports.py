@@ -40,7 +40,7 @@ OWN = {
 }
 
 
-def recognizer(name):
+def recognizer(name, **form):
     """A small model of the zoo, with a mask where it has one, and each weight and statistic moved."""
     import keras
     import numpy as np
@@ -50,7 +50,8 @@ def recognizer(name):
 
     keras.utils.set_random_seed(0)
     spec = zoo.spec(name)
-    arguments = {key: value for key, value in SMALL.items() if key in spec.arguments} | OWN.get(name, {})
+    arguments = {key: value for key, value in SMALL.items() if key in spec.arguments}
+    arguments |= OWN.get(name, {}) | form
     if spec.masked:
         arguments["masked"] = True
     sampling = data.Sampling(CLIP[0])
@@ -112,6 +113,8 @@ def of_this_backend(out, only, kinds):
     for name in only or zoo.list_models():
         model = recognizer(name)
         for kind in kinds:
+            if kind == "stream" and zoo.spec(name).causal_with:
+                model = recognizer(name, **zoo.spec(name).causal_with)
             for format in deploy.FORMATS:
                 with tempfile.TemporaryDirectory() as folder:
                     row = {"model": name, "backend": keras.backend.backend()}

@@ -1,6 +1,7 @@
 """Chromium without a window, told what to do over its pipe, and what it asked for and complained about."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
@@ -124,6 +126,25 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             more = {"text": text} if text and kind == "keyDown" else {}
             self.do("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more)
+
+    def faults(self):
+        """What axe-core finds serious, and what is too wide, at two widths in light and in dark."""
+        axe = importlib.util.find_spec("axe_core_python")
+        if axe is None:
+            pytest.skip("needs the extra `dev`")
+        self.js(Path(axe.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
+        found = []
+        for scheme in ("light", "dark"):
+            feature = {"name": "prefers-color-scheme", "value": scheme}
+            self.do("Emulation.setEmulatedMedia", features=[feature])
+            for pixels in (400, 1280):
+                self.wide(pixels)
+                violations = self.js("axe.run().then(({violations}) => violations)")
+                serious = [each for each in violations if each["impact"] in ("serious", "critical")]
+                found += [(scheme, pixels, each["id"], each["nodes"][0]["html"]) for each in serious]
+                if self.js("document.documentElement.scrollWidth") > pixels:
+                    found.append((scheme, pixels, "wider than the window"))
+        return found
 
     def wide(self, pixels):
         self.do(

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_actrec import _backend
 from keras_actrec.data import (
     ClipTransform,
     FeatureDataset,
@@ -43,17 +44,22 @@ def indexed(tmp_path):
 
 
 class Calls:
-    """Counts what goes through a model."""
+    """Counts what goes through networks."""
 
-    def __init__(self, monkeypatch, model):
+    def __init__(self, monkeypatch):
         self.shapes = []
-        run = model.predict_on_batch
+        predictor = _backend.predictor
 
-        def counted(frames):
-            self.shapes.append(frames.shape)
-            return run(frames)
+        def counting(model):
+            run = predictor(model)
 
-        monkeypatch.setattr(model, "predict_on_batch", counted)
+            def counted(frames):
+                self.shapes.append(frames.shape)
+                return run(frames)
+
+            return counted
+
+        monkeypatch.setattr(_backend, "predictor", counting)
 
 
 @pytest.mark.parametrize("stride", [1, 3])
@@ -86,19 +92,21 @@ def test_the_features_are_what_the_network_gives_for_each_frame(indexed, tmp_pat
 def test_batches_do_not_cross_videos_and_have_four_sizes_at_most(
     indexed, tmp_path, monkeypatch, batch_size, sizes
 ):
-    model = backbone()
-    calls = Calls(monkeypatch, model)
+    calls, model = Calls(monkeypatch), backbone()
     extract_features(indexed, model, transform=TRANSFORM, out=tmp_path / "out", batch_size=batch_size)
     assert sorted(calls.shapes) == sorted((size, 32, 32, 3) for size in sizes)
 
 
 @pytest.mark.parametrize("batch_size", range(1, 70))
 def test_no_batch_size_has_more_than_four_shapes(batch_size):
-    model = backbone()
     shapes = []
-    model.predict_on_batch = lambda frames: shapes.append(len(frames)) or np.zeros((len(frames), 1))
+
+    def run(frames):
+        shapes.append(len(frames))
+        return np.zeros((len(frames), 1))
+
     for frames in range(1, batch_size + 1):
-        features = extract_features.__globals__["_run"](model, np.zeros((frames, 2, 2, 3)), batch_size)
+        features = extract_features.__globals__["_run"](run, np.zeros((frames, 2, 2, 3)), batch_size)
         assert features.shape == (frames, 1)
     assert max(shapes) == batch_size and len(set(shapes)) <= 4
 
@@ -150,7 +158,7 @@ def test_sequences_of_a_file_have_their_own_entries(indexed, tmp_path):
 def test_what_is_there_is_used_again(indexed, tmp_path, monkeypatch):
     first = extract_features(indexed, backbone(), transform=TRANSFORM, out=tmp_path / "out")
     again = backbone()  # the same weights in another object, as in another process
-    calls, seen = Calls(monkeypatch, again), []
+    calls, seen = Calls(monkeypatch), []
     second = extract_features(
         indexed, again, transform=TRANSFORM, out=tmp_path / "out", progress=lambda *p: seen.append(p)
     )
@@ -188,7 +196,7 @@ def test_another_network_size_or_stride_has_its_own_files(indexed, tmp_path, cha
 def test_what_changes_no_feature_reads_the_same_entries(indexed, tmp_path, monkeypatch):
     usual, model = ClipTransform(32), backbone()
     first = extract_features(indexed, model, transform=usual, out=tmp_path / "out")
-    calls = Calls(monkeypatch, model)
+    calls = Calls(monkeypatch)
     for change in (
         {"flip": True, "swap": ((0, 1),), "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
         {"crop": "random"},

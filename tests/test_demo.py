@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_actrec
+from browser import NEEDS_CHROMIUM, browsing
 from keras_actrec import insight
 from keras_actrec.cli.main import app
 from keras_actrec.data import SYNTHETIC_PAIRS, probe
@@ -118,6 +119,13 @@ def test_what_hman_saw_lies_on_the_time_of_the_clip(made):
     brightness = np.frombuffer(base64.b64decode(trace["attention"]), "uint8").reshape(seen.attention.shape)
     cells = [step.argmax() for step in seen.attention]
     assert [step.argmax() for step in brightness] == cells and trace["region"] == [0, 0, 1, 1]
+
+
+@NEEDS_CHROMIUM
+def test_axe_finds_no_serious_fault_in_the_page(made, tmp_path):
+    with browsing(tmp_path) as browser:
+        browser.open((made[0] / "demo.html").as_uri())
+        assert browser.faults() == [] and browser.complaints == []
 
 
 def test_progress_names_the_model_and_the_stage(made):

@@ -13,6 +13,7 @@ from keras import ops
 from matplotlib.figure import Figure
 
 import trees
+from browser import NEEDS_CHROMIUM, browsing
 from checks import batch_of, close, numpy, spread
 from keras_actrec import _backend, insight, zoo
 from keras_actrec.data import (
@@ -325,6 +326,18 @@ def write_video(path, frames, fps=8):
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
     writer.release()
     return path
+
+
+@NEEDS_CHROMIUM
+def test_axe_finds_no_serious_fault_in_explanations(brightest, skeletons, tmp_path):
+    frames = [bright(66, 131, 5, 20 * number, 9) for number in range(4)]
+    video = write_video(tmp_path / "a.avi", frames)
+    recognizer = Recognizer(brightest, NAMES, ClipPreprocessor(Sampling(2), ClipTransform(32)), spec=LOOKING)
+    found = [insight.explain(recognizer, video, "jump"), insight.explain(skeletons[1], skeletons[0], "fall")]
+    page = insight.write_report(tmp_path / "page.html", title="Two files", explanations=found)
+    with browsing(tmp_path / "profile") as browser:
+        browser.open(page.as_uri())
+        assert browser.faults() == [] and browser.complaints == []
 
 
 @pytest.mark.parametrize(

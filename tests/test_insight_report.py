@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from browser import COMMAND, NEEDS_CHROMIUM
+from browser import COMMAND, NEEDS_CHROMIUM, browsing
 from keras_actrec.data import Record
 from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.evaluation import Evaluation
@@ -466,3 +466,11 @@ def test_a_browser_lists_the_mistakes_and_has_nothing_to_complain_about(page, vi
     assert "3 of 8 clips." in found.text and found.of("article") == 3 * [{"class": "clip"}]
     assert len(found.of("video")) == 2 and found.text.count("✗ Wrong") == 3
     assert len(found.scripts) == 2 and EVIL[0] in found.text
+
+
+@NEEDS_CHROMIUM
+def test_axe_finds_no_serious_fault(page, videos, tmp_path):
+    page(evaluation(files=videos), evaluation("tsm", files=videos), most_clips=2)
+    with browsing(tmp_path / "profile") as browser:
+        browser.open((tmp_path / "report.html").as_uri())
+        assert browser.faults() == [] and browser.complaints == []

@@ -42,6 +42,7 @@ PUBLIC = {
         "build",
         "check_name",
         "efficientnet_lite0",
+        "folded",
         "list_backbones",
         "with_pixels",
     ],

@@ -6,7 +6,7 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 - `loop(step, states, sequences, unroll=False, with_taps=False)`: the recurrent loop.
 - `split(x, sizes)`: the parts of `x` along its last axis.
 - `argmax(x)`: the index of the largest value along the last axis.
-- `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`: of maps `(B, H, W, C)`.
+- `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`, `relu`: of maps `(B, H, W, C)`.
 - `call_network(network, inputs, training)`: a network inside of a layer.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
 - `EXPORTS`: for each format of a file the functions that write a network, and run it or None; `{}` on JAX.
@@ -70,6 +70,7 @@ loop = own.loop
 max_pool2d = own.max_pool2d
 predictor = own.predictor
 process = own.process
+relu = own.relu
 split = own.split
 spread = own.spread
 seed = own.seed
@@ -100,6 +101,7 @@ __all__ = [
     "on_cpu",
     "predict",
     "process",
+    "relu",
     "seed",
     "set_generators",
     "split",
@@ -129,5 +131,5 @@ def predict(model: keras.Model, batches: Sequence[Any]) -> list[np.ndarray]:
     alone = 0 if shape in seen else 1  # it is compiled once, and not in every thread
     answers = [run(batch) for batch in batches[:alone]]
     seen.add(shape)
-    with ThreadPoolExecutor(len(batches)) as pool:
+    with own.cores_shared(len(batches)), ThreadPoolExecutor(len(batches)) as pool:
         return answers + list(pool.map(run, batches[alone:]))

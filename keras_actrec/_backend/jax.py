@@ -21,7 +21,14 @@ from keras_actrec._backend.jax_loop import LinearByRows as Linear  # noqa: F401
 from keras_actrec._backend.jax_loop import loop  # noqa: F401
 from keras_actrec._backend.jax_maps import conv2d, depthwise_conv2d, max_pool2d  # noqa: F401
 from keras_actrec._backend.jax_programs import keep_programs  # noqa: F401
-from keras_actrec._backend.stock import argmax, average_pool2d, batch_norm, call_network  # noqa: F401
+from keras_actrec._backend.stock import (  # noqa: F401
+    argmax,
+    average_pool2d,
+    batch_norm,
+    call_network,
+    cores_shared,
+    relu,
+)
 from keras_actrec._types import Tensor
 
 

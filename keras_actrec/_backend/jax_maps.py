@@ -35,20 +35,20 @@ def conv2d(
     return x if bias is None else x + bias
 
 
-def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding.
+def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int, bias: Tensor | None = None) -> Tensor:
+    """As `stock.depthwise_conv2d`.
 
     XLA has no fast one on CPUs. On a CPU it is a sum of shifted inputs times one tap each, which XLA fuses.
     """
     if jax.default_backend() != "cpu":
-        return stock.depthwise_conv2d(x, kernel, stride)
+        return stock.depthwise_conv2d(x, kernel, stride, bias)
     size = kernel.shape[0]
     windows = _Windows(x.shape, (size, size), (stride, stride), "same")
     taps = zip(windows.of(x), [kernel[i, j, :, 0] for i in range(size) for j in range(size)], strict=True)
     total: Any = 0
     for cells, tap in taps:
         total = total + cells * tap
-    return total
+    return total if bias is None else total + bias
 
 
 def max_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> Tensor:

@@ -1,6 +1,7 @@
 """What Keras does by itself: convolution, pooling and normalization of maps, and calls of networks."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import keras
@@ -14,6 +15,11 @@ Sides: TypeAlias = int | Sequence[int]
 def call_network(network: keras.layers.Layer, inputs: Any, training: bool | None = None) -> Any:
     """`network(inputs, training=training)`."""
     return network(inputs, training=training)
+
+
+def cores_shared(count: int) -> AbstractContextManager[None]:
+    """In which so many threads begin, that compute at a time: each with its share of the cores."""
+    return nullcontext()  # they have one pool
 
 
 def argmax(x: Tensor) -> Tensor:
@@ -34,9 +40,15 @@ def conv2d(
     return x if bias is None else ops.add(x, ops.reshape(bias, (1, 1, 1, -1)))
 
 
-def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
-    return ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
+def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int, bias: Tensor | None = None) -> Tensor:
+    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding, plus a bias."""
+    x = ops.depthwise_conv(x, kernel, stride, "same", "channels_last")
+    return x if bias is None else ops.add(x, bias)
+
+
+def relu(x: Tensor, most: float | None = None) -> Tensor:
+    """`max(x, 0)`, at most `most`. What is in `x` may be lost."""
+    return ops.relu(x) if most is None else ops.clip(x, 0.0, most)
 
 
 def max_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> Tensor:

@@ -19,8 +19,10 @@ from keras_actrec._backend.stock import (  # noqa: F401 (the package takes them 
     batch_norm,
     call_network,
     conv2d,
+    cores_shared,
     depthwise_conv2d,
     max_pool2d,
+    relu,
 )
 from keras_actrec._backend.tensorflow_export import EXPORTS  # noqa: F401
 from keras_actrec._backend.tensorflow_loop import LinearInVectors as Linear  # noqa: F401

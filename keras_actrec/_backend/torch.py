@@ -1,6 +1,7 @@
 """PyTorch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ from keras_actrec._backend.torch_maps import (  # noqa: F401 (the package takes 
     conv2d,
     depthwise_conv2d,
     max_pool2d,
+    relu,
 )
 from keras_actrec._types import Tensor
 
@@ -52,6 +54,17 @@ def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
         return keras.tree.map_structure(keras.ops.convert_to_numpy, answer)
 
     return predict
+
+
+@contextmanager
+def cores_shared(count: int) -> Iterator[None]:
+    """As `stock.cores_shared`: by itself torch gives each thread all of them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // count))  # of this thread, and of those that begin from now on
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def gradient(

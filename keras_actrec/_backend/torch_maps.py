@@ -41,18 +41,26 @@ def conv2d(
     return _channels_last(functional.conv2d(maps, kernel, bias, strides, start, dilation, groups))
 
 
-def depthwise_conv2d(x: torch.Tensor, kernel: torch.Tensor, stride: int) -> torch.Tensor:
-    """Depthwise convolution of `x (B, H, W, C)` with `kernel (k, k, C, 1)`, `same` padding."""
+def depthwise_conv2d(
+    x: torch.Tensor, kernel: torch.Tensor, stride: int, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """As `stock.depthwise_conv2d`."""
     kernel = keras.ops.convert_to_tensor(kernel)
     if kernel.shape[0] == 1:
-        return conv2d(x, kernel.swapaxes(2, 3), None, stride, "same")
+        return conv2d(x, kernel.swapaxes(2, 3), bias, stride, "same")
+    bias = None if bias is None else keras.ops.convert_to_tensor(bias)
     start, end = _same(x, kernel.shape[:2], (stride, stride))
     # Torch pads evenly. A zero in front of the kernel costs less than a copy of the maps with zeros behind.
     kernel, zeros = kernel.permute(2, 3, 0, 1), (end[1] - start[1], 0, end[0] - start[0], 0)
     if any(zeros):  # ONNX Runtime does not open some files in which a kernel is padded by nothing
         kernel = functional.pad(kernel, zeros)
-    maps = functional.conv2d(_channels_first(x), kernel.contiguous(), None, stride, end, 1, x.shape[-1])
+    maps = functional.conv2d(_channels_first(x), kernel.contiguous(), bias, stride, end, 1, x.shape[-1])
     return _channels_last(maps)
+
+
+def relu(x: torch.Tensor, most: float | None = None) -> torch.Tensor:
+    """As `stock.relu`; without gradients in place, as new memory costs more than all of it."""
+    return x.clamp(0, most) if torch.is_grad_enabled() else x.clamp_(0, most)
 
 
 def max_pool2d(x: torch.Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> torch.Tensor:

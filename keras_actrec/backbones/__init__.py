@@ -9,6 +9,7 @@ from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike, Shape
 from keras_actrec.backbones import bn_inception, inception_v3
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
+from keras_actrec.backbones._folding import folded
 from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
 from keras_actrec.backbones.efficientnet_lite0 import efficientnet_lite0, is_torch
 from keras_actrec.backbones.resnet50 import resnet50_v1_5
@@ -22,6 +23,7 @@ __all__ = [
     "build",
     "check_name",
     "efficientnet_lite0",
+    "folded",
     "list_backbones",
     "with_pixels",
 ]

@@ -1,15 +1,18 @@
 """Features of every frame of a set of videos, computed once and kept on disk."""
 
+import functools
 import hashlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from keras_actrec import _backend
 from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Progress
+from keras_actrec.backbones import folded
 from keras_actrec.cluster import Cluster
 from keras_actrec.data.cache import CachedVideo, decoded, fill
 from keras_actrec.data.decode import VideoInfo
@@ -76,16 +79,17 @@ def extract_features(
     """
     stride, batch_size = whole("stride", stride), whole("batch_size", batch_size)
     deterministic = transform.deterministic
+    network = functools.cache(lambda: folded(backbone))  # where anything is left to compute
 
     def make(record: Record, info: VideoInfo) -> tuple[np.ndarray, list[float | None]]:
         seconds: list[float | None] = []
-        parts = []
+        parts, run = [], _backend.predictor(network())
         steps = decoded(record, info, stride)
         while batch := list(itertools.islice(steps, batch_size)):
             times, frames = zip(*batch, strict=True)
             seconds += times
             with np.errstate(over="ignore"):  # an overflow is refused below
-                parts.append(_run(backbone, deterministic(np.stack(frames)), batch_size).astype("float16"))
+                parts.append(_run(run, deterministic(np.stack(frames)), batch_size).astype("float16"))
         features = np.concatenate(parts)
         if not np.isfinite(features).all():
             raise UserError(f"{record.file}: {backbone.name} gives features beyond float16; scale them")
@@ -107,12 +111,12 @@ def extract_features(
     )
 
 
-def _run(backbone: keras.Model, frames: np.ndarray, batch_size: int) -> np.ndarray:
+def _run(run: Callable[[Any], np.ndarray], frames: np.ndarray, batch_size: int) -> np.ndarray:
     """The network on at most `batch_size` frames, of one of at most four shapes."""
     quarter = -(-batch_size // 4)
     fill_up = min(-(-len(frames) // quarter) * quarter, batch_size) - len(frames)
     filled = np.concatenate([frames, np.repeat(frames[-1:], fill_up, axis=0)])
-    return np.asarray(backbone.predict_on_batch(filled))[: len(frames)]
+    return run(filled)[: len(frames)]
 
 
 def _about(backbone: keras.Model) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_actrec import zoo
+from keras_actrec.backbones import folded
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
@@ -32,6 +33,9 @@ class Windows:
         self.head = model
         if apart := zoo.frames_apart(model, spec, self.step):
             self.frames, self.head = apart
+            self.frames = folded(self.frames)
+        else:
+            self.head = folded(model)
         if spec.masked:
             (self._name,) = set(self.head.input) - {"mask"}
         self._shape = (self.head.input[self._name] if spec.masked else self.head.input).shape[1:]

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from keras_actrec import _backend, zoo
 from keras_actrec._numbers import whole
+from keras_actrec.backbones import folded
 from keras_actrec.deploy._windows import Windows, check_step, step_of
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
@@ -131,7 +132,8 @@ class _States:
     def __init__(self, recognizer: Recognizer) -> None:
         self._name, self.step = step_of(recognizer)
         self._view = zoo.streaming_view(recognizer.model, recognizer.spec, self.step)
-        self._run = _backend.predictor(self._view.model)
+        self._model = folded(self._view.model)  # which a predictor does not keep alive
+        self._run = _backend.predictor(self._model)
 
     def reset(self) -> None:
         self._states: dict[str, np.ndarray] = self._view.start
@@ -148,7 +150,7 @@ class _Window:
 
     def __init__(self, recognizer: Recognizer, hop: int | None) -> None:
         self._recognizer = recognizer
-        self._windows = Windows(recognizer)  # which also keeps the models alive, as a predictor does not
+        self._windows = Windows(recognizer)  # keeps the models alive, as a predictor does not
         self.step, self.length = self._windows.step, self._windows.length
         self.hop = max(1, self.length // 4) if hop is None else whole("hop", hop)
         frames = self._windows.frames

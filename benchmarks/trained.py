@@ -131,8 +131,8 @@ def table(models: list[TrainedModel]) -> str:
             f"{card['top1']:.3f} | {card['floor']:.3f} | {model.size / 1e6:.1f} |"
         )
     for model in models:
-        lines += ["", f"### `{model.name}`", "", "| | |", "|---|---|"]
-        lines += [f"| {key} | {value} |" for key, value in model.lines()]
+        lines += ["", f"### `{model.name}`", ""]
+        lines += [f"- **{key}**: {value}" for key, value in model.lines()]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 On the command line: keras-actrec export hman/synthetic --format onnx --out model.onnx
 """
 
+import os
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
+os.environ["KERAS_BACKEND"] = "torch"  # which writes ONNX; the command line sees to that by itself
 import keras_actrec
 from keras_actrec import data, deploy
 

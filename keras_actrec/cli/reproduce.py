@@ -120,9 +120,7 @@ def _describe(name: str, paper: "Paper", element: "Element") -> None:
     for form, words in ((element.official, ()), (element.small, ("--small",))):
         if form is None:
             continue
-        needed = [
-            f"{each}: {paper.sets[each]}" for each in form.sets if isinstance(paper.sets[each], str)
-        ]
+        needed = [f"{each}: {paper.sets[each]}" for each in form.sets if isinstance(paper.sets[each], str)]
         for line in [f"needs {each}" for each in needed]:
             say(line)
         root = ("--data", "DATA") if needed else ()

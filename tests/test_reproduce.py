@@ -327,6 +327,24 @@ def test_numbers_of_official_splits_are_folds(shelf):
     assert found == [{}, {"0": 0.8}]
 
 
+def test_what_is_started_from_may_be_trained_on_another_set_and_then_once_for_all_folds(monkeypatch):
+    row = {"recipe": "strn/synthetic", "fold": "data.split_seed=N", "folds": [1, 2]}
+    row["start"] = {"recipe": "strn/synthetic", "data": "large"}
+    element = {"title": "one", "small": {"data": "set", "rows": {"mine": row}}}
+    sets = {"set": "s", "large": "l"}
+    paper = papers.Paper.model_validate({"cite": "me", "sets": sets, "elements": {"one": element}})
+    monkeypatch.setattr(papers, "read_paper", lambda name: paper)
+    lines = [shlex.split(step.line) for step in reproduction.plan("made/one", small=True, out="o", data="d")]
+    trained = [line for line in lines if line[1] == "train"]
+    assert [line[line.index("--data") + 1] for line in trained] == ["d/large", "d/set", "d/set"]
+    start = trained[0][trained[0].index("--out") + 1]
+    assert [line[line.index("--from") + 1] for line in trained[1:]] == [start, start]
+    assert ["data.split_seed=1" in line for line in trained] == [False, True, False]
+    paper = {"cite": "me", "sets": {"set": "s"}, "elements": {"one": element}}
+    with pytest.raises(ValueError, match="unknown set 'large'"):
+        papers.Paper.model_validate(paper)
+
+
 def test_a_training_may_start_from_another_one(monkeypatch):
     start = {"recipe": "strn/synthetic", "set": ["clip.size=32"]}
     rows = {"mine": {"recipe": "strn/synthetic", "start": start}, "plain": {"recipe": "strn/synthetic"}}

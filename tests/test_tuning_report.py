@@ -182,6 +182,7 @@ def test_with_seeds_a_finding_holds_beyond_tukeys_interval(tests, lead, verdict,
     by, reach = re.search(r"by (-?[\d.]+) ± ([\d.]+) here \(3 seeds, the same 100 test videos", text).groups()
     assert float(by) == pytest.approx(lead[0], abs=0.06)
     assert float(reach) == pytest.approx(lead[1], abs=0.06)
+    assert f"Tukey's interval for {'one pair' if len(tests) == 2 else '3 pairs'})" in text
     assert f"**{verdict}" in text
 
 

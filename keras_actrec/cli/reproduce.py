@@ -103,7 +103,6 @@ def _describe(name: str, paper: "Paper", element: "Element") -> None:
 
     from keras_actrec import reproduction
     from keras_actrec._text import command
-    from keras_actrec.reproduction.work import sets_of
 
     say(f"{name}: {element.title}")
     say(paper.cite)
@@ -121,9 +120,7 @@ def _describe(name: str, paper: "Paper", element: "Element") -> None:
     for form, words in ((element.official, ()), (element.small, ("--small",))):
         if form is None:
             continue
-        needed = [
-            f"{each}: {paper.sets[each]}" for each in sets_of(form) if isinstance(paper.sets[each], str)
-        ]
+        needed = [f"{each}: {paper.sets[each]}" for each in form.sets if isinstance(paper.sets[each], str)]
         for line in [f"needs {each}" for each in needed]:
             say(line)
         root = ("--data", "DATA") if needed else ()

@@ -81,8 +81,9 @@ class Part(_Table):
 
     recipe: a recipe; of a row also a model alone, and of a column what that model's recipe is called. set:
     changes. data: the set, if not that of the form. fold and folds: a change with `N` for the number, such as
-    `data.split=N`, and the numbers over which the cell is a mean. start: what is trained before, on the same
-    data, and begun from, as `train --from` does. metric: see `Form`.
+    `data.split=N`, and the numbers over which the cell is a mean. start: what is trained before, on its
+    own `data`, by default the same and the same fold, and begun from, as `train --from` does. metric: see
+    `Form`.
     """
 
     recipe: str = ""
@@ -117,6 +118,13 @@ class Form(_Table):
     dataset: str = ""
     model: dict[str, Any] = {}
     note: str = ""
+
+    @property
+    def sets(self) -> list[str]:
+        """The names of the sets that it needs."""
+        parts = [*self.columns.values(), *self.rows.values()]
+        parts += [part.start for part in parts if part.start is not None]
+        return list(dict.fromkeys(name for name in (self.data, *(part.data for part in parts)) if name))
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,10 @@ class Element(_Table):
                 data, start = first.data or second.data or form.data, first.start or second.start
                 trainings = []
                 for each in folds:
-                    before = Training(start.recipe, (*start.overrides, *each), data) if start else None
+                    before = None
+                    if start is not None:
+                        same = [] if start.data else each
+                        before = Training(start.recipe, (*start.overrides, *same), start.data or data)
                     trainings.append(Training(recipe, (*changes, *each), data, before))
                 metric = first.metric or second.metric or form.metric
                 yield Cell(row, column, tuple(trainings), metric)
@@ -235,8 +246,7 @@ class Paper(_Table):
     def _fits(self) -> "Paper":
         for name, element in self.elements.items():
             for form in filter(None, (element.official, element.small)):
-                known = {form.data, *(part.data for part in (*form.rows.values(), *form.columns.values()))}
-                unknown = known - {"", *self.sets}
+                unknown = set(form.sets) - set(self.sets)
                 if unknown:
                     raise ValueError(f"{name}: unknown set {unknown.pop()!r}")
         for claim in self.claims:

@@ -110,7 +110,7 @@ def reproduce(
     progress = progress or (lambda stage, done, total, text="": None)
     _, paper, element = find_element(name)
     if data is None and not element.cannot:
-        needed = [each for each in sets_of(element.form(small)) if isinstance(paper.sets[each], str)]
+        needed = [each for each in element.form(small).sets if isinstance(paper.sets[each], str)]
         if needed:
             words = "; ".join(f"{each}: {paper.sets[each]}" for each in needed)
             hint = "" if small or element.small is None else ", or --small"
@@ -123,13 +123,6 @@ def reproduce(
         step.do(progress, tell)
     write_json(Path(out) / MADE, {"element": name, "small": small, "changes": list(changes)})
     return Path(out)
-
-
-def sets_of(form: Form) -> list[str]:
-    """The names of the sets that a form needs."""
-    parts = [*form.columns.values(), *form.rows.values()]
-    named = dict.fromkeys(name for name in (form.data, *(part.data for part in parts)) if name)
-    return list(named)
 
 
 class _Plan:
@@ -147,7 +140,7 @@ class _Plan:
     ) -> None:
         self.paper, self.element, self.form, self.out = paper, element, form, out
         self.short, self.changes = name.partition("/")[2], changes
-        names = sets_of(form)
+        names = form.sets
         self.roots: dict[str, Path] = {}
         self.made: dict[str, Clips] = {}
         for each in names:

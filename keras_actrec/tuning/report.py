@@ -218,7 +218,8 @@ def _margin(
         samples = [ours[label] for label in labels]
         found = {(one, other): _tukey(ours[one], ours[other], samples) for one, other in pairs}
         tested = f"the same {videos:.0f}" if study.repeats == "seeds" else f"each with {videos:.0f}"
-        by = f"{min(seeds)} {study.repeats}, {tested} test videos, Tukey's interval for {len(pairs)} pairs"
+        count = f"{len(pairs)} pairs" if len(pairs) > 1 else "one pair"
+        by = f"{min(seeds)} {study.repeats}, {tested} test videos, Tukey's interval for {count}"
     else:
         shares = {label: min(max(statistics.mean(ours[label]) / unit, 0.0), 1.0) for label in labels}
         variances = {label: share * (1 - share) / videos for label, share in shares.items()}

@@ -32,7 +32,7 @@ class FakeRecognizer:
         self.model, self.frames, self.class_names = model, frames, class_names
         self.spec = TINY if model.name == "tiny" else zoo.spec(model)
         self.mask = np.ones(len(frames), bool) if mask is None else np.array(mask)
-        self.preprocessor = SimpleNamespace(name="clip", original=self.original, num_views=1)
+        self.preprocessor = SimpleNamespace(files="videos", name="clip", original=self.original, num_views=1)
 
     def original(self, path, crop):
         return Original(self.frames, Region(0, 0, *self.frames.shape[1:3]), None, self.frames, self.mask)

@@ -232,7 +232,7 @@ def test_what_is_done_does_not_wait_for_a_slow_file(videos, monkeypatch):
             yield from self.source.views(item)
 
     monkeypatch.setattr(
-        "keras_actrec.data.preprocessors.read_ahead",
+        "keras_actrec.data.preprocessors.clips.read_ahead",
         lambda given, *arguments, **options: source(Slow(given), *arguments, **options),
     )
     found = model.predict(videos)

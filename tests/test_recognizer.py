@@ -255,8 +255,9 @@ def refusal(path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    assert refusal(tmp_path / "no.keras").endswith("does not exist")
-    assert refusal(tmp_path).endswith("does not exist")
+    hint = ": give a .keras file, or a name that keras-actrec models --trained lists"
+    assert refusal(tmp_path / "no.keras").endswith(f"no.keras does not exist{hint}")
+    assert refusal(tmp_path).endswith(f"does not exist{hint}")
 
 
 def test_a_plain_keras_file_is_refused_with_what_it_lacks(small, tmp_path):

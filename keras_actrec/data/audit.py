@@ -8,9 +8,10 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import pydantic
 
 from keras_actrec._files import growing_text, read_text, write_json
 from keras_actrec._numbers import MOST_WORKERS, whole
@@ -29,7 +30,36 @@ from keras_actrec.data.poses import declared_file
 from keras_actrec.errors import UserError
 
 _STAMPS = ("bytes", "changed", "declared")
-_ENTRY = ("path", "status", "frames", "claimed_frames", "fps", "width", "height", "sha256")
+_Number = Annotated[int, pydantic.Field(ge=0)]
+
+
+class _Entry(pydantic.BaseModel, strict=True):
+    """What a file of an audit has of each file, see `Audit.files`."""
+
+    path: str
+    status: Literal["ok", "truncated", "unreadable", "empty"]
+    frames: _Number
+    claimed_frames: _Number
+    fps: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+    width: _Number
+    height: _Number
+    sha256: str | None
+
+
+class _Details(pydantic.BaseModel, strict=True):
+    """And what it has in addition, see `Audit.details`; joints only of files of joints."""
+
+    bytes: int | None
+    changed: int | None
+    declared: int | None = None
+    reason: str
+    persons: _Number | None = None
+    joints: _Number | None = None
+    missing: float | None = None
+    layout: str | None = None
+
+
+_ENTRY = tuple(_Entry.model_fields)
 
 
 @dataclass(frozen=True)
@@ -193,8 +223,8 @@ def read_audit(path: PathLike) -> Audit:
     """
     try:
         values = json.loads(read_text(path))
-        files = {entry["path"]: {name: entry[name] for name in _ENTRY} for entry in values["files"]}
-        details = {path: dict(values["details"][path]) for path in files}
+        files = {entry["path"]: _checked(_Entry, entry) for entry in values["files"]}
+        details = {path: _checked(_Details, values["details"][path]) for path in files}
         return Audit(values["found"], values["official"], files, details, values.get("classes", {}))
     except FileNotFoundError as error:
         then = command("audit", "--json", path, "--data", "DATA")
@@ -203,6 +233,15 @@ def read_audit(path: PathLike) -> Audit:
         new = Path(path).with_suffix(".new.json")  # what is there, maybe somebody's own, stays
         then = command("audit", "--json", new, "--data", "DATA")
         raise UserError(f"{path}: not an audit; write it with {then}, and name that file") from error
+
+
+def _checked(kind: type[pydantic.BaseModel], values: Any) -> dict[str, Any]:
+    """Values of a file, if all that has to be there is, and of its type.
+
+    Raises:
+        ValueError: for others.
+    """
+    return kind.model_validate(values).model_dump(exclude_unset=True)
 
 
 def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:
@@ -236,8 +275,9 @@ def _known(out: PathLike | None) -> dict[str, dict[str, Any]]:
         for line in _journal_of(out).read_bytes().splitlines():
             try:
                 row = json.loads(line)
-                rows[row["path"]] = row
-            except ValueError:  # empty, or cut off when we were killed
+                entry = _checked(_Entry, row)
+                rows[entry["path"]] = {**entry, **_checked(_Details, row)}
+            except (ValueError, RecursionError):  # empty, or cut off when we were killed
                 continue
     return rows
 

@@ -129,7 +129,7 @@ def command(request):
 
 def test_data_that_is_not_there(work, command):
     message = fails(*command(work, data="no_set"))
-    assert message == f"{work / 'no_set'}: not found; looked for a CSV file or a folder of videos"
+    assert message == f"{work / 'no_set'}: not found; looked for a table, tar files or a folder of videos"
     assert not (work / "run").exists()
 
 

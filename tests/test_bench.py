@@ -1,6 +1,7 @@
 """`keras-actrec bench`: what it measures, not how fast this machine is."""
 
 import json
+import tarfile
 
 import pytest
 from typer.testing import CliRunner
@@ -41,6 +42,16 @@ def test_own_videos_are_measured_from_the_command_line(tmp_path):
     assert result.exit_code == 0, result.stderr
     assert "feature cache / OpenCV: " in result.stdout and "10 videos" in result.stdout
     assert json.loads((tmp_path / "r.json").read_text())["memory"] == {}
+
+
+def test_videos_in_tar_files_are_measured(tmp_path):
+    first = next(
+        write_synthetic(tmp_path / "videos", clips_per_class=1, size=32, frames=16).parent.rglob("*.mp4")
+    )
+    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+        archive.add(first, "a.mp4")
+    found = bench_data(tmp_path, videos=[tmp_path / "s.tar/a.mp4"], rounds=1, samples=0)
+    assert set(found["clips_per_cpu_second"]) == PROGRAMS - {"PyAV"}
 
 
 @pytest.mark.parametrize("name", ["num_videos", "rounds", "samples"])

@@ -33,7 +33,7 @@ from keras_actrec.data import (
 from keras_actrec.data import _batches as batches_module
 from keras_actrec.data._readers import content_hash, stamp
 from keras_actrec.data._samples import shards_of
-from keras_actrec.data._shards import members, opened
+from keras_actrec.data._shards import is_there, members, opened
 from keras_actrec.errors import UserError
 
 pytestmark = pytest.mark.no_backend
@@ -156,6 +156,48 @@ def test_splits_that_only_some_have_are_refused(tmp_path):
         read_manifest(tmp_path)
 
 
+def test_the_name_of_a_tar_file_has_a_split_among_other_words(tmp_path):
+    for name in ("ucf-train-0.tar", "ucf_train_1.tar", "ucf-Valid-0.tar", "test.tar"):
+        write_tar(tmp_path / name, {"a/x.mp4": b""})
+    splits = {row[0].split("/")[0]: row[2] for row in rows(read_manifest(tmp_path))}
+    assert splits == {
+        "test.tar": "test",
+        "ucf-Valid-0.tar": "validation",
+        "ucf-train-0.tar": "train",
+        "ucf_train_1.tar": "train",
+    }
+    write_tar(tmp_path / "train-and-test.tar", {"a/x.mp4": b""})
+    assert {row[2] for row in rows(read_manifest(tmp_path))} == {""}
+
+
+def test_splits_that_json_says_need_no_folders(tmp_path):
+    about = {name: json.dumps({"label": "x", "split": "train"}) for name in ("train/a.json", "b/c/d.json")}
+    write_tar(tmp_path / "s.tar", {"train/a.mp4": b"", "b/c/d.mp4": b"", **about})
+    assert {row[2] for row in rows(read_manifest(tmp_path))} == {"train"}
+
+
+def test_a_folder_that_is_called_as_a_tar_file_may_hold_them(tmp_path):
+    write_tar(tmp_path / "walk.tar" / "s.tar", {"a.mp4": b""})
+    write_tar(tmp_path / "run.tar" / "s.tar", {"b.mp4": b""})
+    assert read_manifest(tmp_path).class_names == ("run.tar", "walk.tar")
+
+
+def test_numbers_in_json_are_written_as_a_table_has_them(tmp_path):
+    about = {"a.json": '{"label": 1.0, "group": NaN}', "b.json": '{"label": 1, "group": 2.0}', "c.cls": "1"}
+    large = {"d.mp4": b"", "d.json": '{"label": 1, "group": 1%s}' % ("0" * 400)}
+    write_tar(tmp_path / "s.tar", {"a.mp4": b"", "b.mp4": b"", "c.mp4": b"", **about, **large})
+    found = read_manifest(tmp_path)
+    assert found.class_names == ("1",) and not found.remarks
+    assert [record.group for record in found.records] == ["", "2", "", "1" + "0" * 400]
+
+
+def test_numbers_and_names_of_classes_are_told_of(tmp_path):
+    write_tar(tmp_path / "0.tar", {"a.mp4": b"", "a.cls": "0", "b.mp4": b"", "b.cls": "1"})
+    write_tar(tmp_path / "1.tar", {"a.mp4": b"", "a.json": '{"label": "run"}'})
+    (line,) = read_manifest(tmp_path).notes
+    assert "numbers, '0', '1', others names, 'run'" in line
+
+
 def test_parts_of_videos_are_said_in_json(videos, tmp_path):
     content = (videos / "run/a.mp4").read_bytes()
     about = {"label": "run", "start": 0.2, "end": 0.5}
@@ -177,8 +219,8 @@ def test_parts_of_videos_are_said_in_json(videos, tmp_path):
         ({"a.cls": b"\xff\xfe"}, "a.cls: it cannot be read"),
         ({"a.cls": "x" * 2000}, "a.mp4: `label` has 2000 letters"),
         ({"a.txt": "x" * 100_000}, "a.txt: it has 100000 bytes"),
-        ({"a.cls": " "}, "a.mp4: `label` is blank"),
-        ({}, "a.mp4: `label` is blank"),
+        ({"a.cls": " "}, "a.mp4: nothing tells its class"),
+        ({}, "a.mp4: nothing tells its class .1 of 1 videos.: put a .cls"),
     ],
 )
 def test_what_lies_beside_a_video_and_is_damaged_is_named(tmp_path, beside, what):
@@ -204,10 +246,62 @@ def test_a_range_of_tar_files_is_a_set(tmp_path):
             shards_of(tmp_path / wrong)
 
 
+def test_a_table_goes_with_a_folder_and_not_with_tar_files(tmp_path):
+    write_tar(tmp_path / "s-0.tar", {"c/x.mp4": b""})
+    for data in (tmp_path / "s-0.tar", tmp_path / "s-{0..0}.tar"):
+        with pytest.raises(UserError, match="`manifest` goes with a folder"):
+            read_manifest(data, manifest="manifest.csv")
+
+
+def test_tar_files_fit_patterns_and_are_found_in_folders(tmp_path):
+    for name in ("in/s-0.tar", "in/more/s-1.tar"):
+        write_tar(tmp_path / name, {"c/x.mp4": b""})
+    (tmp_path / "in/more/notes.md").write_text("")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "c").symlink_to(tmp_path / "in")
+    said = []
+    for source in (tmp_path / "in", tmp_path / "links"):
+        found = [record.file.relative_to(source) for record in expand_sources(source, tell=said.append)]
+        assert [path.name for path in found] == ["x.mp4"] * 2
+        assert sorted(map(str, found)) == sorted(record.path for record in read_manifest(source).records)
+        assert read_manifest(source).passed_over == {".md": 1}
+    assert said == ["1 file passed over: 1 .md"] * 2
+    found = expand_sources(tmp_path / "in" / "**" / "s-?.tar")
+    assert [record.file.relative_to(tmp_path).as_posix() for record in found] == [
+        "in/more/s-1.tar/c/x.mp4",
+        "in/s-0.tar/c/x.mp4",
+    ]
+    with pytest.raises(UserError, match="no file or folder fits this pattern"):
+        expand_sources(tmp_path / "t-*.tar")
+
+
+def test_what_is_there_is_a_file_or_in_a_tar_file(tmp_path):
+    shard = write_tar(tmp_path / "s.tar", {"c/x.mp4": b""})
+    names = ("s.tar", "s.tar/c/x.mp4", "s.tar/c", "s.tar/x.mp4", "t.tar/x.mp4")
+    assert [is_there(shard.parent / name) for name in names] == [True, True, False, False, False]
+
+
+def test_a_tar_file_is_called_as_it_was_named(tmp_path, monkeypatch):
+    write_tar(tmp_path / "s.tar", {"/a.mp4": b""})
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        with pytest.raises(VideoError) as raised:
+            members("s.tar")
+        assert str(raised.value).startswith("s.tar: not a tar file to read from ('/a.mp4' leads out of it)")
+
+
+def test_tar_files_without_videos_are_named(tmp_path):
+    for number in range(3):
+        write_tar(tmp_path / f"{number}.tar", {"a.txt": ""})
+    for read in (read_manifest, expand_sources):
+        with pytest.raises(UserError, match=r"0\.tar and 2 more: no videos found"):
+            read(tmp_path)
+
+
 def test_compressed_tar_files_are_refused(tmp_path):
     (tmp_path / "s.tar.gz").write_bytes(b"")
     for data in (tmp_path, tmp_path / "s.tar.gz"):
-        with pytest.raises(UserError, match=r"s\.tar\.gz: in a compressed tar file no video can be found"):
+        with pytest.raises(UserError, match=r"s\.tar\.gz: no video can be found in a compressed tar"):
             read_manifest(data)
 
 
@@ -386,8 +480,20 @@ def test_a_packed_set_is_the_set(videos, tmp_path):
     parts = split_manifest(packed)
     assert len(parts["train"]) == len(parts["test"]) == 2
     assert audit_videos(packed).counts["ok"] == 4
-    with pytest.raises(UserError, match="there are tar files in it"):
-        pack_videos(found, tmp_path / "shards")
+    for taken in (tmp_path / "shards", videos, tmp_path):
+        with pytest.raises(UserError, match="is in it: name one without videos and tar files"):
+            pack_videos(found, taken)
+
+
+def test_a_set_without_splits_has_none_when_it_is_packed(videos, tmp_path):
+    records = (
+        Record(videos / "run/a.mp4", "train/a.mp4", 0),
+        Record(videos / "walk/c.mp4", "other/in/c.mp4", 1),
+        Record(videos / "walk/d.mp4", "d.MP4", 1),
+    )
+    found = Manifest(records, ("run", "walk"), videos)
+    pack_videos(found, tmp_path)
+    assert said(read_manifest(tmp_path)) == said(found)
 
 
 def test_what_cannot_be_packed_is_named(videos, tmp_path):
@@ -396,11 +502,13 @@ def test_what_cannot_be_packed_is_named(videos, tmp_path):
     part = Record(videos / "run/a.mp4", "run/a.mp4#1-2", 0, start=1, stop=2)
     folder = Record(videos / "run", "run", 0)
     gone = Record(videos / "run/z.mp4", "run/z.mp4", 0)
+    bare = Record(videos / "run/a.mp4", "run/a", 0)
     for records, what in (
         ((record, twin), "have one name"),
         ((part,), "in parts"),
         ((folder,), "a folder of frames"),
         ((record, gone), "No such file"),
+        ((record, bare), "its name does not end as a video's"),
     ):
         with pytest.raises(UserError, match=what):
             pack_videos(Manifest(records, ("run",), videos), tmp_path / "out")

@@ -27,4 +27,5 @@ def pack(
         made = pack_videos(
             videos, out, size=size, seed=seed, progress=lambda done, total: progress("videos", done, total)
         )
-    say(f"wrote {len(videos.records)} videos into {len(made)} tar files below {out}")
+    tars = f"{len(made)} tar file{'s' if len(made) > 1 else ''}"
+    say(f"wrote {len(videos.records)} videos into {tars} below {out}")

@@ -1,5 +1,6 @@
 """What tar files of videos say of them, as WebDataset has it: files of one key belong together."""
 
+import functools
 import json
 import os
 import re
@@ -11,8 +12,9 @@ from typing import Any
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import VIDEO_SUFFIXES
 from keras_actrec.data._shards import COMPRESSED, SHARD, members
-from keras_actrec.data._tables import Table, split_of
+from keras_actrec.data._tables import Table, cell_of, split_of
 from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._walk import walk
 from keras_actrec.errors import UserError
 
 COLUMNS = ("path", "label", "split", "group", "fold", "start", "stop", "end")
@@ -49,27 +51,20 @@ def shards_of(data: PathLike) -> list[Path]:
 
 
 def shards_in(root: Path) -> list[Path]:
-    """The tar files in a folder and its folders, sorted, if there are no videos beside them.
+    """The tar files in a folder and its folders, sorted.
 
     Raises:
         UserError: for compressed ones.
     """
-    found, packed = [], []
-    for folder, folders, names in os.walk(root, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names = sorted(name for name in names if not name.startswith("."))
-        if any(name.lower().endswith(VIDEO_SUFFIXES) for name in names):
-            return []
-        found += [Path(folder, name) for name in names if name.lower().endswith(SHARD)]
-        packed += [Path(folder, name) for name in names if name.lower().endswith(COMPRESSED)]
-    _check_plain(packed)
-    return found
+    files = [folder / name for folder, names in walk(root) for name in names]
+    _check_plain(files)
+    return [file for file in files if file.suffix.lower() == SHARD]
 
 
 def _check_plain(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.name.lower().endswith(COMPRESSED):
-            raise UserError(f"{path}: in a compressed tar file no video can be found: unpack it to a .tar")
+            raise UserError(f"{path}: no video can be found in a compressed tar file: make it a .tar")
 
 
 def videos_in(shard: PathLike) -> list[str]:
@@ -91,7 +86,8 @@ def read_samples(shards: Sequence[Path], root: Path) -> tuple[Table, Counter[str
     The name of a file up to the first dot is its key. The class is what `KEY.cls` says, a number or a name,
     else `label` in `KEY.json`, else `KEY.txt`, else the folder that the video is in, in the tar file or
     where that is. The other columns of a table may be in `KEY.json` too. The split is what it says, else the
-    name of the folder on top, else that of the tar file, where all are named as splits.
+    name of the folder on top, where all are named as splits, else the one that the name of the tar file has
+    in it, as in `ucf-train-000.tar`, where all have one.
 
     Args:
         shards: the tar files.
@@ -105,9 +101,10 @@ def read_samples(shards: Sequence[Path], root: Path) -> tuple[Table, Counter[str
     """
     columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
     header, others = {"path", "label"}, Counter[str]()
+    folders: list[list[str]] = []  # that a video is in, and the split that is in the name of its tar file
+    names: list[str] = []
     for shard in shards:
-        path = shard.relative_to(root).as_posix()
-        found = members(shard)
+        place, found = shard.relative_to(root), members(shard)
         beside = _beside(found)
         with open(shard, "rb") as file:
             for name in found:
@@ -115,31 +112,40 @@ def read_samples(shards: Sequence[Path], root: Path) -> tuple[Table, Counter[str
                 if _is_video(name):
                     said = _said(shard, file, found, beside.get(_key(name), {}))
                     header.update(said)
-                    columns["path"].append(f"{path}/{name}")
+                    columns["path"].append(f"{place.as_posix()}/{name}")
+                    folders.append([*place.parts[:-1], *name.split("/")[:-1]])
+                    names.append(_split_in(place.stem))
                     for column in _SAID:
                         columns[column].append(said.get(column, ""))
                 elif not _hidden(name) and suffix not in _READERS:
                     others[suffix or os.path.basename(name)] += 1
     if not columns["path"]:
-        raise UserError(f"{shards[0]}: no videos found in {len(shards)} tar files (looked for .mp4 and such)")
+        raise none_found(shards)
     table = Table(root, header, columns, lambda row: str(root / columns["path"][row]))
-    _fill_in(table)
-    table.check(("label",))
+    _fill_in(table, folders, names)
+    table.check(())
     return table, others
 
 
-def _fill_in(table: Table) -> None:
-    """Splits and labels from the names of folders and tar files, where nothing else tells them."""
-    paths, labels, splits = (table.columns[name] for name in ("path", "label", "split"))
-    folders, names = [], []
-    for path in paths:
-        *above, _ = path.split("/")
-        shard = next(place for place, part in enumerate(above) if part.lower().endswith(SHARD))
-        names.append(split_of(above[shard].partition(".")[0]))
-        folders.append(above[:shard] + above[shard + 1 :])
+def none_found(shards: Sequence[Path]) -> UserError:
+    """The error for tar files without videos."""
+    which = f"{shards[0]}" if len(shards) == 1 else f"{shards[0]} and {len(shards) - 1} more"
+    return UserError(f"{which}: no videos found (looked for {' '.join(VIDEO_SUFFIXES)} in tar files)")
+
+
+@functools.lru_cache(1024)
+def _split_in(name: str) -> str:
+    """The split that is in the name of a tar file, if there is one."""
+    splits = {split_of(word) for word in re.split(r"[^a-z]+", name.lower())} - {""}
+    return splits.pop() if len(splits) == 1 else ""
+
+
+def _fill_in(table: Table, folders: Sequence[list[str]], names: Sequence[str]) -> None:
+    """Splits and labels from folders and names of tar files, where nothing else tells them."""
+    labels, splits = table.columns["label"], table.columns["split"]
     tops = [split_of(each[0]) if each else "" for each in folders]
     on_top = all(tops)
-    if not on_top and any(tops) and any(each[1:] for each in folders):
+    if not on_top and any(tops) and any(each[1:] for each in folders) and "" in splits:
         odd = table.where(tops.index(""))
         raise UserError(
             f"{odd}: it is in no folder that is named as a split, and others are: name all of them train, "
@@ -148,6 +154,12 @@ def _fill_in(table: Table) -> None:
     for row, (label, split) in enumerate(zip(labels, splits, strict=True)):
         labels[row] = label or next(iter(folders[row][on_top:]), "")
         splits[row] = split or (tops[row] if on_top else names[row] if all(names) else "")
+    if "" in labels:
+        raise UserError(
+            f"{table.where(labels.index(''))}: nothing tells its class ({labels.count('')} of {len(labels)} "
+            "videos): put a .cls, or a .json with `label`, of the same name beside it, or it in a folder of "
+            "its class"
+        )
 
 
 def _key(name: str) -> str:
@@ -200,7 +212,7 @@ def _columns(text: str) -> dict[str, str]:
         if name in _SAID and value is not None:
             if isinstance(value, bool) or not isinstance(value, str | int | float):
                 raise ValueError(f"`{name}` must be a text or a number")
-            said[name] = str(value).strip()
+            said[name] = value.strip() if isinstance(value, str) else cell_of(value)
     return said
 
 

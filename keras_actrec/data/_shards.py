@@ -58,6 +58,16 @@ def shard_of(path: PathLike) -> Path | None:
     return next((Path(name[:end]) for end in ends if os.path.isfile(name[:end])), None)
 
 
+def is_there(path: PathLike) -> bool:
+    """Whether there is such a file, or one in a tar file.
+
+    Raises:
+        VideoError: the tar file cannot be read, see `members`.
+    """
+    shard = shard_of(path)
+    return os.path.isfile(path) if shard is None else inside(shard, path) in members(shard)
+
+
 def member_of(path: PathLike) -> Member | None:
     """Where a path's bytes lie that leads into a tar file; None for every other path.
 
@@ -89,7 +99,10 @@ def members(shard: PathLike) -> dict[str, tuple[int, int]]:
             files, lead out of it, have one name or claim bytes that are not there.
     """
     about = readable(shard).stat()
-    return _members(Path(os.path.abspath(shard)), about.st_size, about.st_mtime_ns)
+    try:
+        return _members(Path(os.path.abspath(shard)), about.st_size, about.st_mtime_ns)
+    except VideoError as error:  # as the file was named
+        raise VideoError(shard, error.status, error.reason) from error
 
 
 @functools.lru_cache(maxsize=4096)

@@ -210,14 +210,14 @@ def _parquet_cells(file: Path, content: Any, name: str, field: Any) -> list[str]
             raise ValueError(f"{name!r} has {len(cells)} rows of {content.metadata.num_rows}")
     except Exception as error:  # a damaged file ends in whatever Arrow met first
         raise _not_parquet(file, error) from error
-    return [(cell or "").strip() for cell in cells] if text else [_number(cell) for cell in cells]
+    return [(cell or "").strip() for cell in cells] if text else [cell_of(cell) for cell in cells]
 
 
-def _number(cell: float | None) -> str:
+def cell_of(number: float | None) -> str:
     """As in a CSV file; Pandas makes floating-point numbers of whole ones among which some are missing."""
-    if cell is None or math.isnan(cell):
+    if number is None or (isinstance(number, float) and math.isnan(number)):
         return ""
-    return str(int(cell)) if float(cell).is_integer() else str(cell)
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
 def _parquet(file: Path) -> Any:

@@ -15,6 +15,7 @@ from keras_actrec._locks import make_folder
 from keras_actrec._numbers import MOST, whole
 from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
+from keras_actrec.data._shards import shard_of
 from keras_actrec.data.cache import cache_frames
 from keras_actrec.data.decode import index_videos, read_frames
 from keras_actrec.data.extract import extract_features
@@ -43,7 +44,7 @@ def bench_data(
     What is measured, in CPU time of the whole process (all threads):
 
     - clips of 16 frames a second, decoded to RGB, by OpenCV (`read_frames`), by PyAV as a program of its own
-      would use it, and by decord, if it is installed;
+      would use it, and by decord, if they are installed and the videos in no tar files;
     - the same clips out of the frame cache, prepared for 224 pixels, and as features of 7 x 7 x 1280;
     - the growth of the process' memory over the second half of `samples` clips through the loaders with four
       threads.
@@ -80,10 +81,7 @@ def bench_data(
     def by(read: Callable[[str, np.ndarray], np.ndarray]) -> Callable[[int], np.ndarray]:
         return lambda video: read(str(paths[video]), indices[video])
 
-    programs: dict[str, Callable[[int], np.ndarray]] = {"OpenCV": by(read_frames)}
-    for name, module, read in (("PyAV", "av", _pyav), ("decord", "decord", _decord)):
-        if importlib.util.find_spec(module) is not None:
-            programs[name] = by(read)
+    programs = {name: by(read) for name, read in _decoders(paths).items()}
     programs["frame cache"] = lambda video: frames[video][1].read(indices[video])
     programs["feature cache"] = lambda video: features[video][1].read(indices[video])
 
@@ -117,6 +115,16 @@ def bench_data(
         "ratios": ratios,
         "memory": memory,
     }
+
+
+def _decoders(paths: Iterable[Path]) -> dict[str, Callable[[str, np.ndarray], np.ndarray]]:
+    """Programs that decode these videos: OpenCV alone where some lie in tar files."""
+    found: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {"OpenCV": read_frames}
+    if not any(map(shard_of, paths)):
+        for name, module, read in (("PyAV", "av", _pyav), ("decord", "decord", _decord)):
+            if importlib.util.find_spec(module) is not None:
+                found[name] = read
+    return found
 
 
 def _pyav(path: str, indices: np.ndarray) -> np.ndarray:

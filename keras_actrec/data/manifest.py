@@ -16,9 +16,11 @@ from typing import Any
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import VIDEO_SUFFIXES, is_frame
 from keras_actrec.data._samples import read_samples, shards_in, shards_of
-from keras_actrec.data._shards import inside, members, shard_of
+from keras_actrec.data._shards import SHARD, inside, members, shard_of
 from keras_actrec.data._tables import TABLE_SUFFIXES, Table, read_cuts, split_of
 from keras_actrec.errors import UserError
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +214,14 @@ def read_manifest(
         listed = table_in(data, manifest)
         if listed is None:
             return _of_folder(data, suffixes, frames)
+    elif manifest is not None and (data.exists() or shards_of(data)):
+        raise UserError(f"{data}: `manifest` goes with a folder, and this is none; leave it out")
     elif shards := shards_of(data):
         return _of_shards(data, shards, data.parent, fps)
     elif data.is_file():
-        if manifest is not None:
-            raise UserError(f"{data}: `manifest` goes with a folder, and this is a file; leave it out")
         listed = data
     else:
-        raise UserError(f"{data}: not found; looked for a CSV file or a folder of videos")
+        raise UserError(f"{data}: not found; looked for a table, tar files or a folder of videos")
     table = read_cuts(listed, ("path", "label"), ("split", "group", "fold"), fps=fps)
     table.name_splits()
     _check_there(data, table.columns["path"], listed.parent)
@@ -243,7 +245,9 @@ def _of_folder(data: Path, suffixes: tuple[str, ...], frames: Callable[[str], bo
     found = _Folder.read(data, suffixes, is_frame if videos else frames or (lambda name: False))
     shards = shards_in(data) if videos and not found.taken else []
     if shards:
-        return _of_shards(data, shards, data, None)
+        passed_over = Counter({suffix: n for suffix, n in found.passed_over.items() if suffix != SHARD})
+        made = _of_shards(data, shards, data, None)
+        return replace(made, passed_over=dict(passed_over + Counter(made.passed_over)))
     made = _manifest(data, found.table(), data)
     return replace(made, passed_over=dict(found.passed_over), empty=found.empty(), deeper=found.deeper())
 
@@ -252,7 +256,18 @@ def _of_shards(data: Path, shards: list[Path], root: Path, fps: float | None) ->
     table, others = read_samples(shards, root)
     table.cut(root, fps)
     table.name_splits()
-    return replace(_manifest(data, table, root), passed_over=dict(others))
+    made = _manifest(data, table, root)
+    return replace(made, passed_over=dict(others), remarks=_two_kinds(made.class_names))
+
+
+def _two_kinds(class_names: Sequence[str]) -> tuple[str, ...]:
+    """What is said where some tar files have numbers for what others have names."""
+    numbers = [name for name in class_names if _NUMBER.fullmatch(name)]
+    names = [name for name in class_names if name not in numbers]
+    if not numbers or not names:
+        return ()
+    kinds = f"some classes are numbers, {_some(numbers)}, others names, {_some(names)}"
+    return (f"{kinds}: if they are the same classes, call them the same everywhere",)
 
 
 def _manifest(data: Path, table: Table, root: Path) -> Manifest:
@@ -309,7 +324,7 @@ def _names_in(folder: Path) -> set[str]:
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Names sorted, as numbers where all are."""
     names = sorted(names)
-    if all(re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", name) for name in names):
+    if all(map(_NUMBER.fullmatch, names)):
         names.sort(key=float)
     return tuple(names)
 

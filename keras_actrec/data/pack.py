@@ -13,10 +13,11 @@ import pydantic
 from keras_actrec._files import replacing
 from keras_actrec._numbers import MOST_SEED, whole
 from keras_actrec._types import PathLike, Progress
-from keras_actrec.data._readers import stamp
-from keras_actrec.data._samples import shards_in
+from keras_actrec.data._readers import VIDEO_SUFFIXES, stamp
 from keras_actrec.data._shards import SHARD, opened
+from keras_actrec.data._tables import split_of
 from keras_actrec.data._video_error import VideoError
+from keras_actrec.data._walk import walk
 from keras_actrec.data.manifest import Manifest, Record
 from keras_actrec.errors import UserError
 
@@ -38,7 +39,7 @@ def pack_videos(
 
     Args:
         manifest: of videos, as `read_whole` gives it.
-        out: folder without tar files; made if missing.
+        out: folder without videos and tar files; made if missing.
         size: bytes of videos in a tar file, such as `"200MB"`; only a larger video makes it larger.
         seed: of the order.
         progress: called as `progress(done, total)` after every video.
@@ -47,12 +48,12 @@ def pack_videos(
         The tar files.
 
     Raises:
-        UserError: for tar files in `out`, parts of files, folders of frames, or two videos of one key.
+        UserError: for videos or tar files in `out`, parts of files, folders of frames, names that end as no
+            video's, or two videos of one key.
         VideoError: for a video that is not there.
     """
     out, most = Path(out), _size(size)
-    if out.is_dir() and shards_in(out):
-        raise UserError(f"{out}: there are tar files in it; name another folder")
+    _check_free(out)
     names = _names(manifest.records)
     order = np.random.default_rng(whole("seed", seed, 0, MOST_SEED)).permutation(len(names)).tolist()
     made: list[Path] = []
@@ -68,6 +69,13 @@ def pack_videos(
                     if progress is not None:
                         progress(done, len(names))
     return made
+
+
+def _check_free(out: Path) -> None:
+    for folder, names in walk(out):
+        for name in names:
+            if name.lower().endswith((*VIDEO_SUFFIXES, SHARD)):
+                raise UserError(f"{out}: {folder / name} is in it: name one without videos and tar files")
 
 
 def _size(size: int | str) -> int:
@@ -87,12 +95,17 @@ def _names(records: Sequence[Record]) -> list[str]:
         if record.file.is_dir():
             raise UserError(f"{record.file}: a folder of frames is no file; make a video of it")
         stem, suffix = os.path.splitext(record.path)
+        if suffix.lower() not in VIDEO_SUFFIXES:
+            raise UserError(f"{record.file}: its name does not end as a video's, such as .mp4: rename it")
         parts = [part for part in stem.split("/") if part not in ("", ".", "..")]
         key = "/".join(part.replace(".", "_") for part in parts)
         if key in names:
             raise UserError(f"{record.file}: it and {names[key]} have one name in tar files: rename it")
         names[key] = record.path
-    return [f"{key}{os.path.splitext(record.path)[1]}" for key, record in zip(names, records, strict=True)]
+    # In a set without splits a folder that is called train is none of them.
+    named = any("/" in key and split_of(key.partition("/")[0]) for key in names)
+    top = "videos/" if named and not any(record.split for record in records) else ""
+    return [f"{top}{key}{os.path.splitext(path)[1]}" for key, path in names.items()]
 
 
 def _parts(numbers: Iterable[int], records: Sequence[Record], size: int) -> Iterator[list[int]]:

@@ -11,10 +11,11 @@ from typing import Any
 
 from keras_actrec._types import PathLike
 from keras_actrec.data._readers import is_frame, is_pose_frame
-from keras_actrec.data._samples import shards_in, shards_of, videos_in
+from keras_actrec.data._samples import none_found, shards_in, shards_of, videos_in
+from keras_actrec.data._shards import SHARD
 from keras_actrec.data._tables import TABLE_SUFFIXES, header_of, read_cuts
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.datasets._common import walk
+from keras_actrec.data._walk import walk
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Record, kind_of_file, passed_over_line
 from keras_actrec.data.poses import POSE_SUFFIXES
 from keras_actrec.errors import UserError
@@ -89,7 +90,7 @@ def _on_disk(
         rows = read_cuts(path, ("path",), fps=fps).rows()
         files = [(path.parent / row["path"], row) for row in rows]
         return [Record(file, str(file), 0).between(row["start"], row["stop"]) for file, row in files]
-    if tuple(patterns) == VIDEO_PATTERNS and (shards := shards_of(path)):
+    if tuple(patterns) == VIDEO_PATTERNS and (shards := shards_of(path)) and shards[0].exists():
         return _whole(_inside(shards))
     if not glob.has_magic(source) or os.path.lexists(path):
         return _whole([path])
@@ -112,7 +113,7 @@ def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> li
     """Files, and folders of frames, in a folder and its folders; the others are counted."""
     lowered = [pattern.lower() for pattern in patterns]
     one = {VIDEO_PATTERNS: is_frame, POSE_PATTERNS: is_pose_frame}.get(tuple(patterns), lambda name: False)
-    folders = []
+    folders, seen = [], Counter[str]()
     for folder, names in walk(root):
         fitting = [
             name
@@ -132,16 +133,17 @@ def _below(root: Path, patterns: Sequence[str], passed_over: Counter[str]) -> li
             paths.append(folder)
         else:
             paths += [folder / name for name in fitting]
-            passed_over += others
+            seen += others
     if not paths and tuple(patterns) == VIDEO_PATTERNS and (shards := shards_in(root)):
-        return _inside(shards)
+        paths = _inside(shards)
+        del seen[SHARD]
     if not paths:
         what = "videos" if patterns == VIDEO_PATTERNS else "files"
         frames = " and numbered images" if patterns == VIDEO_PATTERNS else ""
-        seen = sum((others for *_, others in folders), Counter[str]())
         instead = f"; {passed_over_line(seen)}" if seen else ""
         looked = f"looked for {' '.join(patterns)}{frames} in its folders"
         raise UserError(f"{root}: no {what} found ({looked}){instead}")
+    passed_over += seen
     return paths
 
 
@@ -154,7 +156,7 @@ def _inside(shards: Sequence[Path]) -> list[Path]:
         except VideoError:
             paths.append(shard)
     if not paths:
-        raise UserError(f"{shards[0]}: no videos found in {len(shards)} tar files")
+        raise none_found(shards)
     return paths
 
 

@@ -12,7 +12,7 @@ from keras_actrec._text import printable
 from keras_actrec._types import StageProgress
 from keras_actrec.data import VIDEO_SUFFIXES, Record, VideoError
 from keras_actrec.data._readers import is_frame
-from keras_actrec.data._shards import shard_of
+from keras_actrec.data._shards import is_there
 from keras_actrec.errors import UserError
 from keras_actrec.insight._media import SmallClip, small_clip
 from keras_actrec.insight.explain import explain, view_of
@@ -161,8 +161,7 @@ def _is_video(record: Record) -> bool:
     """Whether there is a video, or a folder of numbered images: a file of scores does not promise it."""
     if record.file.is_dir():
         return any(is_frame(each.name) for each in record.file.iterdir())
-    there = record.file.is_file() or shard_of(record.file) is not None
-    return record.file.suffix.lower() in VIDEO_SUFFIXES and there
+    return record.file.suffix.lower() in VIDEO_SUFFIXES and is_there(record.file)
 
 
 def _file(clip: SmallClip, name: str, place: Place) -> dict[str, Any]:

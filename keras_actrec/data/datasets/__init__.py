@@ -22,7 +22,7 @@ from keras_actrec.data._samples import shards_of
 from keras_actrec.data._shards import SHARD
 from keras_actrec.data._tables import read_table
 from keras_actrec.data._video_error import VideoError
-from keras_actrec.data.datasets._common import walk
+from keras_actrec.data._walk import walk
 from keras_actrec.data.decode import index_records
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, read_manifest, table_in
 from keras_actrec.data.persons import Persons

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_actrec._text import command
 from keras_actrec.data._video_error import VideoError, readable
+from keras_actrec.data._walk import walk
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record, _check_groups, read_manifest
 from keras_actrec.errors import UserError
 
@@ -38,19 +39,6 @@ def choose(name: str, value: Any, allowed: Iterable[Any]) -> Any:
         if str(item) == str(value):
             return item
     raise UserError(f"`{name}` must be one of {', '.join(map(str, allowed))}. Received: {name}={value!r}")
-
-
-def walk(root: str | Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yields (folder, names of its files) below `root`, sorted, hidden ones and loops of links left out."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))
 
 
 def index(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_actrec.data.datasets._common import IMAGE_SUFFIXES, choose, finish, look_for, relative, walk
+from keras_actrec.data._walk import walk
+from keras_actrec.data.datasets._common import IMAGE_SUFFIXES, choose, finish, look_for, relative
 from keras_actrec.data.manifest import VIDEO_SUFFIXES, Manifest, Record
 from keras_actrec.errors import UserError
 

@@ -1,4 +1,4 @@
-# install, demo, test, coverage, fuzz, lint, docs, notebooks, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
+# install, demo, test, oldest, coverage, fuzz, lint, docs, notebooks, bench, advisories, licenses: each first makes .venv and installs what it needs; the second call starts at once.
 
 PYTHON ?= python3
 BACKEND ?= jax torch tensorflow
@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 PYTEST := $(BIN)/python -m pytest
 RULES := pyproject.toml constraints.txt
 
-.PHONY: install demo test coverage fuzz lint docs notebooks bench advisories licenses
+.PHONY: install demo test oldest coverage fuzz lint docs notebooks bench advisories licenses
 
 install: $(VENV)/.user
 	@echo "next: $(BIN)/keras-actrec train --data VIDEOS --out runs/mine"
@@ -29,6 +29,21 @@ test: $(VENV)/.all
 		only="not no_backend"; \
 	done
 
+# The oldest versions that pyproject.toml allows, with one backend at a time: make oldest BACKEND=torch. Old packages
+# warn of their own code; that is no error here.
+OLDEST := build/oldest
+OLDEST_TESTS ?= tests/test_layers_steps.py tests/test_recognizer.py tests/test_cli_predict.py tests/test_files.py tests/test_zoo_spec.py
+oldest: $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@set -e; for backend in $(BACKEND); do \
+		echo "== oldest versions on $$backend"; \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST); \
+		$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct ".[$$backend,pretrained]"; \
+		$(BIN)/uv pip install --quiet --python $(OLDEST) hypothesis packaging pytest; \
+		KERAS_BACKEND=$$backend $(OLDEST)/bin/keras-actrec doctor; \
+		KERAS_BACKEND=$$backend $(OLDEST)/bin/python -P -m pytest -W default $(OLDEST_TESTS); \
+	done
+
 coverage: $(VENV)/.all
 	KERAS_BACKEND=$(firstword $(BACKEND)) $(PYTEST) -n 2 --dist worksteal --cov
 
@@ -38,7 +53,7 @@ fuzz: $(VENV)/.all
 	KERAS_BACKEND=$(firstword $(BACKEND)) $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(PARSERS)
 
 # Keras-actrec itself is quiet unless this is set.
-test coverage fuzz bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
+test oldest coverage fuzz bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # What Python has compiled is kept, whatever the environment says: each of many processes would do it again.
 test coverage fuzz: export PYTHONDONTWRITEBYTECODE :=

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -53,9 +54,27 @@ def wheel(source, tmp_path_factory):
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "importable" not in done.stdout + done.stderr  # a folder of data that looks like a package
     (path,) = out.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_source_archive_holds_every_file_of_the_checkout(tmp_path):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a checkout of git: nothing lists its files")
+    files = {name for name in listed.stdout.split("\0") if name and (CHECKOUT / name).is_file()}
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / name, tmp_path / name)
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", "dist", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with tarfile.open(next((tmp_path / "dist").glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"tests/conftest.py", "docs/build.py", "constraints.txt", "zoo/hman/README.md"} <= files
+    assert files - held <= {".gitignore", ".pre-commit-config.yaml"}
 
 
 def text_of(wheel, name):

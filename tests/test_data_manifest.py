@@ -157,7 +157,9 @@ def test_a_bad_folder_is_refused(tmp_path, paths, message):
 
 
 def test_what_is_not_there_is_named_with_what_was_looked_for(tmp_path):
-    with pytest.raises(UserError, match="nowhere: not found; looked for a table, tar files or a folder of videos"):
+    with pytest.raises(
+        UserError, match="nowhere: not found; looked for a table, tar files or a folder of videos"
+    ):
         read_manifest(tmp_path / "nowhere")
     with pytest.raises(UserError, match="index.csv: not found"):
         read_manifest(tmp_path, manifest="index.csv")

@@ -398,7 +398,7 @@ def test_an_interruption_keeps_the_files_that_are_done(model, here, monkeypatch)
         ),
         (
             ["a.mp4", "--segments", "s.csv", "--labels", "none.csv"],
-            "none.csv: not found; looked for a CSV file",
+            "none.csv: not found; looked for a table, tar files or a folder of videos",
         ),
         (["none.mp4", "--segments", "s.csv"], "none.mp4: file not found; check the path"),
     ],

@@ -1,6 +1,5 @@
 """Features of every frame of a set of videos, computed once and kept on disk."""
 
-import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable
@@ -79,11 +78,13 @@ def extract_features(
     """
     stride, batch_size = whole("stride", stride), whole("batch_size", batch_size)
     deterministic = transform.deterministic
-    network = functools.cache(lambda: folded(backbone))  # where anything is left to compute
+    network: list[keras.Model] = []  # where anything is left to compute: a cluster's processes fold their own
 
     def make(record: Record, info: VideoInfo) -> tuple[np.ndarray, list[float | None]]:
+        if not network:
+            network.append(folded(backbone))
         seconds: list[float | None] = []
-        parts, run = [], _backend.predictor(network())
+        parts, run = [], _backend.predictor(network[0])
         steps = decoded(record, info, stride)
         while batch := list(itertools.islice(steps, batch_size)):
             times, frames = zip(*batch, strict=True)

@@ -248,6 +248,34 @@ def test_a_new_poses_toml_makes_files_of_joints_read_again(tmp_path):
     assert audit_videos(manifest, out=out).counts["unreadable"] == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.update(found="4"),
+        lambda values: values.update(official=[101]),
+        lambda values: values.update(classes={"a": "many"}),
+        lambda values: values.update(details=[]),
+        lambda values: values["details"].pop("good.mp4"),
+        lambda values: values["details"]["good.mp4"].update(changed="now"),
+        lambda values: values["details"]["zero.mp4"].pop("reason"),
+        lambda values: values["files"][0].update(status=["ok"]),
+        lambda values: values["files"][0].update(status="fine"),
+        lambda values: values["files"][0].update(frames=-1),
+        lambda values: values["files"][0].update(fps=float("nan")),
+        lambda values: values["files"][0].update(path=7),
+        lambda values: values["files"][0].pop("sha256"),
+    ],
+)
+def test_an_audit_with_a_value_of_another_type_is_refused(manifest, tmp_path, change):
+    path = tmp_path / "audit.json"
+    audit_videos(manifest, out=path)
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(UserError, match="audit.json: not an audit; write it with"):
+        read_audit(path)
+
+
 def test_a_file_of_many_sequences_is_hashed_once(tmp_path, monkeypatch):
     values = {"keypoint": np.ones((1, 4, 17, 2), "float32"), "label": 0}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps([{"frame_dir": f"S{n}", **values} for n in range(6)]))

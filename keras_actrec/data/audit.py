@@ -59,6 +59,16 @@ class _Details(pydantic.BaseModel, strict=True):
     layout: str | None = None
 
 
+class _Written(pydantic.BaseModel, strict=True):
+    """And what it is as a whole, see `Audit`."""
+
+    found: _Number
+    official: _Number | None
+    files: list[_Entry]
+    details: dict[str, _Details]
+    classes: dict[str, _Number] = {}
+
+
 _ENTRY = tuple(_Entry.model_fields)
 
 
@@ -222,26 +232,17 @@ def read_audit(path: PathLike) -> Audit:
         UserError: the file is missing or is not an audit.
     """
     try:
-        values = json.loads(read_text(path))
-        files = {entry["path"]: _checked(_Entry, entry) for entry in values["files"]}
-        details = {path: _checked(_Details, values["details"][path]) for path in files}
-        return Audit(values["found"], values["official"], files, details, values.get("classes", {}))
+        written = _Written.model_validate(json.loads(read_text(path)))
+        files = {entry.path: entry.model_dump() for entry in written.files}
+        details = {path: written.details[path].model_dump(exclude_unset=True) for path in files}
+        return Audit(written.found, written.official, files, details, written.classes)
     except FileNotFoundError as error:
         then = command("audit", "--json", path, "--data", "DATA")
         raise UserError(f"{path}: not found; write it with {then}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         new = Path(path).with_suffix(".new.json")  # what is there, maybe somebody's own, stays
         then = command("audit", "--json", new, "--data", "DATA")
         raise UserError(f"{path}: not an audit; write it with {then}, and name that file") from error
-
-
-def _checked(kind: type[pydantic.BaseModel], values: Any) -> dict[str, Any]:
-    """Values of a file, if all that has to be there is, and of its type.
-
-    Raises:
-        ValueError: for others.
-    """
-    return kind.model_validate(values).model_dump(exclude_unset=True)
 
 
 def _count(manifest: Manifest, good: Collection[str]) -> dict[str, int]:
@@ -275,8 +276,8 @@ def _known(out: PathLike | None) -> dict[str, dict[str, Any]]:
         for line in _journal_of(out).read_bytes().splitlines():
             try:
                 row = json.loads(line)
-                entry = _checked(_Entry, row)
-                rows[entry["path"]] = {**entry, **_checked(_Details, row)}
+                entry, details = _Entry.model_validate(row), _Details.model_validate(row)
+                rows[entry.path] = {**entry.model_dump(), **details.model_dump(exclude_unset=True)}
             except (ValueError, RecursionError):  # empty, or cut off when we were killed
                 continue
     return rows

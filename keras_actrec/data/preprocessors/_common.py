@@ -1,7 +1,7 @@
 """What preprocessors share."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,8 +22,34 @@ def check_swap(table: str, swap: Iterable[Iterable[int]], num_classes: int) -> N
         raise UserError(f"{table}.swap names class {foreign[0]}, but the data has {num_classes}, from 0 on")
 
 
-def window_of(sampling: Sampling, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Of steps that are a file's, those that one clip has."""
-    whole = replace(sampling, stride=1, frame_step=1, num_clips=1, hop=None)
-    indices, mask = whole.indices(len(steps))
-    return np.stack([steps[index] for index in indices]), mask
+@dataclass(frozen=True)
+class Sampled:
+    """What follows from `sampling` alone, of a preprocessor that takes some steps of a file."""
+
+    sampling: Sampling
+
+    @property
+    def masks(self) -> bool:
+        """Whether steps can be padding, so that the model needs a mask."""
+        return self.sampling.masks
+
+    @property
+    def steps(self) -> int:
+        """T, steps of a sample."""
+        return self.sampling.frames
+
+    @property
+    def every(self) -> int:
+        """Steps of the file from one of a sample to its next; 1 where it spans the whole file."""
+        return self.sampling.frame_step * self.sampling.stride
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the steps are spread over the whole file, however long."""
+        return self.sampling.spreads
+
+    def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The sample and its mask of a file that had only these steps, which `following` gave."""
+        whole = replace(self.sampling, stride=1, frame_step=1, num_clips=1, hop=None)
+        indices, mask = whole.indices(len(steps))
+        return np.stack([steps[index] for index in indices]), mask

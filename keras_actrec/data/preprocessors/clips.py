@@ -1,6 +1,6 @@
 """How a model looks at a video."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
@@ -19,7 +19,7 @@ from keras_actrec.data.decode import index_videos, iter_frames, iter_timed, pick
 from keras_actrec.data.extract import extract_features
 from keras_actrec.data.loader import ClipDataset, DatasetOptions, FeatureDataset
 from keras_actrec.data.manifest import Record
-from keras_actrec.data.preprocessors._common import Indexed, check_swap, window_of
+from keras_actrec.data.preprocessors._common import Indexed, Sampled, check_swap
 from keras_actrec.data.sampling import Sampling
 from keras_actrec.data.sources import VIDEO_PATTERNS
 from keras_actrec.data.summaries import few, summary_of_frames
@@ -47,7 +47,7 @@ class Original:
 
 
 @dataclass(frozen=True)
-class ClipPreprocessor:
+class ClipPreprocessor(Sampled):
     """Clips of a video, for models with the input `clip (B, T, H, W, 3)`.
 
     Attributes:
@@ -62,7 +62,6 @@ class ClipPreprocessor:
         whole: what to set in a recipe for samples without padding.
     """
 
-    sampling: Sampling
     transform: ClipTransform
 
     name: ClassVar[Literal["clip"]] = "clip"
@@ -82,11 +81,6 @@ class ClipPreprocessor:
     def drawn(self) -> tuple[str, ...]:
         """Names of what changes frames at random in training, which nothing computed once allows."""
         return self.transform.drawn
-
-    @property
-    def masks(self) -> bool:
-        """Whether steps can be padding, so that the model needs a mask."""
-        return self.sampling.masks
 
     @property
     def num_views(self) -> int | None:
@@ -139,28 +133,9 @@ class ClipPreprocessor:
         clip = transform.crops(frames)[number]
         return Original(frames, transform.regions(*size)[number], seconds, clip, mask)
 
-    @property
-    def steps(self) -> int:
-        """T, steps of a sample."""
-        return self.sampling.frames
-
-    @property
-    def every(self) -> int:
-        """Frames of the file from one step of a sample to its next; 1 where it spans the whole file."""
-        return self.sampling.frame_step * self.sampling.stride
-
     def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next frames of a stream, `(N, H, W, 3)`: what the model sees of them."""
         return self.transform.deterministic
-
-    def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The sample and its mask of a file that had only these steps, which `following` gave."""
-        return window_of(self.sampling, steps)
-
-    @property
-    def spreads(self) -> bool:
-        """Whether the steps are spread over the whole file, however long."""
-        return self.sampling.spreads
 
     def pace(self, record: Record) -> tuple[float, int]:
         """Frames a second and number of frames as the file claims them, 0 where it does not.

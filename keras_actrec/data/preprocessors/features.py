@@ -1,6 +1,6 @@
 """How a model looks at a file of features."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
@@ -14,8 +14,7 @@ from keras_actrec.data._video_error import VideoError
 from keras_actrec.data.features import FEATURE_SUFFIXES, FeatureFile, index_features, open_features
 from keras_actrec.data.loader import DatasetOptions, FeatureDataset
 from keras_actrec.data.manifest import Record
-from keras_actrec.data.preprocessors._common import Indexed, window_of
-from keras_actrec.data.sampling import Sampling
+from keras_actrec.data.preprocessors._common import Indexed, Sampled
 from keras_actrec.data.summaries import few, summary_of_features
 from keras_actrec.errors import UserError
 
@@ -23,7 +22,7 @@ _BLOCK = 64  # steps of a file of features that are read at a time
 
 
 @dataclass(frozen=True)
-class FeaturePreprocessor:
+class FeaturePreprocessor(Sampled):
     """Some steps of a file of features, for models with the input `features (B, T, D)` or `(B, T, H, W, D)`.
 
     Attributes:
@@ -39,7 +38,6 @@ class FeaturePreprocessor:
         whole: what to set in a recipe for samples without padding.
     """
 
-    sampling: Sampling
     step: tuple[int, ...] | None = None
 
     name: ClassVar[Literal["features"]] = "features"
@@ -50,11 +48,6 @@ class FeaturePreprocessor:
     causal: ClassVar[Literal[True]] = True
     drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "features.short='stretch'"
-
-    @property
-    def masks(self) -> bool:
-        """Whether steps can be padding, so that the model needs a mask."""
-        return self.sampling.masks
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -85,16 +78,6 @@ class FeaturePreprocessor:
         steps, mask, _ = Features(self.sampling).load(self.item(path), None)
         return steps, mask
 
-    @property
-    def steps(self) -> int:
-        """T, steps of a sample."""
-        return self.sampling.frames
-
-    @property
-    def every(self) -> int:
-        """Steps of the file from one step of a sample to its next; 1 where it spans the whole file."""
-        return self.sampling.frame_step * self.sampling.stride
-
     def following(self, *, carried: bool = True) -> Callable[[np.ndarray], np.ndarray]:
         """A function of the next steps of a stream, `(N, ...)`: what the model sees of them."""
 
@@ -104,15 +87,6 @@ class FeaturePreprocessor:
             return steps
 
         return checked
-
-    def window(self, steps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The sample and its mask of a file that had only these steps, which `following` gave."""
-        return window_of(self.sampling, steps)
-
-    @property
-    def spreads(self) -> bool:
-        """Whether the steps are spread over the whole file, however long."""
-        return self.sampling.spreads
 
     def pace(self, record: Record) -> tuple[float, int]:
         """Steps a second, 0 as it is not known, and number of steps of the file.

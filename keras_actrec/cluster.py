@@ -320,7 +320,7 @@ def _fetch(ray: Any, reference: Any, name: PathLike) -> Any:
         ) from error
     if not isinstance(answer, _Answer):
         raise UserError("node {}: {} is {}, and here {}: install the same on all nodes".format(*answer))
-    if answer.missing is not None and os.path.lexists(answer.missing):
+    if answer.missing is not None and _is_there(answer.missing):
         raise UserError(
             f"{os.path.abspath(answer.missing)} is not there on node {answer.host}: mount its folder there "
             "under the same path, or leave --ray out"
@@ -328,6 +328,11 @@ def _fetch(ray: Any, reference: Any, name: PathLike) -> Any:
     if answer.error is not None:
         raise answer.error
     return answer.value
+
+
+def _is_there(path: PathLike) -> bool:
+    """Whether there is such a file, or one that it leads into, as into a tar file."""
+    return os.path.lexists(path) or any(parent.is_file() for parent in Path(path).parents)
 
 
 def _answer(job: tuple[Any, ...], pickled: bytes) -> _Answer:
@@ -344,7 +349,7 @@ def _answer(job: tuple[Any, ...], pickled: bytes) -> _Answer:
         _held = (key, *ray.cloudpickle.loads(ray.get(parts[0])))
     _, function, files = _held
     item, host = ray.cloudpickle.loads(pickled), socket.gethostname()
-    missing = next((os.fspath(path) for path in files(item) if not os.path.lexists(path)), None)
+    missing = next((os.fspath(path) for path in files(item) if not _is_there(path)), None)
     try:
         return _Answer(host, function(item), None, missing)
     except (UserError, OSError) as error:

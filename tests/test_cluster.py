@@ -169,6 +169,30 @@ def test_a_file_that_only_a_node_does_not_see_is_named(fake, tmp_path, monkeypat
         list(Cluster("local").map(str, [here], files=lambda item: (item,)))
 
 
+def test_a_path_into_a_tar_file_is_as_there_as_the_tar_file(fake, monkeypatch, tmp_path):
+    shard, seen = tmp_path / "shard-000000.tar", []
+    shard.write_bytes(b"")
+    inside = shard / "walk" / "a.mp4"
+    run = cluster._answer
+
+    def here(job, pickled):
+        answer = run(job, pickled)
+        seen.append(answer.missing)
+        return answer
+
+    fake()
+    monkeypatch.setattr(cluster, "_answer", here)
+    list(Cluster("local").map(str, [inside], files=lambda item: (item,)))
+    list(Cluster("local").map(str, [tmp_path / "gone.tar" / "a.mp4"], files=lambda item: (item,)))
+    assert seen == [
+        None,
+        str(tmp_path / "gone.tar" / "a.mp4"),
+    ]  # nor is it here: the function tells
+    monkeypatch.setattr(cluster, "_answer", lambda *job: cluster._Answer("node7", "", None, str(inside)))
+    with pytest.raises(UserError, match=f"^{inside} is not there on node node7: mount its folder there"):
+        list(Cluster("local").map(str, [inside], files=lambda item: (item,)))
+
+
 @pytest.mark.parametrize("name, wanted", [("python", "2.7"), ("keras_actrec", "99.0"), ("keras", "")])
 def test_a_node_with_other_versions_is_refused_before_anything_is_loaded(name, wanted, fake, monkeypatch):
     versions, answer = cluster._portable()

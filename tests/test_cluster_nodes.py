@@ -120,12 +120,12 @@ def test_a_killed_node_changes_no_byte(nodes, data, tmp_path):
 
 def test_what_a_killed_node_had_begun_is_done_by_another(nodes, tmp_path):
     def work(item):
-        tmp_path.joinpath(f"{item}-{os.getppid()}").touch()  # the parent is the node
+        tmp_path.joinpath(f"{item}-{os.getppid()}-{os.getpid()}").touch()  # the parent is the node
         time.sleep(0.3)
         return item
 
     def begun(node):
-        return {int(path.name.partition("-")[0]) for path in tmp_path.glob(f"*-{node}")}
+        return {int(path.name.partition("-")[0]) for path in tmp_path.glob(f"*-{node}-*")}
 
     done, lost = {}, set()
     with Cluster(nodes.address) as cluster:
@@ -133,6 +133,8 @@ def test_what_a_killed_node_had_begun_is_done_by_another(nodes, tmp_path):
             done[number] = value
             if not lost and (lost := begun(nodes.third) - set(done)):
                 os.kill(nodes.third, signal.SIGKILL)
+                for process in {path.name.rpartition("-")[2] for path in tmp_path.glob(f"*-{nodes.third}-*")}:
+                    os.kill(int(process), signal.SIGKILL)  # which else ends what it has begun
     assert lost
     assert done == {number: number for number in range(40)}
 

@@ -51,6 +51,8 @@ REFUSED = {
 for name in ("join_processes", "process"):
     del REFUSED[_backend][name]
 
+SETTINGS = ("JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_NUM_", "XLA_")
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -124,6 +126,22 @@ def pytest_runtest_setup(item):
 
 def pytest_report_header():
     return f"keras {keras.__version__} on {keras.backend.backend()}"
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_processes():
+    """What a test sets for a backend and leaves behind, the processes of later tests would run with."""
+    before = _settings()
+    yield
+    after = _settings()
+    for name in before.keys() | after.keys():
+        os.environ.pop(name, None)
+    os.environ.update(before)
+    assert after == before, "a test leaves settings of a backend behind"
+
+
+def _settings():
+    return {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ test coverage fuzz: export PYTHONDONTWRITEBYTECODE :=
 
 # Most programs of the tests run once: JAX is to compile them quickly and not well.
 test coverage fuzz: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
-test coverage fuzz: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
+test coverage fuzz: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test coverage fuzz: export OMP_NUM_THREADS ?= 1
 test coverage fuzz: export TF_NUM_INTRAOP_THREADS ?= 1
 test coverage fuzz: export TF_NUM_INTEROP_THREADS ?= 1

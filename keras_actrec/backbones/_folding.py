@@ -57,7 +57,8 @@ class _Folded(keras.layers.Layer):
 
     def __init__(self, conv: Any, norm: Any, relu: Any) -> None:
         super().__init__(name=conv.name, trainable=False)
-        self._conv, self._relu = conv.get_config(), relu is not None
+        # Its attributes and not its config: for that, Keras imports TensorFlow where it is installed.
+        self._strides, self._how, self._relu = conv.strides, (conv.padding, conv.dilation_rate), relu is not None
         self._most = getattr(relu, "max_value", None)
         self._depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
         ops = keras.ops.convert_to_numpy
@@ -77,11 +78,10 @@ class _Folded(keras.layers.Layer):
         self.compute_output_shape = conv.compute_output_shape
 
     def call(self, inputs: Tensor) -> Tensor:
-        strides, how = self._conv["strides"], (self._conv["padding"], self._conv["dilation_rate"])
         if self._depthwise:
-            x = _backend.depthwise_conv2d(inputs, self.kernel, strides[0], self.bias)
+            x = _backend.depthwise_conv2d(inputs, self.kernel, self._strides[0], self.bias)
         else:
-            x = _backend.conv2d(inputs, self.kernel, self.bias, strides, *how)
+            x = _backend.conv2d(inputs, self.kernel, self.bias, self._strides, *self._how)
         return _backend.relu(x, self._most) if self._relu else x
 
 

@@ -145,6 +145,11 @@ def test_what_the_package_requires_is_a_range():
         assert "==" not in requirement
 
 
+def test_readme_says_what_every_extra_is_for():
+    rows = re.findall(r"^\| (`[a-z`, ]+`) \| ", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert {name for row in rows for name in re.findall(r"`([a-z]+)`", row)} >= set(EXTRAS)
+
+
 def test_every_extra_that_a_text_names_exists():
     paths = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *(CHECKOUT / "keras_actrec").rglob("*.py")]
     named = set()

@@ -18,6 +18,7 @@ from typing import Any
 import tomli_w
 
 from keras_actrec._locks import is_free, make_folder
+from keras_actrec._text import shown
 from keras_actrec.errors import DiskFullError, UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -289,6 +290,7 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str] | None = None)
 
 
 _MOST_TOML = 1_000_000  # bytes
+_MOST_TEXT = 1000  # characters
 _MOST_LEVELS = 16
 _NESTED = f"tables or lists are in each other more than {_MOST_LEVELS} times: take them apart"
 
@@ -313,7 +315,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Nested dicts from TOML.
 
     Raises:
-        UserError: for tables or lists in each other beyond any use, or a number of thousands of digits.
+        UserError: for tables or lists in each other beyond any use, a number of thousands of digits, or as
+            `check_text`.
         tomllib.TOMLDecodeError: for other text that is not TOML.
     """
     try:
@@ -327,14 +330,23 @@ def parse_toml(text: str) -> dict[str, Any]:
     level: list[Any] = [values]
     for _ in range(_MOST_LEVELS):
         level = [inner for each in level for inner in _inner(each)]
+        for each in level:
+            if isinstance(each, str):
+                check_text(each)
     if level:
         raise UserError(_NESTED)
     return values
 
 
+def check_text(text: str) -> None:
+    """Refuse a text of a recipe, which messages would repeat, of more than a thousand characters."""
+    if len(text) > _MOST_TEXT:
+        raise UserError(f"{shown(text)} has {len(text)} characters: at most {_MOST_TEXT} are taken")
+
+
 def _inner(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
-        return value.values()
+        return (*value, *value.values())
     return value if isinstance(value, list) else ()
 
 

@@ -681,8 +681,13 @@ TOO_MUCH = [
     (f"[train]\n{'.'.join(['a'] * 3000)} = 1", "tables or lists are in each other more than 16 times"),
     (f"[train]\nseed = {'9' * 5000}", "a whole number has thousands of digits: shorten it"),
     (f"[train]\nseed = 0x{'f' * 5000}", "at most 4294967295. Received: a huge int"),
-    (f'[train]\noptimizer = "{"x" * 100_000}"', "Received: 'xxx"),
-    (f"[train]\n{'x' * 100_000} = 1", "unknown key 'train.xxx"),
+    (f'[train]\noptimizer = "{"x" * 1000}"', "Received: 'xxx"),
+    (f"[train]\n{'x' * 990} = 1", "unknown key 'train.xxx"),
+    (f'[clip]\ncrop = "{"x" * 1000}"', "Received: 'xxx"),
+    *(
+        (text.format("x" * 1001), "characters: at most 1000 are taken")
+        for text in ('[clip]\ncrop = "{}"', "[train]\n{} = 1", '[data]\noptions = {{a = ["{}"]}}')
+    ),
     (f"# {'x' * 1_000_000}", "it has more than 1000000 bytes"),
 ]
 

@@ -58,7 +58,8 @@ class _Folded(keras.layers.Layer):
     def __init__(self, conv: Any, norm: Any, relu: Any) -> None:
         super().__init__(name=conv.name, trainable=False)
         # Its attributes and not its config: for that, Keras imports TensorFlow where it is installed.
-        self._strides, self._how, self._relu = conv.strides, (conv.padding, conv.dilation_rate), relu is not None
+        self._strides, self._how = conv.strides, (conv.padding, conv.dilation_rate)
+        self._relu = relu is not None
         self._most = getattr(relu, "max_value", None)
         self._depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
         ops = keras.ops.convert_to_numpy

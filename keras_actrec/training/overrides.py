@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from keras_actrec._files import parse_toml
+from keras_actrec._files import check_text, parse_toml
 from keras_actrec._text import shown
 from keras_actrec.errors import UserError
 
@@ -63,11 +63,16 @@ def _read(text: str, example: str) -> Override:
             f"--set takes table.key=value, such as {example}, or table.key= to take the key out. "
             f"Received: {shown(text)}"
         )
-    if not value:
-        return Override(table, key, REMOVED)
     try:
-        return Override(table, key, parse_toml(f"value = {value}")["value"])
-    except tomllib.TOMLDecodeError:
-        return Override(table, key, value)
+        check_text(name)
+        return Override(table, key, _value(value) if value else REMOVED)
     except UserError as error:
-        raise UserError(f"--set {name}: {error}") from error
+        raise UserError(f"--set {name[:80]}: {error}") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return parse_toml(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        check_text(text)
+        return text

@@ -63,6 +63,14 @@ def test_each_run_has_a_color_and_validation_is_dashed(tmp_path, monkeypatch):
     assert high < low  # rows count from the top
 
 
+def test_a_long_title_takes_as_many_lines_as_it_needs(tmp_path, monkeypatch):
+    seen, title = words(monkeypatch), f"{'long ' * 30}end"
+    picture = insight.draw_bars({"[]": [0.5]}, tmp_path / "b.png", title=title)
+    (drawn,) = {text for text in seen if text.endswith("end")}
+    assert drawn.split() == title.split()
+    assert cv2.imread(str(picture))[:, -4:].min() > 250  # nothing runs out of the picture
+
+
 def test_each_quantity_has_a_panel(tmp_path):
     runs = {"one": run(tmp_path / "a", [4.0, 2.0])}
     heights = [

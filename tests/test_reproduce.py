@@ -5,11 +5,12 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from keras_actrec import evaluation, reproduction, training, tuning
+from keras_actrec import data, evaluation, reproduction, training, tuning
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
 from keras_actrec.reproduction import paper as papers
@@ -414,6 +415,29 @@ def test_other_numbers_than_top_1_are_read_of_a_run(tmp_path):
     assert found == {"error": 0.75, "top5": 0.9, "map": 0.3, "ap y": 0.6, "epochs": 3, "updates": 9}
     with pytest.raises(UserError, match="has no class 'z'"):
         tables._metric(folder, "ap z")
+
+
+def test_a_set_in_numbers_has_its_parts_and_the_share_of_its_most_frequent_labels():
+    counts = {f"label {n}": 9 for n in range(10)} | {"rare": 2, "often": 20}
+    files = {"a.mp4": {"status": "ok", "fps": 12.0, "height": 100}, "b.mp4": {"status": "empty"}}
+    audit = data.Audit(112, None, files, {}, counts)
+    records = [SimpleNamespace(split=part) for part in ["train"] * 3 + ["test"]]
+    manifest = SimpleNamespace(records=records, class_names=list(counts))
+    element = reproduction.find_element("sa_gsm/table1")[2]
+    page = tables.of_audit(element, audit, manifest)
+    for line in (
+        "| videos | 108,499 | 112 |",
+        "| part train | 86,017 | 3 |",
+        "| part test | 11,522 | 1 |",
+        "| test, without labels | 10,960 |  |",
+        "| 10 most frequent labels, % | 8.4 | 90.2 |",  # 20 + 9 * 9 of 112
+        "| 30 most frequent labels, % | 23.8 | 100 |",
+        "| frames a second | 12 | 12 |",
+        "Files: 1 ok, 0 truncated, 0 unreadable, 1 empty.",
+    ):
+        assert line in page, page
+    nothing = tables.of_audit(element, data.Audit(1, None, {}, {}), manifest)
+    assert "| 10 most frequent labels, % | 8.4 |  |" in nothing
 
 
 def test_every_file_of_a_paper_names_what_exists():

@@ -103,6 +103,7 @@ def test_a_confusion_matrix_is_on_a_page(clips, out):
     page = (out / "figure8.html").read_text(encoding="utf-8")
     assert "[figure8](figure8.html)" in (out / "README.md").read_text(encoding="utf-8")
     assert "Confusion matrix of hman" in page and "UCF Sports: confusion matrix" in page
+    assert "(hman/figure8, here on clips that are made)" in page
 
 
 def test_attention_boundaries_and_temperature_are_on_a_page(clips, out):
@@ -187,7 +188,8 @@ def test_a_set_in_numbers_and_its_labels(clips, out):
         "| videos | 108,499 | 40 |",
         "| labels | 174 | 10 |",
         "| height | 100 | 32 |",
-        "| part test |  | 20 |",
+        "| part test | 11,522 | 20 |",
+        "| 10 most frequent labels, % | 8.4 | 100 |",
     ):
         assert line in page, page
     make("sa_gsm/figure4", clips, out / "set", "frame_pool")

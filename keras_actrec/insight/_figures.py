@@ -1,5 +1,6 @@
 """What the pictures of several runs share: colors, axes, and how they are saved."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # the extra viz
 COLORS = THEMES["light"]
 # Okabe and Ito's for the color-blind, without black and the yellow that is too pale on white.
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_AN_INCH = 11  # letters of a title
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -42,10 +44,10 @@ def plain(axes: "Axes", x: str, y: str) -> None:
 
 
 def head(figure: "Figure", title: str) -> None:
-    """Write a title at the top left."""
-    (text,), families = lettering([title], lambda _: "", most=100)
+    """Write a title at the top left, in as many lines as it takes."""
+    (text,), families = lettering([title], lambda _: "", most=200)
     look = {"fontsize": 11, "color": COLORS["ink"], "fontfamily": families, "parse_math": False}
-    figure.suptitle(text, x=0.02, ha="left", **look)
+    figure.suptitle(textwrap.fill(text, int(_AN_INCH * figure.get_figwidth())), x=0.02, ha="left", **look)
 
 
 def words(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:

@@ -17,6 +17,10 @@ from keras_actrec.recognizer import Recognizer
 from keras_actrec.scoring import score
 
 _FRAMES = 5  # of a sequence that are drawn
+_LEGEND = (
+    "In each row: the larger and darker a joint, the more the gate lets through of it, against its average "
+    "over all files."
+)
 
 
 def average_response(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -91,6 +95,8 @@ def draw_gates(
             axes.set_xlabel(below, fontsize=8, color=_figures.COLORS["muted"])
         row[0].set_ylabel(text, color=_figures.COLORS["ink"], fontsize=9, **look)
     _figures.head(figure, title)
+    look = {"fontsize": 8, "color": _figures.COLORS["muted"]}
+    figure.supxlabel(_LEGEND, x=0.02, ha="left", **look)
     return _figures.save(figure, path)
 
 

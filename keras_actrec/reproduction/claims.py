@@ -11,7 +11,6 @@ from keras_actrec._text import printable
 from keras_actrec.evaluation import student_interval
 from keras_actrec.reproduction.paper import (
     Claim,
-    Clips,
     Element,
     Form,
     Paper,
@@ -19,6 +18,7 @@ from keras_actrec.reproduction.paper import (
     Training,
     list_papers,
     read_paper,
+    set_words,
 )
 from keras_actrec.reproduction.standing import folder_of, further_of, seeds_of
 from keras_actrec.tuning import read_study
@@ -62,15 +62,10 @@ def _of_form(paper: Paper, element: Element, form: Form, claim: Claim) -> Iterat
     for (row, column), better in cells.items():
         worse = cells.get((claim.worse, column))
         if row == claim.better and worse is not None:
-            words = [_words(paper.sets[better.trainings[0].data]), *([column] if form.columns else [])]
+            words = [set_words(paper.sets[better.trainings[0].data]), *([column] if form.columns else [])]
             if form is element.official:
                 words.insert(0, "the official data")
             yield from _of_pair(", ".join(words), better.trainings, worse.trainings)
-
-
-def _words(about: str | Clips) -> str:
-    """What a set is called."""
-    return "clips that are made" if isinstance(about, Clips) else re.split("[,:]", about)[0]
 
 
 def _trainings(part: Part) -> tuple[Training, ...]:

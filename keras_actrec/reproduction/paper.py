@@ -1,5 +1,6 @@
 """The papers' tables and figures as typed TOML: what each is made of, and the paper's numbers."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,11 @@ class Clips(_Table):
     frames: int = 24
     size: int = 112
     test_fraction: float = 0.2
+
+
+def set_words(about: str | Clips) -> str:
+    """What a set is called."""
+    return "clips that are made" if isinstance(about, Clips) else re.split("[,:]", about)[0]
 
 
 class InStudy(_Table):

@@ -16,6 +16,7 @@ from keras_actrec.errors import UserError
 from keras_actrec.reproduction.paper import Cell, Element, Form, Training
 
 _COUNTS = ("epochs", "updates")
+_MOST = (10, 30)  # labels whose share of the videos is told
 
 
 def of_runs(
@@ -118,10 +119,12 @@ def of_audit(element: Element, audit: Audit, manifest: Manifest) -> str:
         values = collections.Counter(entry[name] for entry in good if entry[name])
         return values.most_common(1)[0][0] if values else ""
 
+    largest = sorted(audit.classes.values(), reverse=True)
     ours = {
         "videos": audit.found,
         **{f"part {part}": count for part, count in sorted(parts.items()) if part},
         "labels": len(manifest.class_names),
+        **{f"{n} most frequent labels, %": _percent(largest[:n], largest) for n in _MOST if any(largest)},
         "videos a label": round(audit.found / len(manifest.class_names)),
         "frames a second": usual("fps"),
         "height": usual("height"),
@@ -133,9 +136,13 @@ def of_audit(element: Element, audit: Audit, manifest: Manifest) -> str:
     for row in rows:
         printed = numbers.text(row, numbers.columns[0]) if numbers else ""
         here = ours.get(row, "")
-        lines.append(_line([row, printed, f"{here:,}" if isinstance(here, int) else here]))
+        lines.append(_line([row, printed, here if here == "" else f"{here:,}".removesuffix(".0")]))
     counts = ", ".join(f"{count} {status}" for status, count in audit.counts.items())
     return "\n".join([*lines, "", f"Files: {counts}."])
+
+
+def _percent(some: Sequence[int], every: Sequence[int]) -> float:
+    return round(100 * sum(some) / sum(every), 1)
 
 
 def of_network(element: Element, model: keras.Model) -> str:

@@ -23,7 +23,17 @@ from keras_actrec.errors import UserError
 from keras_actrec.insight.report import need_viz
 from keras_actrec.recognizer import Recognizer
 from keras_actrec.reproduction import tables
-from keras_actrec.reproduction.paper import Clips, Element, Form, InStudy, Paper, Part, Training, find_element
+from keras_actrec.reproduction.paper import (
+    Clips,
+    Element,
+    Form,
+    InStudy,
+    Paper,
+    Part,
+    Training,
+    find_element,
+    set_words,
+)
 from keras_actrec.reproduction.standing import MADE
 from keras_actrec.training.prepare import read_data
 from keras_actrec.tuning.results import read_trials
@@ -151,7 +161,9 @@ class _Plan:
             else:
                 root = Path("DATA" if data is None else data)
                 self.roots[each] = root if len(names) == 1 else root / each
-        self.title = f"{element.title} ({name})"
+        # Titles name the paper's set, which the small form is not made of.
+        small = [] if form is element.official else [set_words(paper.sets[each]) for each in names]
+        self.title = f"{element.title} ({', here on '.join([name, *small])})"
 
     def sets(self) -> list[Step]:
         """The sets that are made first."""

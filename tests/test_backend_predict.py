@@ -41,6 +41,24 @@ def test_each_batch_is_answered_as_keras_does():
             np.testing.assert_allclose(answer, by_keras, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="others leave no circles of tensors")
+def test_no_tensor_of_a_call_is_left():
+    import torch
+
+    run, (batch,) = _backend.predictor(network()), batches(1)
+    run(batch)
+    gc.collect()
+    gc.disable()
+    try:
+        counts = []
+        for _ in range(3):
+            run(batch)
+            counts.append(sum(isinstance(each, torch.Tensor) for each in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert len(set(counts)) == 1
+
+
 def test_a_layer_with_a_trace_can_be_called_by_two_threads_at_a_time(monkeypatch):
     layer = AttentiveRNN(EleAttGRUCell(4), return_sequences=True, return_trace=True)
     given = [batch["features"] for batch in batches(2)]

@@ -1,5 +1,6 @@
 """PyTorch."""
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -51,7 +52,10 @@ def predictor(model: keras.Model) -> Callable[[Any], np.ndarray]:
     def predict(batch: Any) -> np.ndarray:
         with torch.no_grad():
             answer = call_network(model, batch, training=False)
-        return keras.tree.map_structure(keras.ops.convert_to_numpy, answer)
+        answer = keras.tree.map_structure(keras.ops.convert_to_numpy, answer)
+        # Torch's functions of trees leave circles, in which maps would lie for thousands of calls.
+        gc.collect(1)
+        return answer
 
     return predict
 

@@ -179,6 +179,7 @@ def test_a_run_whose_file_went_bad_goes_on_as_its_error_says(started, data, reci
     done = CliRunner().invoke(app, [str(each) for each in [*command, "--on-error", "skip"]])
     assert done.exit_code == 0, done.output
     assert f"skipped: {first_file(spoiled)}: " in done.stdout
+    assert done.stdout.endswith(f"evaluate {started / 'model.keras'} --data {spoiled} --on-error skip\n")
 
 
 def test_more_bad_files_than_may_be_skipped_go_on_with_the_share_that_the_error_says(
@@ -194,6 +195,7 @@ def test_more_bad_files_than_may_be_skipped_go_on_with_the_share_that_the_error_
     done = CliRunner().invoke(app, [str(each) for each in [*command, *advice.split()]])
     assert done.exit_code == 0, done.output
     assert done.stdout.count("skipped: ") == 5
+    assert done.stdout.endswith(f"--data {spoiled} --on-error skip {advice}\n")
 
 
 def test_what_changes_no_number_may_change(started, data, recipe, tmp_path):

@@ -133,7 +133,7 @@ def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
             table = readme.partition(BEGIN)[2].partition(END)[0].strip()
             text = text.replace(RESULTS, at_home(table, ROOT, pages, pages[path]))
         if path in CARDS:
-            text += "".join(
+            text += "\n## Recipes in full\n" + "".join(
                 f"\n### `{path.parent.name}/{file.stem}`\n\n```toml\n{file.read_text(encoding='utf-8')}```\n"
                 for file in sorted(path.parent.glob("*.toml"))
             )
@@ -202,7 +202,7 @@ def write_commands() -> None:
             for parameter in command.params
             if parameter.name != "help" and not getattr(parameter, "hidden", False)
         ]
-        text += ["| | | default |", "|---|---|---|"]
+        text += ["| argument | means | default |", "|---|---|---|"]
         text += [f"| {' | '.join(cell(each) for each in row)} |" for row in rows] + [""]
     write("reference/commands.md", "\n".join(text))
 
@@ -402,6 +402,7 @@ def make_pages() -> Path:
     """Write all pages. Returns the file of the site's settings."""
     shutil.rmtree(BUILD, ignore_errors=True)
     PAGES.mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "site.css", PAGES)
     models, papers = copy_texts()
     write_commands()
     write_recipes()
@@ -417,7 +418,9 @@ def main() -> int:
     settings = make_pages()
     program = Path(sys.executable).with_name("zensical")
     words = ["serve"] if serve else ["build", "--strict", "--clean"]
-    return subprocess.call([program, *words, "--config-file", settings], cwd=BUILD)
+    status = subprocess.call([program, *words, "--config-file", settings], cwd=BUILD)
+    (BUILD / "site" / "404.html").unlink(missing_ok=True)  # its links need to know where the site will be
+    return status
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import onnxruntime
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 network, video = sys.argv[1:]
 with open(f"{network}.json", encoding="utf-8") as file:
     about = json.load(file)

@@ -59,6 +59,7 @@ def test_average_precisions_of_several_models_stand_side_by_side(tmp_path):
     command = ["evaluate", files[0], "--ensemble", files[1], "--precisions", str(table), "--page", str(page)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
+    assert done.stdout.endswith(f"wrote {page}\n") and "top-5" not in done.stdout  # of three classes
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     # By hand: of class a the videos of rank 1 and 5, of b 1, 2 and 5, of c none.
     a, b = (1 + 2 / 5) / 2, (1 + 1 + 3 / 5) / 3

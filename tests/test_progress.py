@@ -164,3 +164,13 @@ def test_without_a_terminal_there_is_a_line_at_every_quarter_with_the_time(capsy
         "training 3/4  epoch 4, [batch]  1:20, 0:20 left",
         "training 4/4  epoch 5, [batch]  1:40",
     ]
+
+
+def test_without_a_terminal_there_is_a_line_a_minute_where_quarters_are_long(capsys):
+    clock = Clock()
+    with progress_bars(clock=clock) as progress:
+        for epoch in range(1, 11):
+            clock.now = 25.0 * epoch
+            progress("epochs", epoch, 100, f"epoch {epoch}")
+    written = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[1] for line in written] == ["epoch 1", "epoch 4", "epoch 7", "epoch 10"]

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -179,6 +180,7 @@ def test_a_run_whose_file_went_bad_goes_on_as_its_error_says(started, data, reci
     done = CliRunner().invoke(app, [str(each) for each in [*command, "--on-error", "skip"]])
     assert done.exit_code == 0, done.output
     assert f"skipped: {first_file(spoiled)}: " in done.stdout
+    assert done.stdout.endswith(f"evaluate {started / 'model.keras'} --data {spoiled} --on-error skip\n")
 
 
 def test_more_bad_files_than_may_be_skipped_go_on_with_the_share_that_the_error_says(
@@ -194,6 +196,7 @@ def test_more_bad_files_than_may_be_skipped_go_on_with_the_share_that_the_error_
     done = CliRunner().invoke(app, [str(each) for each in [*command, *advice.split()]])
     assert done.exit_code == 0, done.output
     assert done.stdout.count("skipped: ") == 5
+    assert done.stdout.endswith(f"--data {spoiled} --on-error skip {advice}\n")
 
 
 def test_what_changes_no_number_may_change(started, data, recipe, tmp_path):
@@ -222,6 +225,16 @@ def test_a_run_goes_on_with_other_workers_and_another_rule_for_bad_files(started
     assert len((started / "history.csv").read_text(encoding="utf-8").splitlines()) == 3
     assert training.read_recipe(started / "recipe.toml") == recipe(*changes)
     assert training.train(recipe("train.processes=true", "train.workers=1"), data, started).was_finished
+
+
+def test_a_run_that_goes_on_took_as_long_as_all_its_calls(started, data, recipe):
+    file = started / "checkpoint.npz"
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    state = json.loads(str(arrays["state"]))
+    assert 0 < state["seconds"] < 500
+    np.savez(file, **arrays | {"state": np.array(json.dumps(state | {"seconds": 1000.0}))})
+    assert 1000 < training.train(recipe(), data, started).record["seconds"] < 1500
 
 
 def test_a_run_that_failed_before_its_first_epoch_may_begin_with_another_recipe(data, recipe, tmp_path):

@@ -27,6 +27,7 @@ _OF_A_PART = {
 }
 _WORDS = {**_OF_A_PART, "epochs": "training"}
 _POINTS = 1000  # of a stage, so that many steps stay cheap
+_SILENT = 60.0  # seconds after which something is said where there are no bars
 _SLOW = 5.0  # times the typical step, a step of the first epoch or item is one that compiles something
 
 
@@ -135,7 +136,8 @@ class _Stages:
 def progress_bars(console: Console | None = None, clock: Clock = time.monotonic) -> Iterator[StageProgress]:
     """Yield `progress(stage, done, total, text)`, which draws a bar for each stage.
 
-    Where the console is not a terminal there are no bars; a line is written at every quarter of a stage.
+    Where the console is not a terminal there are no bars; a line is written at every quarter of a stage, and
+    whenever none was for a minute.
 
     Args:
         console: where to; by default stderr.
@@ -197,13 +199,14 @@ class _Times(ProgressColumn):
 
 def _lines(console: Console, clock: Clock, stages: _Stages) -> StageProgress:
     quarters: dict[Stage, int] = {}
+    written: dict[Stage, float] = {}
 
     def progress(name: str, done: float, total: float, text: str = "") -> None:
         stage, text = stages.report(name, done, total), printable(text)
-        quarter = int(4 * done / max(total, 1))
-        if quarters.get(stage) != quarter:
-            quarters[stage] = quarter
-            parts = f"{stage.label} {stage.count}", text, stage.times(clock())
+        quarter, now = int(4 * done / max(total, 1)), clock()
+        if quarters.get(stage) != quarter or now - written[stage] >= _SILENT:
+            quarters[stage], written[stage] = quarter, now
+            parts = f"{stage.label} {stage.count}", text, stage.times(now)
             console.print("  ".join(filter(None, parts)), markup=False, highlight=False, soft_wrap=True)
 
     return progress

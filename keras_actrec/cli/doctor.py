@@ -27,7 +27,7 @@ def doctor(
 
 
 def _table(findings: dict[str, Any]) -> Table:
-    table = Table("what", "found", Column("to install", no_wrap=True), box=box.SIMPLE)
+    table = Table(Column("what", no_wrap=True), "found", Column("to install", no_wrap=True), box=box.SIMPLE)
 
     def row(what: str, found: str, install: str = "") -> None:
         add_row(table, what, found, install)

@@ -105,6 +105,7 @@ def evaluate(
             insight.write_report(
                 page, title=title, evaluations=[result, *shown] if ensemble else shown, progress=progress
             )
+        say(f"wrote {page}")
 
 
 def _print(result: "Evaluation") -> None:
@@ -114,7 +115,8 @@ def _print(result: "Evaluation") -> None:
         say(f"skipped: {line}")
     say(f"{result.name}, part {result.part}: {result.videos} videos, {len(result.skipped)} skipped")
     say(f"protocol: {result.protocol}")
-    say(f"top-1 {result.top1:.4f}  top-5 {result.top5:.4f}  mean class {result.mean_class:.4f}")
+    top5 = f"top-5 {result.top5:.4f}  " if len(result.class_names) > 5 else ""  # else it is always 1
+    say(f"top-1 {result.top1:.4f}  {top5}mean class {result.mean_class:.4f}")
     if result.views is not None and result.views > result.videos:
         say(f"one view alone (sequence accuracy) {result.view_accuracy:.4f} over {result.views} views")
     if result.floors:

@@ -32,6 +32,7 @@ def export(
     os.environ["KERAS_BACKEND"] = kind.backend
     from keras_actrec import deploy, load
 
+    say(f"writing {out}, and running it to compare: this can take minutes")
     about = deploy.export(load(model), out, format, frames=frames, stream=stream, quantize=quantize)
     same = f", and {about['same_answers']:.0%} name the same class" if quantize else ""
     say(f"wrote {out} and {out}.json: its answers differ by at most {about['largest_difference']:.0e}{same}")

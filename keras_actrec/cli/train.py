@@ -104,7 +104,15 @@ def train(
     _tell(run, data, audit)
     say(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
     if run.record["data"]["parts"]["test"]:
-        say(f"next, on the test part: {command('evaluate', out / 'model.keras', '--data', data)}")
+        say(f"next, on the test part: {_evaluation(run, data)}")
+
+
+def _evaluation(run: "Run", data: Path) -> str:
+    """The command that scores it, which stops at no file that training leaves out."""
+    table = run.record["recipe"]["data"]
+    skip = ["--on-error", "skip"] if table["on_error"] == "skip" else []
+    most = ["--max-skipped", table["max_skipped"]] if skip and table["max_skipped"] != 0.1 else []
+    return command("evaluate", run.folder / "model.keras", "--data", data, *skip, *most)
 
 
 def _tell(run: "Run", data: Path, audit: Path | None) -> None:

@@ -107,7 +107,10 @@ def draw_embedding(
 def color_of(number: int, classes: int) -> tuple[float, ...]:
     """A color of its own for each of so many classes."""
     from matplotlib import colormaps
+    from matplotlib.colors import to_rgba
 
+    if classes <= len(_figures.LINES):
+        return to_rgba(_figures.LINES[number])
     if classes <= 20:
         return colormaps["tab20"](number)
     return colormaps["hsv"](number / classes)

@@ -33,11 +33,13 @@ class Fitted:
         last_epoch: the values of the last epoch.
         kept_epoch: number of the epoch whose weights are kept.
         val_accuracy: of that epoch, None without a validation part.
+        earlier: seconds that earlier calls, which were stopped, took for what is done.
     """
 
     last_epoch: dict[str, float]
     kept_epoch: int
     val_accuracy: float | None
+    earlier: float
 
 
 def fit(
@@ -47,6 +49,7 @@ def fit(
     loggers: Sequence[Logger] = (),
     checkpoint_minutes: float | None = None,
     spread: _backend.Spread | None = None,
+    began: float | None = None,
     progress: StageProgress,
 ) -> Fitted:
     """Fit the learner of a `Prepared`, or go on where an earlier call in the same directory was stopped.
@@ -57,6 +60,7 @@ def fit(
         loggers: what `loggers_of` gives.
         checkpoint_minutes: as of `train`.
         spread: the devices, where there are several, see `spread_of`. Of processes, the first one writes.
+        began: as of `Checkpoint`.
         progress: as of `train`.
 
     Returns:
@@ -78,7 +82,7 @@ def fit(
     remember = [callback for callback in callbacks if hasattr(callback, "get_state")]
     best = KeepBest(table.monitor) if table.monitor and table.keep == "best" else None
     leads = _backend.process()[0] == 0
-    checkpoint = Checkpoint(out, table.seed, remember, best, measured, writes=leads)
+    checkpoint = Checkpoint(out, table.seed, remember, best, measured, writes=leads, began=began)
     done = checkpoint.restore(learner)
     position = Position(checkpoint, prepared.batches, checkpoint_minutes)
     callbacks = [
@@ -117,7 +121,7 @@ def fit(
     last = checkpoint.rows[-1]
     kept = next(row for row in checkpoint.rows if row["epoch"] == best.epoch) if best else last
     values = {name: value for name, value in last.items() if name != "epoch"}
-    return Fitted(values, kept["epoch"], kept.get("val_accuracy"))
+    return Fitted(values, kept["epoch"], kept.get("val_accuracy"), checkpoint.seconds)
 
 
 def _compile(prepared: Prepared) -> list[keras.metrics.Metric]:

@@ -51,7 +51,7 @@ def ending_of(fitted: Fitted, *, seconds: float) -> dict[str, Any]:
 
     Args:
         fitted: what training has told.
-        seconds: how long the run took.
+        seconds: how long the run took, without pauses between calls.
     """
     return {
         "seconds": round(seconds, 1),

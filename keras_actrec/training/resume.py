@@ -91,8 +91,10 @@ class Checkpoint(keras.callbacks.Callback):
         best: the callback that keeps the best weights, if they are kept.
         metrics: those that the model is compiled with.
         writes: whether this process writes; of several that train together, one does.
+        began: when this process began with the run, by `time.perf_counter`; by default now.
 
     Attributes:
+        seconds: how long earlier processes took for what is done.
         rows: the history, a dict an epoch.
         stopped: whether a callback has ended the run.
         batch: how many batches of the epoch behind the last row were done when the run was stopped.
@@ -108,8 +110,11 @@ class Checkpoint(keras.callbacks.Callback):
         metrics: Iterable[keras.metrics.Metric] = (),
         *,
         writes: bool = True,
+        began: float | None = None,
     ) -> None:
         super().__init__()
+        self.began = time.perf_counter() if began is None else began
+        self.seconds = 0.0
         self.file, self.before = (Path(folder) / name for name in CHECKPOINTS)
         self.table = Path(folder) / "history.csv"
         self.seed = seed
@@ -149,6 +154,7 @@ class Checkpoint(keras.callbacks.Callback):
             self.best.weights = arrays["kept"]
         self.rows, self.stopped = state["history"], state["stopped"]
         self.batch, self.trained = state["batch"], state["trained"]
+        self.seconds = self.seconds or state.get("seconds", 0.0)  # not of what this process has written
         self._inside = {"remembered": state["remembered"], **arrays}
         return len(self.rows)
 
@@ -219,6 +225,7 @@ class Checkpoint(keras.callbacks.Callback):
             "remembered": [callback.get_state() for callback in self.remember],
             "batch": batch,
             "trained": trained,
+            "seconds": self.seconds + time.perf_counter() - self.began,
         }
         # Copies: on PyTorch the array is the weight's own memory.
         arrays = {

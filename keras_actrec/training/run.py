@@ -188,10 +188,11 @@ def train(
             loggers=loggers,
             checkpoint_minutes=checkpoint_minutes,
             spread=spread,
+            began=started,
             progress=progress,
         )
         prepared.put_back()
-        record |= ending_of(fitted, seconds=time.perf_counter() - started)
+        record |= ending_of(fitted, seconds=fitted.earlier + time.perf_counter() - started)
         names = manifest.class_names
         recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
         if process == 0:

@@ -99,6 +99,22 @@ def test_a_network_of_branches_is_answered_as_keras_does_alone_and_in_a_layer(po
     close(found[0], expected, 1e-2 if policy else 1e-5)
 
 
+def test_masks_that_layers_hand_on_and_weights_that_became_whole_numbers_count():
+    inputs = keras.Input((None, 5))
+    x = keras.layers.Activation("tanh")(keras.layers.Dense(8)(keras.layers.Masking()(inputs)))
+    x = keras.layers.Add()([x, keras.layers.Dropout(0.5)(x)])
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x)))
+    padded, shorter = (np.ones((2, steps, 5), "float32") for steps in (6, 4))
+    padded[:, 4:] = 0
+    found, expected = (_backend.predict(model, [given])[0] for given in (padded, shorter))
+    close(found, expected, 1e-6)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.quantize("int8")
+    model.make_predict_function(force=True)
+    close(_backend.predict(model, [padded])[0], model.predict_on_batch(padded), 1e-6)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="elsewhere a compiler sees to it")
 def test_what_no_layer_needs_any_more_is_let_go():
     made, alive = [], []

@@ -14,9 +14,6 @@ from weakref import WeakKeyDictionary
 import keras
 import torch
 
-# Layers that have masks of their own to give only where they are given some.
-_MERGE = (keras.layers.Add, keras.layers.Concatenate, keras.layers.Multiply)
-
 
 class _Step(NamedTuple):
     """A node of a graph, how its layer is told that this is no training, and what is not needed behind it.
@@ -52,7 +49,7 @@ def call_network(network: keras.layers.Layer, inputs: Any, training: bool | None
         taken = (
             None if seen is None else held[seen] if isinstance(seen, int) else [held[each] for each in seen]
         )
-        if taken is None or _has_mask(taken):
+        if taken is None:
             arguments, named = node.arguments.fill_in(held)
             outputs = node.operation(*arguments, **{**named, **told})
             del arguments, named
@@ -101,27 +98,21 @@ def _plan(network: keras.Model) -> _Plan:
 
 
 def _seen(node: Any) -> int | list[int] | None:
-    """What the layer's `call` takes, if that is all there is to it."""
+    """What the layer's `call` takes, if that is all there is to it. Masks are arguments in a graph."""
     layer, arguments = node.operation, node.arguments
     bare = (
         isinstance(layer, keras.layers.Layer)
         and type(layer).__call__ is keras.layers.Layer.__call__
-        and (type(layer).compute_mask is keras.layers.Layer.compute_mask or isinstance(layer, _MERGE))
         and layer.built
         and not layer._layers  # which would ask this one about training
         and layer.compute_dtype == layer.variable_dtype == "float32"
         and layer.activity_regularizer is None
         and type(layer).quantize is keras.layers.Layer.quantize  # or another call may begin at any time
     )
-    if not bare or arguments.kwargs or len(arguments.args) != 1:
+    if not bare or arguments.kwargs.keys() - {"training"} or len(arguments.args) != 1:
         return None
     (given,) = arguments.args
     tensors = given if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(each, keras.KerasTensor) and each.dtype == "float32" for each in tensors):
         return None
     return id(given) if tensors is not given else [id(each) for each in tensors]
-
-
-def _has_mask(taken: Any) -> bool:
-    tensors = taken if isinstance(taken, list) else [taken]
-    return any(getattr(each, "_keras_mask", None) is not None for each in tensors)

@@ -7,6 +7,7 @@ import pytest
 
 from keras_actrec import training, tuning, zoo
 from keras_actrec.data.datasets import list_datasets
+from keras_actrec.evaluation.protocols import PROTOCOLS
 from keras_actrec.zoo.hman import ATTENTIONS
 
 pytestmark = pytest.mark.no_backend
@@ -84,6 +85,19 @@ def test_each_study_has_the_papers_column_and_the_changelog_names_its_tables():
                 assert 5.3 <= float(number) <= 5.7
             else:
                 assert re.search(rf"\b{number}\b", said), (name, number)
+
+
+def test_every_way_to_test_of_the_papers_is_on_a_card():
+    cards = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("zoo/*/README.md"))
+    assert set(re.findall(r"--protocol (\w+)", cards)) == set(PROTOCOLS)
+
+
+def test_each_equation_of_hm_an_is_where_a_docstring_says():
+    found = set()
+    for path in (ROOT / "keras_actrec").rglob("*.py"):
+        for first, last in re.findall(r"\(HM-AN, eq\. (\d+)(?:-(\d+))?\)", path.read_text(encoding="utf-8")):
+            found |= set(range(int(first), int(last or first) + 1))
+    assert found == set(range(1, 23))
 
 
 def test_each_model_has_a_recipe_for_data_of_ones_own():

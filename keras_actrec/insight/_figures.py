@@ -47,7 +47,10 @@ def head(figure: "Figure", title: str) -> None:
     """Write a title at the top left, in as many lines as it takes."""
     (text,), families = lettering([title], lambda _: "", most=200)
     look = {"fontsize": 11, "color": COLORS["ink"], "fontfamily": families, "parse_math": False}
-    figure.suptitle(textwrap.fill(text, int(_AN_INCH * figure.get_figwidth())), x=0.02, ha="left", **look)
+    most = int(_AN_INCH * figure.get_figwidth())
+    lines = len(textwrap.wrap(text, most))
+    even = next(width for width in range(1, most + 1) if len(textwrap.wrap(text, width)) <= lines)
+    figure.suptitle(textwrap.fill(text, even), x=0.02, ha="left", **look)
 
 
 def words(texts: Iterable[str]) -> tuple[list[str], dict[str, Any]]:

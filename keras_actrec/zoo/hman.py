@@ -67,7 +67,8 @@ def hman(
     """Build HM-AN: attention over locations in front of a hierarchical multi-scale RNN.
 
     Feature maps -> attention -> `HMRNNCell` of 3 layers -> their outputs as one vector -> fully connected
-    1024, tanh -> classes, at every step. The answer is the mean of the steps' probabilities.
+    1024, tanh -> classes, at every step. The answer is the mean of the steps' probabilities; trained is
+    the cross-entropy of every step (HM-AN, eq. 22).
 
     Args:
         num_classes: number of classes.

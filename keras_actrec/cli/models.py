@@ -39,7 +39,7 @@ def _trained() -> None:
 
     found = list_trained()
     for model in found:
-        table = Table(Column(model.name, no_wrap=True), Column(model.card["shows"]), title_justify="left")
+        table = Table(Column(model.name, no_wrap=True), Column(model.card["shows"], overflow="fold"), title_justify="left")
         for key, value in model.lines():
             add_row(table, key, value)
         show(table)

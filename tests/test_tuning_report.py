@@ -327,10 +327,7 @@ def test_the_report_keeps_what_stands_around_the_results(study, tmp_path):
     assert text.count("results:begin") == text.count("results:end") == 1
     assert "Best: trial 3, val_accuracy 0.3000, with clip.frames=30" in text
     assert "Trained again with 1 seed: test_top1 0.3000 (0.3000)." in text
-    assert (
-        "9 files found, 5 to train on, 2 to choose by, 2 to test; jax 0.1, commit abc"
-        in text
-    )
+    assert "9 files found, 5 to train on, 2 to choose by, 2 to test; jax 0.1, commit abc" in text
     best = (tmp_path / "best.toml").read_text()
     assert best == '# s: trial 3, val_accuracy 0.3000\n[model]\nname = "tsn"\n'
     for name in ("parallel.png", "importance.png"):

@@ -35,12 +35,12 @@ def lettering(
             families.append(font.name)
             missing -= found
     if __version_info__ < (3, 11):  # which puts letter after letter, from left to right
-        missing |= {c for text in texts for c in text if _is_shaped(c)}
+        missing |= {c for text in texts for c in text if is_shaped(c)}
     return [
         otherwise(number) if missing.intersection(text) else text for number, text in enumerate(texts)
     ], families
 
 
-def _is_shaped(c: str) -> bool:
+def is_shaped(c: str) -> bool:
     """Whether a character is written from right to left, or joins the one beside it."""
     return unicodedata.bidirectional(c) in ("R", "AL") or unicodedata.category(c) in ("Mn", "Mc")

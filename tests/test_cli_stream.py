@@ -140,6 +140,14 @@ def test_the_time_line_has_a_bar_for_each_answer():
     assert len(overlay._past) <= 11
 
 
+def test_a_name_is_written_where_opencv_has_its_letters_and_else_the_number():
+    def title(name):
+        return Overlay([name]).draw(np.zeros((240, 400, 3), "uint8"), 0, name, np.array([1.0]))[:24].tolist()
+
+    assert title("हाथ") == title("class 0") != title("hand")
+    assert (title("Häkchen") == title("class 0")) == cv2.__version__.startswith("4")
+
+
 def test_joints_are_lines_on_standard_input(joints):
     lines = [json.dumps(np.full((4, 3), number).tolist()) for number in range(6)]
     result = stream(joints, "-", "--fps", 2, "--enter", 0.1, "--leave", 0.01, stdin="\n".join(lines))

@@ -39,7 +39,8 @@ def _trained() -> None:
 
     found = list_trained()
     for model in found:
-        table = Table(Column(model.name, no_wrap=True), Column(model.card["shows"]), title_justify="left")
+        shown = Column(model.card["shows"], overflow="fold")  # a hash is whole
+        table = Table(Column(model.name, no_wrap=True), shown, title_justify="left")
         for key, value in model.lines():
             add_row(table, key, value)
         show(table)

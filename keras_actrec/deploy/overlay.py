@@ -1,6 +1,7 @@
 """Frames with the answer drawn in, as a video or in a window."""
 
 import sys
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_actrec._files import replacing
+from keras_actrec._fonts import is_shaped
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
@@ -30,8 +32,8 @@ _TITLE = "keras_actrec"
 class Overlay:
     """Draws the label and a time line of the last ten seconds: bars as high as the probability.
 
-    Bars of a segment have their class' color, those outside of any are gray. A name that is not ASCII, which
-    OpenCV's letters lack, is the class' number.
+    Bars of a segment have their class' color, those outside of any are gray. A name of which OpenCV lacks a
+    letter, before its version 5 all but ASCII, is the class' number.
 
     Args:
         class_names: of the scores.
@@ -39,8 +41,10 @@ class Overlay:
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self._names = [
-            printable(name) if name.isascii() else f"class {number}"
-            for number, name in enumerate(class_names)
+            name if _has_letters(name) else f"class {number}"
+            for number, name in enumerate(
+                unicodedata.normalize("NFC", printable(name)) for name in class_names
+            )
         ]
         self._numbers = {name: number for number, name in enumerate(class_names)}
         self._past: deque[tuple[float, int | None, float]] = deque(maxlen=4096)
@@ -92,6 +96,22 @@ class Overlay:
         scale = min(0.5 * tall / above, (width - 2 * tall) / length)
         place = (round(1.5 * tall), round(0.5 * (tall + scale * above)))
         cv2.putText(frame, text, place, font, scale, (255, 255, 255), max(1, round(scale)), cv2.LINE_AA)
+
+
+def _has_letters(name: str) -> bool:
+    """Whether OpenCV can write a name: for what it lacks it writes a question mark, or one for each byte."""
+
+    def written(text: str) -> bytes:
+        picture = np.zeros((40, 120), "uint8")
+        cv2.putText(picture, text, (4, 30), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (255,), 1)
+        return picture.tobytes()
+
+    if name.isascii():
+        return True
+    cv2 = opencv()
+    unknown = [written(number * "?") for number in range(1, 5)]
+    others = {c for c in name if not c.isascii() and not c.isspace()}
+    return not any(is_shaped(c) or written(c) in unknown for c in others)
 
 
 def _enlarged(frame: np.ndarray) -> np.ndarray:

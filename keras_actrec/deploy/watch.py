@@ -39,7 +39,7 @@ class Watched:
     def __str__(self) -> str:
         """One line for people."""
         seen = f"{self.seconds:.1f} s, {self.frames} frames seen, {self.dropped} dropped"
-        return f"{seen}, {self.segments} segments"
+        return f"{seen}, {self.segments} segment{'' if self.segments == 1 else 's'}"
 
 
 def watch(

@@ -149,7 +149,11 @@ def plane(evaluation: "Evaluation", clips: Sequence[int], points: np.ndarray) ->
     places = 12 + (_WIDTH - 24) * (points - low) / np.maximum(high - low, 1e-9)
     labels, names = evaluation.labels, evaluation.class_names
     present = np.unique(labels[list(clips)]).tolist()
-    colors = {label: to_hex(color_of(number, len(present))) for number, label in enumerate(present)}
+    themed = len(present) <= len(LINES)  # and so brighter on a dark page
+    colors = {
+        label: f"var(--run-{number})" if themed else to_hex(color_of(number, len(present)))
+        for number, label in enumerate(present)
+    }
     drawn = []
     for (x, y), clip in zip(places.round(1).tolist(), clips, strict=True):
         label, answer = int(labels[clip]), int(evaluation.predicted[clip])

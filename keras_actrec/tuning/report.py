@@ -73,9 +73,10 @@ def _results(study: Study, out: Path, trials: list[Trial], best: Configuration) 
     records = [trial.record for trial in trials if trial.completed]
     made = {f"{each['backend']} {each['versions'][each['backend']]}" for each in records}
     data = records[0]["data"]
+    official = f"{data['official']} official, " if data["official"] else ""
     parts.append(
         f"Recipe {_short(study.recipe)}, {study.oracle}, seed {study.seed}; {data['found']} files found, "
-        f"{data['official'] or 'unknown'} official, {data['parts']['train']} to train on, "
+        f"{official}{data['parts']['train']} to train on, "
         f"{data['parts']['validation']} to choose by, {data['parts']['test']} to test; "
         f"{_listed(made)}, commit {_listed(each['commit'] for each in records)}, "
         f"{_listed(each['machine'] for each in records)}."
@@ -96,8 +97,8 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
         raise ValueError(f"{study.name} has no table of a paper")
     rows = _rows(study, paper_table, configurations(study, trials))
     column = paper_table.column
-    heads = [", ".join(paper_table.rows), f"{column}, paper", f"{column}, here", study.objective]
-    heads += ["parameters", "status"]
+    columns = [f"{column}, paper", f"{column}, here"] if paper_table.paper else [column]
+    heads = [", ".join(paper_table.rows), *columns, study.objective, "parameters", "status"]
     lines = [_cells(heads), _cells("---" for _ in heads)]
     ours = {}
     for label, row in rows.items():
@@ -109,7 +110,7 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
             _cells(
                 [
                     label,
-                    _figure(paper_table, paper_table.paper.get(label)),
+                    *([_figure(paper_table, paper_table.paper.get(label))] if paper_table.paper else []),
                     _figures(paper_table, tests),
                     "" if score is None else f"{score:.4f}",
                     f"{row.shown.result['parameters']:,}" if row.completed else "",
@@ -280,7 +281,8 @@ def _winner(study: Study, out: Path, best: Configuration) -> str:
         values = [run.result["metrics"][name] for run in runs if name in run.result["metrics"]]
         if values:
             each = ", ".join(f"{value:.4f}" for value in values)
-            lines.append(f"Trained again with {len(values)} seeds: {name} {interval(values)} ({each}).")
+            seeds = "seed" if len(values) == 1 else "seeds"
+            lines.append(f"Trained again with {len(values)} {seeds}: {name} {interval(values)} ({each}).")
     protocol = next((run.result["protocol"] for run in runs if run.result["protocol"]), "")
     return "\n".join([*lines, f"Protocol of the test: {protocol}." if protocol else ""]).rstrip()
 

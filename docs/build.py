@@ -37,6 +37,7 @@ CARDS = sorted((ROOT / "zoo").glob("*/README.md"))
 EXAMPLES = ROOT / "examples"
 RESULTS = "<!-- results -->"  # where a guide has the table between these marks of README.md
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+FOREIGN_WORKER = "https://unpkg.com/iframe-worker/shim"  # docs/worker.js takes its place
 STUDIES = sorted((ROOT / "tuning").glob("*/README.md"))
 # What an error of ours is raised as, and which argument the message is.
 RAISED = {
@@ -402,12 +403,22 @@ def make_pages() -> Path:
     """Write all pages. Returns the file of the site's settings."""
     shutil.rmtree(BUILD, ignore_errors=True)
     PAGES.mkdir(parents=True)
-    shutil.copy(ROOT / "docs" / "site.css", PAGES)
+    for name in ("site.css", "worker.js"):
+        shutil.copy(ROOT / "docs" / name, PAGES)
     models, papers = copy_texts()
     write_commands()
     write_recipes()
     write_messages()
     return write_settings(models, papers=papers, notebooks=write_notebooks(), api=write_api())
+
+
+def finish(site: Path) -> None:
+    """Take out of the site what needs a network or to know where it will be."""
+    (site / "404.html").unlink(missing_ok=True)
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        ours = "../" * len(page.relative_to(site).parents[1:]) + "worker.js"
+        page.write_text(text.replace(FOREIGN_WORKER, ours), encoding="utf-8")
 
 
 def main() -> int:
@@ -419,7 +430,7 @@ def main() -> int:
     program = Path(sys.executable).with_name("zensical")
     words = ["serve"] if serve else ["build", "--strict", "--clean"]
     status = subprocess.call([program, *words, "--config-file", settings], cwd=BUILD)
-    (BUILD / "site" / "404.html").unlink(missing_ok=True)  # its links need to know where the site will be
+    finish(BUILD / "site")
     return status
 
 

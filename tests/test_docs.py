@@ -14,6 +14,7 @@ from urllib.parse import unquote, urldefrag
 import pytest
 
 import trees
+from browser import NEEDS_CHROMIUM, browsing
 from keras_actrec import tuning
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +173,21 @@ def test_links_of_the_site_lead_somewhere_and_nothing_comes_from_elsewhere(site)
             assert target.is_file(), (path, link)
             if anchor and target.suffix == ".html" and not anchor.startswith("__"):
                 assert anchor in pages[target].names, (path, link)
+
+
+@NEEDS_CHROMIUM
+@pytest.mark.no_backend
+def test_the_search_works_where_the_site_is_opened_as_files(site, tmp_path):
+    with browsing(tmp_path) as browser:
+        browser.open((site / "models" / "hman.html").as_uri())
+        found = "[...document.querySelectorAll('body > div')].find(each => each.shadowRoot)?.shadowRoot"
+        browser.until(f"!!{found}")
+        browser.js("document.querySelector('.md-search__button').click()")
+        browser.until(f"{found}.activeElement?.localName === 'input'")
+        browser.do("Input.insertText", text="AttentiveRNN")
+        browser.until(f"{found}.textContent.includes('keras_actrec.layers')")
+        assert all(each.startswith(("file:", "data:", "about:")) for each in browser.requests)
+        assert browser.complaints == []
 
 
 @pytest.mark.no_backend

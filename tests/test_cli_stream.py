@@ -24,8 +24,10 @@ from keras_actrec.data import (
     SkeletonPreprocessor,
     SkeletonTransform,
 )
+from keras_actrec.deploy import watch
 from keras_actrec.deploy.overlay import Overlay
 from keras_actrec.recognizer import Recognizer
+from test_insight_explain import LOOKING, bright, looking_at_the_brightest, write_video
 
 SIZE = 32
 CLASSES = ("dark", "gray", "light")
@@ -123,6 +125,25 @@ def test_the_video_has_the_answer_drawn_in(model):
     assert frames[10][:24, 30:].max() > 150  # the label, on black
     assert frames[25][30:210].min() > 230  # nothing is drawn in the middle
     assert frames[39][-1].max() > 150 and frames[39][-1].std(axis=0).max() > 20  # colors of classes
+
+
+@pytest.mark.parametrize("transform", [ClipTransform(32, crop="none"), ClipTransform(32, short_side=36)])
+def test_the_video_shows_where_the_model_looked(transform):
+    top, left, side = 40, 60, 8
+    write_video("b.avi", [bright(90, 150, top, left + 2 * number, side) for number in range(4)])
+    sampling = Sampling(2, "contiguous")
+    looking = Recognizer(
+        looking_at_the_brightest(), CLASSES, ClipPreprocessor(sampling, transform), spec=LOOKING
+    )
+    watch(looking, "b.avi", video="v.mp4")
+    found, frame = cv2.VideoCapture("v.mp4").read()
+    assert found and frame.shape == (270, 450, 3)  # three times as large
+    pink = np.argwhere(np.abs(frame[27:-30].astype(int) - (214, 43, 255)).max(axis=-1) < 60) + (27, 0)
+    assert len(pink) > 60
+    cell = (90 / 8, (150 if transform.crop == "none" else 80) / 8)
+    center = np.array([top + side / 2, left + side / 2])
+    assert (np.abs(pink.mean(axis=0) / 3 - center) < np.array(cell)).all()
+    assert (np.ptp(pink, axis=0) / 3 < np.array(cell) + 3).all()
 
 
 def test_the_time_line_has_a_bar_for_each_answer():

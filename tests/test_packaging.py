@@ -93,7 +93,7 @@ def test_the_wheel_carries_every_file_of_the_package(wheel, source):
 @pytest.mark.parametrize("package", DATA.values())
 def test_the_wheel_carries_recipes_studies_texts_and_results_as_package_data(wheel, package):
     found = {name for name in wheel if name.startswith(f"keras_actrec/{package}/made_up/")}
-    more = {"recipes": ["a.keras"], "studies": ["picture.png", "made.json"]}
+    more = {"recipes": ["a.keras"], "studies": ["made.json"]}
     carried = ["README.md", "data.toml", "results.csv", *more[package]]
     assert found == {f"keras_actrec/{package}/made_up/{name}" for name in carried}
 

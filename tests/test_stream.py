@@ -108,6 +108,24 @@ def test_a_model_of_whole_clips_answers_as_to_a_video_of_the_last_frames(name, m
         close(each.step, each.scores, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("hman", {"num_layers": 1, "attention": "soft", "content": True}), ("lstm_attention", {})],
+)
+def test_the_attention_is_that_of_a_clip_that_ends_there(name, arguments):
+    recognizer = of_clips(name, Sampling(5, "contiguous"), units=3, **arguments)
+    stream = Stream(recognizer)
+    view = zoo.ExplainingView(recognizer.model, recognizer.spec)
+    answers = pushed(stream, FRAMES)
+    for each in (answers[0], answers[1], answers[-1]):
+        clip = ClipTransform(SIZE)(FRAMES[: each.frame + 1][None if stream.causal else -5 :])
+        seen = view(recognizer.batch(clip, np.ones(len(clip), bool)), evidence=False)
+        assert each.attention.shape == (4,)
+        close(each.attention, seen["attention"][0, -1], 1e-5)
+    assert np.ptp([each.attention for each in answers], axis=0).max() > 1e-4
+    assert pushed(Stream(of_clips("frame_gru", Sampling(5), units=2)), FRAMES[:1])[0].attention is None
+
+
 def test_a_window_of_a_network_over_clips():
     model = zoo.trn(3, input_shape=(4, 32, 32, 3), backbone="efficientnet_lite0", width=0.25)
     recognizer = Recognizer(model, CLASSES, ClipPreprocessor(Sampling(4), ClipTransform(32)))

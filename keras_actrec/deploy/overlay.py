@@ -1,5 +1,6 @@
 """Frames with the answer drawn in, as a video or in a window."""
 
+import math
 import sys
 import unicodedata
 from collections import deque
@@ -16,7 +17,9 @@ from keras_actrec._text import printable
 from keras_actrec._types import PathLike
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data.decode import sized
+from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
+from keras_actrec.insight._overlay import heated
 
 # Okabe and Ito's palette for the color-blind, RGB, without black.
 _COLORS = (
@@ -30,16 +33,23 @@ _TITLE = "keras_actrec"
 
 
 class Overlay:
-    """Draws the label and a time line of the last ten seconds: bars as high as the probability.
+    """Draws the label, where the model looks, and a time line of the last ten seconds.
 
-    Bars of a segment have their class' color, those outside of any are gray. A name of which OpenCV lacks a
-    letter, before its version 5 all but ASCII, is the class' number.
+    Its bars are as high as the probability. Those of a segment have their class' color, those outside
+    of any are gray. A name of which OpenCV lacks a letter, before its version 5 all but ASCII, is the class'
+    number.
 
     Args:
         class_names: of the scores.
+        region: what of a frame of a height and a width the model sees; by default all of it.
     """
 
-    def __init__(self, class_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        region: Callable[[int, int], Region] = lambda height, width: Region(0, 0, height, width),
+    ) -> None:
+        self._region = region
         self._names = [
             name if _has_letters(name) else f"class {number}"
             for number, name in enumerate(
@@ -50,7 +60,12 @@ class Overlay:
         self._past: deque[tuple[float, int | None, float]] = deque(maxlen=4096)
 
     def draw(
-        self, frame: np.ndarray, seconds: float, label: str | None, scores: np.ndarray | None
+        self,
+        frame: np.ndarray,
+        seconds: float,
+        label: str | None,
+        scores: np.ndarray | None,
+        attention: np.ndarray | None = None,
     ) -> np.ndarray:
         """A copy of a frame `(H, W, 3)`, RGB, with what is known at its time; enlarged if below 240 pixels.
 
@@ -59,8 +74,12 @@ class Overlay:
             seconds: its time.
             label: the class of the open segment, or None.
             scores: probabilities `(C,)`, or None before the first answer.
+            attention: shares `(N,)` of the cells of a square that lies over what the model sees; the largest
+                is outlined.
         """
         frame = _enlarged(frame)
+        if attention is not None and math.isqrt(len(attention)) ** 2 == len(attention):
+            frame = self._looked_at(frame, attention)
         if scores is None:
             return frame
         best = int(np.argmax(scores))
@@ -72,6 +91,12 @@ class Overlay:
         self._time_line(frame, seconds)
         self._text(frame, f"{self._names[shown]} {score:.2f}", _GRAY if label is None else _color(shown))
         return frame
+
+    def _looked_at(self, frame: np.ndarray, attention: np.ndarray) -> np.ndarray:
+        rows = math.isqrt(len(attention))
+        cell = divmod(int(attention.argmax()), rows)
+        shares = attention.reshape(rows, rows) / (attention.max() or 1)
+        return heated(frame, shares, self._region(*frame.shape[:2]), cell=cell)
 
     def _time_line(self, frame: np.ndarray, now: float) -> None:
         height, width = frame.shape[:2]

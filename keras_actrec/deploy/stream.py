@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,8 @@ from keras_actrec.deploy._windows import Windows, check_step, step_of
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
+_Found: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # as in an `Answer`
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -22,11 +25,14 @@ class Answer:
         frame: number of the frame, from 0.
         scores: probabilities `(C,)` of the stream so far, or of the window up to this frame.
         step: probabilities `(C,)` of this step alone, where the model averages over steps; else the scores.
+        attention: share of each of N places of what the model sees of this frame, `(N,)`, row by row; None of
+            a model without attention.
     """
 
     frame: int
     scores: np.ndarray
     step: np.ndarray
+    attention: np.ndarray | None = None
 
 
 class Stream:
@@ -131,18 +137,19 @@ class _States:
 
     def __init__(self, recognizer: Recognizer) -> None:
         self._name, self.step = step_of(recognizer)
-        self._view = zoo.streaming_view(recognizer.model, recognizer.spec, self.step)
+        self._view = zoo.streaming_view(recognizer.model, recognizer.spec, self.step, attention=True)
         self._model = folded(self._view.model)  # which a predictor does not keep alive
         self._run = _backend.predictor(self._model)
 
     def reset(self) -> None:
         self._states: dict[str, np.ndarray] = self._view.start
 
-    def __call__(self, steps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    def __call__(self, steps: np.ndarray) -> list[_Found | None]:
         check_step(steps, self.step)
         answers = self._run({self._name: steps[None], **self._states})
         self._states = {name: answers[name] for name in self._view.start}
-        return list(zip(answers["scores"][0], answers["steps"][0], strict=True))
+        attention = answers["attention"][0] if "attention" in answers else [None] * len(steps)
+        return list(zip(answers["scores"][0], answers["steps"][0], attention, strict=True))
 
 
 class _Window:
@@ -155,23 +162,29 @@ class _Window:
         self.hop = max(1, self.length // 4) if hop is None else whole("hop", hop)
         frames = self._windows.frames
         self._features = None if frames is None else _backend.predictor(frames)
-        self._run = _backend.predictor(self._windows.head)
+        self._head = zoo.attending_view(self._windows.head)
+        self._run = _backend.predictor(self._head)
 
     def reset(self) -> None:
         self._steps: deque[np.ndarray] = deque(maxlen=self.length)
         self._seen = 0
 
-    def __call__(self, steps: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    def __call__(self, steps: np.ndarray) -> list[_Found | None]:
         if self._recognizer.preprocessor.files != "skeletons":  # whose joints `window` turns into steps
             check_step(steps, self.step)
         if self._features is not None:
             steps = self._features(steps[None])[0]
         return [self._next(step) for step in steps]
 
-    def _next(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _next(self, step: np.ndarray) -> _Found | None:
         self._steps.append(step)
         self._seen += 1
         if (self._seen - 1) % self.hop:
             return None
-        (scores,) = self._run(self._windows.inputs([self._steps]))
-        return scores, scores
+        inputs = self._windows.inputs([self._steps])
+        answers: Any = self._run(inputs)
+        (scores,) = answers["scores"]
+        if "attention" not in answers:
+            return scores, scores, None
+        last = int(inputs["mask"][0].sum()) - 1 if isinstance(inputs, dict) else -1
+        return scores, scores, answers["attention"][0, last]

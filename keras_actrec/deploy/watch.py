@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def watch(
         source: see `data.live.open_source`; `-` for joints or features on standard input, a line a frame.
         every: see `Stream`.
         segments: file of the segments, see `writing_segments`.
-        video: mp4 of the frames with the answers drawn in.
+        video: mp4 of the frames with the answers drawn in, and what the model's attention looks at.
         show: whether to open a window.
         fps: frames a second of a source without times, and of the video.
         most_seconds: after which the stream is left.
@@ -96,7 +96,8 @@ def watch(
         ignore=ignore,
     )
     frames_of = _open(recognizer, source, fps, pictures=bool(video) or show)
-    overlay = Overlay(recognizer.class_names)
+    overlay = _overlay(recognizer)
+    attention = None
     frames, found, seconds = 0, 0, 0.0
     interrupted: BaseException | None = None
     told: tuple[str, float] | None = None
@@ -119,10 +120,11 @@ def watch(
             for seconds, frame in frames_of:
                 frames += 1
                 for answer in stream.push(frame):
+                    attention = answer.attention
                     ended(segmenter.add(seconds, answer.step))
                     told = _running(segmenter, seconds, told, tell, recognizer.class_names)
                 if write or display:
-                    drawn = overlay.draw(frame, seconds, segmenter.label, segmenter.scores)
+                    drawn = overlay.draw(frame, seconds, segmenter.label, segmenter.scores, attention)
                     if write:
                         write(seconds, drawn)
                     if display and not display(drawn):
@@ -135,6 +137,15 @@ def watch(
     if interrupted is not None:
         raise interrupted
     return Watched(frames, frames_of.dropped, found, seconds)
+
+
+def _overlay(recognizer: Recognizer) -> Overlay:
+    """Draws on the whole frames, of which the model may see a part."""
+    if recognizer.preprocessor.name != "clip":
+        return Overlay(recognizer.class_names)
+    transform = recognizer.preprocessor.transform.deterministic
+    one = replace(transform, num_crops=1)
+    return Overlay(recognizer.class_names, lambda height, width: one.regions(height, width)[0])
 
 
 def _open(recognizer: Recognizer, source: str, fps: float | None, *, pictures: bool) -> Source:

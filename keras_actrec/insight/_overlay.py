@@ -93,20 +93,48 @@ def _shares(count: int, low: float, high: float, pixels: int, smooth: bool) -> n
 
 def draw_on(explanation: "Explanation", layer: Layer | None, step: int) -> np.ndarray:
     """A frame with a layer on it, uint8 `(H, W, 3)`; what the model did not see is dark."""
-    from matplotlib import colormaps
-
     frame = _BLANK if explanation.frames is None else explanation.frames[step]
     height, width = frame.shape[:2]
     region = explanation.region or Region(0, 0, height, width)
     seen = spread(np.ones((1, 1)), region, height, width)[..., None]
-    image = frame * (_UNSEEN + (1 - _UNSEEN) * seen)
-    if layer is not None:
-        strength = spread(layer.shares[step], region, height, width, layer.smooth)[..., None]
-        colors = 255 * colormaps["inferno"](0.5 + 0.45 * strength[..., 0])[..., :3]
-        image = image + _HEAT * strength * (colors - image)
-    image = image.round().clip(0, 255).astype("uint8")
-    if layer is not None and layer.cells:
-        _outline(image, layer.cells[step], layer.shares.shape[1:], region)
+    image = (frame * (_UNSEEN + (1 - _UNSEEN) * seen)).round().astype("uint8")
+    if layer is None:
+        return image
+    return heated(
+        image,
+        layer.shares[step],
+        region,
+        smooth=layer.smooth,
+        cell=layer.cells[step] if layer.cells else None,
+    )
+
+
+def heated(
+    frame: np.ndarray,
+    shares: np.ndarray,
+    region: Region,
+    *,
+    smooth: bool = False,
+    cell: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """A copy of a frame with shares of it in the colors of heat.
+
+    Args:
+        frame: uint8 `(H, W, 3)`, RGB.
+        shares: `(K, K')`, from 0 to 1, of equal parts of the region.
+        region: what of the frame the model saw.
+        smooth: see `spread`.
+        cell: row and column of the part that is outlined.
+    """
+    cv2 = opencv()
+    height, width = frame.shape[:2]
+    strength = spread(shares, region, height, width, smooth)
+    heat = (255 * (0.5 + 0.45 * strength)).astype("uint8")
+    colors = cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO)[..., ::-1]
+    opacity = (_HEAT * strength)[..., None]
+    image = (frame + opacity * (colors.astype("float64") - frame)).round().clip(0, 255).astype("uint8")
+    if cell is not None:
+        _outline(image, cell, shares.shape, region)
     return image
 
 

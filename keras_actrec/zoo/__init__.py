@@ -2,7 +2,7 @@
 
 from keras_actrec.zoo._explaining import ExplainingView
 from keras_actrec.zoo._registry import ModelSpec, build, check_arguments, list_models, spec
-from keras_actrec.zoo._streaming import StreamingView, streaming_view
+from keras_actrec.zoo._streaming import StreamingView, attending_view, streaming_view
 from keras_actrec.zoo._views import backbone, features_view, frames_apart, gates_view, resized, training_view
 from keras_actrec.zoo.cham import cham
 from keras_actrec.zoo.conv_attention import conv_attention
@@ -26,6 +26,7 @@ __all__ = [
     "ModelSpec",
     "StreamingView",
     "backbone",
+    "attending_view",
     "build",
     "cham",
     "check_arguments",

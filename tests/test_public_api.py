@@ -292,6 +292,7 @@ PUBLIC = {
         "ExplainingView",
         "ModelSpec",
         "StreamingView",
+        "attending_view",
         "streaming_view",
         "backbone",
         "build",

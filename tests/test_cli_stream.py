@@ -127,7 +127,14 @@ def test_the_video_has_the_answer_drawn_in(model):
     assert frames[39][-1].max() > 150 and frames[39][-1].std(axis=0).max() > 20  # colors of classes
 
 
-@pytest.mark.parametrize("transform", [ClipTransform(32, crop="none"), ClipTransform(32, short_side=36)])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        ClipTransform(32, crop="none"),
+        ClipTransform(32, short_side=36),
+        ClipTransform(32, short_side=36, num_crops=10),  # of which a stream has the one in the middle
+    ],
+)
 def test_the_video_shows_where_the_model_looked(transform):
     top, left, side = 40, 60, 8
     write_video("b.avi", [bright(90, 150, top, left + 2 * number, side) for number in range(4)])

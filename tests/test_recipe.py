@@ -685,7 +685,8 @@ TOO_MUCH = [
     (f"[train]\n{'x' * 990} = 1", "unknown key 'train.xxx"),
     (f'[clip]\ncrop = "{"x" * 1000}"', "Received: 'xxx"),
     *(
-        (text.format("x" * 1001), "characters: at most 1000 are taken")
+        (text.format("x" * length), "characters: at most 1000 are taken")
+        for length in (1001, 100_000)
         for text in ('[clip]\ncrop = "{}"', "[train]\n{} = 1", '[data]\noptions = {{a = ["{}"]}}')
     ),
     (f"# {'x' * 1_000_000}", "it has more than 1000000 bytes"),

@@ -2,8 +2,8 @@
 
 Keras holds what every layer gave until the whole model has answered, so that no memory is used twice: to get
 more of it from the system takes a third of the time of EfficientNet-Lite0. And what Keras does around the
-`call` of a layer (types, masks, scopes) takes a quarter of a millisecond, three times as long as a frame of
-that network: here it is left out where it would do nothing.
+`call` of a layer (types, masks, scopes) takes .14 ms, for one frame of that network altogether more than its
+convolutions: here it is left out where it would do nothing.
 """
 
 import inspect
@@ -26,6 +26,15 @@ class _Step(NamedTuple):
     seen: int | list[int] | None
     gone: list[int]
 
+    def answer(self, held: dict[int, Any]) -> Any:
+        """What the layer gives."""
+        if self.seen is None:
+            arguments, named = self.node.arguments.fill_in(held)
+            return self.node.operation(*arguments, **{**named, **self.told})
+        seen = self.seen
+        taken = held[seen] if isinstance(seen, int) else [held[each] for each in seen]
+        return self.node.operation.call(taken, **self.told)
+
 
 _Plan: TypeAlias = list[_Step]
 _PLANS: WeakKeyDictionary[keras.Model, _Plan] = WeakKeyDictionary()
@@ -45,22 +54,14 @@ def call_network(network: keras.layers.Layer, inputs: Any, training: bool | None
         id(symbol): keras.ops.convert_to_tensor(tensor, dtype=symbol.dtype)
         for symbol, tensor in zip(network.inputs, given, strict=True)
     }
-    for node, told, seen, gone in _PLANS[network]:
-        taken = (
-            None if seen is None else held[seen] if isinstance(seen, int) else [held[each] for each in seen]
-        )
-        if taken is None:
-            arguments, named = node.arguments.fill_in(held)
-            outputs = node.operation(*arguments, **{**named, **told})
-            del arguments, named
-        else:
-            outputs = node.operation.call(taken, **told)
+    for step in _PLANS[network]:
+        outputs = step.answer(held)
         if isinstance(outputs, torch.Tensor):
-            held[id(node.outputs[0])] = outputs
+            held[id(step.node.outputs[0])] = outputs
         else:
-            held.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
-        del taken, outputs
-        for tensor in gone:
+            held.update(zip(map(id, step.node.outputs), keras.tree.flatten(outputs), strict=True))
+        del outputs
+        for tensor in step.gone:
             del held[tensor]
     return held[id(network.outputs[0])]
 

@@ -137,8 +137,8 @@ class _States:
 
     def __init__(self, recognizer: Recognizer) -> None:
         self._name, self.step = step_of(recognizer)
-        self._view = zoo.streaming_view(recognizer.model, recognizer.spec, self.step, attention=True)
-        self._model = folded(self._view.model)  # which a predictor does not keep alive
+        self._view = zoo.streaming_view(recognizer.model, recognizer.spec, self.step)
+        self._model = zoo.attending_view(folded(self._view.model))  # which a predictor does not keep alive
         self._run = _backend.predictor(self._model)
 
     def reset(self) -> None:

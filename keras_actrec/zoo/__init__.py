@@ -2,8 +2,16 @@
 
 from keras_actrec.zoo._explaining import ExplainingView
 from keras_actrec.zoo._registry import ModelSpec, build, check_arguments, list_models, spec
-from keras_actrec.zoo._streaming import StreamingView, attending_view, streaming_view
-from keras_actrec.zoo._views import backbone, features_view, frames_apart, gates_view, resized, training_view
+from keras_actrec.zoo._streaming import StreamingView, streaming_view
+from keras_actrec.zoo._views import (
+    attending_view,
+    backbone,
+    features_view,
+    frames_apart,
+    gates_view,
+    resized,
+    training_view,
+)
 from keras_actrec.zoo.cham import cham
 from keras_actrec.zoo.conv_attention import conv_attention
 from keras_actrec.zoo.eleatt_rnn import eleatt_rnn
@@ -25,8 +33,8 @@ __all__ = [
     "ExplainingView",
     "ModelSpec",
     "StreamingView",
-    "backbone",
     "attending_view",
+    "backbone",
     "build",
     "cham",
     "check_arguments",

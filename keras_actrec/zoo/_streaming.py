@@ -23,7 +23,7 @@ class StreamingView(NamedTuple):
         model: from a dict of the input, `(1, T, ...)` with any T, and the states, to a dict of the states
             after it and of two answers at every step, `(1, T, C)`: `scores`, that to all steps so far, and
             `steps`, what the step alone gives to the average over time. Where the model's answer is that of
-            its last step, they are the same. On request `attention (1, T, N)`, where the model has one.
+            its last step, they are the same.
         start: the states before the first step.
     """
 
@@ -31,9 +31,7 @@ class StreamingView(NamedTuple):
     start: dict[str, np.ndarray]
 
 
-def streaming_view(
-    model: keras.Model, spec: ModelSpec, step: Shape, *, attention: bool = False
-) -> StreamingView:
+def streaming_view(model: keras.Model, spec: ModelSpec, step: Shape) -> StreamingView:
     """The same layers and weights for steps that come one by one, without a mask.
 
     However a clip is cut, its last `scores` are what the model answers to the whole of it.
@@ -42,7 +40,6 @@ def streaming_view(
         model: a model of the zoo.
         spec: its specification.
         step: shape of one step, such as `(H, W, 3)`.
-        attention: whether the view gives that too.
 
     Raises:
         UserError: where the specification does not say that the model is causal.
@@ -66,38 +63,8 @@ def streaming_view(
     if memory.averages:
         answers = ops.reshape(answers, (2, -1, answers.shape[-1]))
     outputs = {"scores": answers[:1, :], "steps": answers[-1:, :], **memory.outputs}
-    if attention:
-        outputs |= memory.attention
     view = keras.Model({source.name: source, **memory.inputs}, outputs, name=model.name)
     return StreamingView(view, memory.start)
-
-
-def attending_view(model: keras.Model) -> keras.Model:
-    """The same network, whose answer is `scores`, and where it has attention, `attention (B, T, N)`."""
-    attention: dict[str, Tensor] = {}
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        result = layer(*args, **kwargs)
-        if getattr(layer, "return_trace", False):
-            _look(result[0] if layer.return_state else result, attention)
-        return result
-
-    def fresh(tensor: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.Input(batch_shape=tensor.shape, name=tensor.name, dtype=tensor.dtype)
-
-    copy = keras.models.clone_model(
-        model,
-        input_tensors=keras.tree.map_structure(fresh, model.input),
-        clone_function=lambda layer: layer,
-        call_function=call,
-    )
-    return keras.Model(copy.input, {"scores": copy.output, **attention}, name=model.name)
-
-
-def _look(trace: dict[str, Tensor], attention: dict[str, Tensor]) -> None:
-    """Keep the attention of the first layer that has one."""
-    if "attention" in trace:
-        attention.setdefault("attention", ops.cast(trace["attention"], "float32"))
 
 
 class _Memory:
@@ -121,7 +88,6 @@ class _Memory:
         one = ops.ones_like(source[(slice(None), slice(None), *[0] * (len(source.shape) - 2))], "float32")
         self.count = self.inputs[_SEEN] + ops.cumsum(one, axis=1)  # of steps up to each, (1, T)
         self.averages = False
-        self.attention: dict[str, Tensor] = {}
         self.outputs: dict[str, Tensor] = {_SEEN: self.count[:, -1:]}
 
     def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -148,8 +114,6 @@ class _Memory:
         )
         output, *states = twin(x, initial_state=self._states(layer))
         self._keep(layer, states)
-        if twin.return_trace:
-            _look(output, self.attention)
         return output
 
     def _average(self, layer: keras.layers.Layer, x: Tensor) -> Tensor:

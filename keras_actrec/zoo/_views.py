@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from keras_actrec._suggest import did_you_mean
-from keras_actrec._types import Shape
+from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import FrameWise, UnfoldTime
 from keras_actrec.zoo._registry import ModelSpec
@@ -125,6 +125,31 @@ def gates_view(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, ops.stack([seen, gates], axis=2))
 
 
+def attending_view(model: keras.Model) -> keras.Model:
+    """The same network with what its attention looks at.
+
+    Args:
+        model: a model of the zoo, or a view of one.
+
+    Returns:
+        A model whose answers are a dict: those of `model`, or its only one as `scores`, and where a layer has
+        attention, `attention (B, T, N)`, float32, of the first such layer.
+    """
+    found: dict[str, Tensor] = {}
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        result = layer(*args, **kwargs)
+        if getattr(layer, "return_trace", False) and not layer.go_backwards:
+            trace = result[0] if layer.return_state else result
+            if "attention" in trace:
+                found.setdefault("attention", ops.cast(trace["attention"], "float32"))
+        return result
+
+    copy = _on_inputs(model, {tensor.name: tensor.shape[1:] for tensor in model.inputs}, call)
+    answers = copy.output if isinstance(copy.output, dict) else {"scores": copy.output}
+    return keras.Model(copy.input, {**answers, **found}, name=model.name)
+
+
 def resized(model: keras.Model, shape: Shape) -> keras.Model:
     """The model for clips of another shape.
 
@@ -155,7 +180,8 @@ def _on_inputs(
     """
 
     def fresh(tensor: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.Input(shapes[tensor.name], name=tensor.name, dtype=tensor.dtype)
+        shape = (tensor.shape[0], *shapes[tensor.name])
+        return keras.Input(batch_shape=shape, name=tensor.name, dtype=tensor.dtype)
 
     return keras.models.clone_model(
         model,

@@ -10,6 +10,7 @@ from keras_actrec.errors import UserError
 
 MOST = 65_536  # units, channels, frames, clips of a batch: more of them fit no memory
 MOST_PIXELS = 8192  # of a side
+MAX_SKIPPED = 0.1  # share of a set's files that may be skipped, unless something else is said
 MOST_WORKERS = 1024
 MOST_EPOCHS = 1_000_000
 MOST_SEED = 2**32 - 1  # what NumPy takes

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -246,6 +247,28 @@ def test_a_finished_run_without_scores_says_how_to_get_them(tmp_path):
     (run / "model.keras").touch()
     command = f"keras-actrec evaluate {run / 'model.keras'} --data DATA --json {run / 'test.json'}"
     assert describe_run(run).endswith(f"val_accuracy 0.5000  not evaluated: {command}")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"on_error": "skip", "max_skipped": 0.1}, ["--on-error", "skip"]),
+        ({"on_error": "skip", "max_skipped": 0.3}, ["--on-error", "skip", "--max-skipped", "0.3"]),
+        ({"on_error": "raise", "max_skipped": 0.3}, []),
+    ],
+)
+def test_the_command_for_scores_stops_at_no_file_that_training_left_out(tmp_path, data, words):
+    recipe = {**RECORD["recipe"], "data": data, "train": {"seed": 3, "epochs": 9}}
+    run = begun(tmp_path / "run", recipe=recipe)
+    (run / "model.keras").touch()
+    _, _, command = describe_run(run).partition("not evaluated: keras-actrec ")
+    assert command.split() == [
+        *("evaluate", str(run / "model.keras"), "--data", "DATA"),
+        *words,
+        *("--json", str(run / "test.json")),
+    ]
+    with pytest.raises(UserError, match=f"write it with `keras-actrec {re.escape(command)}`"):
+        result_row(run)
 
 
 def test_an_evaluated_run_says_what_it_has_reached(tmp_path):

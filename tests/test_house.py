@@ -224,7 +224,6 @@ def test_every_test_runs_on_the_first_backend_and_what_computes_on_the_others(tm
 ADVISERS = {
     "cli/init.py": "test_bad_input.py",
     "cli/reproduce.py": "test_reproduce_run.py",
-    "cli/train.py": "test_bad_input.py",
     "data/audit.py": "test_bad_input.py",
     "data/datasets/_common.py": "test_prediction.py",
     "evaluation/results.py": "test_bad_input.py",

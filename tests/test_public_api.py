@@ -160,6 +160,7 @@ PUBLIC = {
         "confusion_matrix",
         "edit_score",
         "evaluate",
+        "evaluation_command",
         "frame_accuracy",
         "frame_labels",
         "labels_at",

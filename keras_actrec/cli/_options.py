@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from keras_actrec._numbers import MAX_SKIPPED
+
 Data = Annotated[Path, typer.Option(help="A folder with one folder a class, a table (.csv), or .tar files.")]
 Dataset = Annotated[str | None, typer.Option(help="Name of the set, in its official layout.")]
 Manifest = Annotated[str | None, typer.Option(help="Name of the table in the folder.")]
@@ -23,7 +25,7 @@ Ray = Annotated[
     ),
 ]
 MaxSkipped = Annotated[
-    float | None, typer.Option(show_default="0.1", help="Largest share of the videos to skip.")
+    float | None, typer.Option(show_default=str(MAX_SKIPPED), help="Largest share of the videos to skip.")
 ]
 
 

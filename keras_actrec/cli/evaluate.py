@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from keras_actrec._numbers import MAX_SKIPPED
 from keras_actrec.cli._options import Audit, Ray, Verify
 from keras_actrec.cli._terminal import add_row, say, show
 
@@ -37,7 +38,7 @@ def evaluate(
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Write a page here, on which clips play.")] = None,
     on_error: Annotated[str, typer.Option(help="raise or skip, for videos that cannot be read.")] = "raise",
-    max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = 0.1,
+    max_skipped: Annotated[float, typer.Option(help="Largest share of the videos to skip.")] = MAX_SKIPPED,
     audit: Audit = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of decoded frames, as `train` has.")] = None,
     verify: Verify = False,

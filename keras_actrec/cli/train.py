@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keras_actrec._numbers import MOST_WORKERS
-from keras_actrec._text import command
 from keras_actrec.cli._options import Audit, Data, MaxSkipped, OnError, Verify, skipping
 from keras_actrec.cli._terminal import say
 from keras_actrec.errors import UserError
@@ -61,7 +60,7 @@ def train(
 
     Ctrl-C and SIGTERM end it at the next batch, with a checkpoint: the same command goes on from there.
     """
-    from keras_actrec import training
+    from keras_actrec import evaluation, training
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
 
@@ -104,15 +103,7 @@ def train(
     _tell(run, data, audit)
     say(f"wrote {out / 'model.keras'} after {run.record['seconds']:.0f} s")
     if run.record["data"]["parts"]["test"]:
-        say(f"next, on the test part: {_evaluation(run, data)}")
-
-
-def _evaluation(run: "Run", data: Path) -> str:
-    """The command that scores it, which stops at no file that training leaves out."""
-    table = run.record["recipe"]["data"]
-    skip = ["--on-error", "skip"] if table["on_error"] == "skip" else []
-    most = ["--max-skipped", table["max_skipped"]] if skip and table["max_skipped"] != 0.1 else []
-    return command("evaluate", run.folder / "model.keras", "--data", data, *skip, *most)
+        say(f"next, on the test part: {evaluation.evaluation_command(out, run.record, data)}")
 
 
 def _tell(run: "Run", data: Path, audit: Path | None) -> None:

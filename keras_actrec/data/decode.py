@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from keras_actrec._numbers import MOST_WORKERS, whole
+from keras_actrec._numbers import MAX_SKIPPED, MOST_WORKERS, whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.cluster import Cluster, Threads
 from keras_actrec.data._opencv import opencv
@@ -274,7 +274,7 @@ def index_videos(
     records: Iterable[Record],
     *,
     on_error: str = "raise",
-    max_skipped: float = 0.1,
+    max_skipped: float = MAX_SKIPPED,
     workers: int = 2,
     audit: Known | None = None,
     cluster: Cluster | None = None,

@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from keras_actrec._archive import open_archive, parts_of, read_header
+from keras_actrec._numbers import MAX_SKIPPED
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.cluster import Cluster
@@ -176,7 +177,7 @@ def index_features(
     *,
     step: tuple[int, ...] | None = None,
     on_error: str = "raise",
-    max_skipped: float = 0.1,
+    max_skipped: float = MAX_SKIPPED,
     workers: int = 2,
     audit: Known | None = None,
     cluster: Cluster | None = None,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_actrec._files import write_csv, write_json
+from keras_actrec._numbers import MAX_SKIPPED
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.cluster import Cluster
 from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
@@ -189,7 +190,7 @@ def evaluate(
     part: str = "test",
     protocol: Protocol | str | None = None,
     on_error: str = "raise",
-    max_skipped: float = 0.1,
+    max_skipped: float = MAX_SKIPPED,
     audit: PathLike | None = None,
     cache: PathLike | None = None,
     verify: bool = False,

@@ -7,7 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from keras_actrec._files import read_csv, read_json, write_csv
+from keras_actrec._numbers import MAX_SKIPPED
 from keras_actrec._text import command
+from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation.metrics import student_interval
 
@@ -82,13 +84,14 @@ def describe_run(run: str | Path) -> str:
     record = read_json(run / "run.json", "is it a run directory?")
     with of_this_version(run):
         words, epochs = _words(columns_of(record)), record["recipe"]["train"]["epochs"]
+        wanted = evaluation_command(run, record, "DATA", "--json", run / "test.json")
         rows = _rows(run / "history.csv")
         values = {name: value for name, value in rows[-1].items() if name in _SHOWN} if rows else {}
         reached = "  ".join([f"{name} {float(value):.4f}" for name, value in values.items()])
     if not (run / "model.keras").exists():
         after = f"{run} is unfinished: the same command goes on"
     else:
-        after = f"not evaluated: {_evaluation_of(run)}"
+        after = f"not evaluated: {wanted}"
     return f"{words}: " + "  ".join(filter(None, [f"epoch {len(rows)} of {epochs}", reached, after]))
 
 
@@ -110,7 +113,9 @@ def result_row(run: str | Path) -> dict[str, str]:
     """
     run = Path(run)
     record = read_json(run / "run.json", "is it a run directory?")
-    scores = read_json(run / "test.json", f"write it with `{_evaluation_of(run)}`")
+    with of_this_version(run):
+        wanted = evaluation_command(run, record, "DATA", "--json", run / "test.json")
+    scores = read_json(run / "test.json", f"write it with `{wanted}`")
     with of_this_version(run):
         if (scores["manifest"], scores["part"]) != (record["data"]["sha256"], "test"):
             raise UserError(
@@ -201,9 +206,19 @@ def _words(row: Mapping[str, str]) -> str:
     return " ".join(filter(None, [row["recipe"], row["set"], fold, f"seed {row['seed']}"]))
 
 
-def _evaluation_of(run: Path) -> str:
-    """The command that evaluates a run."""
-    return command("evaluate", run / "model.keras", "--data", "DATA", "--json", run / "test.json")
+def evaluation_command(run: Path, record: Mapping[str, Any], data: PathLike = "DATA", *more: object) -> str:
+    """The command that evaluates a run, and that stops at no file that training left out.
+
+    Args:
+        run: the run directory.
+        record: what is in its `run.json`.
+        data: the folder or file of the set.
+        *more: words behind these.
+    """
+    table = record["recipe"]["data"]
+    skip = ["--on-error", "skip"] if table.get("on_error") == "skip" else []
+    most = ["--max-skipped", table["max_skipped"]] if skip and table["max_skipped"] != MAX_SKIPPED else []
+    return command("evaluate", run / "model.keras", "--data", data, *skip, *most, *more)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._files import read_json
+from keras_actrec._numbers import MAX_SKIPPED
 from keras_actrec._types import PathLike, StageProgress
 from keras_actrec.data import read_set
 from keras_actrec.errors import UserError
@@ -130,7 +131,7 @@ def read_run(
         root,
         part=part,
         on_error=table.get("on_error", "raise"),
-        max_skipped=table.get("max_skipped", 0.1),
+        max_skipped=table.get("max_skipped", MAX_SKIPPED),
         floors=True,
         progress=progress,
     )

@@ -8,7 +8,7 @@ import pydantic
 from pydantic_core import PydanticCustomError
 
 from keras_actrec._files import to_toml
-from keras_actrec._numbers import MOST, MOST_EPOCHS, MOST_SEED, MOST_WORKERS
+from keras_actrec._numbers import MAX_SKIPPED, MOST, MOST_EPOCHS, MOST_SEED, MOST_WORKERS
 from keras_actrec._suggest import did_you_mean
 from keras_actrec.data import (
     Body,
@@ -70,7 +70,7 @@ class DataTable(_Table):
     watch_test: bool = False
     split_seed: int = pydantic.Field(0, ge=0, le=MOST_SEED)
     on_error: Literal["raise", "skip"] = "raise"
-    max_skipped: float = pydantic.Field(0.1, ge=0, le=1)
+    max_skipped: float = pydantic.Field(MAX_SKIPPED, ge=0, le=1)
 
 
 class _SamplingTable(_Table):

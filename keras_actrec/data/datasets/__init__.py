@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from keras_actrec._numbers import MAX_SKIPPED
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import printable
 from keras_actrec._types import PathLike
@@ -308,7 +309,7 @@ def index_skeletons(
     shown_as: str | None = None,
     persons: Persons | None = None,
     on_error: str = "raise",
-    max_skipped: float = 0.1,
+    max_skipped: float = MAX_SKIPPED,
     workers: int = 1,
     cluster: Cluster | None = None,
     progress: Callable[[int, int], None] | None = None,

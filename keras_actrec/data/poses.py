@@ -136,7 +136,7 @@ def holds_pose(path: PathLike) -> bool:
         return arrays.is_of_joints(arrays.shape_of(path))
     except ValueError:  # of several arrays none is named
         return False
-    except Exception:
+    except Exception:  # whatever a damaged file raises: who reads it says what is wrong
         return path.suffix.lower() == ".npz"
 
 

@@ -21,12 +21,13 @@ demo: $(VENV)/.user
 	KERAS_BACKEND=jax $(BIN)/keras-actrec demo --out runs/demo
 
 # Two test processes; one thread each, or they would fight for the cores. Whoever is done takes tests from the other.
-# The first backend runs every test; the others leave out those that use none (tests/conftest.py holds them to it).
+# The first backend runs every test; the others leave out those that use none (tests/conftest.py holds them to it) and
+# those for which one stands for all.
 test: $(VENV)/.all
 	@set -e; only=""; for backend in $(BACKEND); do \
 		echo "== tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(PYTEST) -n 2 --dist worksteal --durations 10 -m "$$only"; \
-		only="not no_backend"; \
+		only="not no_backend and not once"; \
 	done
 
 # The oldest versions that pyproject.toml allows, with one backend at a time: make oldest BACKEND=torch. Old packages

@@ -1,5 +1,6 @@
 """What every layer and every model must do: `check_layer`, `check_model` and the helpers they share."""
 
+import contextlib
 import inspect
 import json
 
@@ -19,9 +20,12 @@ PRECISIONS = {
 LARGE_STEP = 1e4  # so large that the smallest gradient moves its weight
 
 
+@contextlib.contextmanager
 def without_numbers():
     """What is built inside has shapes and no numbers, which take seconds to draw for a whole network."""
-    return keras.StatelessScope(initialize_variables=False)
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session(free_memory=False)  # or the next model that is compiled draws them all
 
 
 def numpy(structure):

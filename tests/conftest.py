@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import threading
 from pathlib import Path
 from unittest import mock
@@ -26,13 +25,25 @@ find_spec = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *args, **more: None if name in {names} else find_spec(name, *args, **more)
 """
 
-# Where TensorFlow is installed, Keras imports it when it saves a model, whatever the backend: two seconds for
-# each process that a test starts.
-HIDE_TENSORFLOW = """
-import os
+# What Keras imports where it is installed and no test needs of it: TensorFlow whenever it saves a model, and
+# while it is imported itself other backends and packages for plots: half of the time before a first line.
+LEAN = """
+import os, sys
+from importlib.machinery import PathFinder
 
-if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
-""" + textwrap.indent(HIDE.format(names={"tensorflow"}), "    ")
+find_spec = PathFinder.find_spec
+backend = os.environ.get("KERAS_BACKEND")
+never = {"tensorflow"} if backend in ("jax", "torch") else set()
+at_first = {"jax", "matplotlib", "sklearn"} - {backend} if backend else set()
+
+def _find(name, *args, **more):
+    keras = getattr(sys.modules.get("keras"), "__spec__", None)
+    if name in never or name in at_first and getattr(keras, "_initializing", False):
+        return None
+    return find_spec(name, *args, **more)
+
+PathFinder.find_spec = _find
+"""
 
 
 def _refuse(name):
@@ -71,9 +82,9 @@ def _programs_of_the_user_are_left_alone():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _processes_without_tensorflow():
+def _lean_processes():
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        (Path(folder) / "sitecustomize.py").write_text(HIDE_TENSORFLOW, encoding="utf-8")
+        (Path(folder) / "sitecustomize.py").write_text(LEAN, encoding="utf-8")
         patch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
         yield
 

@@ -23,6 +23,8 @@ from keras_actrec.data import ClipPreprocessor, ClipTransform, Sampling
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer
 
+pytestmark = pytest.mark.once
+
 PROGRAM = Path(sys.executable).with_name("keras-actrec")
 CLASSES = ("dark", "light")
 SIZE = 32

@@ -52,6 +52,7 @@ def test_cards_show_the_figures_that_the_program_draws():
                 assert f">{line}<" in picture, (name, line)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_parameters_are_as_many_as_the_card_says(name):
     for call, _, parameters, _ in rows(name):

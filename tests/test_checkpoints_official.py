@@ -263,6 +263,7 @@ def tiny():
 WRAPPERS = ["", "module.", "_orig_mod.", "model.", "backbone.", "network.", "encoder.net.", "anything."]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("prefix", [*WRAPPERS, "module._orig_mod.", "_orig_mod.module.", "model.module.a.b."])
 def test_what_programs_put_in_front_of_all_names_is_passed_over(prefix, tmp_path):
     model, state = tiny()

@@ -181,6 +181,7 @@ assert "torch" not in sys.modules
 """
 
 
+@pytest.mark.once
 def test_torch_is_not_needed(form, tmp_path, run_python):
     expected = {"x": torch.arange(6.0).reshape(2, 3).T, "n": torch.tensor(3)}
     path = save(expected, tmp_path / "a.pth", form)

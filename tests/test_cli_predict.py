@@ -255,6 +255,7 @@ def test_rows_go_where_standard_output_goes_while_a_bar_is_on_the_terminal(model
     assert out.getvalue().startswith("clips/more/LIGHT.MP4  ")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_keeps_the_rows_and_exits_with_its_status(model, number, status):
     many = ["clips/a dark one.mp4"] * 20_000

@@ -226,6 +226,7 @@ def test_a_source_is_not_written_over(model):
     assert cv2.VideoCapture("a.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 40
 
 
+@pytest.mark.once
 def test_an_interruption_keeps_what_was_found(model):
     """The signal comes at the 26th frame, half a second into what is light."""
     code = (

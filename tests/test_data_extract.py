@@ -283,6 +283,7 @@ extract(sys.argv[1], sys.argv[2], lambda done, total: print(done, flush=True))
 """
 
 
+@pytest.mark.once
 def test_a_killed_call_goes_on_and_ends_with_the_same_bytes(tmp_path, kill_at):
     write_synthetic(tmp_path / "set", clips_per_class=1, size=32, frames=14)
     kill_at("3", DRILL + CHILD, tmp_path / "set", tmp_path / "out")

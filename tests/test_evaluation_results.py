@@ -22,6 +22,8 @@ from keras_actrec.evaluation import (
     write_results,
 )
 
+pytestmark = pytest.mark.once
+
 RECORD = {
     "recipe_name": "hman/fight",
     "overrides": ["model.motion=false", "data.test_fold=2", "train.seed=3", "train.epochs = 9"],

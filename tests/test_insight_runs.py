@@ -14,6 +14,8 @@ from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
 from pages import Page
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -467,6 +467,7 @@ with recording(2, csv=sys.argv[3], json=sys.argv[4]) as keep:
 """
 
 
+@pytest.mark.once
 def test_a_killed_run_leaves_the_finished_rows(videos, kill_at, tmp_path):
     recognizer(Sampling(4)).save(tmp_path / "model.keras")
     files = tmp_path / "table.csv", tmp_path / "rows.jsonl"

@@ -372,6 +372,7 @@ def test_importing_the_package_needs_no_other_backend_and_nothing_heavy(run_pyth
     assert len(own) < MOST_OWN, own
 
 
+@pytest.mark.once
 def test_importing_the_package_takes_less_than_a_second_beyond_keras(run_python):
     code = "import keras, time\nstart = time.time()\nimport keras_actrec\nprint(time.time() - start)"
     done = run_python("-c", code)

@@ -15,6 +15,8 @@ from keras_actrec.cli.main import app
 from keras_actrec.data import VideoError, audit_videos, read_dataset
 from keras_actrec.errors import UserError
 
+pytestmark = pytest.mark.once
+
 RECIPE = """
 [model]
 name = "stacked_rnn"

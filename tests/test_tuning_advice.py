@@ -18,6 +18,8 @@ from keras_actrec.errors import UserError
 from keras_actrec.training.prepare import read_data
 from keras_actrec.tuning import distributed, study_run, trial
 
+pytestmark = pytest.mark.once
+
 _search = pytest.importorskip("keras_actrec.tuning._search", reason="the extra tune is not installed")
 
 RECIPE = """

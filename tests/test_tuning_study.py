@@ -5,7 +5,6 @@ import shutil
 import tomllib
 from pathlib import Path
 
-import keras
 import pytest
 from typer.testing import CliRunner
 
@@ -17,6 +16,8 @@ from keras_actrec.errors import UserError
 from keras_actrec.training import parse_recipe, read_recipe
 from keras_actrec.tuning import estimate_study, list_studies, parse_study, read_study
 from keras_actrec.tuning.space import overrides_of
+
+pytestmark = pytest.mark.once
 
 FILES = sorted((Path(__file__).parents[1] / "tuning").glob("*/study.toml"))
 
@@ -422,7 +423,6 @@ def test_every_combination_of_a_study_that_comes_along_can_be_built(file):
         with without_numbers():
             built = zoo.build(model.name, 10, **model.arguments, **shape)
         assert built.output_shape[-1] == 10
-        keras.utils.clear_session(free_memory=False)
 
 
 def test_the_rows_of_the_thesis_are_the_thesis():

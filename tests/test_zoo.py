@@ -178,7 +178,6 @@ def test_a_model_with_motion_on_a_mobile_network_does_what_every_model_must(tmp_
     check_model("gsm", sized("gsm", **MOBILE), tmp_path)
 
 
-@pytest.mark.graphs
 @pytest.mark.parametrize("name, arguments, parameters", VARIANTS)
 def test_the_parameters_are_as_many_as_by_hand_and_all_learn(name, arguments, parameters):
     check_parameters(name, sized(name, **arguments), parameters)

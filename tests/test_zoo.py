@@ -543,7 +543,6 @@ def test_a_reinforce_model_learns_per_step_after_saving_and_loading(tmp_path):
 NEXT = {"jax": "torch", "torch": "tensorflow", "tensorflow": "jax"}
 
 
-@pytest.mark.graphs
 def test_saved_models_give_the_same_numbers_on_another_backend(run_python, tmp_path):
     other = NEXT[keras.backend.backend()]
     if importlib.util.find_spec(other) is None:

@@ -163,3 +163,19 @@ def test_a_backend_without_other_devices_is_on_a_cpu(monkeypatch):
     ):
         monkeypatch.setattr(_backend, "devices", lambda devices=devices: devices)
         assert _backend.on_cpu() is expected
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="threads of torch")
+def test_a_small_network_is_trained_by_one_thread_and_a_large_one_by_all():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for inputs, threads in ((1 << 10, 1), (1 << 20, 2)):
+            network = keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(1)])
+            with _backend.cores_for(network):
+                assert torch.get_num_threads() == threads
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -81,6 +81,24 @@ def test_a_network_learns_which_channel_rises(run, data):
     assert run.recognizer.model.input["features"].shape == (None, None, 8)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="threads of torch")
+def test_a_small_network_is_trained_by_one_thread(data, tmp_path):
+    import torch
+
+    threads = {}
+
+    def progress(stage, done, total, text=""):
+        threads[stage] = torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        training.train(recipe(train={"epochs": 1}), data, tmp_path / "run", progress=progress)
+        assert threads["epochs"] == 1 and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_file_reads_features_as_it_was_trained(run, data):
     loaded = keras_actrec.load(run.folder / "model.keras")
     assert loaded.preprocessor == FeaturePreprocessor(Sampling(8, "stride"), (8,))

@@ -25,9 +25,11 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 Nothing else in the library asks for the backend or imports one.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -87,6 +89,7 @@ __all__ = [
     "call_network",
     "concurrency",
     "conv2d",
+    "cores_for",
     "depthwise_conv2d",
     "devices",
     "gather",
@@ -109,6 +112,9 @@ __all__ = [
     "with_steps_of",
 ]
 
+# With fewer a recurrent network trained about as fast with one thread as with two (docs/backends.md).
+_FEW_WEIGHTS = 1 << 19
+
 # Of each model the shapes of the batches that it has answered.
 _SEEN: WeakKeyDictionary[keras.Model, set[str]] = WeakKeyDictionary()
 
@@ -121,6 +127,16 @@ def on_cpu() -> bool:
 def concurrency() -> int:
     """Batches to predict at a time: on a CPU, a network keeps little more than one core busy with one."""
     return min(os.cpu_count() or 1, 4) if on_cpu() else 1
+
+
+def cores_for(network: keras.Model) -> AbstractContextManager[None]:
+    """The cores to train a network on: by its size alone, as the number of threads can change the last bit.
+
+    Threads of torch wait for each other at every product. For those of a small network that takes as long as
+    is gained, and where other programs want the cores too, ten times as long and more.
+    """
+    weights = sum(math.prod(weight.shape) for weight in network.trainable_weights)
+    return nullcontext() if weights > _FEW_WEIGHTS else own.cores_shared(os.cpu_count() or 1)
 
 
 def predict(model: keras.Model, batches: Sequence[Any]) -> list[np.ndarray]:

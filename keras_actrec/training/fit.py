@@ -97,7 +97,7 @@ def fit(
         _Progress(checkpoint, table.epochs, {part: len(each) for part, each in datasets.items()}, progress),
     ]
     on_devices = nullcontext() if spread is None else spread.training(learner)
-    with raising_failures(*datasets.values()), position, on_devices:
+    with raising_failures(*datasets.values()), position, on_devices, _backend.cores_for(learner):
         if checkpoint.batch:
             _finish_epoch(learner, targets, done, checkpoint, callbacks)
             wait_for_processes()  # for the checkpoint, which one of them writes

@@ -224,9 +224,9 @@ def test_memory_stays_as_it_is(name):
     tracemalloc.start()
     try:
         push(40)  # what is made once
-        memory, objects = push(120)
-        more, others = push(400)
+        memory, objects = push(80)
+        more, others = push(200)
     finally:
         tracemalloc.stop()
-    assert more - memory < 60_000  # 150 bytes a frame; a kept frame of 8 x 8 pixels takes twice that
+    assert more - memory < 30_000  # 150 bytes a frame; a kept frame of 8 x 8 pixels takes twice that
     assert others - objects < 100

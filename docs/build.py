@@ -112,11 +112,13 @@ def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
     """Guides, cards and papers. Returns the names of the models and, of the papers' pages, title and name."""
     guides = sorted((ROOT / "docs").glob("*.md"))
     tuning = ROOT / "tuning"
-    papers = [tuning / "papers" / "README.md", tuning / "papers" / "CLAIMS.md", tuning / "README.md"]
+    papers = [tuning / "papers" / f"{name}.md" for name in ("README", "ELEMENTS", "CLAIMS")]
+    papers.append(tuning / "README.md")
+    names = ("index", "elements", "claims", "studies")
     studies = [study for study in STUDIES if study not in papers]
     pages = {guide: guide.name for guide in guides}
     pages |= {card: f"models/{card.parent.name}.md" for card in CARDS}
-    pages |= dict(zip(papers, ("papers/index.md", "papers/claims.md", "papers/studies.md"), strict=True))
+    pages |= dict(zip(papers, [f"papers/{name}.md" for name in names], strict=True))
     pages |= {study: f"papers/{study.parent.name}.md" for study in studies}
     pages[ROOT / "README.md"] = "index.md"
     formats = ROOT / "benchmarks" / "exports.md"

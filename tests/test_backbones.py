@@ -335,7 +335,7 @@ def test_a_failed_download_is_one_line(monkeypatch):
         ({"name": "efficientnet_lite0", "weights": "absent.pth"}, "no such torch file: absent.pth"),
         (
             {"name": "resnet50", "width": 0.5},
-            "`width` of resnet50 is fixed; it goes with bn_inception, efficientnet_lite0, inception_v3, resn",
+            "`width` of resnet50 is fixed; it goes with bn_inception, efficientnet_lite0, googlenet, incep",
         ),
     ],
 )
@@ -354,7 +354,7 @@ def test_networks_of_ours_are_as_wide_as_they_are_told(name, channels):
 
 def test_every_application_is_listed_by_name():
     names = backbones.list_backbones()
-    ours = {"bn_inception", "efficientnet_lite0", "inception_v3", "resnet50_v1_5"}
+    ours = {"bn_inception", "efficientnet_lite0", "googlenet", "inception_v3", "resnet50_v1_5"}
     assert names == sorted({*APPLICATIONS, *ours})
     assert {"resnet50", "resnet101", "resnet152", "mobilenet_v2"} <= set(names)
 

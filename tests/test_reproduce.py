@@ -94,7 +94,8 @@ def test_each_says_what_it_would_run(name, small):
 def test_a_training_is_done_once_for_all_cells_that_it_is_in():
     lines = succeeds("reproduce", "eleattg/table1", "--dry-run").splitlines()
     trained = [line for line in lines if line.startswith("keras-actrec train")]
-    assert len(trained) == 2 * (2 + 3)  # the mean of the splits trains none of its own
+    # The mean of the splits trains none of its own, and the network of the features of J-HMDB is one for all.
+    assert len(trained) == 2 * (2 + 3) + 1
 
 
 def test_the_seed_that_is_set_takes_the_place_of_all():
@@ -180,11 +181,12 @@ def test_one_is_described_with_its_numbers_data_and_commands(monkeypatch):
         "GoogLeNet",
         "33.5",
         "needs hmdb51: HMDB51",
-        "not made: GoogLeNet: neither Keras",
         "--small",
     ):
         assert word in stdout
     assert "keras-actrec reproduce hman/table6 --data DATA --out runs/hman-table6\n" in stdout
+    stdout = succeeds("reproduce", "sa_gsm/text")
+    assert "not made: GSM, ensemble of 4: of released checkpoints" in stdout
 
 
 @pytest.mark.parametrize(
@@ -400,6 +402,18 @@ def test_the_table_has_the_papers_columns_beside_ours(tmp_path):
     assert lines[0] == "|  | a, paper | a, here | b, paper | b, here |"
     assert lines[2:4] == ["| old | 50.0 |  |  |  |", "| mine | 60.0 | 50.0 ± 0.0 | 70.0 | 30.0 ± 0.0 |"]
     assert "mean of 2 seeds" in lines[-1] and "9 of 10. jax 1, commit abc, one core." in lines[-1]
+
+
+def test_of_clips_that_are_made_there_is_no_official_number(tmp_path):
+    folder = run_folder(tmp_path / "run", 0.25)
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record["data"]["official"] = None
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert tables.made_of([folder]) == "Files found: 9. jax 1, commit abc, one core."
+    other = run_folder(tmp_path / "other", 0.25)
+    assert tables.made_of([folder, other]).startswith(
+        "Files found of the official number: 9 of 10; 9 of unknown."
+    )
 
 
 def test_other_numbers_than_top_1_are_read_of_a_run(tmp_path):

@@ -174,6 +174,19 @@ def test_of_another_builder_the_backbone_alone_is_taken_up_to_the_layer_that_is_
     assert "not in the file, as it was: classifier" in told
 
 
+def test_the_backbone_of_a_network_over_clips_is_taken_for_a_frozen_one(data, tmp_path):
+    tsn, softmax = (
+        {**VIDEOS, "model": {"name": name, "backbone": BACKBONE}, "train": {**TRAIN, "epochs": 1}}
+        for name in ("tsn", "softmax_regression")
+    )
+    told, trained = [], run(data, tmp_path / "tsn", tsn)
+    found = run(data, tmp_path / "softmax", softmax, trained.folder, told.append)
+    ours = [each for each in zoo.backbone(found.recognizer.model).network.layers if each.weights]
+    for layer in ours:
+        same(layer.get_weights(), trained.recognizer.model.get_layer(layer.name).get_weights())
+    assert len(ours) >= 4 and "not in the file, as it was: classifier" in told
+
+
 def test_a_model_of_which_nothing_fits_is_refused(skeletons, data, tmp_path):
     start = of_other_classes(skeletons, tmp_path / "other.keras", ("a", "b"))
     with pytest.raises(UserError, match="other.keras does not fit stacked_rnn: no layer of the model takes"):

@@ -144,6 +144,7 @@ VARIANTS = [
     ("hman", {"attention": "soft", "start": "features"}, QUERY + hm(2) + HEAD + 2 * (3 + 1) * 2),
     ("hman", {"attention": "reinforce", "motion": True}, QUERY + hm(2, channels=2 * 3 + 2) + HEAD),
     ("lstm_attention", {"num_layers": 3}, QUERY + LSTM + 2 * 4 * 2 * (2 + 2 + 1) + LSTM_HEAD),
+    ("lstm_attention", {"pooled": True}, LSTM + 4 * 2 * (2 + 2 + 1) + LSTM_HEAD),
     ("frame_pool", {}, (3 + 1) * 3),
     ("softmax_regression", {}, (3 + 1) * 3),
 ]
@@ -331,6 +332,18 @@ def test_lstm_attention_starts_from_the_mean_of_all_features():
     trace = dict(zip(names, model.get_layer("temporal").output, strict=True))
     output = keras.Model(model.input, trace["output"])(clips)
     close(output[:, 0], 0.5 * np.tanh(0.5 * c_0), 1e-5)
+
+
+def test_the_average_pooled_lstm_is_attention_that_is_everywhere_the_same():
+    # A query kernel of zeros makes all places as probable.
+    looking, pooled = small("lstm_attention"), small("lstm_attention", pooled=True)
+    looking.get_layer("temporal").cell.attention.kernel.assign(np.zeros((2, 4)))
+    weights = [w for w in looking.weights if w is not looking.get_layer("temporal").cell.attention.kernel]
+    for ours, theirs in zip(pooled.weights, weights, strict=True):
+        ours.assign(theirs)
+    close(pooled(FEATURES), looking(FEATURES), 1e-5)
+    with pytest.raises(UserError, match="whose place `pooled=True` takes: leave one out"):
+        small("lstm_attention", pooled=True, content=True)
 
 
 @pytest.mark.parametrize("name", ["softmax_regression", "eleatt_rnn", "frame_gru"])

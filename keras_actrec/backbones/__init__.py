@@ -7,7 +7,7 @@ import keras
 
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._types import PathLike, Shape
-from keras_actrec.backbones import bn_inception, inception_v3
+from keras_actrec.backbones import bn_inception, googlenet, inception_v3
 from keras_actrec.backbones._depthwise import DepthwiseConv2D
 from keras_actrec.backbones._folding import folded
 from keras_actrec.backbones.applications import APPLICATIONS, InputScaling, application
@@ -33,12 +33,13 @@ PIXELS = 4  # channels that `with_pixels` appends
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "bn_inception": bn_inception.bn_inception,
     "efficientnet_lite0": efficientnet_lite0,
+    "googlenet": googlenet.googlenet,
     "inception_v3": inception_v3.inception_v3,
     "resnet50_v1_5": resnet50_v1_5,
     **{name: application(name) for name in APPLICATIONS},
 }
 # Built up to the output of a block and no further: with random weights, the second one with its files too.
-_CUT = ("bn_inception", "efficientnet_lite0", "resnet50_v1_5")
+_CUT = ("bn_inception", "efficientnet_lite0", "googlenet", "resnet50_v1_5")
 
 
 def list_backbones() -> list[str]:
@@ -76,7 +77,7 @@ def build(
         input_shape: `(height, width, 3)` of a frame; height and width may be `None`.
         layer: name of the layer whose output is the feature map; `None` is the last one before the pooling.
         width: factor of every number of channels, rounded to multiples of 8, of `bn_inception`,
-            `efficientnet_lite0`, `inception_v3` and `resnet50_v1_5`; ImageNet weights are for 1.
+            `efficientnet_lite0`, `googlenet`, `inception_v3` and `resnet50_v1_5`; ImageNet weights are for 1.
 
     Returns:
         A `keras.Model` from frames `(B, H, W, 3)`, RGB, 0-255, any dtype, to a feature map `(B, K, K', D)`;

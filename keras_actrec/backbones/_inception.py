@@ -13,11 +13,17 @@ class ConvUnits:
     Args:
         names: patterns of the names of convolution, normalization and ReLU, such as `"{}_bn"`.
         width: factor of every number of filters, which stays a multiple of 8.
+        use_bias: of the convolutions.
+        epsilon: of the normalizations.
     """
 
-    def __init__(self, names: tuple[str, str, str], width: float) -> None:
+    def __init__(
+        self, names: tuple[str, str, str], width: float, use_bias: bool = True, epsilon: float = 1e-5
+    ) -> None:
         self.names = names
         self.width = width
+        self.use_bias = use_bias
+        self.epsilon = epsilon
 
     def __call__(
         self,
@@ -41,10 +47,11 @@ class ConvUnits:
             kernel,
             stride,
             padding,
+            use_bias=self.use_bias,
             kernel_initializer=_initializers.he_normal(),
             name=conv,
         )(x)
-        x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm)(x)
+        x = BatchNormalization(momentum=0.9, epsilon=self.epsilon, name=norm)(x)
         return layers.ReLU(name=relu)(x)
 
 

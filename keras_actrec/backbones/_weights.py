@@ -17,6 +17,7 @@ from keras_actrec.errors import UserError
 # Torch files with ImageNet weights. A file's name ends in the first digits of its SHA-256.
 IMAGENET = {
     "bn_inception": "https://yjxiong.blob.core.windows.net/models/bn_inception-9f5701afb96c8044.pth",
+    "googlenet": "https://download.pytorch.org/models/googlenet-1378be20.pth",
     "inception_v3": "https://yjxiong.blob.core.windows.net/models/inceptionv3-cuhk-0e09b300b493bc74c.pth",
     "resnet50_v1_5": "https://download.pytorch.org/models/resnet50-19c8e357.pth",
 }

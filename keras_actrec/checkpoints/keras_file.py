@@ -55,7 +55,8 @@ def load_keras(
         path: the file.
         partial: whether weights of another shape are left; else they are an error.
         head: whether the classifier is loaded.
-        layer: name of the only layer that is loaded, with all in it; None is all.
+        layer: name of the only layer that is loaded, with all in it; None is all. Of a file without it all
+            layers are taken for layers in it: a network over clips holds those of its backbone itself.
 
     Returns:
         A `LoadReport`.
@@ -72,6 +73,8 @@ def load_keras(
             f"build {name}, or choose a file of {model.name}"
         )
     loading, ours = Loading(path, model, partial=partial, head=head), _owners(model)
+    if layer is not None and all(outer != layer for outer, _ in theirs):
+        theirs = {(layer, inner): values for (_, inner), values in theirs.items()}
     places = _places(theirs, ours)
     if layer is not None:
         places = {

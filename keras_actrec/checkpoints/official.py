@@ -24,6 +24,7 @@ _LAYERS = (
     (r"(?:new_fc|fc|top_cls_fc)\.(\w+)", lambda: CLASSIFIER),
     (r"gsm_(.+)\.attn\.(.+)", lambda conv: f"{conv}_attention"),
     (r"gsm_(.+)\.((?:conv3D|bn)\.\w+)", lambda conv: f"{conv}_gsm"),
+    (r"(conv\d|inception\w+\.branch\d(?:\.\d)?)\.(conv|bn)\.(\w+)", lambda *at: _unit(*at)),
     (r"conv1(?:\.net)?\.(\w+)", lambda: "conv1_conv"),
     (r"bn1\.(\w+)", lambda: "conv1_bn"),
     (r"layer(\d)\.(\d+)\.conv(\d)(?:\.net)?\.(\w+)", lambda *at: f"{_block(*at[:2])}_{at[2]}_conv"),
@@ -67,6 +68,10 @@ def _block(stage: str, block: str) -> str:
     return f"conv{int(stage) + 1}_block{int(block) + 1}"
 
 
+def _unit(place: str, kind: str) -> str:
+    return f"{place.replace('.', '_')}_{kind}"
+
+
 def load_torch(
     model: keras.Model,
     path: PathLike,
@@ -81,7 +86,7 @@ def load_torch(
     |---|---|
     | GSM, SA-GSM | BN-Inception and InceptionV3, plain, gated, and gated with attention |
     | TSN, TSM | BN-Inception, ResNet-50 |
-    | torchvision | ResNet-50 |
+    | torchvision | ResNet-50, GoogLeNet |
 
     The gate of the convolution `x` is the layer `x_gsm`, its attention `x_attention`; ResNet-50's layers are
     called as in `keras.applications`; the head is the layer `classifier`, which is left as it was if the

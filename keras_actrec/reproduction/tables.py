@@ -96,10 +96,12 @@ def made_of(folders: Iterable[Path]) -> str:
     def listed(texts: Iterable[Any]) -> str:
         return "; ".join(sorted({str(text or "unknown") for text in texts}))
 
-    found = listed(f"{each['data']['found']} of {each['data']['official'] or 'unknown'}" for each in records)
+    counts = [(each["data"]["found"], each["data"]["official"]) for each in records]
+    of = " of the official number" if any(official for _, official in counts) else ""
+    found = listed(f"{count} of {official or 'unknown'}" if of else count for count, official in counts)
     backends = listed(f"{each['backend']} {each['versions'][each['backend']]}" for each in records)
     return (
-        f"Files found of the official number: {found}. {backends}, commit "
+        f"Files found{of}: {found}. {backends}, commit "
         f"{listed(each['commit'] for each in records)}, {listed(each['machine'] for each in records)}."
     )
 

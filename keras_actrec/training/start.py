@@ -63,11 +63,11 @@ class Start:
         if found == spec.name:
             _check_body(file, about["preprocessor"], preprocessor)
             return cls(file, file_sha256(file), names)
-        if spec.backbone and about["spec"]["backbone"]:
+        if spec.backbone and (about["spec"]["backbone"] or about["spec"]["input"] == "clip"):
             return cls(file, file_sha256(file), names, "backbone")
         raise UserError(
-            f"{file} is of {found}, and the recipe trains {spec.name}: start from a file of {spec.name}, or "
-            "of a model with a backbone where this one has one"
+            f"{file} is of {found}, and the recipe trains {spec.name}: start from a file of {spec.name}, or, "
+            "where this one has a backbone, of a model with one or a network over clips"
         )
 
     def load(self, model: keras.Model, class_names: Sequence[str]) -> LoadReport:

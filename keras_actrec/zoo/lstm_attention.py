@@ -3,6 +3,7 @@
 import keras
 
 from keras_actrec._types import PathLike, Shape
+from keras_actrec.errors import UserError
 from keras_actrec.layers import AttentionCell, AttentiveRNN, SoftAttention
 from keras_actrec.zoo import _parts
 from keras_actrec.zoo._registry import register
@@ -23,6 +24,7 @@ def lstm_attention(
     input_shape: Shape | None = None,
     backbone: str | keras.Model | None = None,
     content: bool = False,
+    pooled: bool = False,
     motion: bool = False,
     units: int = 512,
     num_layers: int = 1,
@@ -44,6 +46,8 @@ def lstm_attention(
             `(T, H, W, 3)`, default (None, 224, 224, 3). T may be None.
         backbone: name of a backbone, or a model of frames, to take clips; frozen.
         content: whether the features take part in the attention's logits, as in the released code.
+        pooled: whether the mean over all locations takes the place of the attention, which is the average
+            pooled LSTM that they compare with.
         motion: as in `hman`.
         units: width of the LSTM layers and of the fully connected one.
         num_layers: LSTM layers, 1 or 3 in the papers.
@@ -63,16 +67,18 @@ def lstm_attention(
     is scaled in training; the mean leaves padding out; upper layers start from zero.
     """
     num_classes = _parts.check_num_classes(num_classes)
+    if pooled and content:
+        raise UserError("`content` is about the attention, whose place `pooled=True` takes: leave one out")
     inputs, features, mask = _parts.inputs_of(input_shape, backbone, masked)
     if motion:
         features = _parts.motion_of(features, mask)
-    x = _parts.locations(features)
-
-    mean = _parts.average(_parts.pooled(features), mask, name="mean_features")  # (B, D)
+    means = _parts.pooled(features)  # (B, T, D)
+    mean = _parts.average(means, mask, name="mean_features")  # (B, D)
     initial = [keras.layers.Dense(units, activation="tanh", name=f"initial_{state}")(mean) for state in "hc"]
-    cell = AttentionCell(
-        SoftAttention(content=content, name="attention"), keras.layers.LSTMCell(units), name="cell"
-    )
+    cell = keras.layers.LSTMCell(units)
+    if not pooled:
+        cell = AttentionCell(SoftAttention(content=content, name="attention"), cell, name="cell")
+    x = means if pooled else _parts.locations(features)
     temporal = AttentiveRNN(cell, return_sequences=True, return_trace=True, name="temporal")
     x = temporal(x, initial_state=initial, mask=mask)["output"]
     for number in range(2, num_layers + 1):

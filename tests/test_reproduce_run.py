@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import trees
+from keras_actrec import reproduction
 from keras_actrec.cli.main import app
 from keras_actrec.data import write_synthetic
 
@@ -132,7 +133,7 @@ def test_epochs_and_updates_until_convergence_are_a_table(clips, out):
     assert "| UCF Sports | 400 |  | 2 |  |" in page
 
 
-def test_a_table_of_trainings_has_what_their_tests_gave(clips, out):
+def test_a_table_of_trainings_has_what_their_tests_gave(clips, out, monkeypatch):
     make("hman/table6", clips, out / "table6", "softmax_regression")
     (test,) = (out / "table6" / "runs").glob("*/test.json")
     top1 = json.loads(test.read_text(encoding="utf-8"))["top1"]
@@ -141,7 +142,12 @@ def test_a_table_of_trainings_has_what_their_tests_gave(clips, out):
     assert "| GoogLeNet | 33.5 |  |" in page
     rows = (out / "table6" / "table6.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 2 and f",{top1:.4f}," in rows[1]
+    paper = reproduction.read_paper("hman")
+    paper.elements["table6"].missing["Their network"] = "nobody has it"
+    monkeypatch.setattr(reproduction.paper, "read_paper", lambda name: paper)
     again = make("hman/table6", clips, out / "table6", "softmax_regression")  # nothing is trained again
+    page = (out / "table6" / "README.md").read_text(encoding="utf-8")
+    assert "\n\nTheir network: nobody has it." in page
     assert "of 3: keras-actrec train" in again
     assert (out / "table6" / "table6.csv").read_text(encoding="utf-8").splitlines() == rows
 

@@ -210,6 +210,10 @@ EXPERIMENTS = {
                         "HM-AN, REINFORCE", SQUARES, "hman/own", ("model.attention=reinforce",), most_seeds=1
                     ),
                     *(
+                        Line(words, "maps of features", f"{model}/own", most_seeds=1)
+                        for words, model in (("Conv-Attention", "conv_attention"), ("CHAM", "cham"))
+                    ),
+                    *(
                         Line(words, "clips, from a network of ImageNet", f"{model}/own", most_seeds=1)
                         for words, model in (
                             ("TSN, which sees no order", "tsn"),

@@ -9,8 +9,10 @@ messages of errors from the source, and Python from its docstrings.
 import argparse
 import ast
 import base64
+import functools
 import importlib
 import inspect
+import itertools
 import json
 import os
 import re
@@ -37,12 +39,14 @@ CARDS = sorted((ROOT / "zoo").glob("*/README.md"))
 EXAMPLES = ROOT / "examples"
 RESULTS = "<!-- results -->"  # where a guide has the table between these marks of README.md
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-FOREIGN_WORKER = "https://unpkg.com/iframe-worker/shim"  # docs/worker.js takes its place
-STUDIES = sorted((ROOT / "tuning").glob("*/README.md"))
+FOREIGN_SCRIPT = "https://unpkg.com/iframe-worker/shim"  # docs/site.js takes its place
+INLINE = re.compile(r"(?<!</span>)<code>([^<\n]{1,25})</code>")  # code that is kept in one line
+TUNING = ROOT / "tuning"
+STUDIES = [file for file in sorted(TUNING.rglob("*/README.md")) if TUNING / "papers" not in file.parents]
 # What an error of ours is raised as, and which argument the message is.
 RAISED = {
     "UserError": 0,
-    "VideoError": 1,
+    "VideoError": 2,
     "MisfitError": 0,
     "BadDataError": 0,
     "LostChiefError": 0,
@@ -103,7 +107,7 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
         if path in pages:
             to = os.path.relpath(pages[path], os.path.dirname(page) or ".")
             return f"[{words}]({to}{'#' * bool(anchor)}{anchor})"
-        return words
+        return f"`{words}`" if words == path.name else words
 
     return re.sub(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", link, text)
 
@@ -111,22 +115,20 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
 def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
     """Guides, cards and papers. Returns the names of the models and, of the papers' pages, title and name."""
     guides = sorted((ROOT / "docs").glob("*.md"))
-    tuning = ROOT / "tuning"
-    papers = [tuning / "papers" / "README.md", tuning / "papers" / "CLAIMS.md", tuning / "README.md"]
-    studies = [study for study in STUDIES if study not in papers]
+    papers = [TUNING / "papers" / "README.md", TUNING / "papers" / "CLAIMS.md", TUNING / "README.md"]
     pages = {guide: guide.name for guide in guides}
     pages |= {card: f"models/{card.parent.name}.md" for card in CARDS}
     pages |= dict(zip(papers, ("papers/index.md", "papers/claims.md", "papers/studies.md"), strict=True))
-    pages |= {study: f"papers/{study.parent.name}.md" for study in studies}
+    pages |= {study: f"papers/{'_'.join(study.parent.relative_to(TUNING).parts)}.md" for study in STUDIES}
     pages[ROOT / "README.md"] = "index.md"
     formats = ROOT / "benchmarks" / "exports.md"
     pages[formats] = "reference/formats.md"
     for card in CARDS:  # what is a recipe's file in a card is a section here
         for file in card.parent.glob("*.toml"):
-            pages[file] = pages[card]
+            pages[file] = f"{pages[card]}#{card.parent.name}{file.stem}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     titles = {}
-    for path in [*guides, *CARDS, *papers, *studies, formats]:
+    for path in [*guides, *CARDS, *papers, *STUDIES, formats]:
         text = path.read_text(encoding="utf-8")
         titles[path] = text.partition("\n")[0].removeprefix("# ").replace("`", "")
         text = at_home(text, path.parent, pages, pages[path])
@@ -134,12 +136,12 @@ def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
             table = readme.partition(BEGIN)[2].partition(END)[0].strip()
             text = text.replace(RESULTS, at_home(table, ROOT, pages, pages[path]))
         if path in CARDS:
-            text += "\n## Recipes in full\n" + "".join(
-                f"\n### `{path.parent.name}/{file.stem}`\n\n```toml\n{file.read_text(encoding='utf-8')}```\n"
-                for file in sorted(path.parent.glob("*.toml"))
-            )
+            text += "\n## Recipes in full\n"
+            for file in sorted(path.parent.glob("*.toml")):
+                head = f"\n### `{path.parent.name}/{file.stem}`\n\n``` {{.toml .recipe}}\n"
+                text += f"{head}{file.read_text(encoding='utf-8')}```\n"
         write(pages[path], text)
-    return [card.parent.name for card in CARDS], [(titles[path], pages[path]) for path in [*papers, *studies]]
+    return [card.parent.name for card in CARDS], [(titles[path], pages[path]) for path in [*papers, *STUDIES]]
 
 
 def write_notebooks() -> list[tuple[str, str]]:
@@ -168,7 +170,8 @@ def _output(output: dict[str, Any], picture: str) -> str:
     if "image/png" in shown:
         (_made("pictures") / picture).write_bytes(base64.b64decode("".join(shown["image/png"])))
         return f"![what the cell above shows](../pictures/{picture})"
-    return f"```text\n{''.join(output.get('text') or shown['text/plain']).rstrip()}\n```"
+    printed = "".join(output.get("text") or shown["text/plain"]).rstrip()
+    return f"``` {{.text .output}}\n{printed}\n```"
 
 
 def _made(folder: str) -> Path:
@@ -225,8 +228,9 @@ def type_name(kind: Any) -> str:
 
 
 def toml(value: Any) -> str:
-    """A value in TOML."""
-    return "{}" if value == {} else tomli_w.dumps({"x": value}).removeprefix("x = ").strip()
+    """A value in TOML, in one line."""
+    text = "{}" if value == {} else tomli_w.dumps({"x": value}).removeprefix("x = ").strip()
+    return re.sub(r"\s+", " ", re.sub(r"(?<=\[)\s+|,?\s+(?=\])", "", text))
 
 
 _NO_BOUND = 1e30  # more than that is said of a number so that it is finite
@@ -245,9 +249,11 @@ def meanings(thing: Any) -> dict[str, str]:
 def told_of(table: type) -> tuple[str, dict[str, str]]:
     """What a table's docstring says in Markdown, but for what it and what it names say of keys."""
     text, keys = inspect.getdoc(table) or "", set(getattr(table, "model_fields", ()))
+    shared = [inspect.getdoc(base) or "" for base in table.__mro__[1:] if base.__module__ == table.__module__]
     named = [getattr(keras_actrec.data, name, None) for name in re.findall(r"`(\w+)`", text)]
     known = {name: words for thing in named if callable(thing) for name, words in meanings(thing).items()}
-    known |= {name: " ".join(words.split()) for name, words in re.findall(ITEM, text, re.M)}
+    for told in (*shared, text):
+        known |= {name: " ".join(words.split()) for name, words in re.findall(ITEM, told, re.M)}
     paragraphs = []
     for paragraph in re.sub(r"^`\[\w+\]`[:,] ", "", text).split("\n\n"):
         head, *items = re.split(r"\n(?=    \w+: )", paragraph)
@@ -274,6 +280,18 @@ def bounds_of(field: Any) -> str:
     )
 
 
+def default_of(key: str, value: Any) -> str:
+    """What a key is where it is left out, with some choices of another key."""
+    if value is not None:
+        return f"`{toml(value)}`"
+    return ", ".join(
+        f"`{toml(keys[key])}` with `{choice}`"
+        for choices in tables.GOES_WITH.values()
+        for choice, keys in choices.items()
+        if key in keys
+    )
+
+
 def write_recipes() -> None:
     """The keys of recipes, from their types, and what they mean, from docstrings."""
     text = [RECIPES]
@@ -285,43 +303,66 @@ def write_recipes() -> None:
         text += [f"## `[{name}]`", "", about, "", "| key | values | default | means |", "|---|---|---|---|"]
         for key, each in table.model_fields.items():
             values = ", ".join(filter(None, [type_name(each.annotation), bounds_of(each)]))
-            default = (
-                "needed" if each.is_required() else "" if each.default is None else f"`{toml(each.default)}`"
-            )
-            means = re.sub(r"^one of the \w+ above\W+", "", known.get(key, ""))
-            text.append(f"| `{key}` | {' | '.join(cell(part) for part in (values, default, means))} |")
+            default = "needed" if each.is_required() else default_of(key, each.default)
+            text.append(f"| `{key}` | {' | '.join(cell(part) for part in (values, default, known[key]))} |")
         text.append("")
     write("reference/recipes.md", "\n".join(text))
 
 
-def template(node: ast.expr) -> str | None:
-    """A message with `…` for what is filled in; None where it is made elsewhere."""
+def texts(node: ast.expr, said: dict[str, list[ast.expr]]) -> list[str]:
+    """What a message can read, with `…` for what is filled in; empty where it is made elsewhere.
+
+    Args:
+        node: the message.
+        said: of each name, what is assigned to it.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = template(node.left), template(node.right)
-        return None if left is None and right is None else f"{left or '…'}{right or '…'}"
+        return [node.value]
+    if isinstance(node, ast.Name):
+        return [text for value in said.get(node.id, ()) for text in texts(value, {})]
     if isinstance(node, ast.IfExp):
-        return template(node.body)
-    return None
+        return texts(node.body, said) + texts(node.orelse, said)
+    if isinstance(node, ast.FormattedValue):
+        return texts(node.value, said)
+    parts = node.values if isinstance(node, ast.JoinedStr) else []
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = [node.left, node.right]
+    read = [texts(part, said) for part in parts]
+    if not any(read):
+        return []
+    return ["".join(each) for each in itertools.product(*(part or ["…"] for part in read))]
+
+
+@functools.cache
+def assigned(tree: ast.AST) -> dict[str, list[ast.expr]]:
+    """Of each name, what is assigned to it in a module or a function."""
+    said: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        for target in getattr(node, "targets", [getattr(node, "target", None)]):
+            value = getattr(node, "value", None)
+            if isinstance(target, ast.Name) and value is not None:
+                said.setdefault(target.id, []).append(value)
+    return said
 
 
 def messages() -> dict[str, list[str]]:
-    """Of each module the messages of the errors that it raises."""
-    found: dict[str, list[str]] = {}
+    """Of each module the messages of the errors that it makes."""
+    found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "keras_actrec").rglob("*.py")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
-                continue
-            name = getattr(node.exc.func, "id", getattr(node.exc.func, "attr", ""))
-            if name in RAISED and len(node.exc.args) > RAISED[name]:
-                text = template(node.exc.args[RAISED[name]])
-                if text is not None and text.strip("… :"):
-                    found.setdefault(module, []).append(text)
-    return {module: sorted(set(texts)) for module, texts in found.items()}
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        within = {}  # which function a node is in
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                within |= dict.fromkeys(ast.walk(function), function)
+        for node in ast.walk(tree):
+            called = getattr(node, "func", None)
+            place = RAISED.get(getattr(called, "id", getattr(called, "attr", "")))
+            if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
+                for text in texts(node.args[place], assigned(within.get(node, tree))):
+                    if len(re.findall("[A-Za-z]", text)) > 5:
+                        found.setdefault(module, set()).add(re.sub("…+", "…", text))
+    return {module: sorted(lines) for module, lines in found.items()}
 
 
 # Which part of the library a module belongs to, as its users see it; the first that fits.
@@ -351,7 +392,7 @@ def write_messages() -> None:
         here = [module for module in left if module.removeprefix("keras_actrec.").startswith(starts)]
         lines = sorted({line for module in here for line in left.pop(module)}, key=str.lower)
         if lines:
-            text += [f"## {title}", "", *(f"- `{line.replace('`', chr(39))}`" for line in lines), ""]
+            text += [f"## {title}", "", *(f"- `` {line} ``" for line in lines), ""]
     write("reference/messages.md", "\n".join(text))
 
 
@@ -403,7 +444,7 @@ def make_pages() -> Path:
     """Write all pages. Returns the file of the site's settings."""
     shutil.rmtree(BUILD, ignore_errors=True)
     PAGES.mkdir(parents=True)
-    for name in ("site.css", "worker.js"):
+    for name in ("site.css", "site.js"):
         shutil.copy(ROOT / "docs" / name, PAGES)
     models, papers = copy_texts()
     write_commands()
@@ -413,12 +454,13 @@ def make_pages() -> Path:
 
 
 def finish(site: Path) -> None:
-    """Take out of the site what needs a network or to know where it will be."""
-    (site / "404.html").unlink(missing_ok=True)
+    """Take out what needs a network or to know where the site will be, and keep short code in one line."""
+    shutil.copy(ROOT / "docs" / "404.html", site)
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        ours = "../" * len(page.relative_to(site).parents[1:]) + "worker.js"
-        page.write_text(text.replace(FOREIGN_WORKER, ours), encoding="utf-8")
+        ours = "../" * len(page.relative_to(site).parents[1:]) + "site.js"
+        text = INLINE.sub(r'<code class="short">\1</code>', text.replace(FOREIGN_SCRIPT, ours))
+        page.write_text(text, encoding="utf-8")
 
 
 def main() -> int:
@@ -428,9 +470,11 @@ def main() -> int:
     serve = parser.parse_args().serve
     settings = make_pages()
     program = Path(sys.executable).with_name("zensical")
-    words = ["serve"] if serve else ["build", "--strict", "--clean"]
-    status = subprocess.call([program, *words, "--config-file", settings], cwd=BUILD)
+    status = subprocess.call([program, "build", "--strict", "--clean", "--config-file", settings], cwd=BUILD)
     finish(BUILD / "site")
+    if serve and not status:
+        server = ["-m", "http.server", "8000", "--bind", "127.0.0.1", "--directory", str(BUILD / "site")]
+        os.execv(sys.executable, [sys.executable, *server])
     return status
 
 

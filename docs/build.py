@@ -37,12 +37,16 @@ BUILD = ROOT / "build" / "docs"
 PAGES = BUILD / "pages"
 CARDS = sorted((ROOT / "zoo").glob("*/README.md"))
 EXAMPLES = ROOT / "examples"
-RESULTS = "<!-- results -->"  # where a guide has the table between these marks of README.md
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+BORROWED = ("results", "extras")  # tables between marks of README.md, which guides have too
 FOREIGN_SCRIPT = "https://unpkg.com/iframe-worker/shim"  # docs/site.js takes its place
 INLINE = re.compile(r"(?<!</span>)<code>([^<\n]{1,25})</code>")  # code that is kept in one line
 TUNING = ROOT / "tuning"
 STUDIES = [file for file in sorted(TUNING.rglob("*/README.md")) if TUNING / "papers" not in file.parents]
+# Of layers, whose docstrings tell of `call`: its arguments, and what comes back, which has no type there.
+CALL_ARGUMENTS = re.compile(
+    r"<details[^>]*>\s*<summary>Call arguments</summary>\s*<p>(.*?)</p>\s*</details>", re.DOTALL
+)
+UNTYPED = re.compile(r'(<li class="doc-section-item field-body">\s*)–')
 # What an error of ours is raised as, and which argument the message is.
 RAISED = {
     "UserError": 0,
@@ -101,13 +105,13 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
         file, _, anchor = target.partition("#")
         path = (where / file).resolve()
         if picture and path.is_file():
-            copy = _made("pictures") / f"{path.parent.name}-{path.name}"
+            copy = _made("pictures") / "-".join(path.relative_to(ROOT).parts)
             shutil.copy(path, copy)
             return f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)})"
         if path in pages:
             to = os.path.relpath(pages[path], os.path.dirname(page) or ".")
             return f"[{words}]({to}{'#' * bool(anchor)}{anchor})"
-        return f"`{words}`" if words == path.name else words
+        return f"`{words}`" if words.endswith(path.name) else words
 
     return re.sub(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", link, text)
 
@@ -132,9 +136,9 @@ def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
         text = path.read_text(encoding="utf-8")
         titles[path] = text.partition("\n")[0].removeprefix("# ").replace("`", "")
         text = at_home(text, path.parent, pages, pages[path])
-        if RESULTS in text:
-            table = readme.partition(BEGIN)[2].partition(END)[0].strip()
-            text = text.replace(RESULTS, at_home(table, ROOT, pages, pages[path]))
+        for name in BORROWED:
+            table = readme.partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0].strip()
+            text = text.replace(f"<!-- {name} -->", at_home(table, ROOT, pages, pages[path]))
         if path in CARDS:
             text += "\n## Recipes in full\n"
             for file in sorted(path.parent.glob("*.toml")):
@@ -180,6 +184,11 @@ def _made(folder: str) -> Path:
     return PAGES / folder
 
 
+def told_default(value: Any) -> str:
+    """A default of an option, where there is one to tell."""
+    return f"`{value}`" if value not in (None, False, (), []) else ""
+
+
 def write_commands() -> None:
     """The commands with their arguments and options."""
     group: Any = typer.main.get_command(app)
@@ -187,6 +196,7 @@ def write_commands() -> None:
     for name, command in group.commands.items():
         context = command.context_class(command, info_name=f"keras-actrec {name}")
         usage = command.get_usage(context).removeprefix("Usage: ")
+        usage = re.sub(r"\{(\w+)\}|(?<=\[)(\w+)(?=\])", lambda found: found[found.lastindex].upper(), usage)
         text += [
             f"## {name}",
             "",
@@ -199,9 +209,9 @@ def write_commands() -> None:
             (
                 " ".join(f"`{each}`" for each in parameter.opts + parameter.secondary_opts)
                 if parameter.param_type_name == "option"
-                else f"`{(parameter.name or '').upper()}`",
+                else f"`{(parameter.metavar or parameter.name or '').upper()}`",
                 getattr(parameter, "help", None) or "",
-                f"`{parameter.default}`" if parameter.default not in (None, False, (), []) else "",
+                "needed" if parameter.required else told_default(parameter.default),
             )
             for parameter in command.params
             if parameter.name != "help" and not getattr(parameter, "hidden", False)
@@ -405,7 +415,7 @@ def write_api() -> list[tuple[str, str]]:
         module = f"keras_actrec.{package}".removesuffix(".")
         names = importlib.import_module(module).__all__
         text = [f"# `{module}`", ""]
-        for name in names:
+        for name in sorted(names, key=str.lower):
             home = f"{module}.{name}"
             if package and (ROOT / "keras_actrec" / package / f"{name}.py").exists():
                 home += f".{name}"  # of a name that is a module's too, the module would be shown
@@ -453,13 +463,22 @@ def make_pages() -> Path:
     return write_settings(models, papers=papers, notebooks=write_notebooks(), api=write_api())
 
 
+def listed(found: re.Match[str]) -> str:
+    """Call arguments as a list, as the others are."""
+    items = (item.partition(": ") for item in re.split(r"\n(?=\w+: )", found[1]))
+    lines = "".join(f"<li><strong><code>{name}</code></strong> – {words}</li>" for name, _, words in items)
+    return f'<p><span class="doc-section-title">Call arguments:</span></p><ul>{lines}</ul>'
+
+
 def finish(site: Path) -> None:
     """Take out what needs a network or to know where the site will be, and keep short code in one line."""
     shutil.copy(ROOT / "docs" / "404.html", site)
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         ours = "../" * len(page.relative_to(site).parents[1:]) + "site.js"
-        text = INLINE.sub(r'<code class="short">\1</code>', text.replace(FOREIGN_SCRIPT, ours))
+        text = text.replace(FOREIGN_SCRIPT, ours)
+        text = UNTYPED.sub(r"\1", CALL_ARGUMENTS.sub(listed, text))
+        text = INLINE.sub(r'<code class="short">\1</code>', text)
         page.write_text(text, encoding="utf-8")
 
 

@@ -179,6 +179,16 @@ def test_links_of_the_site_lead_somewhere_and_nothing_comes_from_elsewhere(site)
                 assert anchor in pages[target].names, (path, link)
 
 
+@pytest.mark.no_backend
+def test_a_page_shows_its_own_pictures(site):
+    for study in ("hman_frames", "sa_gsm_attention"):
+        page = site / "papers" / f"{study}_ego_gestures.html"
+        shown = [page.parent / link for link in _Links(page.read_text(encoding="utf-8")).loaded]
+        (picture,) = [path for path in shown if path.name.endswith("parallel.png")]
+        own = ROOT / "tuning" / study / "ego_gestures" / "parallel.png"
+        assert picture.read_bytes() == own.read_bytes(), study
+
+
 @NEEDS_CHROMIUM
 @pytest.mark.no_backend
 def test_the_search_works_where_the_site_is_opened_as_files(site, tmp_path):

@@ -39,7 +39,8 @@ CARDS = sorted((ROOT / "zoo").glob("*/README.md"))
 EXAMPLES = ROOT / "examples"
 BORROWED = ("results", "extras")  # tables between marks of README.md, which guides have too
 FOREIGN_SCRIPT = "https://unpkg.com/iframe-worker/shim"  # docs/site.js takes its place
-INLINE = re.compile(r"(?<!</span>)<code>([^<\n]{1,25})</code>")  # code that is kept in one line
+INLINE = re.compile(r"(?<!</span>)<code>([^<]+)</code>")  # code in a text
+SHORT = 25  # characters of it that stay in one line
 TUNING = ROOT / "tuning"
 STUDIES = [file for file in sorted(TUNING.rglob("*/README.md")) if TUNING / "papers" not in file.parents]
 # Of layers, whose docstrings tell of `call`: its arguments, and what comes back, which has no type there.
@@ -310,11 +311,11 @@ def write_recipes() -> None:
             part for part in (field.annotation, *get_args(field.annotation)) if hasattr(part, "model_fields")
         )
         about, known = told_of(table)
-        text += [f"## `[{name}]`", "", about, "", "| key | values | default | means |", "|---|---|---|---|"]
+        text += [f"## `[{name}]`", "", about, "", "| key | means | values | default |", "|---|---|---|---|"]
         for key, each in table.model_fields.items():
             values = ", ".join(filter(None, [type_name(each.annotation), bounds_of(each)]))
             default = "needed" if each.is_required() else default_of(key, each.default)
-            text.append(f"| `{key}` | {' | '.join(cell(part) for part in (values, default, known[key]))} |")
+            text.append(f"| `{key}` | {' | '.join(cell(part) for part in (known[key], values, default))} |")
         text.append("")
     write("reference/recipes.md", "\n".join(text))
 
@@ -463,6 +464,13 @@ def make_pages() -> Path:
     return write_settings(models, papers=papers, notebooks=write_notebooks(), api=write_api())
 
 
+def whole(found: re.Match[str]) -> str:
+    """Code in a text: if short it stays in one line, if long its options do, which begin with dashes."""
+    if len(found[1]) <= SHORT:
+        return f'<code class="short">{found[1]}</code>'
+    return re.sub(r"(?<!\S)--[\w-]+", r'<span class="short">\g<0></span>', found[0])
+
+
 def listed(found: re.Match[str]) -> str:
     """Call arguments as a list, as the others are."""
     items = (item.partition(": ") for item in re.split(r"\n(?=\w+: )", found[1]))
@@ -478,7 +486,7 @@ def finish(site: Path) -> None:
         ours = "../" * len(page.relative_to(site).parents[1:]) + "site.js"
         text = text.replace(FOREIGN_SCRIPT, ours)
         text = UNTYPED.sub(r"\1", CALL_ARGUMENTS.sub(listed, text))
-        text = INLINE.sub(r'<code class="short">\1</code>', text)
+        text = INLINE.sub(whole, text)
         page.write_text(text, encoding="utf-8")
 
 

@@ -89,6 +89,14 @@ def test_files_that_were_left_out_are_named_as_in_the_tables_of_the_data(tmp_pat
         assert _facts.below(lines, data) == ["a/1.mp4: empty", "b/2.mp4: empty"]
 
 
+def test_a_page_does_not_say_where_somebodys_folders_are(runs):
+    record = json.loads((runs / "first" / "run.json").read_text(encoding="utf-8"))
+    record |= {"recipe_name": str(runs / "demo" / "recipe.toml"), "start": {"file": str(runs / "x.keras")}}
+    facts = _facts.made(record)
+    assert (facts["recipe"], facts["started from"]) == ("demo/recipe.toml", "runs/x.keras")
+    assert _facts.made(record | {"recipe_name": "hman/own"})["recipe"] == "hman/own"
+
+
 def training_model(run):
     import keras_actrec
 

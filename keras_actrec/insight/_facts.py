@@ -24,11 +24,11 @@ def made(record: Mapping[str, Any]) -> dict[str, str]:
     others = [f"{name} {version}" for name, version in versions.items() if name != record["backend"]]
     start = record.get("start")
     return {
-        "recipe": recipe["recipe"],
+        "recipe": _placed(recipe["recipe"]),
         "changed": recipe["set"],
         "seed": recipe["seed"],
         "fold or split": recipe["fold"],
-        "started from": start["file"] if start else "",
+        "started from": _placed(start["file"]) if start else "",
         "data": f"{data['found']} files found{official}, hash {data['sha256'][:12]}",
         "parts": ", ".join(f"{count} {part}" for part, count in data["parts"].items()),
         "left out in training": _files(below(data["skipped"], record.get("root", ""))),
@@ -56,6 +56,11 @@ def below(lines: Iterable[str], data: PathLike) -> list[str]:
     """Lines that begin with a file, without the folder of the data: named as in its tables."""
     folder = Path(data).parent if Path(data).is_file() else Path(data)
     return [line.removeprefix(f"{folder}{os.sep}") for line in lines]
+
+
+def _placed(name: str) -> str:
+    """A name or a path; where somebody's folders are is nothing for a page, but for the last one."""
+    return "/".join(Path(name).parts[-2:]) if Path(name).is_absolute() else name
 
 
 def _files(lines: Sequence[str]) -> str:

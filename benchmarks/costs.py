@@ -169,7 +169,7 @@ def table_of(table, measured):
             (
                 -top1,
                 f"| [{words}](../zoo/{name}/README.md) | {top1:.3f} | {len(rows)} | {minutes:.1f} | "
-                f"{cost['ms']:.0f}, {cost['ms'] / cost['frames']:.1f} | {cost['memory']}, "
+                f"{cost['ms']:.0f} / {cost['ms'] / cost['frames']:.1f} | {cost['memory']} / "
                 f"{cost['file'] / 1e6:.1f} |",
             )
         )
@@ -178,7 +178,7 @@ def table_of(table, measured):
         [
             f"{table.title.format(chance=f'{videos} test clips')}.",
             "",
-            "| model | top-1 | seeds | minutes to train | ms a clip, a frame | MB of memory, of file |",
+            "| model | top-1 | seeds | minutes to train | ms a clip / a frame | MB of memory / of file |",
             "|---|---|---|---|---|---|",
             *(line for _, line in sorted(lines)),
         ]

@@ -153,7 +153,7 @@ def tables(rows):
         cells = cells_of(rows, kind)
         if not cells:
             continue
-        lines += [f"## {title}", "", f"| | {' | '.join(formats)} |", "|---" * (len(formats) + 1) + "|"]
+        lines += [f"## {title}", "", f"| model | {' | '.join(formats)} |", "|---" * (len(formats) + 1) + "|"]
         for model in models:
             words = (text(cells[model, format]) for format in formats)
             lines.append(f"| `{model}` | {' | '.join(words)} |")
@@ -165,7 +165,7 @@ def tables(rows):
 def by_backend(rows):
     """The table of formats x backends: whole clips of how many models, or what the message says to do."""
     formats = list(dict.fromkeys(row["format"] for row in rows))
-    lines = [f"| | {' | '.join(BACKENDS)} |", "|---" * (len(BACKENDS) + 1) + "|"]
+    lines = [f"| format | {' | '.join(BACKENDS)} |", "|---" * (len(BACKENDS) + 1) + "|"]
     for format in formats:
         cells = []
         for backend in BACKENDS:

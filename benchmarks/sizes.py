@@ -135,7 +135,8 @@ def measure(backend, folder, repeats):
 def table(found):
     """The results in Markdown."""
     lines = [
-        "| | installed | of that | installing | `import keras_actrec` | `--help` | first answer | memory |",
+        "| extra | installed | of that | installing | `import keras_actrec` | `--help` | first answer "
+        "| memory |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for backend, row in found.items():

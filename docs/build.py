@@ -9,8 +9,10 @@ messages of errors from the source, and Python from its docstrings.
 import argparse
 import ast
 import base64
+import functools
 import importlib
 import inspect
+import itertools
 import json
 import os
 import re
@@ -35,14 +37,21 @@ BUILD = ROOT / "build" / "docs"
 PAGES = BUILD / "pages"
 CARDS = sorted((ROOT / "zoo").glob("*/README.md"))
 EXAMPLES = ROOT / "examples"
-RESULTS = "<!-- results -->"  # where a guide has the table between these marks of README.md
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-FOREIGN_WORKER = "https://unpkg.com/iframe-worker/shim"  # docs/worker.js takes its place
-STUDIES = sorted((ROOT / "tuning").glob("*/README.md"))
+BORROWED = ("results", "extras")  # tables between marks of README.md, which guides have too
+FOREIGN_SCRIPT = "https://unpkg.com/iframe-worker/shim"  # docs/site.js takes its place
+INLINE = re.compile(r"(?<!</span>)<code>([^<]+)</code>")  # code in a text
+SHORT = 25  # characters of it that stay in one line
+TUNING = ROOT / "tuning"
+STUDIES = [file for file in sorted(TUNING.rglob("*/README.md")) if TUNING / "papers" not in file.parents]
+# Of layers, whose docstrings tell of `call`: its arguments, and what comes back, which has no type there.
+CALL_ARGUMENTS = re.compile(
+    r"<details[^>]*>\s*<summary>Call arguments</summary>\s*<p>(.*?)</p>\s*</details>", re.DOTALL
+)
+UNTYPED = re.compile(r'(<li class="doc-section-item field-body">\s*)–')
 # What an error of ours is raised as, and which argument the message is.
 RAISED = {
     "UserError": 0,
-    "VideoError": 1,
+    "VideoError": 2,
     "MisfitError": 0,
     "BadDataError": 0,
     "LostChiefError": 0,
@@ -97,13 +106,13 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
         file, _, anchor = target.partition("#")
         path = (where / file).resolve()
         if picture and path.is_file():
-            copy = _made("pictures") / f"{path.parent.name}-{path.name}"
+            copy = _made("pictures") / "-".join(path.relative_to(ROOT).parts)
             shutil.copy(path, copy)
             return f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)})"
         if path in pages:
             to = os.path.relpath(pages[path], os.path.dirname(page) or ".")
             return f"[{words}]({to}{'#' * bool(anchor)}{anchor})"
-        return words
+        return f"`{words}`" if words.endswith(path.name) else words
 
     return re.sub(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", link, text)
 
@@ -111,37 +120,35 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
 def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
     """Guides, cards and papers. Returns the names of the models and, of the papers' pages, title and name."""
     guides = sorted((ROOT / "docs").glob("*.md"))
-    tuning = ROOT / "tuning"
-    papers = [tuning / "papers" / f"{name}.md" for name in ("README", "ELEMENTS", "CLAIMS")]
-    papers.append(tuning / "README.md")
+    papers = [TUNING / "papers" / f"{name}.md" for name in ("README", "ELEMENTS", "CLAIMS")]
+    papers.append(TUNING / "README.md")
     names = ("index", "elements", "claims", "studies")
-    studies = [study for study in STUDIES if study not in papers]
     pages = {guide: guide.name for guide in guides}
     pages |= {card: f"models/{card.parent.name}.md" for card in CARDS}
     pages |= dict(zip(papers, [f"papers/{name}.md" for name in names], strict=True))
-    pages |= {study: f"papers/{study.parent.name}.md" for study in studies}
+    pages |= {study: f"papers/{'_'.join(study.parent.relative_to(TUNING).parts)}.md" for study in STUDIES}
     pages[ROOT / "README.md"] = "index.md"
     formats = ROOT / "benchmarks" / "exports.md"
     pages[formats] = "reference/formats.md"
     for card in CARDS:  # what is a recipe's file in a card is a section here
         for file in card.parent.glob("*.toml"):
-            pages[file] = pages[card]
+            pages[file] = f"{pages[card]}#{card.parent.name}{file.stem}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     titles = {}
-    for path in [*guides, *CARDS, *papers, *studies, formats]:
+    for path in [*guides, *CARDS, *papers, *STUDIES, formats]:
         text = path.read_text(encoding="utf-8")
         titles[path] = text.partition("\n")[0].removeprefix("# ").replace("`", "")
         text = at_home(text, path.parent, pages, pages[path])
-        if RESULTS in text:
-            table = readme.partition(BEGIN)[2].partition(END)[0].strip()
-            text = text.replace(RESULTS, at_home(table, ROOT, pages, pages[path]))
+        for name in BORROWED:
+            table = readme.partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0].strip()
+            text = text.replace(f"<!-- {name} -->", at_home(table, ROOT, pages, pages[path]))
         if path in CARDS:
-            text += "\n## Recipes in full\n" + "".join(
-                f"\n### `{path.parent.name}/{file.stem}`\n\n```toml\n{file.read_text(encoding='utf-8')}```\n"
-                for file in sorted(path.parent.glob("*.toml"))
-            )
+            text += "\n## Recipes in full\n"
+            for file in sorted(path.parent.glob("*.toml")):
+                head = f"\n### `{path.parent.name}/{file.stem}`\n\n``` {{.toml .recipe}}\n"
+                text += f"{head}{file.read_text(encoding='utf-8')}```\n"
         write(pages[path], text)
-    return [card.parent.name for card in CARDS], [(titles[path], pages[path]) for path in [*papers, *studies]]
+    return [card.parent.name for card in CARDS], [(titles[path], pages[path]) for path in [*papers, *STUDIES]]
 
 
 def write_notebooks() -> list[tuple[str, str]]:
@@ -170,13 +177,19 @@ def _output(output: dict[str, Any], picture: str) -> str:
     if "image/png" in shown:
         (_made("pictures") / picture).write_bytes(base64.b64decode("".join(shown["image/png"])))
         return f"![what the cell above shows](../pictures/{picture})"
-    return f"```text\n{''.join(output.get('text') or shown['text/plain']).rstrip()}\n```"
+    printed = "".join(output.get("text") or shown["text/plain"]).rstrip()
+    return f"``` {{.text .output}}\n{printed}\n```"
 
 
 def _made(folder: str) -> Path:
     """A folder of the pages."""
     (PAGES / folder).mkdir(exist_ok=True)
     return PAGES / folder
+
+
+def told_default(value: Any) -> str:
+    """A default of an option, where there is one to tell."""
+    return f"`{value}`" if value not in (None, False, (), []) else ""
 
 
 def write_commands() -> None:
@@ -186,6 +199,7 @@ def write_commands() -> None:
     for name, command in group.commands.items():
         context = command.context_class(command, info_name=f"keras-actrec {name}")
         usage = command.get_usage(context).removeprefix("Usage: ")
+        usage = re.sub(r"\{(\w+)\}|(?<=\[)(\w+)(?=\])", lambda found: found[found.lastindex].upper(), usage)
         text += [
             f"## {name}",
             "",
@@ -198,9 +212,9 @@ def write_commands() -> None:
             (
                 " ".join(f"`{each}`" for each in parameter.opts + parameter.secondary_opts)
                 if parameter.param_type_name == "option"
-                else f"`{(parameter.name or '').upper()}`",
+                else f"`{(parameter.metavar or parameter.name or '').upper()}`",
                 getattr(parameter, "help", None) or "",
-                f"`{parameter.default}`" if parameter.default not in (None, False, (), []) else "",
+                "needed" if parameter.required else told_default(parameter.default),
             )
             for parameter in command.params
             if parameter.name != "help" and not getattr(parameter, "hidden", False)
@@ -227,8 +241,9 @@ def type_name(kind: Any) -> str:
 
 
 def toml(value: Any) -> str:
-    """A value in TOML."""
-    return "{}" if value == {} else tomli_w.dumps({"x": value}).removeprefix("x = ").strip()
+    """A value in TOML, in one line."""
+    text = "{}" if value == {} else tomli_w.dumps({"x": value}).removeprefix("x = ").strip()
+    return re.sub(r"\s+", " ", re.sub(r"(?<=\[)\s+|,?\s+(?=\])", "", text))
 
 
 _NO_BOUND = 1e30  # more than that is said of a number so that it is finite
@@ -247,9 +262,11 @@ def meanings(thing: Any) -> dict[str, str]:
 def told_of(table: type) -> tuple[str, dict[str, str]]:
     """What a table's docstring says in Markdown, but for what it and what it names say of keys."""
     text, keys = inspect.getdoc(table) or "", set(getattr(table, "model_fields", ()))
+    shared = [inspect.getdoc(base) or "" for base in table.__mro__[1:] if base.__module__ == table.__module__]
     named = [getattr(keras_actrec.data, name, None) for name in re.findall(r"`(\w+)`", text)]
     known = {name: words for thing in named if callable(thing) for name, words in meanings(thing).items()}
-    known |= {name: " ".join(words.split()) for name, words in re.findall(ITEM, text, re.M)}
+    for told in (*shared, text):
+        known |= {name: " ".join(words.split()) for name, words in re.findall(ITEM, told, re.M)}
     paragraphs = []
     for paragraph in re.sub(r"^`\[\w+\]`[:,] ", "", text).split("\n\n"):
         head, *items = re.split(r"\n(?=    \w+: )", paragraph)
@@ -276,6 +293,18 @@ def bounds_of(field: Any) -> str:
     )
 
 
+def default_of(key: str, value: Any) -> str:
+    """What a key is where it is left out, with some choices of another key."""
+    if value is not None:
+        return f"`{toml(value)}`"
+    return ", ".join(
+        f"`{toml(keys[key])}` with `{choice}`"
+        for choices in tables.GOES_WITH.values()
+        for choice, keys in choices.items()
+        if key in keys
+    )
+
+
 def write_recipes() -> None:
     """The keys of recipes, from their types, and what they mean, from docstrings."""
     text = [RECIPES]
@@ -284,46 +313,69 @@ def write_recipes() -> None:
             part for part in (field.annotation, *get_args(field.annotation)) if hasattr(part, "model_fields")
         )
         about, known = told_of(table)
-        text += [f"## `[{name}]`", "", about, "", "| key | values | default | means |", "|---|---|---|---|"]
+        text += [f"## `[{name}]`", "", about, "", "| key | means | values | default |", "|---|---|---|---|"]
         for key, each in table.model_fields.items():
             values = ", ".join(filter(None, [type_name(each.annotation), bounds_of(each)]))
-            default = (
-                "needed" if each.is_required() else "" if each.default is None else f"`{toml(each.default)}`"
-            )
-            means = re.sub(r"^one of the \w+ above\W+", "", known.get(key, ""))
-            text.append(f"| `{key}` | {' | '.join(cell(part) for part in (values, default, means))} |")
+            default = "needed" if each.is_required() else default_of(key, each.default)
+            text.append(f"| `{key}` | {' | '.join(cell(part) for part in (known[key], values, default))} |")
         text.append("")
     write("reference/recipes.md", "\n".join(text))
 
 
-def template(node: ast.expr) -> str | None:
-    """A message with `…` for what is filled in; None where it is made elsewhere."""
+def texts(node: ast.expr, said: dict[str, list[ast.expr]]) -> list[str]:
+    """What a message can read, with `…` for what is filled in; empty where it is made elsewhere.
+
+    Args:
+        node: the message.
+        said: of each name, what is assigned to it.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = template(node.left), template(node.right)
-        return None if left is None and right is None else f"{left or '…'}{right or '…'}"
+        return [node.value]
+    if isinstance(node, ast.Name):
+        return [text for value in said.get(node.id, ()) for text in texts(value, {})]
     if isinstance(node, ast.IfExp):
-        return template(node.body)
-    return None
+        return texts(node.body, said) + texts(node.orelse, said)
+    if isinstance(node, ast.FormattedValue):
+        return texts(node.value, said)
+    parts = node.values if isinstance(node, ast.JoinedStr) else []
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = [node.left, node.right]
+    read = [texts(part, said) for part in parts]
+    if not any(read):
+        return []
+    return ["".join(each) for each in itertools.product(*(part or ["…"] for part in read))]
+
+
+@functools.cache
+def assigned(tree: ast.AST) -> dict[str, list[ast.expr]]:
+    """Of each name, what is assigned to it in a module or a function."""
+    said: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        for target in getattr(node, "targets", [getattr(node, "target", None)]):
+            value = getattr(node, "value", None)
+            if isinstance(target, ast.Name) and value is not None:
+                said.setdefault(target.id, []).append(value)
+    return said
 
 
 def messages() -> dict[str, list[str]]:
-    """Of each module the messages of the errors that it raises."""
-    found: dict[str, list[str]] = {}
+    """Of each module the messages of the errors that it makes."""
+    found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "keras_actrec").rglob("*.py")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
-                continue
-            name = getattr(node.exc.func, "id", getattr(node.exc.func, "attr", ""))
-            if name in RAISED and len(node.exc.args) > RAISED[name]:
-                text = template(node.exc.args[RAISED[name]])
-                if text is not None and text.strip("… :"):
-                    found.setdefault(module, []).append(text)
-    return {module: sorted(set(texts)) for module, texts in found.items()}
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        within = {}  # which function a node is in
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                within |= dict.fromkeys(ast.walk(function), function)
+        for node in ast.walk(tree):
+            called = getattr(node, "func", None)
+            place = RAISED.get(getattr(called, "id", getattr(called, "attr", "")))
+            if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
+                for text in texts(node.args[place], assigned(within.get(node, tree))):
+                    if len(re.findall("[A-Za-z]", text)) > 5:
+                        found.setdefault(module, set()).add(re.sub("…+", "…", text))
+    return {module: sorted(lines) for module, lines in found.items()}
 
 
 # Which part of the library a module belongs to, as its users see it; the first that fits.
@@ -353,7 +405,7 @@ def write_messages() -> None:
         here = [module for module in left if module.removeprefix("keras_actrec.").startswith(starts)]
         lines = sorted({line for module in here for line in left.pop(module)}, key=str.lower)
         if lines:
-            text += [f"## {title}", "", *(f"- `{line.replace('`', chr(39))}`" for line in lines), ""]
+            text += [f"## {title}", "", *(f"- `` {line} ``" for line in lines), ""]
     write("reference/messages.md", "\n".join(text))
 
 
@@ -366,7 +418,7 @@ def write_api() -> list[tuple[str, str]]:
         module = f"keras_actrec.{package}".removesuffix(".")
         names = importlib.import_module(module).__all__
         text = [f"# `{module}`", ""]
-        for name in names:
+        for name in sorted(names, key=str.lower):
             home = f"{module}.{name}"
             if package and (ROOT / "keras_actrec" / package / f"{name}.py").exists():
                 home += f".{name}"  # of a name that is a module's too, the module would be shown
@@ -405,7 +457,7 @@ def make_pages() -> Path:
     """Write all pages. Returns the file of the site's settings."""
     shutil.rmtree(BUILD, ignore_errors=True)
     PAGES.mkdir(parents=True)
-    for name in ("site.css", "worker.js"):
+    for name in ("site.css", "site.js"):
         shutil.copy(ROOT / "docs" / name, PAGES)
     models, papers = copy_texts()
     write_commands()
@@ -414,13 +466,30 @@ def make_pages() -> Path:
     return write_settings(models, papers=papers, notebooks=write_notebooks(), api=write_api())
 
 
+def whole(found: re.Match[str]) -> str:
+    """Code in a text: if short it stays in one line, if long its options do, which begin with dashes."""
+    if len(found[1]) <= SHORT:
+        return f'<code class="short">{found[1]}</code>'
+    return re.sub(r"(?<!\S)--[\w-]+", r'<span class="short">\g<0></span>', found[0])
+
+
+def listed(found: re.Match[str]) -> str:
+    """Call arguments as a list, as the others are."""
+    items = (item.partition(": ") for item in re.split(r"\n(?=\w+: )", found[1]))
+    lines = "".join(f"<li><strong><code>{name}</code></strong> – {words}</li>" for name, _, words in items)
+    return f'<p><span class="doc-section-title">Call arguments:</span></p><ul>{lines}</ul>'
+
+
 def finish(site: Path) -> None:
-    """Take out of the site what needs a network or to know where it will be."""
-    (site / "404.html").unlink(missing_ok=True)
+    """Take out what needs a network or to know where the site will be, and keep short code in one line."""
+    shutil.copy(ROOT / "docs" / "404.html", site)
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        ours = "../" * len(page.relative_to(site).parents[1:]) + "worker.js"
-        page.write_text(text.replace(FOREIGN_WORKER, ours), encoding="utf-8")
+        ours = "../" * len(page.relative_to(site).parents[1:]) + "site.js"
+        text = text.replace(FOREIGN_SCRIPT, ours)
+        text = UNTYPED.sub(r"\1", CALL_ARGUMENTS.sub(listed, text))
+        text = INLINE.sub(whole, text)
+        page.write_text(text, encoding="utf-8")
 
 
 def main() -> int:
@@ -430,9 +499,11 @@ def main() -> int:
     serve = parser.parse_args().serve
     settings = make_pages()
     program = Path(sys.executable).with_name("zensical")
-    words = ["serve"] if serve else ["build", "--strict", "--clean"]
-    status = subprocess.call([program, *words, "--config-file", settings], cwd=BUILD)
+    status = subprocess.call([program, "build", "--strict", "--clean", "--config-file", settings], cwd=BUILD)
     finish(BUILD / "site")
+    if serve and not status:
+        server = ["-m", "http.server", "8000", "--bind", "127.0.0.1", "--directory", str(BUILD / "site")]
+        os.execv(sys.executable, [sys.executable, *server])
     return status
 
 

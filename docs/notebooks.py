@@ -12,6 +12,7 @@ import argparse
 import ast
 import base64
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def made(script: Path) -> nbformat.NotebookNode:
     extras, last = NOTEBOOKS[script.stem]
     book = jupytext.reads(_one_import(source.partition('"""\n')[2].strip()), fmt="py:light")
     install = f"Made from `{script.name}`. It needs `pip install 'keras_actrec[{extras}]'`."
-    text = "\n\n".join(filter(None, [f"# {title.rstrip('.')}", more.strip(), install]))
+    more = re.sub(r"(keras-actrec .+)", r"`\1`", more.strip())
+    text = "\n\n".join(filter(None, [f"# {title.rstrip('.')}", more, install]))
     book.cells = [new_markdown_cell(text), *book.cells, *([new_code_cell(last)] if last else [])]
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number}"  # and not another one each time

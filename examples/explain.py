@@ -23,7 +23,8 @@ for name in data.SYNTHETIC_PAIRS[0]:
         writer.release()
 
 recipe = training.read_recipe(
-    "hman/synthetic", ["data.manifest=", "model.units=32", "clip.size=64", "train.epochs=40"]
+    "hman/synthetic",
+    ["data.manifest=", "model.units=32", "clip.size=64", "clip.frame_step=1", "train.epochs=40"],
 )
 run = training.train(recipe, work / "videos", work / "run")
 

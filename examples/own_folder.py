@@ -40,7 +40,7 @@ choice.values["train"]["epochs"] = 60
 
 recipe = training.parse_recipe(choice.values)
 run = training.train(recipe, videos, out, audit=work / "audit.json")
-print(f"trained for {run.record['seconds']:.0f} s: {run.record['last_epoch']}")
+print(f"trained to a loss of {run.record['last_epoch']['loss']:.4f}")
 
 result = evaluation.evaluate(run.recognizer, videos)
 print(f"top-1 on {result.videos} videos that it has not seen: {result.top1:.2f}")

@@ -6,9 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import tomllib
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote, urldefrag
 
 import pytest
@@ -175,6 +179,16 @@ def test_links_of_the_site_lead_somewhere_and_nothing_comes_from_elsewhere(site)
                 assert anchor in pages[target].names, (path, link)
 
 
+@pytest.mark.no_backend
+def test_a_page_shows_its_own_pictures(site):
+    for study in ("hman_frames", "sa_gsm_attention"):
+        page = site / "papers" / f"{study}_ego_gestures.html"
+        shown = [page.parent / link for link in _Links(page.read_text(encoding="utf-8")).loaded]
+        (picture,) = [path for path in shown if path.name.endswith("parallel.png")]
+        own = ROOT / "tuning" / study / "ego_gestures" / "parallel.png"
+        assert picture.read_bytes() == own.read_bytes(), study
+
+
 @NEEDS_CHROMIUM
 @pytest.mark.no_backend
 def test_the_search_works_where_the_site_is_opened_as_files(site, tmp_path):
@@ -190,6 +204,31 @@ def test_the_search_works_where_the_site_is_opened_as_files(site, tmp_path):
         assert browser.complaints == []
 
 
+@NEEDS_CHROMIUM
+@pytest.mark.no_backend
+def test_a_page_that_is_not_there_leads_to_the_start_wherever_the_site_lies(site, tmp_path):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "project").symlink_to(site)
+
+    class Handler(SimpleHTTPRequestHandler):
+        error_message_format = (site / "404.html").read_text(encoding="utf-8").replace("%", "%%")
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path / "served"))
+    threading.Thread(target=server.serve_forever).start()
+    home = f"http://127.0.0.1:{server.server_port}/project"
+    try:
+        with browsing(tmp_path / "browser") as browser:
+            browser.open(f"{home}/models/none/such.html")
+            browser.until(f"document.querySelector('#start').href === '{home}/index.html'")
+            assert browser.faults() == []
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.no_backend
 def test_all_errors_all_commands_and_all_public_names_have_their_place(build, site):
     text = {
@@ -197,8 +236,9 @@ def test_all_errors_all_commands_and_all_public_names_have_their_place(build, si
         for name in ("messages", "commands")
     }
     found = build.messages()
-    assert sum(map(len, found.values())) > 400
+    assert sum(map(len, found.values())) > 600
     assert "… cannot be a folder, there is a file: choose another place" in text["messages"]
+    assert "the file has zero bytes; get it again or remove it" in text["messages"]  # of a damaged file
     python = (site / "reference" / "keras_actrec.html").read_text(encoding="utf-8")
     assert "A batch of one: an array" in python  # and not a type that ends at the colon
     for command in build.typer.main.get_command(build.app).commands:
@@ -231,16 +271,32 @@ def test_keys_of_recipes_are_told_in_the_table_and_what_is_none_above_it(build):
     assert known["size"] == "of it, in meters." and known["frame_step"].startswith("e, use only every e-th")
     link = "[`Sampling`](keras_actrec.data.md#keras_actrec.data.Sampling)"
     assert about == f"Up. See {link}.\n\nWays:\n\n- `slow`: one after the other.\n- `fast`: all at once."
-    told = build.told_of(build.tables.TrainTable)[1]
-    assert {"accumulate", "global_clipnorm", "mixup", "seed"} <= set(told)
+
+
+@pytest.mark.no_backend
+def test_every_key_of_a_recipe_is_told_and_has_its_default(build):
+    for field in build.tables.Recipe.model_fields.values():
+        kinds = (field.annotation, *get_args(field.annotation))
+        (table,) = [each for each in kinds if hasattr(each, "model_fields")]
+        assert set(table.model_fields) <= set(build.told_of(table)[1]), table
+    assert build.default_of("streams", ["joints", "bones"]) == '`["joints", "bones"]`'
+    assert build.default_of("factor", None) == "`0.1` with `multistep`, `0.1` with `plateau`"
+    assert build.default_of("layout", None) == ""
 
 
 @pytest.mark.no_backend
 def test_a_message_in_every_form_is_found(build):
-    source = 'raise UserError(f"{x} is " "wrong")\nraise UserError("a" + f"b {x}" if x else "c")\n'
-    nodes = [
-        node.exc.args[0]
-        for node in build.ast.walk(build.ast.parse(source))
-        if isinstance(node, build.ast.Raise)
-    ]
-    assert [build.template(node) for node in nodes] == ["… is wrong", "ab …"]
+    source = """
+def f(x):
+    reason = f"it has {x}"
+    reason = "no" if x else "none"
+    raise UserError(f"{x} is " "wrong")
+    raise UserError("a" + f"b {x}" if x else "c")
+    raise UserError(f"{reason}; mend it")
+    raise UserError(x)
+"""
+    tree = build.ast.parse(source)
+    nodes = [node.exc.args[0] for node in build.ast.walk(tree) if isinstance(node, build.ast.Raise)]
+    found = [build.texts(node, build.assigned(tree.body[0])) for node in nodes]
+    mended = ["it has …; mend it", "no; mend it", "none; mend it"]
+    assert found == [["… is wrong"], ["ab …", "c"], mended, []]

@@ -20,6 +20,7 @@ from keras_actrec.data.preprocessors import Original
 from keras_actrec.data.transforms import Region
 from keras_actrec.errors import UserError
 from keras_actrec.insight import Explanation, _overlay, _pictures, explain, write_report
+from keras_actrec.insight._clips import films
 from keras_actrec.insight._timeline import Timeline, times_of
 from keras_actrec.layers import AttentionCell, AttentiveRNN, GumbelHardAttention, HMRNNCell, SoftAttention
 from pages import Page
@@ -187,6 +188,16 @@ def example(steps=8, cell=(1, 2), path="jump/a.mp4", true_label="jump", label="j
         true_label=true_label,
         model_name="hman",
     )
+
+
+def test_where_no_place_spoke_the_frames_are_there_as_they_are():
+    clip = example(steps=3)
+    silent = replace(clip, attention=None, evidence=np.zeros((3, 4, 4)))
+    names = [(film.name, len(film.frames)) for film in films(silent)]
+    assert names == [("frames", 3), ("evidence: no place spoke for the answer", 0)]
+    looked = replace(clip, evidence=np.zeros((3, 4, 4)))
+    names = [(film.name, len(film.frames)) for film in films(looked)]
+    assert names == [("attention", 3), ("evidence: no place spoke for the answer", 0)]
 
 
 @pytest.fixture

@@ -129,6 +129,7 @@ def test_the_table_shows_the_models_side_by_side_beside_the_floors(page):
     )
     assert "right in 33.3% of all clips. A floor is" in text
     assert "2 videos could not be read a.avi: empty b.avi: empty" in text
+    assert len(found.of("br")) == 1  # between the two, where it is told how each was tested
 
 
 def test_floors_of_other_clips_say_of_which_model_they_are(page):

@@ -12,6 +12,7 @@ import trees
 from keras_actrec import evaluation, insight, training
 from keras_actrec.cli.main import app
 from keras_actrec.errors import UserError
+from keras_actrec.insight import _facts
 from pages import Page
 
 pytestmark = pytest.mark.once
@@ -81,6 +82,21 @@ def test_right_after_training_a_run_is_scored_on_its_test_part(runs, tmp_path, d
     ):
         assert words in text
     assert "6 clips on a plane" in found.of("svg")[-1]["aria-label"]
+
+
+def test_files_that_were_left_out_are_named_as_in_the_tables_of_the_data(tmp_path):
+    (tmp_path / "set.csv").write_text("path,label\n", encoding="utf-8")
+    lines = [f"{tmp_path / 'a' / '1.mp4'}: empty", "b/2.mp4: empty"]
+    for data in (tmp_path, tmp_path / "set.csv"):
+        assert _facts.below(lines, data) == ["a/1.mp4: empty", "b/2.mp4: empty"]
+
+
+def test_a_page_does_not_say_where_somebodys_folders_are(runs):
+    record = json.loads((runs / "first" / "run.json").read_text(encoding="utf-8"))
+    record |= {"recipe_name": str(runs / "demo" / "recipe.toml"), "start": {"file": str(runs / "x.keras")}}
+    facts = _facts.made(record)
+    assert (facts["recipe"], facts["started from"]) == ("demo/recipe.toml", "runs/x.keras")
+    assert _facts.made(record | {"recipe_name": "hman/own"})["recipe"] == "hman/own"
 
 
 def training_model(run):

@@ -169,10 +169,15 @@ class CheckpointIdentity:
 def identify_checkpoint(path: PathLike) -> CheckpointIdentity:
     """Tell from the names of its tensors which model a checkpoint of the official codes is for.
 
-    | tensors | |
+    | tensors | say |
     |---|---|
-    | `gsm_x.attn`; `gsm_x`; ResNet-50's convolutions with `.net`; none of these | sa_gsm; gsm; tsm; tsn |
-    | `inception_3a_1x1`; `mixed_conv_Conv2D`; `layer1.0.conv1` | bn_inception; inception_v3; resnet50_v1_5 |
+    | `gsm_x.attn` | sa_gsm |
+    | `gsm_x` | gsm |
+    | ResNet-50's convolutions with `.net` | tsm |
+    | none of these | tsn |
+    | `inception_3a_1x1` | bn_inception |
+    | `mixed_conv_Conv2D` | inception_v3 |
+    | `layer1.0.conv1` | resnet50_v1_5 |
 
     TSM on BN-Inception shifts without a name in the file: such a file is taken for a tsn.
 

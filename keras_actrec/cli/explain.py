@@ -24,10 +24,10 @@ class Format(StrEnum):
 
 
 def explain(
-    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
+    model: Annotated[Path, typer.Argument(help="A model.keras file, or a name such as hman/synthetic.")],
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Files, folders, patterns, CSV files, as of `predict`."),
+        typer.Argument(metavar="SOURCE", help="Files, folders, patterns, CSV files, as of `predict`."),
     ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explain.html"),
     label: Annotated[

@@ -11,7 +11,7 @@ from keras_actrec.cli._terminal import say
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
+    model: Annotated[Path, typer.Argument(help="A model.keras file, or a name such as hman/synthetic.")],
     format: Annotated[str, typer.Option(help="onnx, openvino, torch, saved_model or litert.")],
     out: Annotated[
         Path,

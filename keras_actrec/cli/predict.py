@@ -15,11 +15,11 @@ from keras_actrec.errors import UserError
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
+    model: Annotated[Path, typer.Argument(help="A model.keras file, or a name such as hman/synthetic.")],
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="Files; folders, in which files are looked for (one of numbered images is a video); "
             "patterns in quotes, such as 'clips/**/*.mp4'; CSV files with a column path (start and end, in "
             "seconds, cut parts); - for paths on standard input, one a line.",

@@ -10,7 +10,7 @@ from keras_actrec.cli._terminal import say
 
 
 def stream(
-    model: Annotated[Path, typer.Argument(help="A model.keras file.")],
+    model: Annotated[Path, typer.Argument(help="A model.keras file, or a name such as hman/synthetic.")],
     source: Annotated[
         str,
         typer.Argument(

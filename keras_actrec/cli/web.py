@@ -9,7 +9,10 @@ from keras_actrec.cli._terminal import say
 
 
 def web(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Files model.keras, of videos.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL", help="Files model.keras, of videos, or names of trained models."),
+    ],
     out: Annotated[
         Path, typer.Option(help="The CSV file of corrected labels; clips that are kept lie beside it.")
     ] = Path("corrections/labels.csv"),

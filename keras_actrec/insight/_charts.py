@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Of runs, on light pages and on dark ones: the same hues.
 RUNS = {"light": LINES, "dark": ("#56b4e9", "#f0883e", "#2fc99a", "#e0a0c8", "#f5c542", "#9bb8ff")}
 
-_WIDTH, _HEIGHT = 400, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 22, 36
+_WIDTH, _HEIGHT = 400, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 32, 36
 _FEW = 40  # epochs up to which each has a dot
 _TOLD_APART = 20  # classes
 

@@ -59,16 +59,13 @@ def steps_of(explanation: "Explanation", most: int) -> list[int]:
 
 
 def films(explanation: "Explanation") -> list[Film]:
-    """The frames of a clip, once for each thing that can be shown on them."""
+    """The frames of a clip, once for each thing that shows on them, or as they are where nothing does."""
     layers = _overlay.layers_of(explanation)
-    if not layers:
-        return [] if explanation.frames is None else [Film("frames", _frames(explanation, None))]
-    return [
-        Film(layer.name, _frames(explanation, layer))
-        if layer.shares.any()
-        else Film(f"{layer.name}: no place spoke for the answer", ())
-        for layer in layers
-    ]
+    found = [Film(layer.name, _frames(explanation, layer)) for layer in layers if layer.shares.any()]
+    if not found and explanation.frames is not None:
+        found = [Film("frames", _frames(explanation, None))]
+    silent = [layer.name for layer in layers if not layer.shares.any()]
+    return found + [Film(f"{name}: no place spoke for the answer", ()) for name in silent]
 
 
 def _frames(explanation: "Explanation", layer: _overlay.Layer | None) -> tuple[Frame, ...]:

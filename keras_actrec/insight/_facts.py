@@ -1,8 +1,11 @@
 """How models were made and tested, in words: recipe, data, versions, machine."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_actrec._types import PathLike
 from keras_actrec.evaluation.results import columns_of
 
 if TYPE_CHECKING:
@@ -21,14 +24,14 @@ def made(record: Mapping[str, Any]) -> dict[str, str]:
     others = [f"{name} {version}" for name, version in versions.items() if name != record["backend"]]
     start = record.get("start")
     return {
-        "recipe": recipe["recipe"],
+        "recipe": _placed(recipe["recipe"]),
         "changed": recipe["set"],
         "seed": recipe["seed"],
         "fold or split": recipe["fold"],
-        "started from": start["file"] if start else "",
+        "started from": _placed(start["file"]) if start else "",
         "data": f"{data['found']} files found{official}, hash {data['sha256'][:12]}",
         "parts": ", ".join(f"{count} {part}" for part, count in data["parts"].items()),
-        "left out in training": _files(data["skipped"]),
+        "left out in training": _files(below(data["skipped"], record.get("root", ""))),
         "epochs": _epochs(record),
         "backend": f"{record['backend']} {versions[record['backend']]}",
         "versions": ", ".join(others),
@@ -49,10 +52,21 @@ def tested(evaluation: "Evaluation") -> dict[str, str]:
     }
 
 
+def below(lines: Iterable[str], data: PathLike) -> list[str]:
+    """Lines that begin with a file, without the folder of the data: named as in its tables."""
+    folder = Path(data).parent if Path(data).is_file() else Path(data)
+    return [line.removeprefix(f"{folder}{os.sep}") for line in lines]
+
+
+def _placed(name: str) -> str:
+    """A name or a path; where somebody's folders are is nothing for a page, but for the last one."""
+    return "/".join(Path(name).parts[-2:]) if Path(name).is_absolute() else name
+
+
 def _files(lines: Sequence[str]) -> str:
-    """Files that could not be read, or as many of them as fit."""
-    more = f"; and {len(lines) - 3} more" if len(lines) > 3 else ""
-    return "; ".join(lines[:3]) + more
+    """Files that could not be read, or as many of them as fit, a line each."""
+    more = [f"and {len(lines) - 3} more"] if len(lines) > 3 else []
+    return "\n".join([*lines[:3], *more])
 
 
 def _epochs(record: Mapping[str, Any]) -> str:

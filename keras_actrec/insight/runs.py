@@ -12,7 +12,7 @@ from keras_actrec.data import read_set
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import Evaluation, evaluate, find_runs, read_scores, write_scores
 from keras_actrec.evaluation.results import of_this_version
-from keras_actrec.insight._facts import made
+from keras_actrec.insight._facts import below, made
 from keras_actrec.insight.history import read_history
 from keras_actrec.insight.report import Reported, check_place, need_viz, write_report
 from keras_actrec.recognizer import Recognizer, load
@@ -135,6 +135,7 @@ def read_run(
         floors=True,
         progress=progress,
     )
+    evaluation = replace(evaluation, skipped=tuple(below(evaluation.skipped, root)))
     write_scores(evaluation, scores)
     return Reported(name, evaluation, recognizer, **known)
 

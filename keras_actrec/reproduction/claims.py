@@ -171,7 +171,7 @@ def claims_page() -> str:
     for name in list_papers():
         paper = read_paper(name)
         lines = [f"## {printable(paper.cite)}", ""]
-        lines += ["| the paper says | its numbers | on | here | |", "|---|---|---|---|---|"]
+        lines += ["| the paper says | its numbers | on | here | verdict |", "|---|---|---|---|---|"]
         for claim in paper.claims:
             claims += 1
             found = findings(paper, claim)
@@ -181,11 +181,10 @@ def claims_page() -> str:
             for row in rows or [("–", "nothing is measured", "")]:
                 lines.append(_line([*first, *row]))
                 first = ["", ""]
-            if claim.fact:
-                lines.append(_line(["", "", "", claim.fact, ""]))
             for each in found:
                 counts[each.verdict] += 1
-        parts.append("\n".join(lines))
+        facts = (f"*{claim.says}* ({claim.element}) {claim.fact}" for claim in paper.claims if claim.fact)
+        parts.append("\n\n".join(["\n".join(lines), *map(printable, facts)]))
     head = (
         f"{claims} claims; of {unmeasured} nothing is measured here. Of {sum(counts.values())} comparisons "
         f"{counts[HOLDS]} say that it holds, {counts[NOT]} that it does not, and {counts[OPEN]} cannot tell. "

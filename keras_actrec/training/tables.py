@@ -33,7 +33,11 @@ class _Table(pydantic.BaseModel):
 
 
 class ModelTable(pydantic.BaseModel):
-    """`[model]`: the builder's name; everything else is an argument of that builder."""
+    """`[model]`: the builder's name; everything else is an argument of that builder.
+
+    Keys:
+        name: one that `keras-actrec models` lists.
+    """
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -49,14 +53,17 @@ class DataTable(_Table):
     """`[data]`: how the videos are found and split. See `read_set` and `split_manifest`.
 
     Keys:
+        dataset: an official set, one of `list_datasets`; without it a folder or a table of one's own.
+        split: which split of the set, where it has several; by default the usual one.
         options: further options of the set's reader: `options = { class_order = "sorted" }`.
         manifest: name of a CSV file in the folder of the data.
+        per_class: at most so many clips of a class are trained on; by default all.
         watch_test: tell after each epoch what is reached on the test part, in the columns of validation: a
             paper's curves over its official validation part, which is the test part here. Nothing can be
             chosen by it.
-        split_seed: of the draws of the two fractions.
+        split_seed: seed of the draws of the two fractions.
         on_error: whether a video that cannot be read ends the run, or is left out and named.
-        max_skipped: largest share of the videos to leave out.
+        max_skipped: largest share of the videos that may be left out.
     """
 
     dataset: str | None = None
@@ -74,7 +81,23 @@ class DataTable(_Table):
 
 
 class _SamplingTable(_Table):
-    """What `[clip]` and `[features]` share: which frames or steps of a file. See `Sampling`."""
+    """What `[clip]` and `[features]` share: which frames or steps of a file. See `Sampling`.
+
+    Keys:
+        frames: frames, or steps, of a clip.
+        method: `"segments"` takes one frame of each of as many equal parts of the file, `"tsn"` the same as
+            TSN draws them; `"contiguous"` takes frames in a row, `"dense"` too, with more room to start
+            (TSM, I3D); `"stride"` goes through the whole file; `"sequences"` are windows side by side.
+        stride: frames from one to the next; 1 with `"segments"` and `"tsn"`, which span the whole file.
+        frame_step: only every so many-th frame of the file is there for all of this.
+        short: what becomes of a file with too few frames: `"stretch"` repeats some, `"first"` trains on the
+            first alone, `"repeat"` goes on with the last, `"loop"` with the first again, `"mask"` fills up
+            with what is masked. By default `"stretch"` with `"segments"` and `"tsn"`, `"loop"` with
+            `"dense"`, else `"mask"`.
+        num_clips: clips of a file that a test averages; 1 with `"stride"` and `"sequences"`.
+        hop: frames from one of the `"sequences"` to the next; by default they lie end to end.
+        speed: slowest and fastest rate of playing that training draws, such as `[0.8, 1.25]`.
+    """
 
     frames: int = 16
     method: Literal["segments", "tsn", "contiguous", "dense", "stride", "sequences"] = "segments"
@@ -98,6 +121,25 @@ class ClipTable(_SamplingTable):
     does not `swap` them, and crops that are mirrored, are refused.
 
     A test averages over `num_clips` times `num_crops` views.
+
+    Keys:
+        size: height and width in pixels of what the model sees.
+        short_side: to which the short side is brought before a centered or random crop, at least `size`; by
+            default 256 / 224 of it.
+        crop: of training; a test takes the center, and with `"none"` the whole frame. `"random"` cuts
+            anywhere, `"multiscale"` at some sizes and places (TSN), `"resized"` at any size and aspect;
+            `"none"` brings the whole frame to the square.
+        flip: whether training mirrors half of the clips.
+        swap: pairs of class numbers that a mirror swaps, such as "left to right" and "right to left"; for
+            Something-Something V1 `[[86, 87], [93, 94], [166, 167]]`.
+        brightness: largest relative change in training, 0 to 1.
+        contrast: largest relative change in training, 0 to 1.
+        saturation: largest relative change in training, 0 to 1.
+        rand_augment: so many operations of RandAugment change each clip in training.
+        erasing: probability that training fills a box of the clip with noise.
+        num_crops: crops of a clip that a test averages: 1, 2, 3, 6 or 10.
+        shrink: longest short side of the frames that are cropped, which keeps a cache small; by default they
+            stay as they are.
     """
 
     size: int = 224
@@ -144,6 +186,25 @@ class SkeletonTable(_Table):
     it can start from a model of other data, or such a model from it; the other keys are then about that
     body. Without a layout joints are numbers. `center = "none"` leaves the origin where it is. `mirror` is
     refused where `[clip] flip` would be, unless `swap` has these classes.
+
+    Keys:
+        layout: the body, one of `list_bodies`.
+        shown_as: the body as which the model sees it, one of `list_bodies`.
+        frames: length of what the model sees.
+        length: how it gets that: `"pad"` adds masked frames, or cuts; `"resample"` takes points evenly.
+        center: joint, or several, whose place in the first frame becomes the origin; 1, the middle of the
+            spine, is that of EleAttG on NTU RGB+D.
+        align: `true`, or two joints: the line between them is turned along x.
+        mirror: `true`, or pairs of joints, left and right: whether training mirrors half of the sequences.
+        swap: pairs of class numbers that a mirrored sequence changes, such as "kick left" and "kick right".
+        unit_size: whether coordinates are divided by their spread, or with `"torso"` by the trunk's length.
+        upright: whether the trunk of the first frame is turned upright.
+        streams: what is seen of each joint, in this order: `"joints"`, `"bones"`, `"velocities"`,
+            `"bone_velocities"`, `"posture"`.
+        bodies: so many persons, 1 to 64, those that move most; by default all, as the file has them.
+        min_score: a joint with a lower score was not seen.
+        gap: joints that were not seen for so many frames, or fewer, are filled in between; at most 10,000.
+        scores: whether the model sees the scores too.
     """
 
     layout: str | None = None
@@ -257,8 +318,8 @@ _NUMBERS = {
 }
 # At most one of them can be set.
 _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
-# Keys of [train] that go with one choice of another key, and their defaults there.
-_GOES_WITH: dict[str, dict[str, dict[str, Any]]] = {
+# Keys of [train] that go with one choice of another key, and their defaults there; the site shows them.
+GOES_WITH: dict[str, dict[str, dict[str, Any]]] = {
     "optimizer": {
         "sgd": {"momentum": 0.9, "nesterov": False},
         "adamw": {"weight_decay": 0.004},
@@ -294,6 +355,26 @@ class TrainTable(_Table):
         plateau: times `factor` when `monitor` has not improved for `patience` epochs, which are not counted
             for `cooldown` epochs after that (EleAttG).
 
+    Keys:
+        epochs: rounds through the training data.
+        optimizer: see above.
+        momentum: share of the update before that goes on.
+        nesterov: whether the gradient is that of the place to which the momentum leads.
+        rprop: variant of `RPROP`.
+        learning_rate: at the start, or behind the warm-up.
+        schedule: how the learning rate changes, see above.
+        final_learning_rate: behind `drop_after`.
+        drop_after: batches, or below 1 a share of the run.
+        warmup_epochs: epochs in which the rate rises from a tenth, or below 1 a share of the run.
+        restart_after: epochs until the first restart, or below 1 a share of the run.
+        restart_factor: by which each stretch is longer than the one before.
+        milestones: epochs, or below 1 shares of the run, at which the rate falls by `factor`.
+        factor: by which the rate falls.
+        patience: epochs without getting better until the rate falls.
+        cooldown: epochs behind a fall that are not counted.
+        monitor: what has to get better; by default `"val_accuracy"` with `keep = "best"`, `"accuracy"` with
+            `early_stop` or `plateau`.
+
     Gradients:
         accumulate: batches an update, or below 1 the share of the training data, 0.01 for STRN's 1 %. An
             update takes the mean of its batches' gradients. What an epoch leaves over is taken into the next
@@ -308,6 +389,7 @@ class TrainTable(_Table):
         decay: `"all"` weights (GSM), or `"kernels"`: no biases and no weights of normalizations (TSN).
 
     Others:
+        train_backbone: whether a backbone is trained too, and not run once for its features.
         partial_bn: freeze all trained batch normalizations of the network but the first (TSN), both weights
             and statistics. Those inside gates are trained on.
         backbone_rate: factor of the learning rate for the weights of a backbone that is trained, or, in a
@@ -332,8 +414,11 @@ class TrainTable(_Table):
         noise: of the values that the trained layers see, normal, times the standard deviation of a sample's.
         label_smoothing: share of the label that all classes divide evenly (arXiv 1512.00567), in the
             validation loss too.
+        seed: of everything that is drawn.
         buckets: lengths of the samples of a batch, instead of one for all, see `ClipDataset`.
         workers: threads that read ahead, or, with `processes`, processes.
+        processes: whether the workers are processes, which take 0.4 s to start and about 60 MB each; batches
+            are the same.
         devices: devices of this machine, or of each process, that share each batch and train as one would:
             batch statistics, losses and metrics are those of the whole batch (JAX). It changes no number but
             by the order of sums.
@@ -400,7 +485,7 @@ class TrainTable(_Table):
             return values
         schedule = "constant" if values.get("optimizer") == "rprop" else "step"
         values = {"schedule": schedule, **values}
-        for key, tables in _GOES_WITH.items():
+        for key, tables in GOES_WITH.items():
             values = {**tables.get(str(values.get(key)), {}), **values}
         if values.get("keep") == "best":
             values = {"monitor": "val_accuracy", **values}
@@ -413,10 +498,10 @@ class TrainTable(_Table):
     @pydantic.model_validator(mode="after")
     def _check(self) -> "TrainTable":
         """Refuse keys that do not go together."""
-        used = {name for key, tables in _GOES_WITH.items() for name in tables.get(getattr(self, key), ())}
+        used = {name for key, tables in GOES_WITH.items() for name in tables.get(getattr(self, key), ())}
         used.add("weight_decay")  # goes with other optimizers too, without a default
         settled = ["optimizer"] if self.optimizer == "rprop" else []  # which has no schedule
-        for key, tables in _GOES_WITH.items():
+        for key, tables in GOES_WITH.items():
             for name in sorted({name for table in tables.values() for name in table} - used):
                 choices = " or ".join(f"{key}={choice!r}" for choice in tables if name in tables[choice])
                 self._refuse(name, f"goes with {choices}", *settled, key)

@@ -119,7 +119,7 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
             )
         )
     videos = [statistics.mean(rows[label].values("test_videos")) for label in ours]
-    notes = [f"{study.paper}: the paper's figures are the paper's." if study.paper else "", paper_table.note]
+    notes = [f"The paper's column is that of {study.paper}." if study.paper else "", paper_table.note]
     if any(len(tests) > 1 for tests in ours.values()):
         notes += [f"Here: the mean over the {study.repeats} ± its 95 % interval (Student)."]
     notes += [_verdict(study, paper_table, ours, min(videos, default=0)) if paper_table.paper else ""]

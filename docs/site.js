@@ -29,3 +29,13 @@ if (location.protocol === "file:") {
     }
   };
 }
+
+// What scrolls sideways can be reached, and so moved, with the keyboard.
+const reach = () => {
+  for (const each of document.querySelectorAll(".md-typeset pre > code, .md-typeset__scrollwrap")) {
+    each.toggleAttribute("tabindex", each.scrollWidth > each.clientWidth);
+    if (each.hasAttribute("tabindex")) each.tabIndex = 0;
+  }
+};
+addEventListener("load", reach);
+addEventListener("resize", reach);

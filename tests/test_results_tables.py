@@ -21,8 +21,8 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "zoo").glob("*/README.md")))
 
 
 def blocks(text):
-    """Pairs of an experiment and its table; what `profile` holds is counted and not measured."""
-    return [(name, table) for name, table in BLOCK.findall(text) if name != "profile"]
+    """Pairs of an experiment and its table; `profile` is counted and not measured, `extras` is for the site."""
+    return [(name, table) for name, table in BLOCK.findall(text) if name not in ("profile", "extras")]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "zoo").glob("*/README.md")))
 
 
 def blocks(text):
-    """Pairs of an experiment and its table; `profile` is counted and not measured, `extras` is for the site."""
+    """Pairs of an experiment and its table; `profile` is counted, not measured, and `extras` is a list."""
     return [(name, table) for name, table in BLOCK.findall(text) if name not in ("profile", "extras")]
 
 

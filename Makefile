@@ -20,14 +20,13 @@ install: $(VENV)/.user
 demo: $(VENV)/.user
 	KERAS_BACKEND=jax $(BIN)/keras-actrec demo --out runs/demo
 
-# Three test processes for two cores, as tests that start processes wait for them; one thread each. Whoever is done takes
-# tests from the others.
+# Two test processes; one thread each, or they would fight for the cores. Whoever is done takes tests from the other.
 # The first backend runs every test; the others leave out those that use none (tests/conftest.py holds them to it) and
 # those for which one stands for all.
 test: $(VENV)/.all
 	@set -e; only=""; for backend in $(BACKEND); do \
 		echo "== tests on $$backend"; \
-		KERAS_BACKEND=$$backend $(PYTEST) -n 3 --dist worksteal --durations 10 -m "$$only"; \
+		KERAS_BACKEND=$$backend $(PYTEST) -n 2 --dist worksteal --durations 10 -m "$$only"; \
 		only="not no_backend and not once"; \
 	done
 

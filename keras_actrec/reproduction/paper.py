@@ -163,10 +163,17 @@ class Cell:
 
 
 class Element(_Table):
-    """A table or figure: its title, the paper's numbers, and its two forms.
+    """A table or figure.
 
-    picture: what a figure is drawn by, see `reproduction.work`. missing: rows that nobody can make, with the
-    reason. cannot: why the whole is not made.
+    Attributes:
+        title: what it shows.
+        picture: what a figure is drawn by, see `reproduction.work`.
+        paper: the paper's numbers.
+        official: how it is made from the paper's data.
+        small: how it is made from small data that can be had.
+        missing: rows that nobody can make, with the reason.
+        cannot: why the whole is not made.
+        note: a sentence for its page.
     """
 
     title: str

@@ -106,7 +106,6 @@ def inputs(recognizer, videos):
     return {"clip": np.stack(clips), "mask": np.stack(masks)}
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("backend", OTHERS)
 def test_a_file_gives_the_same_probabilities_in_a_fresh_process_on_another_backend(
     hman, file, videos, backend, run_python, tmp_path

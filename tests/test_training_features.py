@@ -133,7 +133,6 @@ np.save("answers.npy", [score for _, score in sorted(answers)])
 """
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("backend", OTHERS)
 def test_a_file_gives_the_same_answers_on_another_backend(run, data, backend, run_python, tmp_path):
     if importlib.util.find_spec(backend) is None:

@@ -234,7 +234,6 @@ def test_a_hypermodel_declares_exactly_its_space(name):
     assert [each.name for each in hp.space] == ["frames", "frame_step", *axes, *LEARNING]
 
 
-@pytest.mark.once
 @pytest.mark.filterwarnings("ignore:(currentThread|getName):DeprecationWarning")  # KerasTuner 1.4.8
 @pytest.mark.parametrize("name", HYPERMODELS)
 def test_a_real_search_over_a_hypermodel_completes_two_trials(name, tmp_path):

@@ -2,13 +2,19 @@
 
     KERAS_BACKEND=jax python benchmarks/recurrent_steps.py [--size s l] [--only NAME ...] [--stock]
     KERAS_BACKEND=jax python benchmarks/recurrent_steps.py --growth
+    KERAS_BACKEND=jax python benchmarks/recurrent_steps.py --memory
 
 One thread for all, CPU time, in turn. Ratios below 1: ours is faster. `--growth` times two stacked layers for
-longer and longer clips; the exponent is how the time grows with the number of steps.
+longer and longer clips; the exponent is how the time grows with the number of steps. `--memory` says by how
+much a training step of long clips raises the memory of its process, without and with blocks that run again
+for their gradient (`remat`), and what they cost; on Linux alone.
 """
 
 import argparse
 import math
+import multiprocessing
+import time
+from pathlib import Path
 
 from side_by_side import backend, measure, row, write  # isort: skip
 
@@ -29,17 +35,24 @@ from keras_actrec.layers import (
 SIZES = {"s": (16, 30, 256, 256), "l": (8, 60, 512, 512)}  # B, T, D, units
 LOCATIONS, LAYERS = 49, 3
 GROWTH = (60, 120, 240, 480, 960)
+LONG, BLOCK = 480, 16  # steps of a clip, and of a block
 
 
 def trained(layers, x, y, jit=False):
     """A function that makes one training step of a model of `layers`."""
-    inputs = keras.Input(x.shape[1:])
+    model = network(layers, x.shape[1:], jit)
+    return lambda: model.train_on_batch(x, y)
+
+
+def network(layers, shape, jit="auto"):
+    """A model of `layers` with a score, ready to be trained."""
+    inputs = keras.Input(shape)
     outputs = inputs
     for layer in layers:
         outputs = layer(outputs)
     model = keras.Model(inputs, keras.layers.Dense(1)(outputs))
     model.compile("sgd", "mse", jit_compile=jit)
-    return lambda: model.train_on_batch(x, y)
+    return model
 
 
 def peers(size):
@@ -136,6 +149,62 @@ def growth(repeats):
     return rows
 
 
+def memory(only, repeats):
+    """Megabytes and seconds of a training step of long clips, each of a process of its own."""
+    rows = []
+    for name in ("EleAttGRU", "HM-AN"):
+        if only and name not in only:
+            continue
+        found = {}
+        for remat in (None, BLOCK):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found[remat] = pool.apply(of_a_step, (name, remat, repeats))
+        (kept, fast), (less, slow) = found.values()
+        print(
+            f"{backend()} {name}, {LONG} steps: {kept:.0f} MB in {fast:.2f} s, in blocks of {BLOCK} "
+            f"{less:.0f} MB in {slow:.2f} s, {slow / fast:.2f} times as long",
+            flush=True,
+        )
+        rows.append(
+            {
+                "what": f"{name}, {LONG} steps",
+                "remat": BLOCK,
+                "megabytes": [round(kept), round(less)],
+                "cpu_seconds": [round(fast, 3), round(slow, 3)],
+            }
+        )
+    return rows
+
+
+def of_a_step(name, remat, repeats):
+    """What a training step adds to the memory of this process in megabytes, and its median CPU seconds."""
+    torch.set_num_threads(1)
+    _, (batch, _, *shape), _, _ = peers("s")[name]
+    channels = shape[-1]
+    if name == "EleAttGRU":
+        layer = EleAttGRU(channels, remat=remat)
+    else:
+        layer = AttentiveRNN(AttentionCell(SoftAttention(), HMRNNCell(channels, LAYERS)), remat=remat)
+    x = np.random.default_rng(0).normal(size=(batch, LONG, *shape)).astype("float32")
+    model = network([layer], (None, *shape))
+    for steps in (2 * BLOCK, 3 * BLOCK):  # what a program takes to compile is no memory of a step
+        model.train_on_batch(x[:, :steps], np.zeros((batch, 1)))
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.process_time()
+        model.train_on_batch(x, np.zeros((batch, 1)))
+        seconds.append(time.process_time() - start)
+    return resident("VmHWM") - before, sorted(seconds[1:])[repeats // 2]
+
+
+def resident(key):
+    """A figure of this process' memory in megabytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) / 1e3
+
+
 def main():
     """Run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -144,11 +213,14 @@ def main():
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--stock", action="store_true", help="keras.layers.RNN around the same cells too")
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.growth:
         rows = growth(min(arguments.repeats, 5))
+    elif arguments.memory:
+        rows = memory(arguments.only, min(arguments.repeats, 3))
     else:
         rows = [
             r

@@ -1,5 +1,7 @@
 """Gradients by taps: against those by hand in NumPy, and against the loop without them."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from keras import ops
 
 from checks import close, compiled, gradients, numpy, randomize
 from keras_actrec import _backend
+from keras_actrec.errors import UserError
 from keras_actrec.layers import (
     HMRNN,
     AttentionCell,
@@ -29,7 +32,7 @@ BIAS = RNG.normal(size=WIDTH)
 START = RNG.normal(size=(BATCH, WIDTH))
 
 
-def last_state(sequence, kernel, recurrent, bias, start, unroll=False):
+def last_state(sequence, kernel, recurrent, bias, start, **options):
     """h_t = tanh([x_t; h_{t-1}] [K; R] + b) + .1 h_{t-1} R: the second kernel is used twice in a step."""
     both = _backend.Linear(kernel, recurrent, bias=bias)
     again = _backend.Linear(recurrent)
@@ -38,7 +41,7 @@ def last_state(sequence, kernel, recurrent, bias, start, unroll=False):
         h = ops.tanh(both(x, states[0])) + 0.1 * again(states[0])
         return h, [h]
 
-    outputs, states = _backend.loop(step, [start], sequence, unroll=unroll, with_taps=True)
+    outputs, states = _backend.loop(step, [start], sequence, with_taps=True, **options)
     return outputs, states[0]
 
 
@@ -65,13 +68,14 @@ def by_hand():
     return loss, [of_sequence, of_kernel, of_recurrent, of_bias, back]
 
 
-@pytest.mark.parametrize("unroll", [False, True])
-def test_gradients_are_those_by_hand(unroll):
+@pytest.mark.graphs
+@pytest.mark.parametrize("options", [{}, {"unroll": True}, {"remat": 1}, {"remat": 2}, {"remat": 7}], ids=str)
+def test_gradients_are_those_by_hand(options):
     loss, expected = by_hand()
     values = [np.asarray(x, "float32") for x in (SEQUENCE, KERNEL, RECURRENT, BIAS, START)]
 
     def squares(*values):
-        return ops.sum(ops.square(last_state(*values, unroll=unroll)[0]))
+        return ops.sum(ops.square(last_state(*values, **options)[0]))
 
     close(squares(*map(ops.convert_to_tensor, values)), loss, 1e-5)
     close(gradients(squares, values), expected, 2e-5)
@@ -134,9 +138,9 @@ def _attention(attention, cell, **more):
     return AttentiveRNN(AttentionCell(attention, cell), **more)
 
 
-def of_training(name, x, second_order, **more):
+def of_training(name, x, **more):
     """Gradients of a layer in training by its input and weights, with the same noise at each call."""
-    layer = LAYERS[name][0](return_sequences=True, return_trace=True, second_order=second_order, **more)
+    layer = LAYERS[name][0](return_sequences=True, return_trace=True, **more)
     layer.build(x.shape)
     randomize(layer, scale=1.0)
 
@@ -158,6 +162,65 @@ def test_gradients_are_the_same_without_taps(name):
     for one, other in zip(found, expected, strict=True):
         close(one, other, 1e-5 * max(1, np.abs(other).max()))
     assert sum(np.abs(other).max() > 0 for other in expected) > 2
+
+
+@pytest.mark.graphs
+@pytest.mark.parametrize("name", ["GRU", "HMRNN", "content", "Gumbel", "convolutions"])
+def test_gradients_are_the_same_in_blocks(name):
+    # Five steps of which some are masked, in blocks of two.
+    x = LAYERS[name][1]
+    found = of_training(name, x, remat=2, go_backwards=name == "HMRNN")
+    expected = of_training(name, x, go_backwards=name == "HMRNN")
+    for one, other in zip(found, expected, strict=True):
+        close(one, other, 1e-5 * max(1, np.abs(other).max()))
+
+
+def test_a_block_runs_again_instead_of_keeping_its_steps():
+    calls = []
+
+    def squares(remat, sequence):
+        linear = _backend.Linear(np.float32(RECURRENT))
+
+        def step(states, x):
+            calls.append(1)
+            h = ops.tanh(x + linear(states[0]))
+            return h, [h]
+
+        zeros = ops.zeros((BATCH, WIDTH))
+        outputs, _ = _backend.loop(step, [zeros], sequence, with_taps=True, remat=remat)
+        return ops.sum(ops.square(outputs))
+
+    long = RNG.normal(size=(60, BATCH, WIDTH)).astype("float32")
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def kept(remat):
+            pull_back = jax.vjp(functools.partial(squares, remat), long)[1]
+            return sum(leaf.size for leaf in jax.tree.leaves(pull_back))
+
+        assert kept(None) > 4 * long.size and kept(10) < 2.2 * long.size  # sequence and outputs are kept
+        return
+    gradients(functools.partial(squares, None), [long])
+    once = len(calls)
+    gradients(functools.partial(squares, 10), [long])
+    assert once == len(long) and 2 * once <= len(calls) - once <= 2 * once + 10  # TensorFlow traces a block first
+
+
+@pytest.mark.graphs
+def test_a_network_learns_the_same_in_blocks():
+    # As `fit` does, where the number of steps is not known before.
+    def weights_after(remat):
+        inputs = keras.Input((None, WIDTH))
+        steps = EleAttGRU(5, return_sequences=True, remat=remat)(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(2)(steps))
+        randomize(model)
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        for x in (FLAT, FLAT[:, :4]):
+            model.train_on_batch(x, np.ones((*x.shape[:2], 2)))
+        return [numpy(weight) for weight in model.weights]
+
+    for one, other in zip(weights_after(2), weights_after(None), strict=True):
+        close(one, other, 1e-5)
 
 
 def test_gradients_can_be_differentiated_again_where_it_is_asked_for():
@@ -222,3 +285,12 @@ def test_the_switch_is_kept_in_files():
     layer = HMRNN(3, second_order=True)
     assert HMRNN.from_config(layer.get_config()).second_order
     assert not EleAttGRU.from_config(EleAttGRU(3).get_config()).second_order
+    assert HMRNN.from_config(HMRNN(3, remat=16).get_config()).remat == 16
+
+
+@pytest.mark.parametrize("other", ["second_order", "unroll"])
+def test_blocks_do_not_go_with_what_keeps_every_step(other):
+    with pytest.raises(UserError, match=f"`remat` does not go with `{other}`"):
+        EleAttGRU(3, remat=2, **{other: True})
+    with pytest.raises(UserError, match="`remat` must be"):
+        EleAttGRU(3, remat=0)

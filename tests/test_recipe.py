@@ -117,7 +117,7 @@ def test_to_toml_spells_out_every_default():
     unset |= {("train", name) for name in ("clipnorm", "global_clipnorm", "clipvalue", "ema", "early_stop")}
     unset |= {("train", name) for name in ("weight_decay", "decay", "momentum", "nesterov", "monitor")}
     unset |= {("train", name) for name in ("warmup_epochs", "restart_after", "restart_factor", "milestones")}
-    unset |= {("train", name) for name in ("backbone_rate", "unfreeze_after", "rprop")}
+    unset |= {("train", name) for name in ("backbone_rate", "unfreeze_after", "rprop", "remat")}
     unset |= {("train", name) for name in ("factor", "patience", "cooldown", "buckets", "class_weights")}
     written = {(table, key) for table, keys in values.items() for key in keys}
     tables = {name: type(getattr(recipe, name)).model_fields for name in ("model", "data", "clip", "train")}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import checks
 import keras_actrec
 import trees
 from keras_actrec import evaluation, insight, training, zoo
@@ -356,6 +357,24 @@ def test_half_precision_gives_a_model_in_single_precision(data, tmp_path):
         recipe(train={"epochs": 1, "mixed_precision": "mixed_bfloat16"}), data, tmp_path / "run"
     )
     assert {weight.dtype for weight in run.recognizer.model.weights} == {"float32"}
+
+
+def test_blocks_that_run_again_train_to_the_same(data, tmp_path):
+    # Six steps, the shorter of them masked, in blocks of four.
+    found = []
+    for remat in (None, 4):
+        values = recipe(train={"epochs": 1, "remat": remat} if remat else {"epochs": 1}, bidirectional=True)
+        run = training.train(values, data, tmp_path / str(remat))
+        found.append(run.recognizer.model)
+    kept, again = found
+    assert [layer.remat for layer in again.layers if layer.name.startswith("temporal")] == [4, 4]
+    for one, other in zip(again.weights, kept.weights, strict=True):
+        np.testing.assert_allclose(checks.numpy(one), checks.numpy(other), atol=1e-5)
+
+
+def test_blocks_are_refused_where_no_layer_has_them(data, tmp_path):
+    with pytest.raises(UserError, match="^train.remat is about recurrent layers, and frame_gru has none of"):
+        training.train(recipe("frame_gru", train={"remat": 4}), data, tmp_path / "run")
 
 
 # ---- the command line

@@ -3,7 +3,7 @@
 Every backend has one module here with the same functions, `jax_loop` and the like are parts of it:
 
 - `Linear(*kernels, bias=None)`: a product, made before the loop; see `taps`.
-- `loop(step, states, sequences, unroll=False, with_taps=False)`: the recurrent loop.
+- `loop(step, states, sequences, unroll=False, with_taps=False, remat=None)`: the recurrent loop.
 - `split(x, sizes)`: the parts of `x` along its last axis.
 - `argmax(x)`: the index of the largest value along the last axis.
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`, `relu`: of maps `(B, H, W, C)`.

@@ -53,11 +53,15 @@ def loop(
     sequences: Any,
     unroll: bool = False,
     with_taps: bool = False,
+    remat: int | None = None,
 ) -> tuple[Any, Any]:
     """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
 
-    Returns the outputs, stacked along a new first axis, and the last states. `with_taps`: see `taps`.
+    Returns the outputs, stacked along a new first axis, and the last states. `with_taps`: see `taps`. With
+    `remat`, a block of so many steps keeps its first states alone, and runs again for its gradient.
     """
+    if remat:
+        return _in_blocks(functools.partial(loop, step, with_taps=with_taps), remat, states, sequences)
 
     def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
         outputs, carry = step(carry, inputs)
@@ -71,6 +75,27 @@ def loop(
     else:
         with recorded_by(None):
             states, outputs = scan(body, states, sequences)
+    return outputs, states
+
+
+def _in_blocks(
+    run: Callable[..., tuple[Any, Any]], size: int, states: Any, sequences: Any
+) -> tuple[Any, Any]:
+    """`run(states, sequences)`, a block of `size` steps at a time."""
+
+    @jax.checkpoint
+    def block(states: Any, part: Any) -> tuple[Any, Any]:
+        outputs, states = run(states, part)
+        return states, outputs
+
+    length = jax.tree.leaves(sequences)[0].shape[0]
+    count = length // size
+    whole = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), sequences)
+    states, outputs = lax.scan(block, states, whole)
+    outputs = jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:]), outputs)
+    if count * size < length:
+        states, others = block(states, jax.tree.map(lambda x: x[count * size :], sequences))
+        outputs = jax.tree.map(lambda *parts: jnp.concatenate(parts), outputs, others)
     return outputs, states
 
 

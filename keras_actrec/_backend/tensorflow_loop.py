@@ -1,5 +1,6 @@
 """The recurrent loop on TensorFlow: `tf.while_loop` over `TensorArray`s."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from keras_actrec._backend.taps import Linear, recorded_by
+from keras_actrec._backend.tensorflow_blocks import in_blocks
 
 
 def loop(
@@ -15,13 +17,17 @@ def loop(
     sequences: Any,
     unroll: bool = False,
     with_taps: bool = False,
+    remat: int | None = None,
 ) -> tuple[Any, Any]:
     """Run `step(states, inputs) -> (outputs, states)` along the first axis of `sequences`.
 
     Returns the outputs, stacked along a new first axis, and the last states. The first step runs
     before the loop: it tells the loop the structure, types and shapes of the outputs. `with_taps`: see
-    `taps`.
+    `taps`. With `remat`, a block of so many steps keeps its first states alone, and runs again for its
+    gradient.
     """
+    if remat:
+        return in_blocks(functools.partial(loop, step, with_taps=with_taps), remat, states, sequences)
     flat = tf.nest.flatten(sequences)
     length = tf.shape(flat[0])[0]
     # Read from arrays: the gradient of an index would be as large as the sequence, at every step.

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_actrec import _backend
+from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers._cells import refuse_dropout
@@ -32,6 +33,9 @@ class AttentiveRNN(keras.layers.RNN):
         second_order: whether gradients may be differentiated again in training (a penalty on gradients, say).
             By default they may not: each weight's gradient is one product after the loop, which takes half of
             the time, and what would be its own gradient is lost. At test they always may.
+        remat: steps of a block, 16 say, for long sequences: in training a block keeps the states before its
+            first step alone, and runs again for its gradient. That takes less memory, and a third more time.
+            None keeps what each step has computed. On TensorFlow, XLA does not take it.
         **kwargs: as `keras.layers.RNN` (`go_backwards`, `stateful`, `unroll`, `zero_output_for_mask`).
 
     Call arguments:
@@ -55,6 +59,7 @@ class AttentiveRNN(keras.layers.RNN):
         return_trace: bool = False,
         seed: int | None = None,
         second_order: bool = False,
+        remat: int | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(cell, (list, tuple, keras.layers.StackedRNNCells)):
@@ -66,6 +71,10 @@ class AttentiveRNN(keras.layers.RNN):
         self.return_trace = return_trace
         self.seed = seed
         self.second_order = second_order
+        self.remat = None if remat is None else whole("remat", remat, low=1)
+        if remat is not None and (second_order or self.unroll):
+            other = "second_order" if second_order else "unroll"
+            raise UserError(f"`remat` does not go with `{other}`: leave one of them out")
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._traces = _Traces()
         self._share_policy(self.cell)
@@ -122,6 +131,7 @@ class AttentiveRNN(keras.layers.RNN):
             inputs,
             unroll=self.unroll,
             with_taps=training and not self.second_order,
+            remat=self.remat if training and not self.second_order else None,
         )
         if self.return_trace:
             self._traces.put(
@@ -175,6 +185,7 @@ class AttentiveRNN(keras.layers.RNN):
             "return_trace": self.return_trace,
             "seed": self.seed,
             "second_order": self.second_order,
+            "remat": self.remat,
         }
 
 

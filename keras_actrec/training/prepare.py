@@ -19,6 +19,7 @@ from keras_actrec.checkpoints import LoadReport
 from keras_actrec.data import Audit, CachedVideo, Manifest, Record, VideoError, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed, Preprocessor
 from keras_actrec.errors import UserError
+from keras_actrec.layers import AttentiveRNN
 from keras_actrec.training.devices import by_shares
 from keras_actrec.training.sides import check_sides
 from keras_actrec.training.start import Start
@@ -410,6 +411,21 @@ def _build(recipe: Recipe, num_classes: int, shape: Shape, **changes: Any) -> ke
 
 def _learner(recipe: Recipe, model: keras.Model, spec: ModelSpec, indexed: Indexed) -> keras.Model:
     """The model that is trained."""
+    learner = _view_or_twin(recipe, model, spec, indexed)
+    if recipe.train.remat is not None:
+        # Bidirectional layers hold theirs inside.
+        loops = [layer for layer in learner._flatten_layers() if isinstance(layer, AttentiveRNN)]
+        if not loops:
+            raise UserError(
+                f"train.remat is about recurrent layers, and {spec.name} has none of this library's: "
+                "leave it out"
+            )
+        for layer in loops:
+            layer.remat = recipe.train.remat
+    return learner
+
+
+def _view_or_twin(recipe: Recipe, model: keras.Model, spec: ModelSpec, indexed: Indexed) -> keras.Model:
     on_features = trains_on_features(recipe, spec)
     view = zoo.training_view(model, spec, on_features=on_features)
     policy = recipe.train.mixed_precision

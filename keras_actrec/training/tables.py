@@ -400,6 +400,9 @@ class TrainTable(_Table):
             the model that is kept use it. Statistics of batch normalizations are the last ones.
         mixed_precision: `"mixed_bfloat16"` or `"mixed_float16"` to compute in half precision. Weights, the
             features of a frozen backbone and the model that is kept are float32.
+        remat: steps of a block of recurrent layers, which keeps the states before its first step alone and
+            runs again for its gradient: less memory for long sequences, and more time, see `AttentiveRNN`. It
+            changes no number but by rounding.
         early_stop: stop when `monitor` has not improved for so many epochs.
         keep: which weights the model that is kept has: the `"last"` epoch's, or those of the `"best"` one by
             `monitor`, a value of the validation part, then by default `"val_accuracy"`; of equal ones the
@@ -453,6 +456,7 @@ class TrainTable(_Table):
     partial_bn: bool = False
     ema: float | None = pydantic.Field(None, gt=0, lt=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    remat: int | None = pydantic.Field(None, ge=1, le=MOST)
     train_backbone: bool = False
     backbone_rate: float | None = pydantic.Field(None, gt=0, le=_MOST_FACTOR)
     unfreeze_after: _Positive | None = None

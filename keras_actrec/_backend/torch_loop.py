@@ -58,6 +58,8 @@ def _run(
                 taps.begin_step()
             outputs, states = step(states, keras.tree.pack_sequence_as(sequences, inputs))
             collected.append(keras.tree.flatten(outputs))
+    if taps:
+        taps.end()
     stacked = [torch.stack(steps) for steps in zip(*collected, strict=True)]
     return keras.tree.pack_sequence_as(outputs, stacked), states
 
@@ -86,6 +88,9 @@ class _Taps:
     def begin_step(self) -> None:
         self._step += 1
         self._next = 0
+
+    def end(self) -> None:
+        self._products = []  # a block keeps its recorder, and would be kept by these
 
     def __call__(self, linear: Linear, x: Any) -> Any:
         if self._step == 0:

@@ -274,6 +274,21 @@ def test_keys_of_recipes_are_told_in_the_table_and_what_is_none_above_it(build):
 
 
 @pytest.mark.no_backend
+def test_comments_on_top_of_a_recipe_become_text(build):
+    file = ROOT / "zoo" / "tsn" / "hmdb51.toml"
+    commands = re.findall(r"^#   (keras-actrec .*)$", file.read_text(encoding="utf-8"), re.M)
+    told = build.told_recipe(file)
+    assert len(commands) == 2 and f"```bash\n{commands[0]}\n{commands[1]}\n```\n" in told
+    assert "Variants:\n\n- `--set data.split=2` and 3, the other splits\n\n```" in told
+    tables = told.partition("``` {.toml .recipe}\n")[2].removesuffix("\n```")
+    assert tables.startswith("[model]\n")
+    assert tomllib.loads(tables) == tomllib.loads(file.read_text(encoding="utf-8"))
+    told = build.told_recipe(ROOT / "zoo" / "conv_attention" / "ucf_sports.toml")
+    assert "the split of [hman/ucf_sports](../hman/ucf_sports.toml). Cost:" in told
+    assert "pieces of a video; `--set clip.num_clips=25` does." in told
+
+
+@pytest.mark.no_backend
 def test_every_key_of_a_recipe_is_told_and_has_its_default(build):
     for field in build.tables.Recipe.model_fields.values():
         kinds = (field.annotation, *get_args(field.annotation))

@@ -186,7 +186,7 @@ TWO, THREE = 3.93 / math.sqrt(3), 4.34 / math.sqrt(3)  # 2 rows, 4 degrees of fr
 def test_with_seeds_a_finding_holds_beyond_tukeys_interval(tests, lead, verdict, study, tmp_path):
     write_seeds(tmp_path, tests)
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
-    assert "Here: the mean over the seeds ± its 95 % interval (Student)." in text
+    assert "Ours are means over the seeds ± their 95 % intervals (Student)." in text
     by, reach = re.search(r"by (-?[\d.]+) ± ([\d.]+) here \(3 seeds, the same 100 test videos", text).groups()
     assert float(by) == pytest.approx(lead[0], abs=0.06)
     assert float(reach) == pytest.approx(lead[1], abs=0.06)
@@ -199,8 +199,8 @@ def test_the_papers_orders_of_two_rows_are_counted(study, tmp_path):
     write_seeds(tmp_path, {30: (0.3, 0.4, 0.5), 40: (0.4, 0.5, 0.6), 50: (0.8, 0.9, 1.0)})
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
     assert (
-        "The paper's orders of two rows: 1 as here (`50` before `30`), "
-        "1 the other way round here (`50` before `40`), 1 not to be told." in text
+        "Of the paper's 3 orders of two rows: 1 the same here (`50` before `30`), "
+        "1 reversed (`50` before `40`), 1 too close to tell." in text
     )
 
 
@@ -254,7 +254,7 @@ def test_a_row_is_the_mean_of_its_folds(study, tmp_path):
     text = report.table(made, results.read_trials(tmp_path))
     # Student's t of two degrees, 4.3027, times .1 / sqrt 3
     assert "| tsn | 0.900 | 0.600 ± 0.248 | 0.5000 | 1,234 | 3 of 3 folds completed |" in text
-    assert "the mean over the folds ±" in text and "3 folds, each with 100 test videos" in text
+    assert "means over the folds ±" in text and "3 folds, each with 100 test videos" in text
 
 
 def test_an_installed_package_has_no_commit_and_a_report(study, tmp_path):

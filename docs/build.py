@@ -111,15 +111,26 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
         file, _, anchor = target.partition("#")
         path = (where / file).resolve()
         if picture and path.is_file():
-            copy = _made("pictures") / "-".join(path.relative_to(ROOT).parts)
-            shutil.copy(path, copy)
-            return f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)})"
+            return shown(path, words, page)
         if path in pages:
             to = os.path.relpath(pages[path], os.path.dirname(page) or ".")
             return f"[{words}]({to}{'#' * bool(anchor)}{anchor})"
         return f"`{words}`" if words.endswith(path.name) else words
 
     return re.sub(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", link, text)
+
+
+def shown(path: Path, words: str, page: str) -> str:
+    """A picture of the repository on a page; beside it may lie one for dark pages."""
+    kinds = {path: ""}
+    if (dark := path.with_stem(f"{path.stem}-dark")).is_file():
+        kinds = {path: "#only-light", dark: "#only-dark"}
+    found = []
+    for each, kind in kinds.items():
+        copy = _made("pictures") / "-".join(each.relative_to(ROOT).parts)
+        shutil.copy(each, copy)
+        found.append(f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)}{kind})")
+    return "".join(found)
 
 
 def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
@@ -202,7 +213,7 @@ def write_notebooks() -> list[tuple[str, str]]:
             source = "".join(cell["source"])
             text += [source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```", ""]
             for number, output in enumerate(cell.get("outputs", ())):
-                text += [_output(output, f"{file.stem}-{cell['id']}-{number}.png"), ""]
+                text += [_output(output, f"{file.stem}-{cell['id']}-{number}.png", f"{name}.md"), ""]
         text += [f"[The notebook]({file.name})", ""]
         shutil.copy(file, _made("notebooks") / file.name)
         pages.append((title, f"{name}.md"))
@@ -210,13 +221,17 @@ def write_notebooks() -> list[tuple[str, str]]:
     return pages
 
 
-def _output(output: dict[str, Any], picture: str) -> str:
+def _output(output: dict[str, Any], picture: str, page: str) -> str:
     """What a cell has printed or shown."""
-    shown = output.get("data", {})
-    if "image/png" in shown:
-        (_made("pictures") / picture).write_bytes(base64.b64decode("".join(shown["image/png"])))
-        return f"![what the cell above shows](../pictures/{picture})"
-    printed = "".join(output.get("text") or shown["text/plain"]).rstrip()
+    data, words = output.get("data", {}), "what the cell above shows"
+    if "image/png" in data:
+        png = base64.b64decode("".join(data["image/png"]))
+        for figure in sorted((ROOT / "docs" / "figures").glob("*.png")):
+            if figure.read_bytes() == png:
+                return shown(figure, words, page)
+        (_made("pictures") / picture).write_bytes(png)
+        return f"![{words}](../pictures/{picture})"
+    printed = "".join(output.get("text") or data["text/plain"]).rstrip()
     return f"``` {{.text .output}}\n{printed}\n```"
 
 

@@ -189,6 +189,15 @@ def test_a_page_shows_its_own_pictures(site):
         assert picture.read_bytes() == own.read_bytes(), study
 
 
+@pytest.mark.no_backend
+def test_an_explanation_is_shown_in_the_dark_as_drawn_for_it(site):
+    for page in ("index", "why", "notebooks/explain"):
+        shown = _Links((site / f"{page}.html").read_text(encoding="utf-8")).loaded
+        kinds = dict(Path(link).name.split("#") for link in shown if "explain" in link)
+        names = {"docs-figures-explain.png": "only-light", "docs-figures-explain-dark.png": "only-dark"}
+        assert kinds == names, page
+
+
 @NEEDS_CHROMIUM
 @pytest.mark.no_backend
 def test_the_search_works_where_the_site_is_opened_as_files(site, tmp_path):

@@ -41,7 +41,7 @@ BORROWED = ("results", "extras")  # tables between marks of README.md, which gui
 FOREIGN_SCRIPT = "https://unpkg.com/iframe-worker/shim"  # docs/site.js takes its place
 INLINE = re.compile(r"(?<!</span>)<code>([^<]+)</code>")  # code in a text
 SHORT = 25  # characters of it that stay in one line
-NUMBERS = re.compile(r"<td>(?=[\d.,x±+ to-]{3,20}</td>)")  # a cell with one, a size or from one to another
+NUMBERS = re.compile(r"<td>(?=[\d.x±+ to-]{3,20}</td>)")  # a cell with one, a size or from one to another
 # In what is said of a recipe: code that is marked, a file, an option with its value.
 OF_RECIPE = re.compile(
     r"`[^`]+`|(?P<file>(?:zoo/\w+/)?\w+\.(?:toml|md))|--set (?:'[^']*'|\S+=\S*[^\s.,;:])|--[a-z-]+"

@@ -96,8 +96,8 @@ def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
     write(tmp_path, "1", {"clip.frames": 40}, 0.5, test=0.5, videos=1000)
     text = report.table(study(FRAMES, layout), results.read_trials(tmp_path))
     assert "| 30 | 0.197 | 0.250 |" in text and "| 40 | 0.231 | 0.500 |" in text
-    assert (
-        "The paper's best row, `30`, leads `40` by 0.250 ± 0.042 here" in text  # 2 sqrt((.25 + .1875) / 1000)
+    assert (  # 2 sqrt((.25 + .1875) / 1000)
+        "The paper's best row, `30`, is 0.250 ± 0.042 ahead of `40` here" in text
         and "**The finding holds here.**" in text
     )
 
@@ -187,8 +187,9 @@ def test_with_seeds_a_finding_holds_beyond_tukeys_interval(tests, lead, verdict,
     write_seeds(tmp_path, tests)
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
     assert "Ours are means over the seeds ± their 95 % intervals (Student)." in text
-    by, reach = re.search(r"by (-?[\d.]+) ± ([\d.]+) here \(3 seeds, the same 100 test videos", text).groups()
-    assert float(by) == pytest.approx(lead[0], abs=0.06)
+    says = r"is ([\d.]+) ± ([\d.]+) (ahead of|behind) `\d+` here \(3 seeds, the same 100 test videos"
+    by, reach, where = re.search(says, text).groups()
+    assert float(by) * {"ahead of": 1, "behind": -1}[where] == pytest.approx(lead[0], abs=0.06)
     assert float(reach) == pytest.approx(lead[1], abs=0.06)
     assert f"Tukey's interval for {'one pair' if len(tests) == 2 else '3 pairs'})" in text
     assert f"**{verdict}" in text

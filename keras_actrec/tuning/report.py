@@ -180,9 +180,10 @@ def _verdict(
     elif all(pair in seen for pair in rivals):
         verdict = "The finding holds here."
     strongest = min(rivals, key=lambda pair: leads[pair] + margins[pair])
-    lead = f"{_figure(paper_table, leads[strongest])} ± {_figure(paper_table, margins[strongest])}"
+    lead = f"{_figure(paper_table, abs(leads[strongest]))} ± {_figure(paper_table, margins[strongest])}"
+    where = "ahead of" if leads[strongest] >= 0 else "behind"
     parts = [
-        f"The paper's best row, `{best}`, leads `{strongest[1]}` by {lead} here ({by}). **{verdict}**",
+        f"The paper's best row, `{best}`, is {lead} {where} `{strongest[1]}` here ({by}). **{verdict}**",
     ]
     if len(pairs) > 1:
         here = _named([pair[::-1] for pair in turned])

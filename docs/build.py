@@ -386,7 +386,8 @@ def texts(node: ast.expr, said: dict[str, list[ast.expr]]) -> list[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return [node.value]
     if isinstance(node, ast.Name):
-        return [text for value in said.get(node.id, ()) for text in texts(value, {})]
+        found = [text for value in said.get(node.id, ()) for text in texts(value, {})]
+        return found if any(found) else []  # what is empty at first is filled in elsewhere
     if isinstance(node, ast.IfExp):
         return texts(node.body, said) + texts(node.orelse, said)
     if isinstance(node, ast.FormattedValue):

@@ -318,9 +318,11 @@ def f(x):
     raise UserError("a" + f"b {x}" if x else "c")
     raise UserError(f"{reason}; mend it")
     raise UserError(x)
+    name = ""
+    raise UserError(f"{name}: {x} wrong")
 """
     tree = build.ast.parse(source)
     nodes = [node.exc.args[0] for node in build.ast.walk(tree) if isinstance(node, build.ast.Raise)]
     found = [build.texts(node, build.assigned(tree.body[0])) for node in nodes]
     mended = ["it has …; mend it", "no; mend it", "none; mend it"]
-    assert found == [["… is wrong"], ["ab …", "c"], mended, []]
+    assert found == [["… is wrong"], ["ab …", "c"], mended, [], ["…: … wrong"]]

@@ -335,6 +335,22 @@ def test_the_report_keeps_what_stands_around_the_results(study, tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("objective, direction", [("val_accuracy", "max"), ("val_loss", "min")])
+def test_the_best_trial_stands_out_on_white(objective, direction, study, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the extra `viz` is not installed")
+    drawn = {}
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: drawn.update({path.name: figure}))
+    for place, (frames, score) in enumerate(((30, 0.1), (40, 0.9), (50, 0.5), (30, 0.3))):
+        write(tmp_path, str(place), {"clip.frames": frames}, score)
+    made = study(FRAMES, objective=objective, direction=direction)
+    pictures.draw(made, results.read_trials(tmp_path), tmp_path)
+    lines = drawn["parallel.png"].axes[0].lines
+    light = [sum(line.get_color()[:3]) for line in lines]
+    ranks = sorted(range(4), key=lambda place: (0.1, 0.9, 0.5, 0.3)[place], reverse=direction == "max")
+    assert ranks == sorted(range(4), key=light.__getitem__)  # from the darkest to the palest
+    assert ranks[::-1] == sorted(range(4), key=lambda place: lines[place].get_zorder())
+
+
 def test_few_trials_have_no_pictures(study, tmp_path):
     write(tmp_path, "0", {"clip.frames": 30}, 0.1)
     report.write_report(study(FRAMES), tmp_path)

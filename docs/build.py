@@ -41,6 +41,11 @@ BORROWED = ("results", "extras")  # tables between marks of README.md, which gui
 FOREIGN_SCRIPT = "https://unpkg.com/iframe-worker/shim"  # docs/site.js takes its place
 INLINE = re.compile(r"(?<!</span>)<code>([^<]+)</code>")  # code in a text
 SHORT = 25  # characters of it that stay in one line
+NUMBERS = re.compile(r"<td>(?=[\d.x±+ to-]{3,20}</td>)")  # a cell with one, a size or from one to another
+# In what is said of a recipe: code that is marked, a file, an option with its value.
+OF_RECIPE = re.compile(
+    r"`[^`]+`|(?P<file>(?:zoo/\w+/)?\w+\.(?:toml|md))|--set (?:'[^']*'|\S+=\S*[^\s.,;:])|--[a-z-]+"
+)
 TUNING = ROOT / "tuning"
 STUDIES = [file for file in sorted(TUNING.rglob("*/README.md")) if TUNING / "papers" not in file.parents]
 # Of layers, whose docstrings tell of `call`: its arguments, and what comes back, which has no type there.
@@ -70,8 +75,8 @@ changes a value on the command line, `--set data.manifest=` takes one out. One o
 MESSAGES = """\
 # Messages
 
-Every error that comes from outside is one line that names the thing and what to do, and a status
-that is not zero. Search this page for a piece of yours; `…` stands for a name, a number or a value.
+An error that you can put right is one line that names the thing and what to do, and a command ends with
+a status that is not zero. Search this page for a piece of yours; `…` stands for a name, a number or a value.
 Anything else that ends with a traceback is a mistake of the library: please report it with the
 command and the traceback.
 """
@@ -106,15 +111,26 @@ def at_home(text: str, where: Path, pages: dict[Path, str], page: str) -> str:
         file, _, anchor = target.partition("#")
         path = (where / file).resolve()
         if picture and path.is_file():
-            copy = _made("pictures") / "-".join(path.relative_to(ROOT).parts)
-            shutil.copy(path, copy)
-            return f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)})"
+            return shown(path, words, page)
         if path in pages:
             to = os.path.relpath(pages[path], os.path.dirname(page) or ".")
             return f"[{words}]({to}{'#' * bool(anchor)}{anchor})"
         return f"`{words}`" if words.endswith(path.name) else words
 
     return re.sub(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", link, text)
+
+
+def shown(path: Path, words: str, page: str) -> str:
+    """A picture of the repository on a page; beside it may lie one for dark pages."""
+    kinds = {path: ""}
+    if (dark := path.with_stem(f"{path.stem}-dark")).is_file():
+        kinds = {path: "#only-light", dark: "#only-dark"}
+    found = []
+    for each, kind in kinds.items():
+        copy = _made("pictures") / "-".join(each.relative_to(ROOT).parts)
+        shutil.copy(each, copy)
+        found.append(f"![{words}]({os.path.relpath(copy, (PAGES / page).parent)}{kind})")
+    return "".join(found)
 
 
 def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
@@ -145,10 +161,44 @@ def copy_texts() -> tuple[list[str], list[tuple[str, str]]]:
         if path in CARDS:
             text += "\n## Recipes in full\n"
             for file in sorted(path.parent.glob("*.toml")):
-                head = f"\n### `{path.parent.name}/{file.stem}`\n\n``` {{.toml .recipe}}\n"
-                text += f"{head}{file.read_text(encoding='utf-8')}```\n"
+                told = at_home(told_recipe(file), file.parent, pages, pages[path])
+                text += f"\n### `{path.parent.name}/{file.stem}`\n\n{told}\n"
         write(pages[path], text)
     return [card.parent.name for card in CARDS], [(titles[path], pages[path]) for path in [*papers, *STUDIES]]
+
+
+def told_recipe(file: Path) -> str:
+    """A recipe in Markdown: its comments on top as text, commands and lists, then its tables."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    top = [line[1:] for line in itertools.takewhile(lambda line: line.startswith("#"), lines)]
+
+    def kind(line: str) -> str:
+        if line.startswith("   "):
+            return "command" if line.split()[0] == "keras-actrec" else "change"
+        return "words" if line else ""
+
+    def marked(words: str) -> str:
+        def mark(found: re.Match[str]) -> str:
+            if not found["file"]:
+                return found[0] if found[0].startswith("`") else f"`{found[0]}`"
+            path = ROOT / found[0] if "/" in found[0] else file.parent / found[0]
+            name = path.parent.name + (f"/{path.stem}" if path.suffix == ".toml" else "")
+            return f"[{name}]({os.path.relpath(path, file.parent)})"
+
+        return OF_RECIPE.sub(mark, words)
+
+    parts = []
+    for each, found in itertools.groupby(top, kind):
+        group = [line.strip() for line in found]
+        if each == "words":
+            parts.append(marked(" ".join(group)))
+        elif each == "command":
+            parts.append("\n".join(["```bash", *group, "```"]))
+        elif each == "change":
+            changes = [re.split(r"\s{2,}", line, maxsplit=1) for line in group]
+            parts.append("\n".join(" ".join([f"- `{how}`", *map(marked, what)]) for how, *what in changes))
+    tables = "\n".join(lines[len(top) :]).strip()
+    return "\n\n".join([*parts, f"``` {{.toml .recipe}}\n{tables}\n```"])
 
 
 def write_notebooks() -> list[tuple[str, str]]:
@@ -163,7 +213,7 @@ def write_notebooks() -> list[tuple[str, str]]:
             source = "".join(cell["source"])
             text += [source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```", ""]
             for number, output in enumerate(cell.get("outputs", ())):
-                text += [_output(output, f"{file.stem}-{cell['id']}-{number}.png"), ""]
+                text += [_output(output, f"{file.stem}-{cell['id']}-{number}.png", f"{name}.md"), ""]
         text += [f"[The notebook]({file.name})", ""]
         shutil.copy(file, _made("notebooks") / file.name)
         pages.append((title, f"{name}.md"))
@@ -171,13 +221,17 @@ def write_notebooks() -> list[tuple[str, str]]:
     return pages
 
 
-def _output(output: dict[str, Any], picture: str) -> str:
+def _output(output: dict[str, Any], picture: str, page: str) -> str:
     """What a cell has printed or shown."""
-    shown = output.get("data", {})
-    if "image/png" in shown:
-        (_made("pictures") / picture).write_bytes(base64.b64decode("".join(shown["image/png"])))
-        return f"![what the cell above shows](../pictures/{picture})"
-    printed = "".join(output.get("text") or shown["text/plain"]).rstrip()
+    data, words = output.get("data", {}), "what the cell above shows"
+    if "image/png" in data:
+        png = base64.b64decode("".join(data["image/png"]))
+        for figure in sorted((ROOT / "docs" / "figures").glob("*.png")):
+            if figure.read_bytes() == png:
+                return shown(figure, words, page)
+        (_made("pictures") / picture).write_bytes(png)
+        return f"![{words}](../pictures/{picture})"
+    printed = "".join(output.get("text") or data["text/plain"]).rstrip()
     return f"``` {{.text .output}}\n{printed}\n```"
 
 
@@ -332,7 +386,8 @@ def texts(node: ast.expr, said: dict[str, list[ast.expr]]) -> list[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return [node.value]
     if isinstance(node, ast.Name):
-        return [text for value in said.get(node.id, ()) for text in texts(value, {})]
+        found = [text for value in said.get(node.id, ()) for text in texts(value, {})]
+        return found if any(found) else []  # what is empty at first is filled in elsewhere
     if isinstance(node, ast.IfExp):
         return texts(node.body, said) + texts(node.orelse, said)
     if isinstance(node, ast.FormattedValue):
@@ -481,14 +536,16 @@ def listed(found: re.Match[str]) -> str:
 
 
 def finish(site: Path) -> None:
-    """Take out what needs a network or to know where the site will be, and keep short code in one line."""
+    """Take out what needs a network or to know where the site will be, and say where lines may break."""
     shutil.copy(ROOT / "docs" / "404.html", site)
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         ours = "../" * len(page.relative_to(site).parents[1:]) + "site.js"
         text = text.replace(FOREIGN_SCRIPT, ours)
         text = UNTYPED.sub(r"\1", CALL_ARGUMENTS.sub(listed, text))
-        text = INLINE.sub(whole, text)
+        text = NUMBERS.sub('<td class="short">', INLINE.sub(whole, text))
+        text = re.sub(r"</code>\s+\)", "</code>)", text)
+        text = re.sub(r">\w+\.toml</a>", lambda found: found[0].replace("_", "_<wbr>"), text)
         page.write_text(text, encoding="utf-8")
 
 

@@ -114,21 +114,21 @@ FIGURES = {
     "softmax_regression": (FRAMES, NETWORK, Row("mean over its places", "network"), LOGITS, MEAN),
     "lstm_attention": (
         MAPS,
-        Row("softmax over the places,\nasked by the last state", "gate", "asked"),
+        Row("softmax over the places,\nguided by the last state", "gate", "asked"),
         Row("LSTM", "memory", "forward"),
         LOGITS,
         MEAN,
     ),
     "conv_attention": (
         MAPS,
-        Row("softmax weighs the places,\nasked by the last state", "gate", "asked"),
+        Row("softmax weighs the places,\nguided by the last state", "gate", "asked"),
         Row("convolutional LSTM:\nthe map stays a map", "memory", "forward"),
         LOGITS,
         MEAN,
     ),
     "cham": (
         MAPS,
-        Row("softmax weighs the places,\nasked by the last state", "gate", "asked"),
+        Row("softmax weighs the places,\nguided by the last state", "gate", "asked"),
         Row("convolutional LSTM", "memory", "forward"),
         Row("convolutional LSTM of a\ncoarser time scale", "memory", "forward", active=(0, 2)),
         LOGITS,
@@ -136,7 +136,7 @@ FIGURES = {
     ),
     "hman": (
         MAPS,
-        Row("one place is chosen,\nasked by the last state", "gate", "asked"),
+        Row("one place is chosen,\nguided by the last state", "gate", "asked"),
         Row("layer 1, which finds\nboundaries", "memory", "forward"),
         Row("layer 2 steps where\nlayer 1 closed a segment", "memory", "forward", active=(0, 1, 3)),
         Row("layer 3, as layer 2", "memory", "forward", active=(0, 3)),
@@ -152,7 +152,7 @@ FIGURES = {
     ),
     "eleatt_rnn": (
         JOINTS,
-        Row("a weight for each element,\nasked by the last state", "gate", "asked"),
+        Row("a weight for each element,\nguided by the last state", "gate", "asked"),
         Row("recurrent layer", "memory", "forward"),
         LOGITS,
         MEAN,

@@ -36,6 +36,7 @@ NOTEBOOKS = {
     "export_onnx": ("torch,export", ""),
 }
 PICTURE = Path(__file__).with_name("figures") / "explain.png"  # of README.md: the last one of that notebook
+DARK = PICTURE.with_stem("explain-dark")  # the same for dark pages of the site
 SECONDS = 600  # for one cell
 IMPORTS = (ast.Import, ast.ImportFrom)
 
@@ -91,9 +92,15 @@ def main() -> None:
     for name in options.scripts or NOTEBOOKS:
         script = Path(name) if name.endswith(".py") else EXAMPLES / f"{name}.py"
         book = made(script)
+        pictured = script.stem == PICTURE.stem and options.out == FOLDER
+        if pictured:
+            dark = f"insight.draw_explanation(explanation, {str(DARK.resolve())!r}, dark=True)"
+            book.cells.append(new_code_cell(dark))
         run(book)
+        if pictured:
+            book.cells.pop()
         nbformat.write(book, options.out / f"{script.stem}.ipynb")
-        if script.stem == PICTURE.stem and options.out == FOLDER:
+        if pictured:
             PICTURE.write_bytes(base64.b64decode(book.cells[-1].outputs[-1].data["image/png"]))
         print(options.out / f"{script.stem}.ipynb", flush=True)
 

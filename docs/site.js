@@ -30,11 +30,14 @@ if (location.protocol === "file:") {
   };
 }
 
-// What scrolls sideways can be reached, and so moved, with the keyboard.
+// What scrolls sideways can be reached, and so moved, with the keyboard; a table that does has room for its words.
 const reach = () => {
   for (const each of document.querySelectorAll(".md-typeset pre > code, .md-typeset__scrollwrap")) {
-    each.toggleAttribute("tabindex", each.scrollWidth > each.clientWidth);
-    if (each.hasAttribute("tabindex")) each.tabIndex = 0;
+    each.classList.remove("too-wide");
+    const wide = each.scrollWidth > each.clientWidth;
+    each.classList.toggle("too-wide", wide);
+    each.toggleAttribute("tabindex", wide);
+    if (wide) each.tabIndex = 0;
   }
 };
 addEventListener("load", reach);

@@ -11,8 +11,8 @@ class UserError(ValueError):
     """A wrong argument, file, recipe or installation that the person can put right.
 
     The message is one line that names the thing and the fix. The command line prints it as `error: <message>`
-    and exits with status 1; in Python it is an ordinary `ValueError`. It names what comes from outside, and
-    has no character that could steer a terminal, and of a name of many thousand characters not all.
+    and exits with status 1; in Python it is an ordinary `ValueError`. Names from outside stand in it without
+    characters that could steer a terminal, and shortened where they have thousands of characters.
     """
 
     # Keras writes the arguments of a layer's call below an error of it, unless the error has this.

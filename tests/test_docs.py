@@ -189,6 +189,15 @@ def test_a_page_shows_its_own_pictures(site):
         assert picture.read_bytes() == own.read_bytes(), study
 
 
+@pytest.mark.no_backend
+def test_an_explanation_is_shown_in_the_dark_as_drawn_for_it(site):
+    for page in ("index", "why", "notebooks/explain"):
+        shown = _Links((site / f"{page}.html").read_text(encoding="utf-8")).loaded
+        kinds = dict(Path(link).name.split("#") for link in shown if "explain" in link)
+        names = {"docs-figures-explain.png": "only-light", "docs-figures-explain-dark.png": "only-dark"}
+        assert kinds == names, page
+
+
 @NEEDS_CHROMIUM
 @pytest.mark.no_backend
 def test_the_search_works_where_the_site_is_opened_as_files(site, tmp_path):
@@ -274,6 +283,21 @@ def test_keys_of_recipes_are_told_in_the_table_and_what_is_none_above_it(build):
 
 
 @pytest.mark.no_backend
+def test_comments_on_top_of_a_recipe_become_text(build):
+    file = ROOT / "zoo" / "tsn" / "hmdb51.toml"
+    commands = re.findall(r"^#   (keras-actrec .*)$", file.read_text(encoding="utf-8"), re.M)
+    told = build.told_recipe(file)
+    assert len(commands) == 2 and f"```bash\n{commands[0]}\n{commands[1]}\n```\n" in told
+    assert "Variants:\n\n- `--set data.split=2` and 3, the other splits\n\n```" in told
+    tables = told.partition("``` {.toml .recipe}\n")[2].removesuffix("\n```")
+    assert tables.startswith("[model]\n")
+    assert tomllib.loads(tables) == tomllib.loads(file.read_text(encoding="utf-8"))
+    told = build.told_recipe(ROOT / "zoo" / "conv_attention" / "ucf_sports.toml")
+    assert "the split of [hman/ucf_sports](../hman/ucf_sports.toml). Cost:" in told
+    assert "pieces of a video; `--set clip.num_clips=25` does." in told
+
+
+@pytest.mark.no_backend
 def test_every_key_of_a_recipe_is_told_and_has_its_default(build):
     for field in build.tables.Recipe.model_fields.values():
         kinds = (field.annotation, *get_args(field.annotation))
@@ -294,9 +318,11 @@ def f(x):
     raise UserError("a" + f"b {x}" if x else "c")
     raise UserError(f"{reason}; mend it")
     raise UserError(x)
+    name = ""
+    raise UserError(f"{name}: {x} wrong")
 """
     tree = build.ast.parse(source)
     nodes = [node.exc.args[0] for node in build.ast.walk(tree) if isinstance(node, build.ast.Raise)]
     found = [build.texts(node, build.assigned(tree.body[0])) for node in nodes]
     mended = ["it has …; mend it", "no; mend it", "none; mend it"]
-    assert found == [["… is wrong"], ["ab …", "c"], mended, []]
+    assert found == [["… is wrong"], ["ab …", "c"], mended, [], ["…: … wrong"]]

@@ -13,7 +13,7 @@ from keras_actrec import insight
 from keras_actrec.data import body
 from keras_actrec.errors import UserError
 from keras_actrec.insight import _figures
-from keras_actrec.insight._clips import stage_of, steps_of
+from keras_actrec.insight._clips import skeletons, stage_of, steps_of
 from keras_actrec.insight._skeleton import Stage, relative_response, response_of
 from keras_actrec.insight._timeline import Timeline
 from keras_actrec.insight.gates import average_response
@@ -300,6 +300,27 @@ def test_an_explanation_is_drawn_in_every_format_and_always_the_same(tmp_path, s
     first, second = (file.read_bytes() for file in files)
     assert first.startswith(HEADS[suffix]) and first == second
     assert not list(tmp_path.glob(".part-*"))
+
+
+def test_a_picture_for_a_dark_page_has_a_dark_ground_and_light_words(tmp_path):
+    matplotlib = pytest.importorskip("matplotlib.image", reason="the extra `viz` is not installed")
+    found = skeleton(np.array([[[[0, 0, 1], [1, 1, 1]]]] * 3, float), np.ones((3, 6)), true_label="walk")
+    light, dark = (
+        matplotlib.imread(insight.draw_explanation(found, tmp_path / f"{dark}.png", dark=dark))[..., :3]
+        for dark in (False, True)
+    )
+    assert light.shape == dark.shape
+    assert np.median(light) == 1 and light.min() < 0.2
+    assert np.median(dark) < 0.15 and dark.max() > 0.85
+    assert dark.mean() < 0.25  # nowhere a panel that stayed white
+
+
+def test_skeletons_that_lie_have_lower_pictures_than_those_that_stand():
+    across = np.array([[[[0, 0, 1], [4, 1, 1]]]] * 3, float)
+    (lying,), (standing,) = (
+        skeletons(skeleton(joints, np.ones((3, 6)))) for joints in (across, across[..., [1, 0, 2]])
+    )
+    assert lying.width == standing.width and lying.height < 0.6 * standing.height
 
 
 def test_another_suffix_is_refused(tmp_path):

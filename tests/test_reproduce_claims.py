@@ -92,7 +92,7 @@ def test_nothing_is_said_where_one_line_is_not_measured(measured, plain):
     ],
 )
 def test_the_verdict_of_a_study_is_its_pages(words, verdict, tmp_path, monkeypatch):
-    said = "The paper's best row, `3`, leads `5` by 0.01 ± 0.02 here (3 seeds)"
+    said = "The paper's best row, `3`, is 0.01 ± 0.02 ahead of `5` here (3 seeds)"
     (tmp_path / "README.md").write_text(f"Note. {said}. {words} More.", encoding="utf-8")
     small = reproduction.find_element("strn/table5.7")[2].small
     monkeypatch.setattr(claims, "folder_of", lambda form, column: tmp_path if form == small else None)
@@ -100,13 +100,13 @@ def test_the_verdict_of_a_study_is_its_pages(words, verdict, tmp_path, monkeypat
     paper = reproduction.read_paper("strn")
     found = claims.findings(paper, Claim(says="three", element="table5.7"))
     assert [(each.found, each.verdict) for each in found] == (
-        [] if verdict is None else [("`3`, leads `5` by 0.01 ± 0.02 here (3 seeds)", verdict)]
+        [] if verdict is None else [("`3` is 0.01 ± 0.02 ahead of `5` here (3 seeds)", verdict)]
     )
 
 
 def test_a_study_on_further_data_is_a_line_of_its_own(tmp_path, monkeypatch):
-    said = "The paper's best row, `3`, leads `5` by 0.01 ± 0.02 here (3 seeds). **The finding holds here.**"
-    (tmp_path / "README.md").write_text(said, encoding="utf-8")
+    said = "The paper's best row, `3`, is 0.01 ± 0.02 ahead of `5` here (3 seeds)"
+    (tmp_path / "README.md").write_text(f"{said}. **The finding holds here.**", encoding="utf-8")
     monkeypatch.setattr(claims, "folder_of", lambda form, column: None)
     monkeypatch.setattr(claims, "further_of", lambda name: {"ego gestures": tmp_path})
     found = claims.findings(reproduction.read_paper("strn"), Claim(says="three", element="table5.7"))

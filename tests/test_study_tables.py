@@ -107,9 +107,10 @@ def test_the_page_says_whether_the_finding_holds(folder):
         verdict = "The finding does not hold here."
     elif leads[least] > reach:
         verdict = "The finding holds here."
+    where = "ahead of" if leads[least] >= 0 else "behind"
     said = (
-        f"The paper's best row, `{ranked[0]}`, leads `{ranked[1 + least]}` by "
-        f"{leads[least]:.3f} ± {reach:.3f} here"
+        f"The paper's best row, `{ranked[0]}`, is {abs(leads[least]):.3f} ± {reach:.3f} {where} "
+        f"`{ranked[1 + least]}` here"
     )
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert said in text and text.count("**") == 2 and f"**{verdict}**" in text

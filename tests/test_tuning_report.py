@@ -96,8 +96,8 @@ def test_a_column_of_errors_is_one_minus_the_accuracy(study, tmp_path):
     write(tmp_path, "1", {"clip.frames": 40}, 0.5, test=0.5, videos=1000)
     text = report.table(study(FRAMES, layout), results.read_trials(tmp_path))
     assert "| 30 | 0.197 | 0.250 |" in text and "| 40 | 0.231 | 0.500 |" in text
-    assert (
-        "The paper's best row, `30`, leads `40` by 0.250 ± 0.042 here" in text  # 2 sqrt((.25 + .1875) / 1000)
+    assert (  # 2 sqrt((.25 + .1875) / 1000)
+        "The paper's best row, `30`, is 0.250 ± 0.042 ahead of `40` here" in text
         and "**The finding holds here.**" in text
     )
 
@@ -186,9 +186,10 @@ TWO, THREE = 3.93 / math.sqrt(3), 4.34 / math.sqrt(3)  # 2 rows, 4 degrees of fr
 def test_with_seeds_a_finding_holds_beyond_tukeys_interval(tests, lead, verdict, study, tmp_path):
     write_seeds(tmp_path, tests)
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
-    assert "Here: the mean over the seeds ± its 95 % interval (Student)." in text
-    by, reach = re.search(r"by (-?[\d.]+) ± ([\d.]+) here \(3 seeds, the same 100 test videos", text).groups()
-    assert float(by) == pytest.approx(lead[0], abs=0.06)
+    assert "Ours are means over the seeds ± their 95 % intervals (Student)." in text
+    says = r"is ([\d.]+) ± ([\d.]+) (ahead of|behind) `\d+` here \(3 seeds, the same 100 test videos"
+    by, reach, where = re.search(says, text).groups()
+    assert float(by) * {"ahead of": 1, "behind": -1}[where] == pytest.approx(lead[0], abs=0.06)
     assert float(reach) == pytest.approx(lead[1], abs=0.06)
     assert f"Tukey's interval for {'one pair' if len(tests) == 2 else '3 pairs'})" in text
     assert f"**{verdict}" in text
@@ -199,8 +200,8 @@ def test_the_papers_orders_of_two_rows_are_counted(study, tmp_path):
     write_seeds(tmp_path, {30: (0.3, 0.4, 0.5), 40: (0.4, 0.5, 0.6), 50: (0.8, 0.9, 1.0)})
     text = report.table(study(SEEDS, frames_table()), results.read_trials(tmp_path))
     assert (
-        "The paper's orders of two rows: 1 as here (`50` before `30`), "
-        "1 the other way round here (`50` before `40`), 1 not to be told." in text
+        "Of the paper's 3 orders of two rows: 1 the same here (`50` before `30`), "
+        "1 reversed (`50` before `40`), 1 too close to tell." in text
     )
 
 
@@ -254,7 +255,7 @@ def test_a_row_is_the_mean_of_its_folds(study, tmp_path):
     text = report.table(made, results.read_trials(tmp_path))
     # Student's t of two degrees, 4.3027, times .1 / sqrt 3
     assert "| tsn | 0.900 | 0.600 ± 0.248 | 0.5000 | 1,234 | 3 of 3 folds completed |" in text
-    assert "the mean over the folds ±" in text and "3 folds, each with 100 test videos" in text
+    assert "means over the folds ±" in text and "3 folds, each with 100 test videos" in text
 
 
 def test_an_installed_package_has_no_commit_and_a_report(study, tmp_path):
@@ -332,6 +333,22 @@ def test_the_report_keeps_what_stands_around_the_results(study, tmp_path):
     assert best == '# s: trial 3, val_accuracy 0.3000\n[model]\nname = "tsn"\n'
     for name in ("parallel.png", "importance.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("objective, direction", [("val_accuracy", "max"), ("val_loss", "min")])
+def test_the_best_trial_stands_out_on_white(objective, direction, study, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the extra `viz` is not installed")
+    drawn = {}
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: drawn.update({path.name: figure}))
+    for place, (frames, score) in enumerate(((30, 0.1), (40, 0.9), (50, 0.5), (30, 0.3))):
+        write(tmp_path, str(place), {"clip.frames": frames}, score)
+    made = study(FRAMES, objective=objective, direction=direction)
+    pictures.draw(made, results.read_trials(tmp_path), tmp_path)
+    lines = drawn["parallel.png"].axes[0].lines
+    light = [sum(line.get_color()[:3]) for line in lines]
+    ranks = sorted(range(4), key=lambda place: (0.1, 0.9, 0.5, 0.3)[place], reverse=direction == "max")
+    assert ranks == sorted(range(4), key=light.__getitem__)  # from the darkest to the palest
+    assert ranks[::-1] == sorted(range(4), key=lambda place: lines[place].get_zorder())
 
 
 def test_few_trials_have_no_pictures(study, tmp_path):

@@ -139,7 +139,7 @@ def skeletons(explanation: "Explanation") -> list[Picture]:
     found = []
     for start in range(0, len(shown), _ROW):
         row = shown[start : start + _ROW]
-        height = _WIDTH / _ROW + 0.25
+        height = _WIDTH / _ROW * min(max(stage.aspect, 0.3), 1) + 0.25  # low where all lie
         pngs = {}
         for name, theme in THEMES.items():
             figure = _figure(_WIDTH, height)

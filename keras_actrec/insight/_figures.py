@@ -43,10 +43,10 @@ def plain(axes: "Axes", x: str, y: str) -> None:
     axes.spines[["left", "bottom"]].set_color(COLORS["line"])
 
 
-def head(figure: "Figure", title: str) -> None:
+def head(figure: "Figure", title: str, color: str = COLORS["ink"]) -> None:
     """Write a title at the top left, in as many lines as it takes."""
     (text,), families = lettering([title], lambda _: "", most=200)
-    look = {"fontsize": 11, "color": COLORS["ink"], "fontfamily": families, "parse_math": False}
+    look = {"fontsize": 11, "color": color, "fontfamily": families, "parse_math": False}
     most = int(_AN_INCH * figure.get_figwidth())
     lines = len(textwrap.wrap(text, most))
     even = next(width for width in range(1, most + 1) if len(textwrap.wrap(text, width)) <= lines)

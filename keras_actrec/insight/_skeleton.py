@@ -76,6 +76,7 @@ class Stage:
         places = joints[self._known][:, :2] if self._known.any() else np.zeros((1, 2))
         middle, spread = (places.max(0) + places.min(0)) / 2, np.ptp(places, axis=0)
         self._low, self._high = middle - 0.58 * spread - 1e-6, middle + 0.58 * spread + 1e-6
+        self.aspect = float(np.divide(*(self._high - self._low)[::-1]))  # height over width
         self._up = bool(joints[..., 2].any()) if body is None else self._is_up(body)
 
     def _is_up(self, body: "Body") -> bool:

@@ -41,7 +41,7 @@ def demo(
         progress: as of `train`, after `writing videos` with the name of the model in front of the stage.
 
     Returns:
-        The page's path and the two `Evaluation`s, HM-AN's first.
+        The page's path and both evaluations, HM-AN's first.
 
     Raises:
         UserError: for a folder that holds something else, or packages of the extra `viz` that are missing.

@@ -9,6 +9,7 @@ from keras_actrec._files import replacing
 from keras_actrec._types import PathLike
 from keras_actrec.insight import _figures, _overlay
 from keras_actrec.insight._clips import stage_of, steps_of, write_animation
+from keras_actrec.insight._pictures import THEMES
 from keras_actrec.insight._timeline import Timeline, caption
 from keras_actrec.insight.explain import OPERATIONS, Explanation
 
@@ -19,7 +20,9 @@ _COLUMNS = 6  # frames in a row
 _WIDTH = 7.0  # inches, of a page's text
 
 
-def draw_explanation(explanation: Explanation, path: PathLike, *, title: str | None = None) -> Path:
+def draw_explanation(
+    explanation: Explanation, path: PathLike, *, title: str | None = None, dark: bool = False
+) -> Path:
     """Draw what a model saw: frames with what it looked at, or skeletons, over what it did in time.
 
     In the manner of figures 10 and 11 of HM-AN and of figure 3 of EleAttG. Six steps are shown, evenly but
@@ -30,6 +33,7 @@ def draw_explanation(explanation: Explanation, path: PathLike, *, title: str | N
         explanation: what `explain` returned.
         path: ends in `.png`, `.pdf` or `.svg`; or in `.gif`, for an animation without what happened in time.
         title: above it; by default the answer, and the true class where it is known.
+        dark: whether it is for a dark page or slide; an animation is for a light one.
 
     Returns:
         The picture.
@@ -40,16 +44,17 @@ def draw_explanation(explanation: Explanation, path: PathLike, *, title: str | N
     path = _figures.check_path(path, also=(".gif",))
     if path.suffix.lower() == ".gif":
         return _animated(explanation, path)
-    shown = Timeline(explanation)
+    shown, theme = Timeline(explanation), THEMES["dark" if dark else "light"]
     rows = _rows(explanation)
     heights = [*([sum(rows)] if rows else []), *([shown.height + 0.6] if shown.titles else [])]
     figure = _figures.new_figure(_WIDTH, sum(heights) + 0.5)
+    figure.set_facecolor(theme["card"])
     parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights)).tolist()
     if rows:
-        _draw_rows(explanation, parts.pop(0), rows)
+        _draw_rows(explanation, parts.pop(0), rows, theme)
     if shown.titles:
-        _draw_timeline(shown, parts.pop(0))
-    _figures.head(figure, _title(explanation) if title is None else title)
+        _draw_timeline(shown, parts.pop(0), theme)
+    _figures.head(figure, _title(explanation) if title is None else title, theme["ink"])
     return _figures.save(figure, path)
 
 
@@ -77,8 +82,10 @@ def _rows(explanation: Explanation) -> list[float]:
     return [min(side * height / width, 2 * side) + 0.25] * max(len(layers), 1)
 
 
-def _draw_rows(explanation: Explanation, figure: "SubFigure", rows: list[float]) -> None:
-    steps, theme = steps_of(explanation, _COLUMNS), _figures.COLORS
+def _draw_rows(
+    explanation: Explanation, figure: "SubFigure", rows: list[float], theme: dict[str, str]
+) -> None:
+    steps = steps_of(explanation, _COLUMNS)
     stage = None if explanation.joints is None else stage_of(explanation)
     layers: list[_overlay.Layer | None] = [*_overlay.layers_of(explanation)] or [None]
     grid = figure.subplots(len(rows), _COLUMNS, squeeze=False)
@@ -98,12 +105,11 @@ def _draw_rows(explanation: Explanation, figure: "SubFigure", rows: list[float])
             row[0].set_ylabel(words, fontsize=7.5, color=theme["muted"], parse_math=False)
 
 
-def _draw_timeline(shown: Timeline, figure: "SubFigure") -> None:
+def _draw_timeline(shown: Timeline, figure: "SubFigure", theme: dict[str, str]) -> None:
     """The panels, and below them what their colors mean."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    theme = _figures.COLORS
     shown.draw(figure, theme)
     texts, look = _figures.words(line.name for line in shown.lines)
     handles = []

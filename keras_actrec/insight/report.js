@@ -66,7 +66,8 @@
     const title = make("h3", {}, verdict, " true label ", make("bdi", {}, names[clip.label]));
     if (!right) title.append(", answered ", make("bdi", {}, names[clip.top[0][0]]));
     title.append(", " + percent(clip.top[0][1]));
-    node.append(title, make("p", {class: "muted"}, make("bdi", {}, file.path)));
+    const path = file.path.split(/(?<=\/)/).flatMap(part => [make("wbr"), part]);  // breaks behind folders
+    node.append(title, make("p", {class: "muted"}, make("bdi", {}, ...path)));
     const player = file.video ? video(file) : file.stills ? stills(file) : null;
     if (player) {
       node.append(player.node);

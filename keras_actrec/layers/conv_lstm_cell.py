@@ -20,10 +20,9 @@ class ConvLSTMCell(keras.layers.Layer):
 
     With `*` a convolution with `same` padding:
 
-        i, f, o = sigmoid(x * kernel + h_{t-1} * recurrent_kernel + bias), three of its four parts
-        g = tanh(the fourth part)
-        c_t = f c_{t-1} + i g
-        h_t = o tanh(c_t)
+        i, f, g, o = four parts of x * kernel + h_{t-1} * recurrent_kernel + bias
+        c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)
+        h_t = sigmoid(o) tanh(c_t)
 
     The states are maps laid out as vectors, so that `AttentiveRNN` masks and shows them as those of any
     cell.

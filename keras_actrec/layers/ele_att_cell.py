@@ -19,7 +19,8 @@ ACTIVATIONS = ("sigmoid", "softmax")
 class EleAttCell(CellAround):
     """The element-wise attention gate in front of any Keras cell (EleAttG, eq. 4).
 
-        a_t = activation(x_t attention_kernel + h_{t-1} attention_recurrent_kernel + attention_bias)
+        a_t = activation(x_t attention_kernel
+                         + h_{t-1} attention_recurrent_kernel + attention_bias)
         output, states = cell(a_t * x_t, states)
 
     with `h_{t-1}` the cell's first state: of an LSTM h, not c. It adds two matrix products a step and

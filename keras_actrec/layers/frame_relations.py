@@ -22,7 +22,8 @@ class FrameRelations(keras.layers.Layer):
     For each scale s = 2..T, `num_subsets` of the C(T, s) ordered subsets of s frames (all, where there are
     fewer), their features side by side as x_S:
 
-        y = sum_s sum_S relu(relu(x_S) kernel_s + bias_s) classifier_kernel_s + classifier_bias_s
+        h_S = relu(relu(x_S) kernel_s + bias_s)
+        y = sum_s sum_S (h_S classifier_kernel_s + classifier_bias_s)
 
     In training the subsets are drawn anew for every batch, none twice. At test they are always the same,
     evenly spaced in the lexicographic order of all.

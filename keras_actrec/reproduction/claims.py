@@ -31,7 +31,9 @@ _STUDY = {
     "The finding does not hold here": NOT,
     "Too little data to tell whether the finding holds": OPEN,
 }
-_VERDICT = re.compile(rf"(`[^`]+`, leads `[^`]+` by [^*]*?)\. \*\*({'|'.join(_STUDY)})\.\*\*")
+_VERDICT = re.compile(
+    rf"(`[^`]+`), (is [^`*]* (?:ahead of|behind) `[^`]+` here [^*]*?)\. \*\*({'|'.join(_STUDY)})\.\*\*"
+)
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ def _of_study(name: str, element: Element, claim: Claim) -> Iterator[Finding]:
             yield from _compared(f"{on}, study {name}", *_of_rows(folder, claim.pairs))
         elif folder is not None:
             text = (folder / "README.md").read_text(encoding="utf-8")
-            for found, words in _VERDICT.findall(text):
-                yield Finding(f"{on}, study {name}", found, _STUDY[words])
+            for row, found, words in _VERDICT.findall(text):
+                yield Finding(f"{on}, study {name}", f"{row} {found}", _STUDY[words])
 
 
 def _of_rows(folder: Path, pairs: Sequence[Sequence[str]]) -> list[dict[str, float]]:

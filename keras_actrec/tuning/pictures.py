@@ -71,8 +71,10 @@ def _draw_parallel(
     end = len(axes)
     figure = Figure((2.2 * end + 2.5, 4), layout="constrained")
     plot = figure.subplots()
-    for row, height in zip(codes, heights, strict=True):
-        plot.plot([*row, height], color=colormaps["viridis"](0.9 * height), alpha=0.8)  # yellow is too pale
+    better = heights if study.direction == "max" else 1 - heights
+    for row, height, good in zip(codes, heights, better, strict=True):
+        color = colormaps["viridis"](0.75 * (1 - good))  # good ones stand out; yellow is too pale
+        plot.plot([*row, height], color=color, alpha=0.8, zorder=2 + good)
     behind = {"boxstyle": "round", "facecolor": "white", "edgecolor": "lightgray"}
     for column, name in enumerate(axes):
         labels = {}

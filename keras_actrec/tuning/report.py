@@ -121,7 +121,7 @@ def table(study: Study, trials: Iterable[Trial]) -> str:
     videos = [statistics.mean(rows[label].values("test_videos")) for label in ours]
     notes = [f"The paper's column is that of {study.paper}." if study.paper else "", paper_table.note]
     if any(len(tests) > 1 for tests in ours.values()):
-        notes += [f"Here: the mean over the {study.repeats} ± its 95 % interval (Student)."]
+        notes += [f"Ours are means over the {study.repeats} ± their 95 % intervals (Student)."]
     notes += [_verdict(study, paper_table, ours, min(videos, default=0)) if paper_table.paper else ""]
     return "\n".join([*lines, "", " ".join(note for note in notes if note)]).rstrip()
 
@@ -166,7 +166,7 @@ def _verdict(
     if not any(one == best for one, _ in pairs):
         return "Too few rows to compare."
     if _measure(paper_table) == "test_map" and min(len(each) for each in ours.values()) < 2:
-        return "One seed: whether mAP differs by more than chance is not to be told."
+        return "One seed: whether mAP differs by more than chance cannot be told."
     sign = -1 if _is_error(paper_table) else 1
     means = {label: statistics.mean(figures) for label, figures in ours.items()}
     leads = {(one, other): sign * (means[one] - means[other]) for one, other in pairs}
@@ -180,15 +180,16 @@ def _verdict(
     elif all(pair in seen for pair in rivals):
         verdict = "The finding holds here."
     strongest = min(rivals, key=lambda pair: leads[pair] + margins[pair])
-    lead = f"{_figure(paper_table, leads[strongest])} ± {_figure(paper_table, margins[strongest])}"
+    lead = f"{_figure(paper_table, abs(leads[strongest]))} ± {_figure(paper_table, margins[strongest])}"
+    where = "ahead of" if leads[strongest] >= 0 else "behind"
     parts = [
-        f"The paper's best row, `{best}`, leads `{strongest[1]}` by {lead} here ({by}). **{verdict}**",
+        f"The paper's best row, `{best}`, is {lead} {where} `{strongest[1]}` here ({by}). **{verdict}**",
     ]
     if len(pairs) > 1:
         here = _named([pair[::-1] for pair in turned])
         parts.append(
-            f"The paper's orders of two rows: {len(seen)} as here{_named(seen)}, {len(turned)} the other way "
-            f"round here{here}, {len(pairs) - len(seen) - len(turned)} not to be told."
+            f"Of the paper's {len(pairs)} orders of two rows: {len(seen)} the same here{_named(seen)}, "
+            f"{len(turned)} reversed{here}, {len(pairs) - len(seen) - len(turned)} too close to tell."
         )
     return " ".join(parts)
 

@@ -97,7 +97,7 @@ def hman(
         steady: whether the boundaries are learned without noise and are rare at the start, when the forget
             gate is open: `HMRNNCell` with `boundary_noise=False`, `boundary_bias=-2`, `forget_bias=1`. Not
             in the paper, whose cell does not learn a few hundred clips.
-        start: of the first layer, which is what the attention is asked by at the first step: `"zeros"`, with
+        start: of the first layer, which is what guides the attention at the first step: `"zeros"`, with
             which all locations are as probable there and, without noise, the one at the top left is taken
             whatever the clip shows; or `"features"`, `h_0 = tanh(W_h m)`, `c_0 = tanh(W_c m)` with m the mean
             of all features of the clip, as in `lstm_attention`. The paper does not say.

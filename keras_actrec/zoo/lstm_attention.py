@@ -36,7 +36,7 @@ def lstm_attention(
 ) -> keras.Model:
     """Build the soft attention LSTM of Sharma et al.
 
-    Feature maps -> soft attention, asked by the first layer's h -> `num_layers` LSTM layers -> fully
+    Feature maps -> soft attention, guided by the first layer's h -> `num_layers` LSTM layers -> fully
     connected `units`, tanh -> classes, at every step. The first layer starts from
     `h_0 = tanh(W_h m)`, `c_0 = tanh(W_c m)` with m the mean of all features of the clip.
 

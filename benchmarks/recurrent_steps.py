@@ -4,10 +4,11 @@
     KERAS_BACKEND=jax python benchmarks/recurrent_steps.py --growth
     KERAS_BACKEND=jax python benchmarks/recurrent_steps.py --memory
 
-One thread for all, CPU time, in turn. Ratios below 1: ours is faster. `--growth` times two stacked layers for
-longer and longer clips; the exponent is how the time grows with the number of steps. `--memory` says by how
-much a training step of long clips raises the memory of its process, without and with blocks that run again
-for their gradient (`remat`), and what they cost; on Linux alone.
+One thread for all, CPU time, in turn. Ratios below 1: ours is faster. `its products` are the matrix products
+of a loop and of its gradient alone, by PyTorch, with as many rows as there. `--growth` times two stacked
+layers for longer and longer clips; the exponent is how the time grows with the number of steps. `--memory`
+says by how much a training step of long clips raises the memory of its process, without and with blocks that
+run again for their gradient (`remat`), and what they cost; on Linux alone.
 """
 
 import argparse
@@ -56,7 +57,10 @@ def network(layers, shape, jit="auto"):
 
 
 def peers(size):
-    """What is timed: `{name: (our layer, its input's shape, plain network, its width)}`."""
+    """What is timed: `{name: (our layer, its input's shape, plain network, its width, its kernels)}`.
+
+    Of kernels inputs and outputs; none for layers of PyTorch's own.
+    """
     batch, steps, channels, units = SIZES[size]
     return {
         "EleAttGRU": (
@@ -64,26 +68,58 @@ def peers(size):
             (batch, steps, channels),
             lambda: plain.EleAttGRU(channels, units),
             units,
+            [(units, channels), (channels, 3 * units), (units, 2 * units), (units, units)],
         ),
         "HM-AN": (
             lambda: AttentiveRNN(AttentionCell(SoftAttention(), HMRNNCell(units, LAYERS))),
             (batch, steps, LOCATIONS, channels),
             lambda: plain.HMAN(LOCATIONS, channels, units, LAYERS),
             LAYERS * units,
+            [
+                (LAYERS * units, LOCATIONS),
+                (channels + 2 * units, 4 * units + 1),
+                (3 * units, 4 * units + 1),
+                (2 * units, 4 * units + 1),
+            ],
         ),
         "GRU": (
             lambda: AttentiveRNN(keras.layers.GRUCell(units)),
             (batch, steps, channels),
             lambda: Last(torch.nn.GRU(channels, units, batch_first=True)),
             units,
+            [],
         ),
         "LSTM": (
             lambda: AttentiveRNN(keras.layers.LSTMCell(units)),
             (batch, steps, channels),
             lambda: Last(torch.nn.LSTM(channels, units, batch_first=True)),
             units,
+            [],
         ),
     }
+
+
+def products(batch, steps, kernels):
+    """A function that makes the products of all steps: forward, back to the inputs, of kernels' gradients.
+
+    The last are one product each, over all steps.
+    """
+    made = [
+        (torch.randn(steps, batch, d), torch.randn(steps, batch, n), torch.randn(d, n)) for d, n in kernels
+    ]
+
+    def multiply():
+        with torch.inference_mode():
+            for t in range(steps):
+                for x, _, kernel in made:
+                    x[t] @ kernel
+            for t in reversed(range(steps)):
+                for _, delta, kernel in made:
+                    delta[t] @ kernel.T
+            for x, delta, _ in made:
+                x.flatten(0, 1).T @ delta.flatten(0, 1)
+
+    return multiply
 
 
 class Last(torch.nn.Module):
@@ -101,7 +137,7 @@ def compare(size, only, repeats, stock):
     """Each of our layers against its peer, and, by `stock`, `keras.layers.RNN` around its cell."""
     rows = []
     jits = [False, True] if backend() == "tensorflow" else ["auto"]
-    for name, (ours, shape, peer, width) in peers(size).items():
+    for name, (ours, shape, peer, width, kernels) in peers(size).items():
         if only and name not in only:
             continue
         x = np.random.default_rng(0).normal(size=shape).astype("float32")
@@ -109,12 +145,17 @@ def compare(size, only, repeats, stock):
         steps = {"plain torch": plain.training_step(peer(), width, x, y)}
         for jit in jits:
             steps["ours, XLA" if jit is True else "ours"] = trained([ours()], x, y, jit)
+        if kernels:
+            steps["its products"] = products(*shape[:2], kernels)
         if stock:
             steps["keras.layers.RNN"] = trained([keras.layers.RNN(ours().cell)], x, y)
         times = measure(steps, repeats)
         for each in times:
-            if each != "plain torch":
+            if each not in ("plain torch", "its products"):
                 rows.append(row(f"{name} {size}", each, "plain torch", times))
+                if kernels:  # no ratio to a peer, which a release would be measured by
+                    bound = row(f"{name} {size}", each, "its products", times)
+                    rows.append({**bound, "times_its_products": bound.pop("ratio")})
     return rows
 
 
@@ -179,7 +220,7 @@ def memory(only, repeats):
 def of_a_step(name, remat, repeats):
     """What a training step adds to the memory of this process in megabytes, and its median CPU seconds."""
     torch.set_num_threads(1)
-    _, (batch, _, *shape), _, _ = peers("s")[name]
+    _, (batch, _, *shape), *_ = peers("s")[name]
     channels = shape[-1]
     if name == "EleAttGRU":
         layer = EleAttGRU(channels, remat=remat)

@@ -246,21 +246,11 @@ def evaluate(
     indexed, broken = files.index(files.records(part), on_error=on_error, max_skipped=max_skipped)
     if not indexed:
         raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
-    seen = indexed
-    if cache is not None and preprocessor.cacheable:
-        seen = preprocessor.cached(
-            indexed,
-            cache,
-            index=None,
-            verify=verify,
-            cluster=cluster,
-            progress=lambda done, total: progress("frames", done, total, part),
-        )
     scores, views, right = [], 0, 0
     for file in score(
         recognizer.model,
         preprocessor,
-        seen,
+        files.cached(indexed, cache, verify),
         masked=recognizer.spec.masked,
         average=protocol.average if preprocessor.has_views else "probabilities",
         batch_size=batch_size,
@@ -354,6 +344,20 @@ class _Files:
         """The records of a part, with the class ids of the model."""
         records = _part(self.recognizer, self.manifest, self.table, part)
         return _with_labels_of(self.recognizer, self.manifest, records)
+
+    def cached(self, indexed: Indexed, folder: PathLike | None, verify: bool) -> Indexed:
+        """These files of the part, of videos with decoded frames from `folder` where it is given."""
+        preprocessor = self.recognizer.preprocessor
+        if folder is None or not preprocessor.cacheable:
+            return indexed
+        return preprocessor.cached(
+            indexed,
+            folder,
+            index=None,
+            verify=verify,
+            cluster=self.cluster,
+            progress=lambda done, total: self.progress("frames", done, total, self.part),
+        )
 
     def floors(self, indexed: Indexed) -> Mapping[str, float] | None:
         """What simple classifiers reach on these files of the part, having seen the training part."""

@@ -184,11 +184,6 @@ class ClipTransform:
             )
 
     @property
-    def is_random(self) -> bool:
-        """Whether the result depends on the generator."""
-        return bool(self.drawn)
-
-    @property
     def drawn(self) -> tuple[str, ...]:
         """Names of the attributes by which the result depends on the generator."""
         names = ("flip", *_JITTERS, "rand_augment", "erasing")

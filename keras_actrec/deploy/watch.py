@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_actrec._signals import Terminated
 from keras_actrec._text import printable
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, silent
 from keras_actrec.data.live import LineSource, Source, open_source
 from keras_actrec.deploy.overlay import Overlay, showing, writing_video
 from keras_actrec.deploy.segments import Segment, Segmenter, writing_segments
@@ -59,7 +59,7 @@ def watch(
     leave: float = 0.3,
     shortest: float = 0.0,
     ignore: Sequence[str] = (),
-    tell: Callable[[object], Any] = lambda line: None,
+    tell: Callable[[object], Any] = silent,
 ) -> Watched:
     """Name what a stream shows, while it runs.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_actrec._files import write_csv, write_json
 from keras_actrec._numbers import MAX_SKIPPED
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.cluster import Cluster
 from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed
@@ -22,6 +22,7 @@ from keras_actrec.evaluation.metrics import (
     calibration_bins,
     confusion_matrix,
     expected_calibration_error,
+    mean_average_precision,
     mean_class_accuracy,
     top_k_accuracy,
 )
@@ -138,7 +139,7 @@ class Evaluation:
     @property
     def map(self) -> float:
         """Mean of the average precisions of the classes that have a video."""
-        return float(np.nanmean(self.average_precision))
+        return mean_average_precision(self.scores, self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values; lists over classes are in the order of `class_names`."""
@@ -237,7 +238,7 @@ def evaluate(
             split on, or a protocol that the model cannot be tested with.
         VideoError: for a video that cannot be read.
     """
-    progress = progress or (lambda stage, done, total, text="": None)
+    progress = progress or silent
     protocol = find_protocol(protocol)
     recognizer = protocol.of(recognizer)
     files = _Files(recognizer, data, part, audit=audit, workers=workers, cluster=cluster, progress=progress)
@@ -304,7 +305,7 @@ def floors_of_part(
     Raises:
         UserError: as `evaluate`.
     """
-    progress = progress or (lambda stage, done, total, text="": None)
+    progress = progress or silent
     files = _Files(recognizer, data, part, audit=audit, workers=workers, progress=progress)
     indexed, _ = files.index(drawn(files.records(part)), on_error="skip", max_skipped=1.0)
     return files.floors(indexed)

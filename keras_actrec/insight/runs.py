@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_actrec._numbers import MAX_SKIPPED
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.data import read_set
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import Evaluation, evaluate, find_runs, read_scores, write_scores
@@ -53,7 +53,7 @@ def report_runs(
     need_viz()  # before minutes of work, not after
     check_place(out)
     found = find_runs(map(Path, runs))
-    tell, progress = tell or (lambda line: None), progress or (lambda stage, done, total, text="": None)
+    tell, progress = tell or silent, progress or silent
     models = []
     for run, name in zip(found, _names(found), strict=True):
 

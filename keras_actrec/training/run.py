@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_actrec import _backend
 from keras_actrec._locks import alone_in
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.data import Manifest, Record, read_audit
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer, load
@@ -126,9 +126,9 @@ def train(
             f"`checkpoint_minutes` must be above 0. Received: checkpoint_minutes={checkpoint_minutes}"
         )
     process = join_processes()
-    if process or progress is None:
-        progress = lambda stage, done, total, text="": None  # noqa: E731
-    tell = None if process else tell
+    if process:  # the first one tells
+        tell = progress = None
+    progress = progress or silent
     out, began = Path(out), time.perf_counter()
     with nullcontext() if process else alone_in(out, "training into it"):
         for left in () if process else out.glob(".part-*"):  # by one that was killed while it wrote

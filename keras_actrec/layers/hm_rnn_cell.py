@@ -13,7 +13,7 @@ from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 from keras_actrec.layers._cells import SteppingCell
-from keras_actrec.layers._noise import logistic, straight_through
+from keras_actrec.layers._noise import add_temperature, logistic, straight_through
 from keras_actrec.layers._stepper import Step, Stepped
 
 
@@ -145,14 +145,7 @@ class HMRNNCell(SteppingCell):
                 name=f"bias_{number}", shape=(columns,), initializer=keras.initializers.Constant(first)
             )
             self._kernels.append((bottom_up, others, bias))
-        self.temperature_value = self.add_weight(
-            name="temperature",
-            shape=(),
-            initializer=keras.initializers.Constant(self.temperature),
-            trainable=False,
-            dtype="float32",
-            autocast=False,
-        )
+        self.temperature_value = add_temperature(self, self.temperature)
 
     @property
     def state_size(self) -> list[int]:

@@ -31,15 +31,17 @@ test: $(VENV)/.all
 	done
 
 # The oldest versions that pyproject.toml allows, with one backend at a time: make oldest BACKEND=torch. Old packages
-# warn of their own code; that is no error here.
+# warn of their own code; that is no error here. Of each extra, tests that use it.
 OLDEST := build/oldest
-OLDEST_TESTS ?= tests/test_layers_steps.py tests/test_recognizer.py tests/test_cli_predict.py tests/test_files.py tests/test_zoo_spec.py
+OLDEST_EXTRAS := pretrained,skeletons,pyav,hub,grain,parquet,tune,tensorboard,wandb,viz,export,web,serve,ray
+OLDEST_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,layers_steps recognizer cli_predict files zoo_spec cluster \
+	data_decoders data_grain data_parquet deploy_export examples_serve hub insight_figures training_folder tuning_space))
 oldest: $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@set -e; for backend in $(BACKEND); do \
 		echo "== oldest versions on $$backend"; \
 		$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST); \
-		$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct ".[$$backend,pretrained]"; \
+		$(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct ".[$$backend,$(OLDEST_EXTRAS)]"; \
 		$(BIN)/uv pip install --quiet --python $(OLDEST) hypothesis packaging pytest; \
 		KERAS_BACKEND=$$backend $(OLDEST)/bin/keras-actrec doctor; \
 		KERAS_BACKEND=$$backend $(OLDEST)/bin/python -P -m pytest -W default $(OLDEST_TESTS); \
@@ -60,7 +62,7 @@ test oldest coverage fuzz bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 test coverage fuzz: export PYTHONDONTWRITEBYTECODE :=
 
 # Most programs of the tests run once: JAX is to compile them quickly and not well.
-test coverage fuzz: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
+test oldest coverage fuzz: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
 test coverage fuzz: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test coverage fuzz: export OMP_NUM_THREADS ?= 1
 test coverage fuzz: export TF_NUM_INTRAOP_THREADS ?= 1

@@ -477,39 +477,40 @@ def table(about: Table, rows: Sequence[dict[str, str]], experiment: Experiment) 
     if about.compare:
         lines += ["", "Seed by seed, over the same test clips:", ""]
     for one, other, what in about.compare:
-        if len(found[one]) == 1:
-            lines.append(
-                f"- {about.lines[one].words} minus {about.lines[other].words}, one seed: "
-                f"{found[one][0] - found[other][0]:+.3f}."
-            )
-            continue
-        mean, half = evaluation.student_interval(
-            [a - b for a, b in zip(found[one], found[other], strict=True)]
-        )
-        low, high = mean - half, mean + half
-        verdict = "helps" if low > 0 else "harms" if high < 0 else "makes no difference that these seeds show"
-        first, second = about.lines[one], about.lines[other]
-        if first.words == second.words:
-            pair = f"{first.words}, {first.sees} minus {second.sees}"
-        else:
-            pair = f"{first.words} minus {second.words}, {first.sees}"
-        lines.append(f"- {pair}: {mean:+.3f} ({low:+.3f} to {high:+.3f}): {what} {verdict}.")
-    means = [statistics.mean(values) for values in found]
+        pair = about.lines[one], about.lines[other]
+        lines.append(f"- {difference(*pair, found[one], found[other], what)}.")
+    return "\n".join([*lines, "", how_made(used, found, experiment.chance)])
+
+
+def difference(one: Line, other: Line, ours: Sequence[float], theirs: Sequence[float], what: str) -> str:
+    """What two lines differ by, from the top-1 of their seeds, and whether `what` helps."""
+    if len(ours) == 1:
+        return f"{one.words} minus {other.words}, one seed: {ours[0] - theirs[0]:+.3f}"
+    mean, half = evaluation.student_interval([a - b for a, b in zip(ours, theirs, strict=True)])
+    low, high = mean - half, mean + half
+    verdict = "helps" if low > 0 else "harms" if high < 0 else "makes no difference that these seeds show"
+    if one.words == other.words:
+        pair = f"{one.words}, {one.sees} minus {other.sees}"
+    else:
+        pair = f"{one.words} minus {other.words}, {one.sees}"
+    return f"{pair}: {mean:+.3f} ({low:+.3f} to {high:+.3f}): {what} {verdict}"
+
+
+def how_made(used: Sequence[dict[str, str]], found: Sequence[Sequence[float]], chance: str) -> str:
+    """What stands below a table: how its numbers were made, and how sure so many test clips are."""
     clips = sum(int(row["videos"]) for row in used) // sum(len(values) for values in found)
+    means = [statistics.mean(values) for values in found]
     error = max(math.sqrt(mean * (1 - mean) / clips) for mean in means)
 
     def listed(column: str) -> str:
         return "; ".join(sorted({row[column] for row in used}))
 
-    lines += [
-        "",
+    return (
         f"{averaged({len(values) for values in found})}, each over {clips} test clips "
-        f"({used[0]['found']} found), whose own standard error is at most {error:.3f}; "
-        f"chance {experiment.chance}. "
+        f"({used[0]['found']} found), whose own standard error is at most {error:.3f}; chance {chance}. "
         f"Protocol{'s' if '; ' in listed('protocol') else ''}: {listed('protocol')}. "
-        f"{listed('backend')}, commit {listed('commit')}.",
-    ]
-    return "\n".join(lines)
+        f"{listed('backend')}, commit {listed('commit')}."
+    )
 
 
 def averaged(counts: set[int]) -> str:

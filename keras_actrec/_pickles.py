@@ -9,7 +9,7 @@ import io
 import math
 import os
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +22,7 @@ _CODES = frozenset(
     f"{kind}{size}" for kind, sizes in (("f", "248"), ("iu", "1248")) for kind in kind for size in sizes
 )
 _MOST_AXES = 64  # as NumPy
+_PLAIN = (str, bytes, int, float, type(None))  # and bool: what is the key of a dict
 
 
 class RefusedError(Exception):
@@ -45,16 +46,6 @@ class Named:
 def named(makers: Mapping[str, Callable[..., Any] | None]) -> dict[str, Named]:
     """What `Steps.names` takes, from names to functions."""
     return {name: Named(name, make) for name, make in makers.items()}
-
-
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
-_TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
-_BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
-_OLD_TEXTS = {"STRING", "BINSTRING", "SHORT_BINSTRING"}  # of Python 2, here as Latin-1
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_PLAIN = (str, bytes, int, float, type(None))  # and bool
 
 
 class Steps:
@@ -94,76 +85,39 @@ class Steps:
 
     def load(self, stream: io.BytesIO) -> Any:
         """The object of the pickle at which the stream is, which is then behind it."""
-        stack: list[Any] = []
-        marks: list[int] = []
-        memo: dict[int, Any] = {}
-
-        def since_mark() -> list[Any]:
-            place = marks.pop()
-            taken = stack[place:]
-            del stack[place:]
-            return taken
-
+        stack = _Stack()
         for step, argument, _ in pickletools.genops(stream):
             name, value = step.name, cast(Any, argument)
             self.spend(1)
-            if name in ("PROTO", "FRAME"):
-                continue
-            if name in ("BINPUT", "LONG_BINPUT", "PUT"):
-                memo[value] = stack[-1]
-            elif name == "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            elif name in ("BINGET", "LONG_BINGET", "GET"):
-                stack.append(memo[value])
-            elif name in _NUMBERS or name in _TEXTS or name in _BYTES:
-                stack.append(value)
-            elif name in _CONSTANTS:
-                stack.append(_CONSTANTS[name])
-            elif name in _OLD_TEXTS:
-                stack.append(value.encode("latin-1").decode("utf-8"))
-            elif name in _EMPTY:
-                stack.append(_EMPTY[name]())
-            elif name == "MARK":
-                marks.append(len(stack))
-            elif name == "POP_MARK":
-                since_mark()
-            elif name == "POP":
-                stack.pop()
-            elif name in ("TUPLE", "LIST"):
-                values = since_mark()
-                stack.append(tuple(values) if name == "TUPLE" else values)
-            elif name in _TUPLES:
-                values = [stack.pop() for _ in range(_TUPLES[name])]
-                stack.append(tuple(reversed(values)))
-            elif name in ("APPEND", "APPENDS"):
-                values = [stack.pop()] if name == "APPEND" else since_mark()
-                of_kind(stack[-1], list).extend(values)
-            elif name in ("SETITEM", "SETITEMS", "DICT"):
-                values = [stack.pop(-2), stack.pop()] if name == "SETITEM" else since_mark()
-                if name == "DICT":
-                    stack.append({})
-                for key, each in zip(values[::2], values[1::2], strict=True):
-                    set_item(of_kind(stack[-1], dict), key, each)
-            elif name == "GLOBAL":
-                stack.append(self._global(*value.split(" ", 1)))
-            elif name == "STACK_GLOBAL":
-                stack.append(self._global(of_kind(stack.pop(-2), str), of_kind(stack.pop(), str)))
-            elif name == "INST":
-                self._global(*value.split(" ", 1))
-                raise RefusedError(f"its pickle makes an object in a way that {self.needs} do not need")
-            elif name == "REDUCE":
-                arguments = of_kind(stack.pop(), tuple)
-                stack.append(self._call(stack.pop(), arguments))
-            elif name == "BUILD":
-                state = stack.pop()
-                self.build(stack[-1], state)
-            elif name in ("BINPERSID", "PERSID"):
-                stack.append(self.persistent(stack.pop() if name == "BINPERSID" else value))
-            elif name == "STOP":
+            if name == "STOP":
                 return stack.pop()
+            if name in _VALUES:
+                stack.append(_VALUES[name](value))
+            elif name in _MOVES:
+                _MOVES[name](stack, value)
             else:
-                raise RefusedError(f"its pickle has the step {name}, which {self.needs} do not need")
+                self._make(stack, name, value)
         raise DamagedError("its pickle has no end")
+
+    def _make(self, stack: "_Stack", name: str, value: Any) -> None:
+        """Do a step that names or makes an object, or refuse it."""
+        if name == "GLOBAL":
+            stack.append(self._global(*value.split(" ", 1)))
+        elif name == "STACK_GLOBAL":
+            stack.append(self._global(of_kind(stack.pop(-2), str), of_kind(stack.pop(), str)))
+        elif name == "INST":
+            self._global(*value.split(" ", 1))
+            raise RefusedError(f"its pickle makes an object in a way that {self.needs} do not need")
+        elif name == "REDUCE":
+            arguments = of_kind(stack.pop(), tuple)
+            stack.append(self._call(stack.pop(), arguments))
+        elif name == "BUILD":
+            state = stack.pop()
+            self.build(stack[-1], state)
+        elif name in ("BINPERSID", "PERSID"):
+            stack.append(self.persistent(stack.pop() if name == "BINPERSID" else value))
+        else:
+            raise RefusedError(f"its pickle has the step {name}, which {self.needs} do not need")
 
     def spend(self, steps: int) -> None:
         """Count steps, up to the most."""
@@ -186,6 +140,93 @@ class Steps:
         self.spend(sum(len(each) for each in arguments if isinstance(each, (list, tuple, dict))))
         self.spend(sum(len(each) // _BYTES_A_STEP for each in arguments if isinstance(each, (str, bytes))))
         return called.make(*arguments)
+
+
+class _Stack(list[Any]):
+    """What a pickle has made and not yet put into something, with its marks, and what it will take again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+
+    def mark(self) -> None:
+        self._marks.append(len(self))
+
+    def since_mark(self) -> list[Any]:
+        """Take off what lies above the last mark, and the mark."""
+        place = self._marks.pop()
+        taken = self[place:]
+        del self[place:]
+        return taken
+
+    def remember(self, number: int | None = None) -> None:
+        """Keep what lies on top as a number, by default the next one."""
+        self._memo[len(self._memo) if number is None else number] = self[-1]
+
+    def recall(self, number: int) -> None:
+        self.append(self._memo[number])
+
+    def last(self, count: int) -> tuple[Any, ...]:
+        """Take off what lies on top, in the order in which it came."""
+        return tuple(reversed([self.pop() for _ in range(count)]))
+
+    def extend_list(self, values: Iterable[Any]) -> None:
+        """Put values into the list that lies on top."""
+        of_kind(self[-1], list).extend(values)
+
+    def set_items(self, values: Sequence[Any]) -> None:
+        """Put keys and values, in turn, into the dict that lies on top."""
+        for key, value in zip(values[::2], values[1::2], strict=True):
+            set_item(of_kind(self[-1], dict), key, value)
+
+    def start_dict(self) -> None:
+        """Put what lies above the last mark into a dict."""
+        values = self.since_mark()
+        self.append({})
+        self.set_items(values)
+
+
+# Steps that put a plain value or an empty container on the stack.
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(
+        (
+            *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+            *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+            *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+        ),
+        lambda value: value,
+    ),
+    **dict.fromkeys(  # of Python 2, here as Latin-1
+        ("STRING", "BINSTRING", "SHORT_BINSTRING"), lambda value: value.encode("latin-1").decode("utf-8")
+    ),
+    "NONE": lambda _: None,
+    "NEWTRUE": lambda _: True,
+    "NEWFALSE": lambda _: False,
+    "EMPTY_LIST": lambda _: [],
+    "EMPTY_DICT": lambda _: {},
+    "EMPTY_TUPLE": lambda _: (),
+}
+# Steps that move what is on it, into containers above all, or do nothing.
+_MOVES: dict[str, Callable[[_Stack, Any], Any]] = {
+    **dict.fromkeys(("PROTO", "FRAME"), lambda stack, value: None),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Stack.remember),
+    "MEMOIZE": lambda stack, _: stack.remember(),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Stack.recall),
+    "MARK": lambda stack, _: stack.mark(),
+    "POP_MARK": lambda stack, _: stack.since_mark(),
+    "POP": lambda stack, _: stack.pop(),
+    "TUPLE": lambda stack, _: stack.append(tuple(stack.since_mark())),
+    "TUPLE1": lambda stack, _: stack.append(stack.last(1)),
+    "TUPLE2": lambda stack, _: stack.append(stack.last(2)),
+    "TUPLE3": lambda stack, _: stack.append(stack.last(3)),
+    "LIST": lambda stack, _: stack.append(stack.since_mark()),
+    "APPEND": lambda stack, _: stack.extend_list(stack.last(1)),
+    "APPENDS": lambda stack, _: stack.extend_list(stack.since_mark()),
+    "DICT": lambda stack, _: stack.start_dict(),
+    "SETITEM": lambda stack, _: stack.set_items(stack.last(2)),
+    "SETITEMS": lambda stack, _: stack.set_items(stack.since_mark()),
+}
 
 
 def of_kind(value: Any, kind: type) -> Any:

@@ -41,3 +41,7 @@ class StageProgress(Protocol):
     """
 
     def __call__(self, stage: str, done: float, total: int, text: str = "", /) -> object: ...
+
+
+def silent(*told: object) -> None:
+    """What takes the place of a `Progress`, a `StageProgress` or a `tell` where nobody listens."""

@@ -19,7 +19,7 @@ from keras_actrec._files import file_sha256, is_disk_full, replacing
 from keras_actrec._numbers import MOST_PIXELS, whole
 from keras_actrec._suggest import did_you_mean
 from keras_actrec._text import printable
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.checkpoints import LoadReport, identify_checkpoint, load_torch
 from keras_actrec.checkpoints.keras_file import load_model, read_parts
 from keras_actrec.cluster import Cluster
@@ -156,7 +156,7 @@ class Recognizer:
             top = whole("top", top)
         records = expand_sources(sources, self.preprocessor.patterns, tell=tell)
         scored = self._score(records, batch_size, workers, cluster)
-        return self._predictions(scored, len(records), top, progress or (lambda *step: None))
+        return self._predictions(scored, len(records), top, progress or silent)
 
     def _score(
         self,

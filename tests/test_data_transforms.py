@@ -106,8 +106,8 @@ def test_without_a_generator_nothing_is_drawn():
         drawn = ClipTransform(8, 12, crop, True, ((0, 1),), 0.5, 0.5, 0.5)
         clip, label = drawn.labeled(frames, 1)
         np.testing.assert_array_equal(clip, plain(frames))
-        assert label == 1 and drawn.is_random
-    assert not plain.is_random and not ClipTransform(8, crop="none").is_random
+        assert label == 1 and drawn.drawn
+    assert not plain.drawn and not ClipTransform(8, crop="none").drawn
 
 
 def test_the_same_generator_draws_the_same():

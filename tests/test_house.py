@@ -44,6 +44,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FORBIDDEN = {("data", "layers")}  # although it lies below
 BACKENDS = {"jax", "torch", "tensorflow"}
 DATA_FOLDERS = {"tuning", "zoo"}
+MOST_LINES = 49  # of code in a function
 
 
 def offences(source, module):
@@ -173,6 +174,46 @@ def test_names_reach_the_terminal_in_one_place():
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             if called in ("print", "Console", "typer.echo") or called.endswith((".add_row", "stdout.write")):
                 assert path.relative_to(PACKAGE).as_posix() in allowed, f"{path}:{node.lineno} {called}"
+
+
+def too_long(source):
+    """Yields line, name and lines of code of each function that has too many.
+
+    Its signature, docstrings, comments and blank lines do not count.
+    """
+    lines = enumerate(source.splitlines(), 1)
+    code = {number for number, line in lines if line.strip() and not line.strip().startswith("#")}
+    functions = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                code -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+            if not isinstance(node, ast.ClassDef):
+                functions.append(node)
+    for node in functions:
+        count = len(code & set(range(node.body[0].lineno, node.end_lineno + 1)))
+        if count > MOST_LINES:
+            yield node.lineno, node.name, count
+
+
+@pytest.mark.parametrize("folder", ["keras_actrec", "benchmarks", "docs", "examples"])
+def test_no_function_is_longer_than_a_page(folder):
+    files = sorted((CHECKOUT / folder).rglob("*.py"))
+    assert files
+    found = [
+        f"{path.relative_to(CHECKOUT)}:{line} {name} has {count} lines of code: make of it the two things "
+        f"that it does, each of at most {MOST_LINES}"
+        for path in files
+        for line, name, count in too_long(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("lines, found", [(49, 0), (50, 1)])
+def test_the_lines_of_a_function_are_counted_without_its_signature_and_words(lines, found):
+    words = ['    """What it does.', "", '    In words."""', "    # why", ""]
+    source = ["class A:", "  def f(", "    self,", "    x,", "  ):", *words, *["    x += 1"] * lines]
+    assert len(list(too_long("\n".join(source)))) == found
 
 
 @pytest.mark.parametrize("folder", ["tests", "benchmarks"])

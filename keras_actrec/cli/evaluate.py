@@ -98,15 +98,26 @@ def evaluate(
         evaluation.write_precisions(together, precisions)
     _print(result)
     if page is not None:  # last, as it takes minutes
-        from keras_actrec import insight
+        _write_page(page, result, answered)
 
-        shown = [insight.Reported.of(*each) for each in answered]
-        title = f"{result.name}, part {result.part}"
-        with progress_bars() as progress:
-            insight.write_report(
-                page, title=title, evaluations=[result, *shown] if ensemble else shown, progress=progress
-            )
-        say(f"wrote {page}")
+
+def _write_page(
+    page: Path, result: "Evaluation", answered: "list[tuple[Evaluation, Recognizer | None]]"
+) -> None:
+    """Write the page of a result, and of what answered together for it where that are several."""
+    from keras_actrec import insight
+    from keras_actrec.cli._progress import progress_bars
+
+    shown = [insight.Reported.of(*each) for each in answered]
+    title = f"{result.name}, part {result.part}"
+    with progress_bars() as progress:
+        insight.write_report(
+            page,
+            title=title,
+            evaluations=shown if len(shown) == 1 else [result, *shown],
+            progress=progress,
+        )
+    say(f"wrote {page}")
 
 
 def _print(result: "Evaluation") -> None:

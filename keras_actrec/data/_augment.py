@@ -15,7 +15,7 @@ _UNCOVERED = (128, 128, 128)
 # The largest changes: degrees, shear, share of the side, of a factor 1, bits.
 _TURN, _SHEAR, _SHIFT, _FACTOR, _BITS = 30, 0.3, 0.45, 0.9, 4
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
-_AREA, _ASPECT = (0.02, 1 / 3), 0.3
+_AREAS, _ASPECTS = (0.02, 1 / 3), (0.3, 1 / 0.3)  # of what is erased
 
 
 def recolor(
@@ -42,16 +42,37 @@ def rand_augment(frames: np.ndarray, count: int, magnitude: float, rng: np.rando
 def erase(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Fill a box that is drawn with noise; after ten boxes that do not fit, nothing."""
     height, width = frames.shape[1:3]
+    box = drawn_box(height, width, _AREAS, _ASPECTS, rng)
+    if box is not None:
+        top, left, high, wide = box
+        frames = frames.copy()
+        frames[:, top : top + high, left : left + wide] = rng.integers(0, 256, (high, wide, 3), "uint8")
+    return frames
+
+
+def drawn_box(
+    height: int,
+    width: int,
+    areas: tuple[float, float],
+    aspects: tuple[float, float],
+    rng: np.random.Generator,
+) -> tuple[int, int, int, int] | None:
+    """Top, left, height and width of a box of a frame; after ten boxes that do not fit, None.
+
+    Args:
+        height: of the frame.
+        width: of the frame.
+        areas: the least and the largest share of the frame.
+        aspects: the least and the largest width in heights, evenly drawn in their logarithm.
+        rng: draws it.
+    """
     for _ in range(10):
-        area = height * width * rng.uniform(*_AREA)
-        aspect = math.exp(rng.uniform(math.log(_ASPECT), -math.log(_ASPECT)))
+        area = height * width * rng.uniform(*areas)
+        aspect = math.exp(rng.uniform(math.log(aspects[0]), math.log(aspects[1])))
         high, wide = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
         if 1 <= high <= height and 1 <= wide <= width:
-            top, left = int(rng.integers(height - high + 1)), int(rng.integers(width - wide + 1))
-            frames = frames.copy()
-            frames[:, top : top + high, left : left + wide] = rng.integers(0, 256, (high, wide, 3), "uint8")
-            break
-    return frames
+            return int(rng.integers(height - high + 1)), int(rng.integers(width - wide + 1)), high, wide
+    return None
 
 
 # ---- operations: frames and a signed magnitude, -1 to 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_actrec._locks import make_folder
 from keras_actrec._numbers import MOST, whole
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, silent
 from keras_actrec.data._opencv import opencv
 from keras_actrec.data._shards import shard_of
 from keras_actrec.data.cache import cache_frames
@@ -69,7 +69,7 @@ def bench_data(
     """
     for name, value, least in (("num_videos", num_videos, 1), ("rounds", rounds, 1), ("samples", samples, 0)):
         whole(name, value, least, 10 * MOST)
-    progress = progress or (lambda stage, done, total: None)
+    progress = progress or silent
     folder = Path(folder)
     paths = [Path(path) for path in videos] if videos else _write_videos(folder / "videos", num_videos)
     indexed, _ = index_videos([Record(path, path.name, 0) for path in paths])

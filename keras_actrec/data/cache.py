@@ -261,10 +261,7 @@ def fill(
     folder = Path(out) / f"{name}-{hashlib.sha256(repr((_FORMAT, about)).encode()).hexdigest()[:16]}"
 
     def file_of(pair: tuple[Record, VideoInfo]) -> Path:
-        record, _ = pair
-        key = _hash(record, Path(out), audit, verify)
-        if record.start is not None or record.stop is not None:  # one of several sequences of the file
-            key += f".{record.start or 0}-{'' if record.stop is None else record.stop}"
+        key = _key(pair[0], Path(out), audit, verify)
         return folder / key[:2] / f"{key}.npy"
 
     def one(item: tuple[Path, tuple[Record, VideoInfo]]) -> CachedVideo:
@@ -306,12 +303,7 @@ def fill(
                     progress(done, len(indexed))
     pairs = [(record, entries[file]) for (record, _), file in zip(indexed, files, strict=True)]
     if index is not None:
-        columns = ("path", "label", "file", "steps")
-        rows = (
-            (record.path, record.label, video.file.relative_to(folder).as_posix(), video.frames)
-            for record, video in pairs
-        )
-        write_csv(folder / index, (dict(zip(columns, row, strict=True)) for row in rows), columns)
+        _write_index(folder / index, pairs)
     return pairs
 
 
@@ -319,6 +311,14 @@ def decoded(record: Record, info: VideoInfo, frame_step: int) -> Iterator[tuple[
     """Pairs of seconds and frame, for every `frame_step`-th frame of a record, all of the video's size."""
     for seconds, frame in iter_timed(record.file, frame_step, start=record.start, stop=record.stop):
         yield seconds, sized(frame, (info.height, info.width))
+
+
+def _key(record: Record, out: Path, audit: "Audit | None", verify: bool) -> str:
+    """What tells the entry of a record from others: the hash of its video, and its part if not all of it."""
+    key = _hash(record, out, audit, verify)
+    if record.start is None and record.stop is None:
+        return key
+    return f"{key}.{record.start or 0}-{'' if record.stop is None else record.stop}"
 
 
 def _hash(record: Record, out: Path, audit: "Audit | None", verify: bool) -> str:
@@ -349,6 +349,16 @@ def _write(file: Path, array: np.ndarray, seconds: list[float | None], prepared:
     times = known if len(known) == len(seconds) else None
     values = source, prepared, array.shape, str(array.dtype), offset, _checksums(array), times
     write_json(file.with_suffix(".json"), dict(zip(_ENTRY, values, strict=True)), indent=None)
+
+
+def _write_index(file: Path, pairs: Iterable[tuple[Record, CachedVideo]]) -> None:
+    """Write the list of entries, whose files are named from its folder on."""
+    columns = ("path", "label", "file", "steps")
+    rows = (
+        (record.path, record.label, video.file.relative_to(file.parent).as_posix(), video.frames)
+        for record, video in pairs
+    )
+    write_csv(file, (dict(zip(columns, row, strict=True)) for row in rows), columns)
 
 
 def _read(file: Path) -> CachedVideo | None:

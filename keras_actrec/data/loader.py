@@ -76,22 +76,14 @@ class _Dataset(keras.utils.PyDataset):
         self.failure: Exception | None = None
         self._lock = threading.Lock()
         self._pending: dict[tuple[int, int], list[Future[Any]]] = {}
-        self._pool = self._processes = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._processes: Processes | None = None
         if workers:
-            self._pool = ThreadPoolExecutor(workers)  # with `processes`, each thread waits for a process
-            if processes:
-                self._processes = Processes()
-            else:
-                opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
-            weakref.finalize(self, _close, self._pool, self._processes)
+            self._start_workers(workers, processes)
         lengths: list[int] = []
         if buckets is not None:
             buckets = _checked_buckets(buckets)
-            calls = [(source, item) for item in items]
-            if self._pool is None:
-                lengths = [length_of(*call) for call in calls]
-            else:
-                lengths = [future.result() for future in self._submit(length_of, calls)]
+            lengths = self._lengths([(source, item) for item in items])
         self._batches = Batches(
             items,
             source,
@@ -154,6 +146,21 @@ class _Dataset(keras.utils.PyDataset):
         except ImportError as error:
             raise UserError("`to_grain` needs Grain: pip install 'keras_actrec[grain]'") from error
         return grain.MapDataset.source(Epochs(self._batches, epochs))
+
+    def _start_workers(self, workers: int, processes: bool) -> None:
+        """Start the workers, which end with this."""
+        self._pool = ThreadPoolExecutor(workers)  # with `processes`, each thread waits for a process
+        if processes:
+            self._processes = Processes()
+        else:
+            opencv().setNumThreads(0)  # the videos are what runs in parallel; nested threads slow it down
+        weakref.finalize(self, _close, self._pool, self._processes)
+
+    def _lengths(self, calls: Iterable[tuple[Any, Item]]) -> list[int]:
+        """What `length_of` gives for each of `calls`."""
+        if self._pool is None:
+            return [length_of(*call) for call in calls]
+        return [future.result() for future in self._submit(length_of, calls)]
 
     def _batch(self, index: int) -> Batch:
         batches, epoch = self._batches, self.epoch

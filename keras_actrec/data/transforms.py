@@ -1,12 +1,11 @@
 """From frames of any size to square frames of one size."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from keras_actrec._numbers import MOST_PIXELS, whole
-from keras_actrec.data._augment import MAGNITUDE, erase, rand_augment, recolor
+from keras_actrec.data._augment import MAGNITUDE, drawn_box, erase, rand_augment, recolor
 from keras_actrec.data._opencv import opencv
 from keras_actrec.errors import MisfitError, UserError
 
@@ -120,6 +119,12 @@ class ClipTransform:
     shrink: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_sizes()
+        self._check_changes()
+        self._check_crops()
+
+    def _check_sizes(self) -> None:
+        """What is cut out, and how large the frames are by then."""
         for name in ("size", "short_side", "shrink"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, whole(name, getattr(self, name), high=MOST_PIXELS))
@@ -140,6 +145,9 @@ class ClipTransform:
                 f"`shrink` must be at least the side that the frames are resized to, {self._least}. "
                 f"Received: shrink={self.shrink}"
             )
+
+    def _check_changes(self) -> None:
+        """What is drawn besides the place."""
         for name in (*_JITTERS, "magnitude", "erasing"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
@@ -158,6 +166,9 @@ class ClipTransform:
             or min(labels, default=0) < 0
         ):
             raise UserError(f"`swap` must be pairs of class ids, each id once. Received: swap={self.swap}")
+
+    def _check_crops(self) -> None:
+        """What `crops` gives."""
         if self.num_crops not in (1, 2, 3, 6, 10):
             raise UserError(f"`num_crops` must be 1, 2, 3, 6 or 10. Received: num_crops={self.num_crops}")
         if self.num_crops > 2 and self.crop == "none":
@@ -171,11 +182,6 @@ class ClipTransform:
                 "`num_crops` must be 1 or 3 with `swap`: half of the others are mirrored and show another "
                 f"class. Received: num_crops={self.num_crops}"
             )
-
-    @property
-    def is_random(self) -> bool:
-        """Whether the result depends on the generator."""
-        return bool(self.drawn)
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -376,13 +382,9 @@ def _multi_scale_box(
 
 def _resized_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """Top, left, height and width. After ten misses, the largest middle with an aspect in range."""
-    for _ in range(10):
-        area = height * width * rng.uniform(0.08, 1)
-        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
-        high, wide = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
-        if 1 <= high <= height and 1 <= wide <= width:
-            top, left = rng.integers(height - high + 1), rng.integers(width - wide + 1)
-            return int(top), int(left), high, wide
+    box = drawn_box(height, width, (0.08, 1), (3 / 4, 4 / 3), rng)
+    if box is not None:
+        return box
     high, wide = min(height, max(width * 4 // 3, 1)), min(width, max(height * 4 // 3, 1))
     return (height - high) // 2, (width - wide) // 2, high, wide
 

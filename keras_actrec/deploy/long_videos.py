@@ -14,7 +14,7 @@ import numpy as np
 from keras_actrec import _backend
 from keras_actrec._numbers import MOST_WORKERS, whole
 from keras_actrec._text import printable
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.cluster import Cluster
 from keras_actrec.data import Record, VideoError, expand_sources
 from keras_actrec.data._ahead import Part, read_ahead
@@ -124,7 +124,7 @@ def find_segments(
     if tell is not None:
         tell(str(finder))
     workers = whole("workers", workers, 0, MOST_WORKERS)
-    progress = progress or (lambda *step: None)
+    progress = progress or silent
     if cluster is None:
         return finder.run(records, workers, progress)
     return _found_on(cluster, finder, records, workers, progress)
@@ -136,7 +136,7 @@ def _found_on(
     """What the processes of a cluster find, a recording each."""
 
     def find(record: Record) -> Segmented:
-        (found,) = finder.run([record], workers, lambda *step: None)
+        (found,) = finder.run([record], workers, silent)
         return found
 
     progress("segmenting", 0, len(records), "")

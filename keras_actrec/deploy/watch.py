@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_actrec._signals import Terminated
 from keras_actrec._text import printable
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, silent
 from keras_actrec.data.live import LineSource, Source, open_source
 from keras_actrec.deploy.overlay import Overlay, showing, writing_video
 from keras_actrec.deploy.segments import Segment, Segmenter, writing_segments
@@ -57,7 +59,7 @@ def watch(
     leave: float = 0.3,
     shortest: float = 0.0,
     ignore: Sequence[str] = (),
-    tell: Callable[[object], Any] = lambda line: None,
+    tell: Callable[[object], Any] = silent,
 ) -> Watched:
     """Name what a stream shows, while it runs.
 
@@ -98,31 +100,21 @@ def watch(
     frames_of = _open(recognizer, source, fps, pictures=bool(video) or show)
     overlay = _overlay(recognizer)
     attention = None
-    frames, found, seconds = 0, 0, 0.0
+    frames, seconds = 0, 0.0
     interrupted: BaseException | None = None
-    told: tuple[str, float] | None = None
     with ExitStack() as stack:
         stack.callback(frames_of.close)
         keep = stack.enter_context(writing_segments(segments)) if segments else None
         write = stack.enter_context(writing_video(video, frames_of.fps)) if video else None
         display = stack.enter_context(showing()) if show else None
         tell(stream)
-
-        def ended(segment: Segment | None) -> None:
-            nonlocal found
-            if segment is not None:
-                found += 1
-                tell(segment)
-                if keep:
-                    keep(segment)
-
+        answers = _Answers(segmenter, recognizer.class_names, tell, keep)
         try:
             for seconds, frame in frames_of:
                 frames += 1
                 for answer in stream.push(frame):
                     attention = answer.attention
-                    ended(segmenter.add(seconds, answer.step))
-                    told = _running(segmenter, seconds, told, tell, recognizer.class_names)
+                    answers.add(seconds, answer.step)
                 if write or display:
                     drawn = overlay.draw(frame, seconds, segmenter.label, segmenter.scores, attention)
                     if write:
@@ -133,10 +125,50 @@ def watch(
                     break
         except (KeyboardInterrupt, Terminated) as error:  # the way to end a camera: what was found is kept
             interrupted = error
-        ended(segmenter.finish(seconds + 1 / frames_of.fps))
+        answers.end(seconds + 1 / frames_of.fps)
     if interrupted is not None:
         raise interrupted
-    return Watched(frames, frames_of.dropped, found, seconds)
+    return Watched(frames, frames_of.dropped, answers.segments, seconds)
+
+
+class _Answers:
+    """Tells running answers, and segments when they end; these are counted, and given to `keep` too."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        names: Sequence[str],
+        tell: Callable[[object], Any],
+        keep: Callable[[Segment], object] | None,
+    ) -> None:
+        self.segments = 0
+        self._segmenter = segmenter
+        self._names = names
+        self._tell = tell
+        self._keep = keep
+        self._told: tuple[str, float] | None = None  # the last running answer, and when
+
+    def add(self, seconds: float, scores: np.ndarray) -> None:
+        """Take the probabilities of a step; the answer is told where it changes or a second has passed."""
+        self._ended(self._segmenter.add(seconds, scores))
+        smoothed = self._segmenter.scores
+        assert smoothed is not None
+        best = self._names[int(smoothed.argmax())]
+        if self._told and self._told[0] == best and seconds - self._told[1] < _BETWEEN:
+            return
+        self._tell(f"{seconds:8.2f} s  {smoothed.max():.3f} {printable(best)}")
+        self._told = best, seconds
+
+    def end(self, seconds: float) -> None:
+        """End the segment that is open."""
+        self._ended(self._segmenter.finish(seconds))
+
+    def _ended(self, segment: Segment | None) -> None:
+        if segment is not None:
+            self.segments += 1
+            self._tell(segment)
+            if self._keep:
+                self._keep(segment)
 
 
 def _overlay(recognizer: Recognizer) -> Overlay:
@@ -164,20 +196,3 @@ def _open(recognizer: Recognizer, source: str, fps: float | None, *, pictures: b
         )
     axes = 3 if files == "skeletons" else len(recognizer.model.inputs[0].shape) - 2
     return LineSource(sys.stdin, axes, fps)
-
-
-def _running(
-    segmenter: Segmenter,
-    seconds: float,
-    told: tuple[str, float] | None,
-    tell: Callable[[object], Any],
-    names: Sequence[str],
-) -> tuple[str, float]:
-    """Tell the answer where it changes or a second has passed; return what was told last, and when."""
-    scores = segmenter.scores
-    assert scores is not None
-    best = names[int(scores.argmax())]
-    if told is not None and told[0] == best and seconds - told[1] < _BETWEEN:
-        return told
-    tell(f"{seconds:8.2f} s  {scores.max():.3f} {printable(best)}")
-    return best, seconds

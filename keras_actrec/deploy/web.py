@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keras_actrec._numbers import MOST, MOST_PIXELS, whole
-from keras_actrec._types import PathLike
+from keras_actrec._types import PathLike, silent
 from keras_actrec.deploy._corrections import Corrections
 from keras_actrec.errors import UserError
 
@@ -105,7 +105,7 @@ def serve_page(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    tell: Callable[[str], Any] = lambda line: None,
+    tell: Callable[[str], Any] = silent,
 ) -> None:
     """Serve a page until Ctrl-C; clips that are here by then are answered, unless it is pressed again.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_actrec._files import write_csv, write_json
 from keras_actrec._numbers import MAX_SKIPPED
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.cluster import Cluster
 from keras_actrec.data import Manifest, Record, read_audit, read_set, split_manifest
 from keras_actrec.data.preprocessors import Indexed
@@ -22,6 +22,7 @@ from keras_actrec.evaluation.metrics import (
     calibration_bins,
     confusion_matrix,
     expected_calibration_error,
+    mean_average_precision,
     mean_class_accuracy,
     top_k_accuracy,
 )
@@ -138,7 +139,7 @@ class Evaluation:
     @property
     def map(self) -> float:
         """Mean of the average precisions of the classes that have a video."""
-        return float(np.nanmean(self.average_precision))
+        return mean_average_precision(self.scores, self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values; lists over classes are in the order of `class_names`."""
@@ -237,7 +238,7 @@ def evaluate(
             split on, or a protocol that the model cannot be tested with.
         VideoError: for a video that cannot be read.
     """
-    progress = progress or (lambda stage, done, total, text="": None)
+    progress = progress or silent
     protocol = find_protocol(protocol)
     recognizer = protocol.of(recognizer)
     files = _Files(recognizer, data, part, audit=audit, workers=workers, cluster=cluster, progress=progress)
@@ -246,21 +247,11 @@ def evaluate(
     indexed, broken = files.index(files.records(part), on_error=on_error, max_skipped=max_skipped)
     if not indexed:
         raise UserError(f"part {part!r} has no video that can be scored ({len(broken)} skipped)")
-    seen = indexed
-    if cache is not None and preprocessor.cacheable:
-        seen = preprocessor.cached(
-            indexed,
-            cache,
-            index=None,
-            verify=verify,
-            cluster=cluster,
-            progress=lambda done, total: progress("frames", done, total, part),
-        )
     scores, views, right = [], 0, 0
     for file in score(
         recognizer.model,
         preprocessor,
-        seen,
+        files.cached(indexed, cache, verify),
         masked=recognizer.spec.masked,
         average=protocol.average if preprocessor.has_views else "probabilities",
         batch_size=batch_size,
@@ -314,7 +305,7 @@ def floors_of_part(
     Raises:
         UserError: as `evaluate`.
     """
-    progress = progress or (lambda stage, done, total, text="": None)
+    progress = progress or silent
     files = _Files(recognizer, data, part, audit=audit, workers=workers, progress=progress)
     indexed, _ = files.index(drawn(files.records(part)), on_error="skip", max_skipped=1.0)
     return files.floors(indexed)
@@ -354,6 +345,20 @@ class _Files:
         """The records of a part, with the class ids of the model."""
         records = _part(self.recognizer, self.manifest, self.table, part)
         return _with_labels_of(self.recognizer, self.manifest, records)
+
+    def cached(self, indexed: Indexed, folder: PathLike | None, verify: bool) -> Indexed:
+        """These files of the part, of videos with decoded frames from `folder` where it is given."""
+        preprocessor = self.recognizer.preprocessor
+        if folder is None or not preprocessor.cacheable:
+            return indexed
+        return preprocessor.cached(
+            indexed,
+            folder,
+            index=None,
+            verify=verify,
+            cluster=self.cluster,
+            progress=lambda done, total: self.progress("frames", done, total, self.part),
+        )
 
     def floors(self, indexed: Indexed) -> Mapping[str, float] | None:
         """What simple classifiers reach on these files of the part, having seen the training part."""

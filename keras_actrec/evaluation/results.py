@@ -56,6 +56,15 @@ def _below(folder: Path) -> Iterator[Path]:
     return (file.parent for file in folder.rglob("run.json"))
 
 
+def read_record(run: Path) -> dict[str, Any]:
+    """What a run says of itself.
+
+    Raises:
+        UserError: for a directory without a record.
+    """
+    return read_json(run / "run.json", "is it a run directory?")
+
+
 def is_evaluated(run: str | Path) -> bool:
     """Whether a run has ended and has the scores of `evaluate --json`, which `result_row` needs.
 
@@ -63,7 +72,7 @@ def is_evaluated(run: str | Path) -> bool:
         UserError: for a `run.json` that is none.
     """
     run = Path(run)
-    ended = (run / "test.json").exists() and read_json(run / "run.json", "is it a run directory?")
+    ended = (run / "test.json").exists() and read_record(run)
     return isinstance(ended, dict) and "seconds" in ended
 
 
@@ -81,7 +90,7 @@ def describe_run(run: str | Path) -> str:
         row = result_row(run)
         scores = f"top-1 {row['top1']}  mean class {row['mean_class']}"
         return f"{_words(row)}: {scores}  {row['videos']} videos, {row['skipped']} skipped"
-    record = read_json(run / "run.json", "is it a run directory?")
+    record = read_record(run)
     with of_this_version(run):
         words, epochs = _words(columns_of(record)), record["recipe"]["train"]["epochs"]
         wanted = evaluation_command(run, record, "DATA", "--json", run / "test.json")
@@ -112,7 +121,7 @@ def result_row(run: str | Path) -> dict[str, str]:
             other data than the run's or not on its test part.
     """
     run = Path(run)
-    record = read_json(run / "run.json", "is it a run directory?")
+    record = read_record(run)
     with of_this_version(run):
         wanted = evaluation_command(run, record, "DATA", "--json", run / "test.json")
     scores = read_json(run / "test.json", f"write it with `{wanted}`")

@@ -82,10 +82,7 @@ def write_precisions(evaluations: Sequence[Evaluation], path: str | Path) -> Non
         UserError: for models of other classes.
     """
     first = evaluations[0]
-    for other in evaluations:
-        if set(other.class_names) != set(first.class_names):
-            odd = sorted(set(other.class_names) ^ set(first.class_names))[0]
-            raise UserError(f"{first.name} and {other.name} do not have the same classes: {odd!r}")
+    _check_classes(evaluations)
     names = told_apart([each.name for each in evaluations])
     columns = []
     for each in evaluations:
@@ -96,6 +93,14 @@ def write_precisions(evaluations: Sequence[Evaluation], path: str | Path) -> Non
         texts = ["" if np.isnan(value) else f"{value:.4f}" for value in values]
         rows.append({"class": name, **dict(zip(names, texts, strict=True))})
     write_csv(path, rows, ("class", *names))
+
+
+def _check_classes(evaluations: Sequence[Evaluation]) -> None:
+    first = evaluations[0]
+    for other in evaluations:
+        odd = set(other.class_names) ^ set(first.class_names)
+        if odd:
+            raise UserError(f"{first.name} and {other.name} do not have the same classes: {min(odd)!r}")
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
@@ -118,11 +123,9 @@ def ensemble(evaluations: Sequence[Evaluation], average: str = "probabilities") 
             label.
     """
     first, *others = evaluations
+    _check_classes(evaluations)
     scores = [first.scores]
     for other in others:
-        if set(other.class_names) != set(first.class_names):
-            odd = sorted(set(other.class_names) ^ set(first.class_names))[0]
-            raise UserError(f"{first.name} and {other.name} do not have the same classes: {odd!r}")
         row_of = {record.path: row for row, record in enumerate(other.records)}
         ours = [record.path for record in first.records]
         for path in sorted(set(ours) ^ set(row_of)):

@@ -78,7 +78,7 @@ def _curves(column: str, runs: Mapping[str, tuple[Mapping[str, Sequence[float]],
     columns = (column, f"val_{column}")
     values = [value for history, _ in runs.values() for each in columns for value in history.get(each, ())]
     epochs = max(len(history["epoch"]) for history, _ in runs.values())
-    high = 1.0 if column == "accuracy" else max(max(values), 1e-9)
+    high = 1.0 if column == "accuracy" else max(*values, 1e-9)
     axes = _axes((1, max(epochs, 2)), (0, high), "epoch", column, whole=True)
     lines = []
     for number, (name, (history, kept)) in enumerate(runs.items()):

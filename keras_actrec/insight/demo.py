@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_actrec._locks import LOCK, alone_in
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.data import SYNTHETIC_PAIRS, write_synthetic
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import Evaluation
@@ -47,7 +47,7 @@ def demo(
         UserError: for a folder that holds something else, or packages of the extra `viz` that are missing.
     """
     need_viz()  # before minutes of work, not after
-    out, progress = Path(out), progress or (lambda stage, done, total, text="": None)
+    out, progress = Path(out), progress or silent
     with alone_in(out, "making a demo in it"):
         return _demo(out, clips_per_class, overrides, progress)
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_actrec._files import read_csv, read_json, replacing
+from keras_actrec._files import read_csv, replacing
 from keras_actrec._fonts import lettering
 from keras_actrec._types import PathLike
 from keras_actrec.errors import UserError
+from keras_actrec.evaluation.results import read_record
 from keras_actrec.insight import _figures
 from keras_actrec.insight._figures import COLORS as _COLORS
 from keras_actrec.insight._figures import LINES
@@ -35,7 +36,7 @@ def draw_history(run: PathLike) -> Path | None:
     """
     folder = Path(run)
     history = read_history(folder / "history.csv")
-    record = read_json(folder / "run.json", "is it a run directory?")
+    record = read_record(folder)
     if importlib.util.find_spec("matplotlib") is None:
         return None
     from matplotlib.figure import Figure
@@ -127,7 +128,7 @@ def converged(run: PathLike, share: float = 0.95) -> tuple[int, int]:
     """
     folder = Path(run)
     losses = read_history(folder / "history.csv")["loss"]
-    record = read_json(folder / "run.json", "is it a run directory?")
+    record = read_record(folder)
     last = losses[0] - share * (losses[0] - min(losses))
     epochs = 1 + next(epoch for epoch, loss in enumerate(losses) if loss <= last)
     try:

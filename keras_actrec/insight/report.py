@@ -22,7 +22,7 @@ from keras_actrec._files import replacing
 from keras_actrec._locks import make_folder
 from keras_actrec._signals import Terminated
 from keras_actrec._text import printable
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation.scores import told_apart
 from keras_actrec.insight import _clips, _overlay
@@ -130,7 +130,7 @@ def write_report(
     explained, interruption = _explained(explanations)
     if not models and not explained:
         raise UserError("a report needs `evaluations`, `explanations` or both. Received: none")
-    progress = progress or (lambda stage, done, total, text="": None)
+    progress = progress or silent
     script = files(__package__).joinpath("report.js").read_text("utf-8")
     with _places(Path(path), folder) as place:
         clips, told = _told(models, most_clips, place, progress, bounded=not folder)

@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from keras_actrec._files import read_json
 from keras_actrec._numbers import MAX_SKIPPED
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.data import read_set
 from keras_actrec.errors import UserError
 from keras_actrec.evaluation import Evaluation, evaluate, find_runs, read_scores, write_scores
-from keras_actrec.evaluation.results import of_this_version
+from keras_actrec.evaluation.results import of_this_version, read_record
 from keras_actrec.insight._facts import below, made
 from keras_actrec.insight.history import read_history
 from keras_actrec.insight.report import Reported, check_place, need_viz, write_report
@@ -54,7 +53,7 @@ def report_runs(
     need_viz()  # before minutes of work, not after
     check_place(out)
     found = find_runs(map(Path, runs))
-    tell, progress = tell or (lambda line: None), progress or (lambda stage, done, total, text="": None)
+    tell, progress = tell or silent, progress or silent
     models = []
     for run, name in zip(found, _names(found), strict=True):
 
@@ -95,7 +94,7 @@ def read_run(
         progress: as of `evaluate`.
     """
     run = Path(run)
-    record = read_json(run / "run.json", "is it a run directory?")
+    record = read_record(run)
     with of_this_version(run):
         known: dict[str, Any] = {"facts": made(record), "kept_epoch": record.get("kept_epoch")}
         parts = record["data"]["parts"]

@@ -1,4 +1,4 @@
-"""Noise that layers draw once a batch, before the loop, so that cells stay pure functions."""
+"""Noise and its temperature: drawn once a batch, before the loop, so that cells stay pure functions."""
 
 import keras
 from keras import ops
@@ -20,6 +20,18 @@ def logistic(shape: Shape, seed: keras.random.SeedGenerator) -> Tensor:
     """Logistic(0, 1) samples, the difference of two Gumbel samples: `log u - log(1 - u)`."""
     uniform = _uniform(shape, seed)
     return ops.log(uniform) - ops.log1p(-uniform)
+
+
+def add_temperature(layer: keras.layers.Layer, value: float) -> keras.Variable:
+    """A weight `temperature` that is not trained: it can be changed without compiling the layer again."""
+    return layer.add_weight(
+        name="temperature",
+        shape=(),
+        initializer=keras.initializers.Constant(value),
+        trainable=False,
+        dtype="float32",
+        autocast=False,
+    )
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:

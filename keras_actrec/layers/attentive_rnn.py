@@ -166,7 +166,7 @@ class AttentiveRNN(keras.layers.RNN):
             return masks
         output, *states = masks if self.return_state else (masks,)
         steps = keras.tree.flatten(mask)[0]
-        trace = {"output": output, **{key: steps for key in getattr(self.cell, "trace_sizes", {})}}
+        trace = {"output": output, **dict.fromkeys(getattr(self.cell, "trace_sizes", {}), steps)}
         return (trace, *states) if self.return_state else trace
 
     def compute_output_shape(self, sequences_shape: Shape, initial_state_shape: Any = None) -> Any:

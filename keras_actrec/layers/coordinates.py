@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_actrec._types import Shape, Tensor
@@ -40,10 +41,10 @@ class Coordinates(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         height, width = inputs.shape[2:4]
-        columns, rows = ops.meshgrid(
-            ops.linspace(-self.scale, self.scale, width), ops.linspace(-self.scale, self.scale, height)
-        )
-        grid = ops.cast(ops.stack([columns, rows], axis=-1), inputs.dtype)  # (H, W, 2)
+        # NumPy's: `ops.linspace` leaves a constant unused, with which PyTorch 2.8 exports nothing.
+        columns = np.linspace(-self.scale, self.scale, width)
+        rows = np.linspace(-self.scale, self.scale, height)
+        grid = ops.cast(np.stack(np.meshgrid(columns, rows), axis=-1), inputs.dtype)  # (H, W, 2)
         grid = ops.broadcast_to(grid, (*ops.shape(inputs)[:2], height, width, 2))
         return ops.concatenate([inputs, grid], axis=-1)
 

@@ -10,7 +10,7 @@ from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers._location_attention import LocationAttention, ScoresOf
-from keras_actrec.layers._noise import gumbel, straight_through
+from keras_actrec.layers._noise import add_temperature, gumbel, straight_through
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
@@ -67,14 +67,7 @@ class GumbelHardAttention(LocationAttention):
             self.temperature_kernel = self.add_weight(name="temperature_kernel", shape=(query_shape[-1], 1))
             self.temperature_bias = self.add_weight(name="temperature_bias", shape=(1,), initializer="zeros")
         else:
-            self.constant_temperature = self.add_weight(
-                name="temperature",
-                shape=(),
-                initializer=keras.initializers.Constant(self.temperature),
-                trainable=False,
-                dtype="float32",
-                autocast=False,
-            )
+            self.constant_temperature = add_temperature(self, float(self.temperature))
 
     @property
     def trace_sizes(self) -> dict[str, int]:

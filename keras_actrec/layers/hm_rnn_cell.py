@@ -13,7 +13,7 @@ from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
 from keras_actrec.layers._cells import SteppingCell
-from keras_actrec.layers._noise import logistic, straight_through
+from keras_actrec.layers._noise import add_temperature, logistic, straight_through
 from keras_actrec.layers._stepper import Step, Stepped
 
 
@@ -133,26 +133,19 @@ class HMRNNCell(SteppingCell):
                     name=f"{name}_{number}", shape=(rows, columns), initializer=initializer
                 )
 
-            top_down = None
             bottom_up = kernel("kernel", below[index], _initializers.glorot_uniform())
-            recurrent = kernel("recurrent_kernel", width, _initializers.Orthogonal())
+            others = [kernel("recurrent_kernel", width, _initializers.Orthogonal())]
             if number < self.num_layers:
-                top_down = kernel("top_down_kernel", self._widths[index + 1], _initializers.glorot_uniform())
+                above = self._widths[index + 1]
+                others.append(kernel("top_down_kernel", above, _initializers.glorot_uniform()))
             first = np.zeros(columns, "float32")
             first[width : 2 * width] = self.forget_bias
             first[4 * width :] = self.boundary_bias
             bias = self.add_weight(
                 name=f"bias_{number}", shape=(columns,), initializer=keras.initializers.Constant(first)
             )
-            self._kernels.append((bottom_up, recurrent, top_down, bias))
-        self.temperature_value = self.add_weight(
-            name="temperature",
-            shape=(),
-            initializer=keras.initializers.Constant(self.temperature),
-            trainable=False,
-            dtype="float32",
-            autocast=False,
-        )
+            self._kernels.append((bottom_up, others, bias))
+        self.temperature_value = add_temperature(self, self.temperature)
 
     @property
     def state_size(self) -> list[int]:
@@ -194,23 +187,11 @@ class HMRNNCell(SteppingCell):
     def make_step(self, training: bool = False) -> Step:
         """The function of one step, made once before the loop."""
         # Of each layer one product of all that it sees, but for the inputs, which need not wait for the loop.
-        products = []
-        for index, (bottom_up, recurrent, top_down, bias) in enumerate(self._kernels):
-            kernels = [recurrent] if top_down is None else [recurrent, top_down]
-            if index == 0:
-                of_input = _backend.Linear(bottom_up, bias=bias)
-                products.append(_backend.Linear(*kernels))
-            else:
-                products.append(_backend.Linear(bottom_up, *kernels, bias=bias))
+        (kernel, others, bias), *above = self._kernels
+        of_input = _backend.Linear(kernel, bias=bias)
+        products = [_backend.Linear(*others)]
+        products += [_backend.Linear(kernel, *others, bias=bias) for kernel, others, bias in above]
         temperature = ops.convert_to_tensor(self.temperature_value)
-
-        def detect(logits: Tensor, noise: Tensor | None) -> Tensor:
-            logits = ops.cast(logits, "float32")
-            if noise is not None:
-                logits = logits + ops.cast(noise, "float32")
-            soft = ops.sigmoid(logits / temperature)
-            hard = ops.cast(logits >= 0, "float32")
-            return ops.cast(straight_through(hard, soft), self.compute_dtype)
 
         def run(from_input: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
             h, c, z = (
@@ -222,52 +203,71 @@ class HMRNNCell(SteppingCell):
             z_below = None
             new_h, new_c, new_z, updated = [], [], [], []
             for index, product in enumerate(products):
-                width, detectors = self._widths[index], self._detectors[index]
-                z_before = z[index] if detectors else None
+                z_before = z[index] if self._detectors[index] else None
                 seen = [*below, h[index]]
                 if index + 1 < self.num_layers:
                     seen.append(z_before * h[index + 1])
                 total = product(*seen)
                 if index == 0:
                     total = from_input + total
-                gates, candidate, logits = _backend.split(total, [3 * width, width, detectors])
-                i, f, o = _backend.split(ops.sigmoid(gates), [width] * 3)
-                fresh = i * ops.tanh(candidate)
-
-                # FLUSH goes first; then UPDATE where the layer below ended, COPY elsewhere.
-                not_flushed = 1 if z_before is None else 1 - z_before
-                if z_below is None:
-                    updates = ops.ones_like(candidate) if z_before is None else not_flushed
-                    cell = fresh + not_flushed * f * c[index]
-                    hidden = o * self.output_activation(cell)
-                else:
-                    updates = not_flushed * z_below
-                    copies = not_flushed - updates
-                    runs = updates if z_before is None else z_before + updates
-                    cell = runs * fresh + (updates * f + copies) * c[index]
-                    hidden = runs * (o * self.output_activation(cell)) + copies * h[index]
-
+                hidden, cell, updates, logits = self._layer(
+                    index, total, h[index], c[index], z_before, z_below
+                )
                 new_h.append(hidden)
                 new_c.append(cell)
                 updated.append(updates)
-                if detectors:
-                    z_below = detect(logits, noises[index])
+                if z_before is not None:
+                    z_below = self._detect(logits, noises[index], temperature)
                     new_z.append(z_below)
                     below = [z_below * hidden]
-            boundaries = [ops.mean(part, axis=-1, keepdims=True) for part in new_z]
+            boundaries = _shares(new_z)
             if not self.top_boundary:
                 boundaries.append(ops.zeros_like(from_input[:, :1]))
             output = ops.concatenate(new_h, axis=-1)
             detected = ops.concatenate(new_z, axis=-1) if new_z else states[2]
             states = [output, ops.concatenate(new_c, axis=-1), detected]
-            shares = [ops.mean(part, axis=-1, keepdims=True) for part in updated]
             trace = {
                 "boundaries": ops.concatenate(boundaries, axis=-1),
-                "updates": ops.concatenate(shares, axis=-1),
+                "updates": ops.concatenate(_shares(updated), axis=-1),
             }
             return output, states, trace
 
         return Step(run, of_input)
+
+    def _layer(
+        self, index: int, total: Tensor, h: Tensor, c: Tensor, z_before: Tensor | None, z_below: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """From the sum s of a layer to its new h and c, where it did UPDATE, and s_z.
+
+        `z_before` is None in a layer without detectors, and `z_below` in the first one, where it is 1.
+        """
+        width = self._widths[index]
+        gates, candidate, logits = _backend.split(total, [3 * width, width, self._detectors[index]])
+        i, f, o = _backend.split(ops.sigmoid(gates), [width] * 3)
+        fresh = i * ops.tanh(candidate)
+
+        # FLUSH goes first; then UPDATE where the layer below ended, COPY elsewhere.
+        not_flushed: Any = 1 if z_before is None else 1 - z_before
+        if z_below is None:
+            updates = ops.ones_like(candidate) if z_before is None else not_flushed
+            cell = fresh + not_flushed * f * c
+            hidden = o * self.output_activation(cell)
+        else:
+            updates = not_flushed * z_below
+            copies = not_flushed - updates
+            runs = updates if z_before is None else z_before + updates
+            cell = runs * fresh + (updates * f + copies) * c
+            hidden = runs * (o * self.output_activation(cell)) + copies * h
+        return hidden, cell, updates, logits
+
+    def _detect(self, logits: Tensor, noise: Tensor | None, temperature: Tensor) -> Tensor:
+        """The boundaries z."""
+        logits = ops.cast(logits, "float32")
+        if noise is not None:
+            logits = logits + ops.cast(noise, "float32")
+        soft = ops.sigmoid(logits / temperature)
+        hard = ops.cast(logits >= 0, "float32")
+        return ops.cast(straight_through(hard, soft), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -282,3 +282,8 @@ class HMRNNCell(SteppingCell):
             "forget_bias": self.forget_bias,
             "boundary_noise": self.boundary_noise,
         }
+
+
+def _shares(parts: list[Tensor]) -> list[Tensor]:
+    """The mean over the detectors or units of each layer, `(B, 1)`."""
+    return [ops.mean(part, axis=-1, keepdims=True) for part in parts]

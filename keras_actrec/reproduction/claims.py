@@ -168,7 +168,7 @@ def _two_rows(paper: Paper, element: Element, claim: Claim) -> str:
 
 def claims_page() -> str:
     """The page in Markdown: each claim, the paper's numbers, ours with intervals, and whether it holds."""
-    counts = {verdict: 0 for verdict in (HOLDS, NOT, OPEN)}
+    counts = dict.fromkeys((HOLDS, NOT, OPEN), 0)
     parts, claims, unmeasured = [], 0, 0
     for name in list_papers():
         paper = read_paper(name)

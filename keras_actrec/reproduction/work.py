@@ -17,7 +17,7 @@ from keras_actrec import data as sets
 from keras_actrec import evaluation, insight, load, training, tuning, zoo
 from keras_actrec._files import write_block, write_json
 from keras_actrec._text import command, printable
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.data.preprocessors import Indexed
 from keras_actrec.errors import UserError
 from keras_actrec.insight.report import need_viz
@@ -116,8 +116,8 @@ def reproduce(
     Raises:
         UserError: as `plan`; data that is needed and not given; what training, studies and tests raise.
     """
-    tell = tell or (lambda line: None)
-    progress = progress or (lambda stage, done, total, text="": None)
+    tell = tell or silent
+    progress = progress or silent
     _, paper, element = find_element(name)
     if data is None and not element.cannot:
         needed = [each for each in element.form(small).sets if isinstance(paper.sets[each], str)]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_actrec import backbones
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.cluster import Cluster
 from keras_actrec.data import CachedVideo, Record, VideoError, files_of, read_audit, read_set
 from keras_actrec.data import shard as shard_of
@@ -85,7 +85,7 @@ def extract(
             argument out of range, or too many videos to skip.
         VideoError: with `data.on_error="raise"`, the first bad video.
     """
-    report = progress or (lambda stage, done, total, text="": None)
+    report = progress or silent
     table = recipe.data
     found = read_set(
         data, dataset=table.dataset, split=table.split, manifest=table.manifest, options=table.options

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from keras_actrec import _backend
 from keras_actrec._text import command
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.data import (
     Audit,
     Manifest,
@@ -94,7 +94,7 @@ def look(
     Raises:
         UserError: for data that cannot be read or split, or a class without a file that can be read.
     """
-    report = progress or (lambda stage, done, total, text="": None)
+    report = progress or silent
     kind = kind_of(data)
     found = read_own(data, kind)
     found.announce(tell)

@@ -118,6 +118,11 @@ def fit(
         best.put_back()
     for layer in frozen:  # they are layers of the model that is kept
         layer.trainable = True
+    return _fitted(checkpoint, best)
+
+
+def _fitted(checkpoint: Checkpoint, best: KeepBest | None) -> Fitted:
+    """What is told of the epochs that are done."""
     last = checkpoint.rows[-1]
     kept = next(row for row in checkpoint.rows if row["epoch"] == best.epoch) if best else last
     values = {name: value for name, value in last.items() if name != "epoch"}

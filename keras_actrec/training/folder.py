@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_actrec._files import read_json
+from keras_actrec._files import read_json, write_json, write_text
 from keras_actrec._types import PathLike
 from keras_actrec.data import Audit, Record, VideoError
 from keras_actrec.data._readers import stamp
 from keras_actrec.errors import UserError
+from keras_actrec.recognizer import Recognizer
 from keras_actrec.training.resume import CHECKPOINTS
 from keras_actrec.training.tables import Recipe
 
@@ -44,9 +45,34 @@ class RunFolder:
             UserError: for a run without a record.
         """
         path = Path(path)
-        if not any((path / name).exists() for name in (*CHECKPOINTS, "model.keras")):
-            return cls(path, None)
-        return cls(path, read_json(path / "run.json", f"{path} holds what is left of a run; {_ELSE}"))
+        empty = cls(path, None)
+        if not any(file.exists() for file in (*(path / name for name in CHECKPOINTS), empty.model)):
+            return empty
+        return cls(path, read_json(empty.record, f"{path} holds what is left of a run; {_ELSE}"))
+
+    def begin(self, recipe: Recipe, record: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+        """Write what a run says of itself, from its beginning on.
+
+        Args:
+            recipe: of the run.
+            record: of the run.
+            files: what `check_files` gives.
+        """
+        write_text(self.path / "recipe.toml", recipe.to_toml())
+        write_json(self.record, record)
+        write_json(self.files, files, indent=None)
+
+    def end(self, recognizer: Recognizer, record: Mapping[str, Any]) -> None:
+        """Write the model and the record of a run that has ended, and remove what it needed to go on."""
+        write_json(self.record, record)
+        recognizer.save(self.model)
+        for needed_to_go_on in (self.files, self.path / CHECKPOINTS[1]):
+            needed_to_go_on.unlink(missing_ok=True)
+
+    @property
+    def record(self) -> Path:
+        """The file of the record."""
+        return self.path / "run.json"
 
     @property
     def model(self) -> Path:
@@ -94,7 +120,7 @@ class RunFolder:
 
     @property
     def files(self) -> Path:
-        """The file that says of each file of the data which one it was."""
+        """The file that says of each file of the data which one it was, until the run has ended."""
         return self.path / "files.json"
 
     def check_files(

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from keras_actrec import _backend
-from keras_actrec._files import write_json, write_text
 from keras_actrec._locks import alone_in
-from keras_actrec._types import PathLike, StageProgress
+from keras_actrec._types import PathLike, StageProgress, silent
 from keras_actrec.data import Manifest, Record, read_audit
 from keras_actrec.errors import UserError
 from keras_actrec.recognizer import Recognizer, load
@@ -32,7 +31,6 @@ from keras_actrec.training.prepare import (
 )
 from keras_actrec.training.recipe import read_recipe, recipe_name
 from keras_actrec.training.record import ending_of, record_of
-from keras_actrec.training.resume import CHECKPOINTS
 from keras_actrec.training.start import Start
 from keras_actrec.training.tables import Recipe
 
@@ -128,80 +126,107 @@ def train(
             f"`checkpoint_minutes` must be above 0. Received: checkpoint_minutes={checkpoint_minutes}"
         )
     process = join_processes()
-    if process or progress is None:
-        progress = lambda stage, done, total, text="": None  # noqa: E731
-    tell = None if process else tell
-    out, started = Path(out), time.perf_counter()
+    if process:  # the first one tells
+        tell = progress = None
+    progress = progress or silent
+    out, began = Path(out), time.perf_counter()
     with nullcontext() if process else alone_in(out, "training into it"):
         for left in () if process else out.glob(".part-*"):  # by one that was killed while it wrote
             left.unlink()
-        spread = spread_of(recipe.train)
-        folder = RunFolder.open(out)
-        folder.check_recipe(recipe.model_dump(exclude_none=True))
-        origin = None if start is None else Start.find(start, spec_of(recipe), recipe.preprocessor)
-        folder.check_start(origin.sha256 if origin else None)
-        loggers = loggers_of(log)
+        spread, loggers = spread_of(recipe.train), loggers_of(log)
         name = recipe_name(name) if name else str(out / "recipe.toml")
-        _seed(recipe.train.seed)
-        manifest, parts = _read_data(recipe, data)
-        folder.check_data(manifest.sha256)
-        manifest.announce(tell)
-        is_finished = folder.model.exists()
-        check_alike(
-            recipe=recipe.model_dump(),
-            data=manifest.sha256,
-            out=[folder.held, is_finished],
-            **{"file of --from": origin and origin.sha256},
-        )
-        if is_finished:
+        settled = _settle(recipe, data, out, start, tell)
+        folder = settled.folder
+        if settled.is_finished:
             recognizer = load(folder.model)
             return Run(out, recognizer, folder.held or recognizer.about, was_finished=True, process=process)
-        folder.check_backend(_backend.name)
-        check(recipe, len(manifest.class_names))
-        known = None if audit is None else read_audit(audit)
-        files = folder.check_files(recipe, parts, known)
-        # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
-        loaded = origin if folder.held is None or trains_on_features(recipe, spec_of(recipe)) else None
-        prepared = prepare(
-            recipe,
-            manifest,
-            parts,
-            out=out,
-            start=loaded,
-            cache=cache,
-            audit=known,
-            verify=verify,
-            progress=progress,
-        )
-        check_alike(**{"files that cannot be read": sorted(error.path.name for error in prepared.skipped)})
-        record = record_of(
-            prepared, name=name, overrides=overrides, start=_start_of(origin, folder, prepared, tell)
-        )
+        prepared, files = _prepare(recipe, settled, cache, audit, verify, progress)
+        started_from = _start_of(settled, prepared, tell)
+        record = record_of(prepared, name=name, overrides=overrides, start=started_from)
         here = {"root": str(Path(data).resolve())}  # the model's file, which others get, does not say where
         if process == 0:
-            write_text(out / "recipe.toml", recipe.to_toml())
-            write_json(out / "run.json", record | here)
-            write_json(folder.files, files, indent=None)
+            folder.begin(recipe, record | here, files)
         fitted = fit(
             prepared,
             out,
             loggers=loggers,
             checkpoint_minutes=checkpoint_minutes,
             spread=spread,
-            began=started,
+            began=began,
             progress=progress,
         )
         prepared.put_back()
-        record |= ending_of(fitted, seconds=fitted.earlier + time.perf_counter() - started)
-        names = manifest.class_names
+        record |= ending_of(fitted, seconds=fitted.earlier + time.perf_counter() - began)
+        names = settled.manifest.class_names
         recognizer = Recognizer(prepared.model, names, prepared.preprocessor, record, prepared.spec)
         if process == 0:
-            write_json(out / "run.json", record | here)
-            recognizer.save(folder.model)
-            for needed_to_go_on in (folder.files, out / CHECKPOINTS[1]):
-                needed_to_go_on.unlink(missing_ok=True)
+            folder.end(recognizer, record | here)
         wait_for_processes()
         return Run(out, recognizer, record | here, process=process)
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """What is settled before a file of the data is read: of the directory, the start and the data."""
+
+    folder: RunFolder
+    is_finished: bool
+    origin: Start | None
+    manifest: Manifest
+    parts: dict[str, tuple[Record, ...]]
+
+
+def _settle(
+    recipe: Recipe, data: PathLike, out: Path, start: PathLike | None, tell: Callable[[str], Any] | None
+) -> _Settled:
+    """Find what a run is made from, and refuse what the run that the directory holds was not made from."""
+    folder = RunFolder.open(out)
+    folder.check_recipe(recipe.model_dump(exclude_none=True))
+    origin = None if start is None else Start.find(start, spec_of(recipe), recipe.preprocessor)
+    folder.check_start(origin.sha256 if origin else None)
+    _seed(recipe.train.seed)
+    manifest, parts = _read_data(recipe, data)
+    folder.check_data(manifest.sha256)
+    manifest.announce(tell)
+    is_finished = folder.model.exists()
+    check_alike(
+        recipe=recipe.model_dump(),
+        data=manifest.sha256,
+        out=[folder.held, is_finished],
+        **{"file of --from": origin and origin.sha256},
+    )
+    return _Settled(folder, is_finished, origin, manifest, parts)
+
+
+def _prepare(
+    recipe: Recipe,
+    settled: _Settled,
+    cache: PathLike | None,
+    audit: PathLike | None,
+    verify: bool,
+    progress: StageProgress,
+) -> tuple[Prepared, dict[str, Any]]:
+    """Read the files, and build the model; what is ready for `fit`, and which files these were."""
+    folder = settled.folder
+    folder.check_backend(_backend.name)
+    check(recipe, len(settled.manifest.class_names))
+    known = None if audit is None else read_audit(audit)
+    files = folder.check_files(recipe, settled.parts, known)
+    # A run that goes on has its weights from the checkpoint, which does not hold a frozen backbone.
+    loads = folder.held is None or trains_on_features(recipe, spec_of(recipe))
+    prepared = prepare(
+        recipe,
+        settled.manifest,
+        settled.parts,
+        out=folder.path,
+        start=settled.origin if loads else None,
+        cache=cache,
+        audit=known,
+        verify=verify,
+        progress=progress,
+    )
+    check_alike(**{"files that cannot be read": sorted(error.path.name for error in prepared.skipped)})
+    return prepared, files
 
 
 def _read_data(recipe: Recipe, data: PathLike) -> tuple[Manifest, dict[str, tuple[Record, ...]]]:
@@ -216,14 +241,14 @@ def _read_data(recipe: Recipe, data: PathLike) -> tuple[Manifest, dict[str, tupl
 
 
 def _start_of(
-    origin: Start | None, folder: RunFolder, prepared: Prepared, tell: Callable[[str], Any] | None
+    settled: _Settled, prepared: Prepared, tell: Callable[[str], Any] | None
 ) -> dict[str, Any] | None:
     """The record of what a run starts from, of which `tell` is told when it begins."""
-    if folder.held is not None:
-        return folder.held.get("start")
-    if origin is None or prepared.start is None:
+    if settled.folder.held is not None:
+        return settled.folder.held.get("start")
+    if settled.origin is None or prepared.start is None:
         return None
-    found = origin.record(prepared.start)
+    found = settled.origin.record(prepared.start)
     if tell is not None:
         for line in found["not_taken"]:
             tell(line)

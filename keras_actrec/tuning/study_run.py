@@ -17,6 +17,7 @@ from keras_actrec._children import ending
 from keras_actrec._files import write_json, write_text
 from keras_actrec._locks import LOCK
 from keras_actrec._signals import Terminated
+from keras_actrec._types import silent
 from keras_actrec.errors import DiskFullError, UserError
 from keras_actrec.training import read_recipe
 from keras_actrec.training.folder import RunFolder, changes_no_number
@@ -59,7 +60,7 @@ class StudyRun:
     workers: list[str] | None = None
 
     def __post_init__(self) -> None:
-        self.progress = self.progress or (lambda stage, done, total, text="": None)
+        self.progress = self.progress or silent
         if self.deadline is None and self.study.budget.study_seconds is not None:
             self.deadline = time.time() + self.study.budget.study_seconds
 

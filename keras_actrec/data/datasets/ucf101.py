@@ -35,11 +35,10 @@ def ucf101(root: str | Path, *, split: int | str = 1) -> Manifest:
     ).parent
     names = [line.split(maxsplit=1)[-1] for line in read_lines(lists / "classInd.txt")]
     labels, records = {name: label for label, name in enumerate(names)}, []
-    files = {
-        stem.lower(): file for stem, file in index(root).items()
-    }  # HandStand is Handstand in some copies
+    # HandStand is Handstand in some copies.
+    files = {stem.lower(): file for stem, file in index(root).items()}
     if split == "all":
-        tables, official = {path: "" for path in sorted(lists.glob("t*list0[1-3].txt"))}, {"": 13320}
+        tables, official = dict.fromkeys(sorted(lists.glob("t*list0[1-3].txt")), ""), {"": 13320}
     else:
         tables = {lists / f"{part}list0{split}.txt": part for part in ("train", "test")}
         official = dict(zip(("train", "test"), _OFFICIAL[split], strict=True))

@@ -207,6 +207,26 @@ def test_a_block_runs_again_instead_of_keeping_its_steps():
     assert once == len(long) and 2 * once <= again <= 2 * once + 10  # TensorFlow traces a block first
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+def test_long_sequences_run_in_blocks_on_tensorflow(monkeypatch):
+    from keras_actrec._backend import tensorflow_loop
+
+    sizes, in_blocks = [], tensorflow_loop.in_blocks
+    monkeypatch.setattr(
+        tensorflow_loop,
+        "in_blocks",
+        lambda run, size, *more: sizes.append(size) or in_blocks(run, size, *more),
+    )
+    monkeypatch.setattr(tensorflow_loop, "_LONG", TIME - 1)
+    monkeypatch.setattr(tensorflow_loop, "_BLOCK", 2)
+    found = of_training("HMRNN", FLAT)
+    monkeypatch.setattr(tensorflow_loop, "_LONG", TIME)
+    expected = of_training("HMRNN", FLAT)
+    assert sizes == [2]
+    for one, other in zip(found, expected, strict=True):
+        close(one, other, 1e-5 * max(1, np.abs(other).max()))
+
+
 @pytest.mark.graphs
 def test_a_network_learns_the_same_in_blocks():
     # As `fit` does, where the number of steps is not known before.

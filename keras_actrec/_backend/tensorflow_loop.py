@@ -11,6 +11,11 @@ from keras_actrec._backend.taps import Linear, recorded_by
 from keras_actrec._backend.tensorflow_blocks import in_blocks
 
 
+# The gradient of what is read from an array is added up in one as long, at every step: of many steps that is
+# most of the time. In blocks that run again training takes half of it at 960 steps, and as long at 400.
+_LONG, _BLOCK = 400, 120
+
+
 def loop(
     step: Callable[..., tuple[Any, Any]],
     states: Any,
@@ -26,6 +31,9 @@ def loop(
     `taps`. With `remat`, a block of so many steps keeps its first states alone, and runs again for its
     gradient.
     """
+    if remat is None and with_taps and not unroll and not _by_xla():
+        length = tf.nest.flatten(sequences)[0].shape[0]
+        remat = _BLOCK if length is not None and length > _LONG else None
     if remat:
         return in_blocks(functools.partial(loop, step, with_taps=with_taps), remat, states, sequences)
     flat = tf.nest.flatten(sequences)
@@ -133,7 +141,7 @@ def _multiplier(linear: Linear) -> Callable[[Any], Any]:
     columns = linear.kernel.shape[1]
     whole = _in_vectors(tf.stop_gradient(linear.kernel))
     added = whole.shape[1] - columns
-    by_xla = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    by_xla = _by_xla()
     transposed = tf.transpose(whole)
     forward = transposed if by_xla else whole
 
@@ -147,6 +155,11 @@ def _multiplier(linear: Linear) -> Callable[[Any], Any]:
         return product[:, :columns] if added else product, gradient
 
     return multiply
+
+
+def _by_xla() -> bool:
+    """Whether XLA will compile what is made now."""
+    return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
 def _in_vectors(kernel: Any) -> Any:

@@ -10,7 +10,6 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 from keras_actrec._backend.taps import Linear, recorded_by
 from keras_actrec._backend.tensorflow_blocks import in_blocks
 
-
 # The gradient of what is read from an array is added up in one as long, at every step: of many steps that is
 # most of the time. In blocks that run again training takes half of it at 960 steps, and as long at 400.
 _LONG, _BLOCK = 400, 120

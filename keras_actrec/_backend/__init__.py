@@ -4,6 +4,7 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 
 - `Linear(*kernels, bias=None)`: a product, made before the loop; see `taps`.
 - `loop(step, states, sequences, unroll=False, with_taps=False, remat=None)`: the recurrent loop.
+- `fixed(weight)`: a weight as a tensor, read once before the loop.
 - `split(x, sizes)`: the parts of `x` along its last axis.
 - `argmax(x)`: the index of the largest value along the last axis.
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`, `relu`: of maps `(B, H, W, C)`.
@@ -40,6 +41,7 @@ ensure_backend()
 import keras  # noqa: E402  (only after the backend is chosen)
 import numpy as np  # noqa: E402
 
+from keras_actrec._backend import taps  # noqa: E402
 from keras_actrec._backend.processes import Spread  # noqa: E402
 
 name = keras.backend.backend()
@@ -61,6 +63,7 @@ batch_norm = own.batch_norm
 call_network = own.call_network
 conv2d = own.conv2d
 depthwise_conv2d = own.depthwise_conv2d
+fixed = taps.fixed
 devices = own.devices
 gather = own.gather
 generators = own.generators

@@ -83,7 +83,6 @@ def _in_blocks(
 ) -> tuple[Any, Any]:
     """`run(states, sequences)`, a block of `size` steps at a time."""
 
-    @jax.checkpoint
     def block(states: Any, part: Any) -> tuple[Any, Any]:
         outputs, states = run(states, part)
         return states, outputs
@@ -91,10 +90,12 @@ def _in_blocks(
     length = jax.tree.leaves(sequences)[0].shape[0]
     count = length // size
     whole = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), sequences)
-    states, outputs = lax.scan(block, states, whole)
+    states, outputs = lax.scan(
+        jax.checkpoint(block, prevent_cse=False), states, whole
+    )  # a loop does not need it
     outputs = jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:]), outputs)
     if count * size < length:
-        states, others = block(states, jax.tree.map(lambda x: x[count * size :], sequences))
+        states, others = jax.checkpoint(block)(states, jax.tree.map(lambda x: x[count * size :], sequences))
         outputs = jax.tree.map(lambda *parts: jnp.concatenate(parts), outputs, others)
     return outputs, states
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import keras
 from keras import ops
 
 from keras_actrec._types import Tensor
@@ -53,9 +54,9 @@ class Linear:
     """
 
     def __init__(self, *kernels: Any, bias: Any = None) -> None:
-        parts = [_fixed(kernel) for kernel in kernels]
+        parts = [fixed(kernel) for kernel in kernels]
         self.kernel = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)
-        self.bias = None if bias is None else _fixed(bias)
+        self.bias = None if bias is None else fixed(bias)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The product for inputs `(..., D_i)`."""
@@ -75,6 +76,11 @@ class Linear:
         return ops.reshape(product, (*ops.shape(x)[:-1], product.shape[-1]))
 
 
-def _fixed(weight: Any) -> Any:
+def fixed(weight: Any) -> Any:
+    """A weight as a tensor, of the type that it is cast to where it is read: what a loop sees at every step.
+
+    A block that runs again does so outside of the layer's call, and so of what casts its variables.
+    """
+    value = weight.value if isinstance(weight, keras.Variable) else weight
     # With its type: on torch, a variable in a symbolic call forgets the one that it is cast to.
-    return ops.convert_to_tensor(weight, dtype=weight.dtype)
+    return ops.convert_to_tensor(value, dtype=weight.dtype)

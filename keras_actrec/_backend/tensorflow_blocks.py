@@ -9,33 +9,53 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_actrec._backend.taps import Linear, recorded_by
 
-def in_blocks(run: Callable[..., tuple[Any, Any]], size: int, states: Any, sequences: Any) -> tuple[Any, Any]:
-    """`run(states, sequences)`, a block of `size` steps at a time.
 
-    XLA does not take it: the last block may be shorter than the others.
+def in_blocks(
+    step: Callable[..., tuple[Any, Any]],
+    run: Callable[[Any, Any], tuple[Any, Any]],
+    size: int,
+    states: Any,
+    sequences: Any,
+    with_taps: bool,
+) -> tuple[Any, Any]:
+    """`run(states, sequences)`, the loop of `step`, a block of `size` steps at a time.
+
+    XLA does not take it: where a block begins is known when it runs.
     """
-    structure: Any = None
+    firsts, parts = tf.nest.flatten(states), tf.nest.flatten(sequences)
 
     def block(firsts: list[Any], cuts: list[Any]) -> tuple[list[Any], list[Any]]:
-        nonlocal structure
-        structure, lasts = run(
+        outputs, lasts = run(
             tf.nest.pack_sequence_as(states, firsts), tf.nest.pack_sequence_as(sequences, cuts)
         )
-        return tf.nest.flatten(structure), tf.nest.flatten(lasts)
+        return tf.nest.flatten(outputs), tf.nest.flatten(lasts)
 
-    firsts, parts = tf.nest.flatten(states), tf.nest.flatten(sequences)
-    traced = tf.function(block, autograph=False).get_concrete_function(
+    def one(firsts: list[Any], inputs: list[Any]) -> Any:
+        # Without the custom gradients of taps, which would stay in TensorFlow's registry with this graph.
+        with recorded_by(_multiply if with_taps else None):
+            outputs, _ = step(
+                tf.nest.pack_sequence_as(states, firsts), tf.nest.pack_sequence_as(sequences, inputs)
+            )
+        return outputs
+
+    traced = tf.function(one, autograph=False).get_concrete_function(
         [tf.TensorSpec(first.shape, first.dtype) for first in firsts],
-        [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in parts],
+        [tf.TensorSpec(part.shape[1:], part.dtype) for part in parts],
     )
-    like, _ = traced.structured_outputs
-    # What a block takes from around it, such as kernels, becomes an argument: a custom gradient is by these.
+    # What a step takes from around it, such as kernels, becomes an argument: a custom gradient is by these.
     around = [tensor for tensor in traced.captured_inputs if tensor.dtype.is_floating]
-    outputs, lasts = _Blocks(block, size, like).run(firsts, parts, around)
+    structure = traced.structured_outputs
+    outputs, lasts = _Blocks(block, size, tf.nest.flatten(structure)).run(firsts, parts, around)
     for output in outputs:
         output.set_shape([parts[0].shape[0], *output.shape[1:]])
     return tf.nest.pack_sequence_as(structure, outputs), tf.nest.pack_sequence_as(states, lasts)
+
+
+def _multiply(linear: Linear, x: Any) -> Any:
+    product = tf.matmul(x, linear.kernel)
+    return product if linear.bias is None else product + linear.bias
 
 
 class _Blocks:
@@ -44,7 +64,7 @@ class _Blocks:
     Args:
         block: the function.
         size: steps of a block; the last one is shorter where they do not come out even.
-        like: outputs of a block, for their types and shapes.
+        like: outputs of a step, for their types and shapes.
     """
 
     def __init__(self, block: Callable[..., tuple[list[Any], list[Any]]], size: int, like: list[Any]) -> None:
@@ -85,7 +105,7 @@ class _Blocks:
             return k + 1, lasts, kept, arrays
 
         kept = [tf.TensorArray(first.dtype, size=count, element_shape=first.shape) for first in firsts]
-        begin = (tf.constant(0), firsts, kept, _arrays(self._like, count))
+        begin = (tf.constant(0), firsts, kept, _arrays(self._like, count, 0))
         _, lasts, kept, arrays = tf.while_loop(lambda k, *_: k < count, body, begin)
         return [array.concat() for array in arrays], lasts, kept
 
@@ -117,7 +137,7 @@ class _Blocks:
             return k - 1, deltas, arrays, [total + each for total, each in zip(sums, found, strict=True)]
 
         zeros = [tf.zeros_like(source) for source in sources]
-        begin = (count - 1, of_lasts, _arrays(learned, count), zeros)
+        begin = (count - 1, of_lasts, _arrays(learned, count, 1), zeros)
         _, of_firsts, arrays, sums = tf.while_loop(lambda k, *_: k >= 0, body, begin)
         of_learned = iter([array.concat() for array in arrays])
         return of_firsts, [next(of_learned) if part.dtype.is_floating else None for part in parts], sums
@@ -129,9 +149,9 @@ class _Blocks:
         return [part[k * self._size : (k + 1) * self._size] for part in parts]
 
 
-def _arrays(like: list[Any], count: Any) -> list[Any]:
-    """Arrays of `count` tensors of such types and shapes but for their first axis."""
+def _arrays(like: list[Any], count: Any, without: int) -> list[Any]:
+    """Arrays of `count` blocks of what has such types, and such shapes but for the first axes `without`."""
     return [
-        tf.TensorArray(each.dtype, size=count, infer_shape=False, element_shape=[None, *each.shape[1:]])
+        tf.TensorArray(each.dtype, size=count, infer_shape=False, element_shape=[None, *each.shape[without:]])
         for each in like
     ]

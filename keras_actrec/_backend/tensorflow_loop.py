@@ -9,6 +9,7 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from keras_actrec._backend.taps import Linear, recorded_by
 from keras_actrec._backend.tensorflow_blocks import in_blocks
+from keras_actrec.errors import UserError
 
 # The gradient of what is read from an array is added up in one as long, at every step: of many steps that is
 # most of the time. In blocks that run again training takes half of it at 960 steps, and as long at 400.
@@ -33,8 +34,19 @@ def loop(
     if remat is None and with_taps and not unroll and not _by_xla():
         length = tf.nest.flatten(sequences)[0].shape[0]
         remat = _BLOCK if length is not None and length > _LONG else None
+    if remat and _by_xla():
+        raise UserError(
+            "`remat` does not go with XLA on TensorFlow: compile the model with jit_compile=False"
+        )
     if remat:
-        return in_blocks(functools.partial(loop, step, with_taps=with_taps), remat, states, sequences)
+        block = functools.partial(_run, step, unroll=False, with_taps=with_taps)
+        return in_blocks(step, block, remat, states, sequences, with_taps)
+    return _run(step, states, sequences, unroll, with_taps)
+
+
+def _run(
+    step: Callable[..., tuple[Any, Any]], states: Any, sequences: Any, unroll: bool, with_taps: bool
+) -> tuple[Any, Any]:
     flat = tf.nest.flatten(sequences)
     length = tf.shape(flat[0])[0]
     # Read from arrays: the gradient of an index would be as large as the sequence, at every step.

@@ -28,6 +28,8 @@ def loop(
     with_taps = with_taps and torch.is_grad_enabled()
     if not (remat and torch.is_grad_enabled()):
         return _run(step, states, sequences, _Taps() if with_taps else None)
+    # As copies: a stateful layer writes its last states over its first ones, from which a block runs again.
+    states = keras.tree.map_structure(torch.clone, states)
     parts = [sequence.split(remat) for sequence in keras.tree.flatten(sequences)]
     blocks = []
     for part in zip(*parts, strict=True):

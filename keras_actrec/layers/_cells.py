@@ -70,3 +70,16 @@ def refuse_dropout(cell: keras.layers.Layer) -> None:
                 f"`cell` must not have `{argument}`: put keras.layers.Dropout after the layer. "
                 f"Received: cell={cell}"
             )
+
+
+def draws(cell: keras.layers.Layer) -> bool:
+    """Whether a cell, or a layer in it, has a generator of its own, from which a step would draw.
+
+    Keras' cells have one for their dropout, which is refused.
+    """
+    return any(
+        isinstance(value, keras.random.SeedGenerator)
+        for layer in cell._flatten_layers()
+        if not type(layer).__module__.startswith("keras.")
+        for value in vars(layer).values()
+    )

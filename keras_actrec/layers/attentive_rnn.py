@@ -10,7 +10,7 @@ from keras_actrec import _backend
 from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.layers._cells import refuse_dropout
+from keras_actrec.layers._cells import draws, refuse_dropout
 from keras_actrec.layers._stepper import make_step
 
 
@@ -72,13 +72,29 @@ class AttentiveRNN(keras.layers.RNN):
         self.return_trace = return_trace
         self.seed = seed
         self.second_order = second_order
-        self.remat = None if remat is None else whole("remat", remat, low=1)
-        if remat is not None and (second_order or self.unroll):
-            other = "second_order" if second_order else "unroll"
-            raise UserError(f"`remat` does not go with `{other}`: leave one of them out")
+        self.remat = remat
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._traces = _Traces()
         self._share_policy(self.cell)
+
+    @property
+    def remat(self) -> int | None:
+        """Steps of a block that runs again for its gradient."""
+        return self._remat
+
+    @remat.setter
+    def remat(self, value: int | None) -> None:
+        if value is not None:
+            value = whole("remat", value)
+            for other in ("second_order", "unroll"):
+                if getattr(self, other):
+                    raise UserError(f"`remat` does not go with `{other}`: leave one of them out")
+            if draws(self.cell):
+                raise UserError(
+                    f"`remat` needs a cell that draws nothing in a step, which would run again with other "
+                    f"numbers: leave it out. Received: cell={self.cell}"
+                )
+        self._remat = value
 
     def __setattr__(self, name: str, value: Any) -> None:
         # `Bidirectional` sets this of a layer that it takes; nothing else tells that it has.

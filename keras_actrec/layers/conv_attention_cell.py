@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
+from keras_actrec import _backend
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.layers import _initializers
-from keras_actrec.layers._stepper import Stepped
+from keras_actrec.layers._stepper import Step, Stepped
 from keras_actrec.layers.conv_lstm_cell import ConvLSTMCell
 
 
@@ -64,16 +65,21 @@ class ConvAttentionCell(ConvLSTMCell):
         """What a trace of this cell has, and how wide."""
         return {"attention": self.size[0] * self.size[1]}
 
-    def step(
-        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
-    ) -> Stepped:
-        """One step: output, new states, and the trace `attention (B, H * W)`."""
-        inputs, h = self._map(inputs, self.channels), self._map(states[0], self.filters)
-        hidden = ops.matmul(inputs, self.attention_kernel) + ops.matmul(h, self.attention_recurrent_kernel)
-        logits = ops.matmul(ops.tanh(hidden + self.attention_bias), self.score_kernel)  # (B, H, W, 1)
-        logits = ops.reshape(logits, (-1, self.trace_sizes["attention"]))
-        scores = ops.softmax(ops.cast(logits, "float32"), axis=-1)
-        scores = ops.cast(scores, self.compute_dtype)
-        attended = inputs * ops.reshape(scores, (-1, *self.size, 1))
-        output, states, _ = super().step(attended, states)
-        return output, states, {"attention": scores}
+    def make_step(self, training: bool = False) -> Step:
+        """The function of one step, with the trace `attention (B, H * W)`."""
+        of_input, of_state = map(_backend.fixed, (self.attention_kernel, self.attention_recurrent_kernel))
+        bias, of_scores = map(_backend.fixed, (self.attention_bias, self.score_kernel))
+        of_cell = super().make_step(training)
+
+        def run(inputs: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
+            inputs, h = self._map(inputs, self.channels), self._map(states[0], self.filters)
+            hidden = ops.matmul(inputs, of_input) + ops.matmul(h, of_state)
+            logits = ops.matmul(ops.tanh(hidden + bias), of_scores)  # (B, H, W, 1)
+            logits = ops.reshape(logits, (-1, self.trace_sizes["attention"]))
+            scores = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+            scores = ops.cast(scores, self.compute_dtype)
+            attended = inputs * ops.reshape(scores, (-1, *self.size, 1))
+            output, states, _ = of_cell.run(attended, states)
+            return output, states, {"attention": scores}
+
+        return Step(run)

@@ -11,11 +11,12 @@ from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
 from keras_actrec.layers import _initializers
-from keras_actrec.layers._stepper import Stepped
+from keras_actrec.layers._cells import SteppingCell
+from keras_actrec.layers._stepper import Step, Stepped
 
 
 @keras.saving.register_keras_serializable("keras_actrec")
-class ConvLSTMCell(keras.layers.Layer):
+class ConvLSTMCell(SteppingCell):
     """An LSTM over feature maps: its products are convolutions, without peepholes.
 
     With `*` a convolution with `same` padding:
@@ -85,27 +86,23 @@ class ConvLSTMCell(keras.layers.Layer):
         """Zeros."""
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
 
-    def step(
-        self, inputs: Tensor, states: list[Tensor], noise: Tensor | None = None, training: bool = False
-    ) -> Stepped:
-        """One step: output, new states, and an empty trace."""
-        h, c = (self._map(state, self.filters) for state in states)
-        inputs = self._map(inputs, self.channels)
-        total = _conv(inputs, self.kernel) + _conv(h, self.recurrent_kernel) + self.bias
-        i, f, g, o = ops.split(total, 4, axis=-1)
-        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-        h = ops.sigmoid(o) * ops.tanh(c)
-        h, c = (ops.reshape(state, (-1, self.output_size)) for state in (h, c))
-        return h, [h, c], {}
+    def make_step(self, training: bool = False) -> Step:
+        """The function of one step, with an empty trace."""
+        kernel, recurrent, bias = map(_backend.fixed, (self.kernel, self.recurrent_kernel, self.bias))
+
+        def run(inputs: Tensor, states: list[Tensor], noise: Tensor | None = None) -> Stepped:
+            h, c = (self._map(state, self.filters) for state in states)
+            total = _conv(self._map(inputs, self.channels), kernel) + _conv(h, recurrent) + bias
+            i, f, g, o = ops.split(total, 4, axis=-1)
+            c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+            h = ops.sigmoid(o) * ops.tanh(c)
+            h, c = (ops.reshape(state, (-1, self.output_size)) for state in (h, c))
+            return h, [h, c], {}
+
+        return Step(run)
 
     def _map(self, x: Tensor, channels: int) -> Tensor:
         return ops.reshape(x, (-1, *self.size, channels))
-
-    def call(
-        self, inputs: Tensor, states: list[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
-        output, states, _ = self.step(inputs, states, training=training)
-        return output, states
 
     def compute_output_spec(
         self, inputs: keras.KerasTensor, states: list[keras.KerasTensor], training: bool = False

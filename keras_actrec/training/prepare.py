@@ -84,7 +84,12 @@ class Prepared:
         return targets
 
     def put_back(self) -> None:
-        """Give `model` what the learner has learned, where that is a build of its own: in half precision."""
+        """Give `model` what the learner has learned, and take what was for training alone from its layers.
+
+        In half precision the learner is a build of its own.
+        """
+        for layer in _loops(self.learner):
+            layer.remat = None
         if self.recipe.train.mixed_precision != "float32":
             _copy_weights(self.learner, self.model)
 
@@ -413,8 +418,7 @@ def _learner(recipe: Recipe, model: keras.Model, spec: ModelSpec, indexed: Index
     """The model that is trained."""
     learner = _view_or_twin(recipe, model, spec, indexed)
     if recipe.train.remat is not None:
-        # Bidirectional layers hold theirs inside.
-        loops = [layer for layer in learner._flatten_layers() if isinstance(layer, AttentiveRNN)]
+        loops = _loops(learner)
         if not loops:
             raise UserError(
                 f"train.remat is about recurrent layers, and {spec.name} has none of this library's: "
@@ -423,6 +427,11 @@ def _learner(recipe: Recipe, model: keras.Model, spec: ModelSpec, indexed: Index
         for layer in loops:
             layer.remat = recipe.train.remat
     return learner
+
+
+def _loops(learner: keras.Model) -> list[AttentiveRNN]:
+    """The recurrent layers, those inside of others too."""
+    return [layer for layer in learner._flatten_layers() if isinstance(layer, AttentiveRNN)]
 
 
 def _view_or_twin(recipe: Recipe, model: keras.Model, spec: ModelSpec, indexed: Indexed) -> keras.Model:

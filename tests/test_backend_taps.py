@@ -253,7 +253,7 @@ class Scaling(keras.layers.Layer):
         return h, [h]
 
 
-def test_cells_of_others_run_again_in_half_precision_and_without_chance():
+def test_cells_of_others_run_again_in_half_precision_and_without_chance(monkeypatch):
     layer = AttentiveRNN(Scaling(), remat=2, dtype="mixed_bfloat16")
     layer.build(FLAT.shape)
     by_x, by_scale = gradients(
@@ -262,6 +262,11 @@ def test_cells_of_others_run_again_in_half_precision_and_without_chance():
     assert np.abs(by_x).max() > 0 and np.abs(by_scale).max() > 0
     with pytest.raises(UserError, match="^`remat` needs a cell that draws nothing in a step"):
         AttentiveRNN(Scaling(noisy=True), remat=2)
+    asked, loop = [], _backend.loop
+    monkeypatch.setattr(_backend, "loop", lambda *a, **b: asked.append(b["remat"]) or loop(*a, **b))
+    for noisy in (True, False):
+        AttentiveRNN(Scaling(noisy))(FLAT, training=True)
+    assert asked == [0, None]  # 0 is never, None as the backend likes
 
 
 def test_blocks_run_again_from_the_states_that_they_began_with():

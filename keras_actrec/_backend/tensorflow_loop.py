@@ -29,7 +29,7 @@ def loop(
     Returns the outputs, stacked along a new first axis, and the last states. The first step runs
     before the loop: it tells the loop the structure, types and shapes of the outputs. `with_taps`: see
     `taps`. With `remat`, a block of so many steps keeps its first states alone, and runs again for its
-    gradient.
+    gradient; None does so with many steps, 0 never.
     """
     if remat is None and with_taps and not unroll and not _by_xla():
         length = tf.nest.flatten(sequences)[0].shape[0]

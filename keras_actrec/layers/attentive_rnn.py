@@ -142,13 +142,14 @@ class AttentiveRNN(keras.layers.RNN):
                 outputs["output"] = output
             return outputs, new_states
 
+        taps = training and not self.second_order
         outputs, states = _backend.loop(
             step,
             list(initial_state),
             inputs,
             unroll=self.unroll,
-            with_taps=training and not self.second_order,
-            remat=self.remat if training and not self.second_order else None,
+            with_taps=taps,
+            remat=self.remat if taps and not draws(self.cell) else 0,
         )
         if self.return_trace:
             self._traces.put(

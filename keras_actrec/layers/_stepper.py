@@ -1,5 +1,6 @@
 """How a cell does one step, settled before the loop."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -42,6 +43,8 @@ def make_step(cell: keras.layers.Layer, training: bool = False) -> Step:
     """
     if hasattr(cell, "make_step"):
         return cell.make_step(training)
+    if hasattr(cell, "step"):
+        return Step(functools.partial(cell.step, training=training))
     if type(cell) in _KERAS_CELLS:
         return _KERAS_CELLS[type(cell)](cell)
     call = cell.call if cell.compute_dtype == cell.variable_dtype else cell

@@ -174,6 +174,12 @@ def _forget_what_is_compiled():
 
 
 @pytest.fixture
+def garbage_of_this_test():
+    """Has `gc.collect` look at what the test makes, and not at all that earlier ones left: up to 40 s."""
+    gc.freeze()
+
+
+@pytest.fixture
 def kill_at():
     """Runs a program in a process of its own and kills it when it prints a line."""
 

@@ -42,6 +42,7 @@ def test_each_batch_is_answered_as_keras_does():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="others leave no circles of tensors")
+@pytest.mark.usefixtures("garbage_of_this_test")
 def test_no_tensor_of_a_call_is_left():
     import torch
 
@@ -144,12 +145,13 @@ def test_weights_that_changed_count():
     np.testing.assert_allclose(after[1], model.predict_on_batch(batches(2)[1]), atol=1e-6)
 
 
+@pytest.mark.usefixtures("garbage_of_this_test")
 def test_a_model_is_not_kept_alive():
     model = network()
     _backend.predict(model, batches(2))
     gone = weakref.ref(model)
     del model
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)
     gc.collect()
     assert gone() is None
 

@@ -166,6 +166,7 @@ def ended(pids, seconds=10):
     return not any(map(is_there, pids))
 
 
+@pytest.mark.usefixtures("garbage_of_this_test")
 def test_processes_end_with_their_dataset(readers):
     dataset = told_by(readers.pid)
     pids = {int(x.max()) for x, _ in epochs(dataset)}
@@ -175,6 +176,7 @@ def test_processes_end_with_their_dataset(readers):
     assert ended(pids)
 
 
+@pytest.mark.usefixtures("garbage_of_this_test")
 def test_processes_end_while_they_prepare_batches(readers):
     dataset = told_by(readers.pid, count=20)
     pid = int(dataset[0][0].max())

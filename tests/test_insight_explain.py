@@ -109,7 +109,7 @@ def test_a_model_from_a_file_is_explained_whatever_its_operations_are_called(tmp
     model, _, inputs, found = seen_by("hman", embedding=2, motion=True)
     model.save(tmp_path / "model.keras")
     spec = zoo.spec(model)
-    keras.utils.clear_session()  # operations are counted from the start, as in a new process
+    keras.utils.clear_session(free_memory=False)  # operations are counted from the start, as in a new process
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     close(zoo.ExplainingView(loaded, spec)(inputs)["steps"], found["steps"], 1e-6)
 

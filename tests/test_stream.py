@@ -210,6 +210,7 @@ def test_bad_frames_and_arguments_are_one_line():
 
 
 @pytest.mark.graphs
+@pytest.mark.usefixtures("garbage_of_this_test")
 @pytest.mark.parametrize("name", ["frame_gru", "lstm_attention"])
 def test_memory_stays_as_it_is(name):
     stream = Stream(of_clips(name, Sampling(4, "contiguous"), units=2))

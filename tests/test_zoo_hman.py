@@ -146,7 +146,7 @@ def test_a_model_from_a_file_is_built_on_in_a_new_process(more, tmp_path):
     # Keras names what is no layer anew in each process, and refuses names that come twice.
     assert all(isinstance(each, keras.layers.Layer) for each in model.operations)
     model.save(tmp_path / "model.keras")
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     if not more:
         zoo.streaming_view(loaded, spec, loaded.input.shape[2:])

@@ -274,7 +274,7 @@ class _Plan:
         if "input_shape" in arguments:
             arguments["input_shape"] = tuple(arguments["input_shape"])
         self._write(tables.of_network(self.element, zoo.build(self.form.model["name"], **arguments)))
-        keras.backend.clear_session()
+        keras.utils.clear_session(free_memory=False)
 
     # Trainings
 
@@ -331,7 +331,7 @@ class _Plan:
                 tell=tell,
                 progress=progress,
             )
-            keras.backend.clear_session()
+            keras.utils.clear_session(free_memory=False)
 
         words = ["--from", start] if start else []
         words += [word for change in changes for word in ("--set", change)]
@@ -347,7 +347,7 @@ class _Plan:
                 evaluation.evaluate(
                     load(model), root, protocol=protocol, floors=True, progress=progress
                 ).write_json(file)
-                keras.backend.clear_session()
+                keras.utils.clear_session(free_memory=False)
 
         words = ["--protocol", protocol] if protocol else []
         return Step(command("evaluate", model, "--data", root, "--json", file, *words), do)

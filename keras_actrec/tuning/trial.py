@@ -92,7 +92,7 @@ def wait_for_parent() -> None:
 def _count(recipe: training.Recipe, num_classes: int, records: Sequence[Record]) -> int:
     """Trained weights of a recipe's model, of which nothing is left behind."""
     count = count_trainable(build_model(recipe, num_classes, first_shown(recipe, records))[0])
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)
     return count
 
 

@@ -13,7 +13,7 @@ from keras_actrec.errors import UserError
 
 # The gradient of what is read from an array is added up in one as long, at every step: of many steps that is
 # most of the time. In blocks that run again training takes half of it at 960 steps, and as long at 400.
-_LONG, _BLOCK = 400, 120
+_LONG, _BLOCK = 400, 60
 
 
 def loop(

@@ -36,7 +36,7 @@ class AttentiveRNN(keras.layers.RNN):
         remat: steps of a block, 16 say, for long sequences: in training a block keeps the states before its
             first step alone, and runs again for its gradient. That takes less memory, and a fifth to twice
             the time more. None keeps what each step has computed, but on TensorFlow, which is faster in
-            blocks of 120 from 400 steps on. XLA on TensorFlow does not take blocks.
+            blocks of 60 from 400 steps on. XLA on TensorFlow does not take blocks.
         **kwargs: as `keras.layers.RNN` (`go_backwards`, `stateful`, `unroll`, `zero_output_for_mask`).
 
     Call arguments:

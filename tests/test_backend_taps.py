@@ -253,6 +253,13 @@ class Scaling(keras.layers.Layer):
         return h, [h]
 
 
+class Stepping(Scaling):
+    """The same with a `step` that shows nothing."""
+
+    def step(self, inputs, states, noise=None, training=False):
+        return *self.call(inputs, states), {}
+
+
 def test_cells_of_others_run_again_in_half_precision_and_without_chance(monkeypatch):
     layer = AttentiveRNN(Scaling(), remat=2, dtype="mixed_bfloat16")
     layer.build(FLAT.shape)
@@ -267,6 +274,10 @@ def test_cells_of_others_run_again_in_half_precision_and_without_chance(monkeypa
     for noisy in (True, False):
         AttentiveRNN(Scaling(noisy))(FLAT, training=True)
     assert asked == [0, None]  # 0 is never, None as the backend likes
+    del asked[:]
+    for dtype in ("float32", "mixed_bfloat16"):  # whose weights nothing would cast in a second run
+        AttentiveRNN(Stepping(), remat=2, dtype=dtype)(FLAT, training=True)
+    assert asked == [2, 0]
 
 
 def test_blocks_run_again_from_the_states_that_they_began_with():

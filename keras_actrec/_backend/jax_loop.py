@@ -90,9 +90,8 @@ def _in_blocks(
     length = jax.tree.leaves(sequences)[0].shape[0]
     count = length // size
     whole = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), sequences)
-    states, outputs = lax.scan(
-        jax.checkpoint(block, prevent_cse=False), states, whole
-    )  # a loop does not need it
+    # In a scan XLA finds nothing that it could share between the first run and the second.
+    states, outputs = lax.scan(jax.checkpoint(block, prevent_cse=False), states, whole)
     outputs = jax.tree.map(lambda x: x.reshape(count * size, *x.shape[2:]), outputs)
     if count * size < length:
         states, others = jax.checkpoint(block)(states, jax.tree.map(lambda x: x[count * size :], sequences))

@@ -72,6 +72,16 @@ def refuse_dropout(cell: keras.layers.Layer) -> None:
             )
 
 
+def runs_again(cell: keras.layers.Layer) -> bool:
+    """Whether a step gives the same when it runs again, outside of the layer's call.
+
+    A cell that draws gives something else. One with a `step` of its own, and no `make_step`, reads its
+    weights in it, which in half precision nothing casts there.
+    """
+    reads = hasattr(cell, "step") and not hasattr(cell, "make_step")
+    return not draws(cell) and not (reads and cell.compute_dtype != cell.variable_dtype)
+
+
 def draws(cell: keras.layers.Layer) -> bool:
     """Whether a cell, or a layer in it, has a generator of its own, from which a step would draw.
 

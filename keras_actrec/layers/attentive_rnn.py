@@ -10,7 +10,7 @@ from keras_actrec import _backend
 from keras_actrec._numbers import whole
 from keras_actrec._types import Shape, Tensor
 from keras_actrec.errors import UserError
-from keras_actrec.layers._cells import draws, refuse_dropout
+from keras_actrec.layers._cells import draws, refuse_dropout, runs_again
 from keras_actrec.layers._stepper import make_step
 
 
@@ -34,9 +34,10 @@ class AttentiveRNN(keras.layers.RNN):
             By default they may not: each weight's gradient is one product after the loop, which takes half of
             the time, and what would be its own gradient is lost. At test they always may.
         remat: steps of a block, 16 say, for long sequences: in training a block keeps the states before its
-            first step alone, and runs again for its gradient. That takes less memory, and a fifth to twice
-            the time more. None keeps what each step has computed, but on TensorFlow, which is faster in
-            blocks of 60 from 400 steps on. XLA on TensorFlow does not take blocks.
+            first step alone, and runs again for its gradient. That takes less memory, and 1.2 to 2.1 times as
+            long. None keeps what each step has computed, but on TensorFlow, which above 400 steps is faster
+            in blocks of 60. XLA on TensorFlow takes no blocks; in half precision a cell that has a `step` of
+            its own never runs in blocks.
         **kwargs: as `keras.layers.RNN` (`go_backwards`, `stateful`, `unroll`, `zero_output_for_mask`).
 
     Call arguments:
@@ -149,7 +150,7 @@ class AttentiveRNN(keras.layers.RNN):
             inputs,
             unroll=self.unroll,
             with_taps=taps,
-            remat=self.remat if taps and not draws(self.cell) else 0,
+            remat=self.remat if taps and runs_again(self.cell) else 0,
         )
         if self.return_trace:
             self._traces.put(

@@ -59,7 +59,7 @@ fuzz: $(VENV)/.all
 test oldest coverage fuzz bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # What Python has compiled is kept, whatever the environment says: each of many processes would do it again.
-test coverage fuzz: export PYTHONDONTWRITEBYTECODE :=
+export PYTHONDONTWRITEBYTECODE :=
 
 # Most programs of the tests run once: JAX is to compile them quickly and not well.
 test oldest coverage fuzz: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
@@ -105,8 +105,9 @@ $(VENV)/.user: $(RULES) | $(BIN)/pip
 	@$(CHECK_OPENCV)
 	@touch $@
 
+# Python compiles what is imported; pip would compile all of it, for 40 seconds.
 $(VENV)/.all: $(RULES) | $(BIN)/pip
-	$(INSTALL) --editable ".[$(EXTRAS)]"
+	$(INSTALL) --no-compile --editable ".[$(EXTRAS)]"
 	@$(CHECK_OPENCV)
 	@touch $@
 

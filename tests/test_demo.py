@@ -122,6 +122,7 @@ def test_what_hman_saw_lies_on_the_time_of_the_clip(made):
 
 
 @NEEDS_CHROMIUM
+@pytest.mark.once
 def test_axe_finds_no_serious_fault_in_the_page(made, tmp_path):
     with browsing(tmp_path) as browser:
         browser.open((made[0] / "demo.html").as_uri())

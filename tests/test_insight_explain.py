@@ -329,6 +329,7 @@ def write_video(path, frames, fps=8):
 
 
 @NEEDS_CHROMIUM
+@pytest.mark.once
 def test_axe_finds_no_serious_fault_in_explanations(brightest, skeletons, tmp_path):
     frames = [bright(66, 131, 5, 20 * number, 9) for number in range(4)]
     video = write_video(tmp_path / "a.avi", frames)

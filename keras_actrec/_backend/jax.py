@@ -19,11 +19,10 @@ from keras_actrec._backend.jax_devices import (  # noqa: F401
 )
 from keras_actrec._backend.jax_loop import LinearByRows as Linear  # noqa: F401
 from keras_actrec._backend.jax_loop import loop  # noqa: F401
-from keras_actrec._backend.jax_maps import conv2d, depthwise_conv2d, max_pool2d  # noqa: F401
+from keras_actrec._backend.jax_maps import average_pool2d, conv2d, depthwise_conv2d, max_pool2d  # noqa: F401
 from keras_actrec._backend.jax_programs import keep_programs  # noqa: F401
 from keras_actrec._backend.stock import (  # noqa: F401
     argmax,
-    average_pool2d,
     batch_norm,
     call_network,
     cores_shared,

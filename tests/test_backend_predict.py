@@ -167,6 +167,19 @@ def test_a_backend_without_other_devices_is_on_a_cpu(monkeypatch):
         assert _backend.on_cpu() is expected
 
 
+@pytest.mark.parametrize("pixels", [1, 112**2, 224**2, 224**2 + 1, 5000**2])
+def test_a_batch_has_no_more_pixels_than_a_cpu_takes_fast_and_on_a_gpu_as_many_frames_as_ever(
+    monkeypatch, pixels
+):
+    most = {"jax": 2, "torch": 4, "tensorflow": 8}[keras.backend.backend()] * 224**2
+    monkeypatch.setattr(_backend, "on_cpu", lambda: True)
+    frames = _backend.frames_at_once(pixels)
+    assert frames == 32 or (frames + 1) * pixels > most
+    assert frames == 1 or frames * pixels <= most
+    monkeypatch.setattr(_backend, "on_cpu", lambda: False)
+    assert _backend.frames_at_once(pixels) == 32
+
+
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="threads of torch")
 def test_a_small_network_is_trained_by_one_thread_and_a_large_one_by_all():
     import torch

@@ -22,7 +22,7 @@ from keras_actrec.data import (
     probe,
     read_frames,
 )
-from keras_actrec.data._ahead import read_ahead
+from keras_actrec.data._ahead import one_ahead, read_ahead
 from keras_actrec.data._batches import Clips, Skeletons
 from keras_actrec.errors import UserError
 
@@ -218,6 +218,30 @@ def test_without_threads_nothing_is_read_before_it_is_asked_for():
     assert source.made == 0
     next(parts)
     assert source.made == 1 and source.threads == {threading.current_thread()}
+
+
+def test_a_thread_makes_one_item_ahead_and_no_more():
+    source = Counted(views=5)
+    items = one_ahead(source.views(None))
+    next(items)
+    assert settled(source) == 2 and threading.current_thread() not in source.threads
+    assert len(list(items)) == 4 and source.made == 5
+    source = Counted(views=5)
+    items = one_ahead(source.views(None))
+    next(items)
+    items.close()
+    assert settled(source) == 2
+
+
+def test_an_error_of_an_item_ahead_comes_when_its_turn_is():
+    def failing():
+        yield 1
+        raise UserError("the second one")
+
+    items = one_ahead(failing())
+    assert next(items) == 1
+    with pytest.raises(UserError, match="^the second one$"):
+        next(items)
 
 
 def test_who_waits_is_told(monkeypatch):

@@ -95,6 +95,7 @@ __all__ = [
     "cores_for",
     "depthwise_conv2d",
     "devices",
+    "frames_at_once",
     "gather",
     "generators",
     "gradient",
@@ -130,6 +131,11 @@ def on_cpu() -> bool:
 def concurrency() -> int:
     """Batches to predict at a time: on a CPU, a network keeps little more than one core busy with one."""
     return min(os.cpu_count() or 1, 4) if on_cpu() else 1
+
+
+def frames_at_once(pixels: int) -> int:
+    """Frames of so many pixels that a network answers fastest in one batch: a CPU has caches for few."""
+    return min(max(own.PIXELS_AT_ONCE // pixels, 1), 32) if on_cpu() else 32
 
 
 def cores_for(network: keras.Model) -> AbstractContextManager[None]:

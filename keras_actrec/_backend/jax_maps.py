@@ -62,13 +62,16 @@ def max_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: 
 
 
 def average_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> Tensor:
-    """As `stock.average_pool2d`; added in float32 at least. On CPUs, XLA's own takes two to four times as long."""
+    """As `stock.average_pool2d`, added in float32 at least.
+
+    XLA's own takes up to four times as long on CPUs.
+    """
     if jax.default_backend() != "cpu" or np.prod(size) > 255:
         return stock.average_pool2d(x, size, strides, padding)
     windows = _Windows(x.shape, size, strides, padding)
-    whole = x.astype(keras.backend.result_type(x.dtype, "float32"))
+    whole: Any = keras.ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
     inside = windows.reduce(jnp.ones((1, *x.shape[1:3], 1), whole.dtype), jnp.add)
-    return (windows.reduce(whole, jnp.add) / inside).astype(x.dtype)
+    return keras.ops.cast(windows.reduce(whole, jnp.add) / inside, x.dtype)
 
 
 class _Windows:

@@ -54,8 +54,14 @@ def extract(
         str, typer.Option(help="2/8 is the second of eight parts, for as many machines.")
     ] = "1/1",
     batch_size: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Frames that the backbone sees at a time.")
-    ] = 32,
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST,
+            help="Frames that the backbone sees at a time.",
+            show_default="as many as are fastest",
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Number of threads that read videos.")
     ] = 2,

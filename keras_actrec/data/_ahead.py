@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from keras_actrec.data._batches import Item, View, naming
 from keras_actrec.data._opencv import opencv
@@ -14,6 +14,7 @@ from keras_actrec.data.manifest import Record
 from keras_actrec.errors import UserError
 
 _PATIENCE = 1.0  # seconds
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,16 @@ def read_ahead(
     finally:
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def one_ahead(items: Iterator[Thing]) -> Iterator[Thing]:
+    """The same items; while the caller has one, a thread makes the next."""
+    nothing: Any = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, nothing)
+        while (item := coming.result()) is not nothing:
+            coming = pool.submit(next, items, nothing)
+            yield item
 
 
 def _is_done(future: "Future[Part]") -> bool:

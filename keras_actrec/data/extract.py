@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,6 +13,7 @@ from keras_actrec._numbers import whole
 from keras_actrec._types import PathLike, Progress
 from keras_actrec.backbones import folded
 from keras_actrec.cluster import Cluster
+from keras_actrec.data._ahead import one_ahead
 from keras_actrec.data.cache import CachedVideo, decoded, fill
 from keras_actrec.data.decode import VideoInfo
 from keras_actrec.data.manifest import Record
@@ -30,7 +31,7 @@ def extract_features(
     transform: ClipTransform,
     out: PathLike,
     stride: int = 1,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     audit: "Audit | None" = None,
     verify: bool = False,
     workers: int = 2,
@@ -59,8 +60,8 @@ def extract_features(
         transform: how frames are prepared; nothing is drawn, so a random crop is a centered one.
         out: folder to write into; made if missing.
         stride: every `stride`-th frame is used, from the first on.
-        batch_size: frames a batch. Of features that exist it changes nothing; those that are computed
-            may differ by rounding.
+        batch_size: frames a batch; by default as many as the backend computes fastest. Of features that exist
+            it changes nothing; those that are computed may differ by rounding.
         audit: its hashes are taken for files that have not changed since.
         verify: whether all files are hashed, also those whose size and time of change are as they were.
         workers: number of threads that hash videos.
@@ -76,21 +77,22 @@ def extract_features(
         UserError: an argument out of range, or features that do not fit into float16.
         VideoError: a video that does not decode (any more).
     """
-    stride, batch_size = whole("stride", stride), whole("batch_size", batch_size)
+    stride = whole("stride", stride)
+    if batch_size is not None:
+        batch_size = whole("batch_size", batch_size)
     deterministic = transform.deterministic
     network: list[keras.Model] = []  # where anything is left to compute: a cluster's processes fold their own
 
     def make(record: Record, info: VideoInfo) -> tuple[np.ndarray, list[float | None]]:
         if not network:
             network.append(folded(backbone))
+        size = batch_size or _backend.frames_at_once(deterministic.size**2)
         seconds: list[float | None] = []
-        parts, run = [], _backend.predictor(network[0])
-        steps = decoded(record, info, stride)
-        while batch := list(itertools.islice(steps, batch_size)):
-            times, frames = zip(*batch, strict=True)
+        parts = []
+        for times, frames in one_ahead(_prepared(record, info, stride, deterministic, size)):
             seconds += times
             with np.errstate(over="ignore"):  # an overflow is refused below
-                parts.append(_run(run, deterministic(np.stack(frames)), batch_size).astype("float16"))
+                parts.append(_run(network[0], frames, size).astype("float16"))
         features = np.concatenate(parts)
         if not np.isfinite(features).all():
             raise UserError(f"{record.file}: {backbone.name} gives features beyond float16; scale them")
@@ -112,12 +114,27 @@ def extract_features(
     )
 
 
-def _run(run: Callable[[Any], np.ndarray], frames: np.ndarray, batch_size: int) -> np.ndarray:
-    """The network on at most `batch_size` frames, of one of at most four shapes."""
-    quarter = -(-batch_size // 4)
-    fill_up = min(-(-len(frames) // quarter) * quarter, batch_size) - len(frames)
-    filled = np.concatenate([frames, np.repeat(frames[-1:], fill_up, axis=0)])
-    return run(filled)[: len(frames)]
+def _prepared(
+    record: Record, info: VideoInfo, stride: int, transform: ClipTransform, size: int
+) -> Iterator[tuple[Sequence[float | None], np.ndarray]]:
+    """The seconds and the frames of as many batches as run at a time, from the first to the last."""
+    steps = decoded(record, info, stride)
+    while some := list(itertools.islice(steps, size * _backend.concurrency())):
+        seconds, frames = zip(*some, strict=True)
+        yield seconds, transform(np.stack(frames))
+
+
+def _run(network: keras.Model, frames: np.ndarray, size: int) -> np.ndarray:
+    """The network on frames, in batches of `size`; the last one of at most four shapes."""
+    rest = len(frames) % size
+    whole = [frames[start : start + size] for start in range(0, len(frames) - rest, size)]
+    answers = _backend.predict(network, whole) if whole else []
+    if rest:
+        quarter = -(-size // 4)
+        fill_up = min(-(-rest // quarter) * quarter, size) - rest
+        filled = np.concatenate([frames[-rest:], np.repeat(frames[-1:], fill_up, axis=0)])
+        answers.append(_backend.predict(network, [filled])[0][:rest])
+    return np.concatenate(answers)
 
 
 def _about(backbone: keras.Model) -> tuple[Any, ...]:

@@ -51,7 +51,7 @@ def extract(
     out: PathLike,
     *,
     shard: str = "1/1",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     workers: int = 2,
     audit: PathLike | None = None,
     verify: bool = False,
@@ -68,7 +68,7 @@ def extract(
         out: folder to write into, for the `cache` of `train` and `evaluate`.
         shard: which share of the videos, such as `"2/8"`, see `shard`. The list of what was written is
             `index.csv`, of a share `index-2-of-8.csv`.
-        batch_size: frames that the backbone sees at a time.
+        batch_size: frames that the backbone sees at a time; by default as many as are fastest.
         workers: number of threads that read videos.
         audit: JSON file of `audit_videos`: videos that it knows are not read through again.
         verify: whether files are hashed again that `out` knows by their size and time of change.
@@ -117,7 +117,7 @@ def extract(
 
 
 def _computation(
-    recipe: Recipe, num_classes: int, batch_size: int
+    recipe: Recipe, num_classes: int, batch_size: int | None
 ) -> tuple[str, Callable[..., list[tuple[Record, CachedVideo]]]]:
     """The stage's name, and the function that computes."""
     stage = "features" if trains_on_features(recipe, spec_of(recipe)) else "frames"

@@ -356,7 +356,7 @@ def _try_building(recipe: Recipe, num_classes: int, records: Sequence[Record]) -
 
 
 def caching(
-    recipe: Recipe, num_classes: int, *, model: keras.Model | None = None, batch_size: int = 32
+    recipe: Recipe, num_classes: int, *, model: keras.Model | None = None, batch_size: int | None = None
 ) -> Callable[..., list[tuple[Record, CachedVideo]]]:
     """How what training as a recipe says reads of its files is kept.
 
@@ -364,7 +364,7 @@ def caching(
         recipe: what is trained.
         num_classes: number of classes of the data.
         model: the recipe's model, if it has been built.
-        batch_size: frames that a backbone sees at a time.
+        batch_size: frames that a backbone sees at a time; by default as many as are fastest.
 
     Returns:
         A function of pairs `(Record, VideoInfo)` and `out`, with the options that `extract_features` and

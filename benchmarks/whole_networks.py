@@ -55,7 +55,7 @@ def answering(ours, theirs, frames):
 
 
 def extracting(ours, theirs, frames):
-    """As features are extracted: normalization is in the convolutions, and a batch is what a CPU takes fast."""
+    """As features are extracted: normalization is in the convolutions, in batches that a CPU takes fast."""
     network = backbones.folded(ours)
     size = _backend.frames_at_once(frames.shape[1] * frames.shape[2])
     batches = [frames[start : start + size] for start in range(0, len(frames), size)]

@@ -26,7 +26,6 @@ from keras_actrec.prediction import Prediction
 from keras_actrec.recognizer import Recognizer
 
 _RATE = 30.0  # frames a second where nothing says how many
-_FRAMES = 32  # of a batch of the network that sees single frames
 _NONE = -1  # the label of what no segment holds
 
 
@@ -178,6 +177,7 @@ class _Finder:
         self.least, self.overlap, self.shortest = least, overlap, shortest
         self.ignored = [number for number, name in enumerate(recognizer.class_names) if name in ignore]
         self.concurrency = _backend.concurrency()
+        self.frames = _backend.frames_at_once(math.prod(self.windows.step[:-1]))  # of a batch of single ones
         single = self.windows.frames is None and recognizer.preprocessor.name == "clip"
         self.batch = 1 if single and _backend.on_cpu() else 8
 
@@ -229,7 +229,7 @@ class _Finder:
             yield _View(number, seconds, step, share, length, min(every, claimed - number), period)
 
     def run(self, records: Sequence[Record], workers: int, progress: StageProgress) -> Iterator[Segmented]:
-        size = _FRAMES * self.concurrency
+        size = self.frames * self.concurrency
         progress("segmenting", 0, len(records), "")
         items = [(record, None) for record in records]
         file: _File | None = None
@@ -299,11 +299,11 @@ class _File:
 
     def _computed(self, steps: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
         """What windows are made of: the steps, or what the backbone gives of them."""
-        network = self.finder.windows.frames
+        network, size = self.finder.windows.frames, self.finder.frames
         if network is None:
             return steps
-        filled = [*steps, *[steps[-1]] * (-len(steps) % _FRAMES)]
-        batches = [np.stack(filled[at : at + _FRAMES])[None] for at in range(0, len(filled), _FRAMES)]
+        filled = [*steps, *[steps[-1]] * (-len(steps) % size)]
+        batches = [np.stack(filled[at : at + size])[None] for at in range(0, len(filled), size)]
         found = _backend.predict(network, batches)
         return itertools.islice((step for batch in found for step in batch[0]), len(steps))
 

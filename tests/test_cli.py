@@ -286,3 +286,31 @@ def test_help_names_every_command():
     stdout = succeeds("--help")
     for name in ("doctor", "demo", "models", "synth", "extract", "train", "evaluate", "predict", "explain"):
         assert name in stdout
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize(
+    ("arguments", "option", "taken"),
+    [
+        (
+            ["predict", "model.keras", "clip.mp4", "--segments", "--labels", "truth.csv"],
+            "--segments",
+            "--labels",
+        ),
+        (["train", "recipe.toml", "--data", "--out", "run"], "--data", "--out"),
+        (["report", "run", "--out", "--out"], "--out", "--out"),
+    ],
+)
+def test_an_option_is_not_taken_for_the_value_of_the_one_before(arguments, option, taken):
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    words = " ".join(re.sub("[│╭╮╰╯─]", " ", done.output).split())
+    assert done.exit_code == 2
+    assert f"'{option}': it needs a value, and {taken} is an option; if it is the value, write" in words
+    assert f"write {option}={taken}" in words
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("arguments", [["--segments=--labels"], ["--", "--labels", "--segments"]])
+def test_a_value_that_looks_like_an_option_can_be_given(arguments):
+    done = CliRunner().invoke(app, ["predict", "nowhere.keras", "clip.mp4", *arguments])
+    assert done.exit_code == 1 and "nowhere.keras does not exist" in done.output

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import logging
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import keras_actrec
 from keras_actrec._backend_choice import choose_backend, lean_keras
@@ -97,6 +99,23 @@ def _options(
     pass
 
 
+class _Command(TyperCommand):
+    """A command that does not take its own options for values, as in `--segments --labels truth.csv`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        options = [each for each in self.params if each.param_type_name == "option"]
+        of_name: dict[str, Any] = {name: option for option in options for name in option.opts}
+        given = itertools.takewhile(lambda each: each != "--", args)
+        for name, value in itertools.pairwise(given):
+            option = of_name.get(name)
+            if option is not None and not option.is_flag and value in of_name:
+                reason = (
+                    f"it needs a value, and {value} is an option; if it is the value, write {name}={value}"
+                )
+                raise typer.BadParameter(reason, ctx=ctx, param=option)
+        return super().parse_args(ctx, args)
+
+
 def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]:
     """Wraps a command: loads Keras where it is needed, prints an error as one line."""
 
@@ -121,7 +140,7 @@ def _run(command: Callable[..., None], needs_keras: bool) -> Callable[..., None]
 
 
 for _command, _needs_keras in COMMANDS:
-    app.command()(_run(_command, _needs_keras))
+    app.command(cls=_Command)(_run(_command, _needs_keras))
 
 
 def main() -> None:

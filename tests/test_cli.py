@@ -299,6 +299,7 @@ def test_help_names_every_command():
         ),
         (["train", "recipe.toml", "--data", "--out", "run"], "--data", "--out"),
         (["report", "run", "--out", "--out"], "--out", "--out"),
+        (["train", "recipe.toml", "--data", "--help"], "--data", "--help"),
     ],
 )
 def test_an_option_is_not_taken_for_the_value_of_the_one_before(arguments, option, taken):

@@ -8,6 +8,7 @@ Every backend has one module here with the same functions, `jax_loop` and the li
 - `split(x, sizes)`: the parts of `x` along its last axis.
 - `argmax(x)`: the index of the largest value along the last axis.
 - `conv2d`, `depthwise_conv2d`, `max_pool2d`, `average_pool2d`, `batch_norm`, `relu`: of maps `(B, H, W, C)`.
+- `PIXELS_AT_ONCE`: of the frames of a batch on a CPU; see `frames_at_once`.
 - `call_network(network, inputs, training)`: a network inside of a layer.
 - `with_steps_of(sequences, mask)`: the sequences, refused where a graph finds another number of steps.
 - `EXPORTS`: for each format of a file the functions that write a network, and run it or None; `{}` on JAX.

@@ -105,10 +105,15 @@ class _Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         options = [each for each in self.params if each.param_type_name == "option"]
         of_name: dict[str, Any] = {name: option for option in options for name in option.opts}
+        names = {
+            *of_name,
+            *ctx.help_option_names,
+            *(name for each in options for name in each.secondary_opts),
+        }
         given = itertools.takewhile(lambda each: each != "--", args)
         for name, value in itertools.pairwise(given):
             option = of_name.get(name)
-            if option is not None and not option.is_flag and value in of_name:
+            if option is not None and not option.is_flag and value in names:
                 reason = (
                     f"it needs a value, and {value} is an option; if it is the value, write {name}={value}"
                 )

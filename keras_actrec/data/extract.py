@@ -127,8 +127,8 @@ def _prepared(
 def _run(network: keras.Model, frames: np.ndarray, size: int) -> np.ndarray:
     """The network on frames, in batches of `size`; the last one of at most four shapes."""
     rest = len(frames) % size
-    whole = [frames[start : start + size] for start in range(0, len(frames) - rest, size)]
-    answers = _backend.predict(network, whole) if whole else []
+    batches = [frames[start : start + size] for start in range(0, len(frames) - rest, size)]
+    answers = _backend.predict(network, batches) if batches else []
     if rest:
         quarter = -(-size // 4)
         fill_up = min(-(-rest // quarter) * quarter, size) - rest

@@ -216,6 +216,7 @@ def torch_state(model):
     return state
 
 
+@pytest.mark.once
 def test_weights_of_version_1_5_come_from_a_file_and_not_from_a_download(tmp_path):
     source = settle(backbones.build("resnet50_v1_5", weights=None))
     source.save_weights(tmp_path / "a.weights.h5")

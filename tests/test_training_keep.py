@@ -157,6 +157,7 @@ def test_a_run_that_goes_on_shows_the_epoch_it_is_at(data, tmp_path):
     assert ended == [(3, EPOCHS), (4, EPOCHS), (5, EPOCHS)]
 
 
+@pytest.mark.once
 def test_tensorboard_shows_every_epoch_once_also_of_a_run_that_was_stopped(data, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with pytest.raises(Stop):
@@ -188,6 +189,7 @@ def fake_wandb(monkeypatch, step=0):
     return calls
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("known", [0, 3])
 def test_wandb_is_given_the_epochs_that_it_does_not_know(data, monkeypatch, known, tmp_path):
     calls = fake_wandb(monkeypatch, known)

@@ -89,6 +89,7 @@ def test_cosine_restarts_fall_to_nothing_and_begin_anew_each_time_for_longer():
     np.testing.assert_allclose(found(12, restart_factor=1), np.tile(part(4), 3), atol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "share, number",
     [

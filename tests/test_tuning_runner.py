@@ -160,6 +160,7 @@ def test_a_study_does_not_go_on_with_data_that_changed_since_its_first_trial(mak
         tuning.run_study(make(), tmp_path / "data", out, resume=True)
 
 
+@pytest.mark.once
 def test_what_goes_wrong_in_a_trial_has_a_reason_and_ends_the_trial_alone(make, stand_in, tmp_path, capfd):
     study = make((90, 91, 92, 93, 10), budget={"trial_seconds": 2.0, "trial_memory_mb": 100.0})
     out = tuning.run_study(study, tmp_path, tmp_path / "out")
@@ -305,6 +306,7 @@ def test_an_interrupt_ends_the_trials_process_and_leaves_a_study_to_go_on_with(
     assert starts(out) == {0: 2, 1: 1}
 
 
+@pytest.mark.once
 def test_the_studys_time_ends_it_and_more_time_takes_it_up(make, stand_in, tmp_path):
     out, begun = tmp_path / "out", time.monotonic()
     tuning.run_study(make((10, 93), budget={"study_seconds": 2.0}), tmp_path, out)

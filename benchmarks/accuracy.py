@@ -319,7 +319,7 @@ EXPERIMENTS = {
                 "Northwestern-UCLA: skeletons of 10 actions, view 1 trains, view 2 tests",
                 lines=(
                     *skeleton_lines("northwestern_ucla", "data.split=view1_view2"),
-                    Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=view1_view2",), 1),
+                    Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=view1_view2",)),
                 ),
                 compare=(
                     (1, 0, GATE),

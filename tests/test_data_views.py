@@ -224,13 +224,16 @@ def test_a_thread_makes_one_item_ahead_and_no_more():
     source = Counted(views=5)
     items = one_ahead(source.views(None))
     next(items)
+    until = time.monotonic() + 10
+    while source.made < 2 and time.monotonic() < until:
+        time.sleep(0.01)
     assert settled(source) == 2 and threading.current_thread() not in source.threads
     assert len(list(items)) == 4 and source.made == 5
     source = Counted(views=5)
     items = one_ahead(source.views(None))
     next(items)
-    items.close()
-    assert settled(source) == 2
+    items.close()  # waits for the one that is being made
+    assert source.made == settled(source) == 2
 
 
 def test_an_error_of_an_item_ahead_comes_when_its_turn_is():

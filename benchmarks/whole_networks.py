@@ -60,14 +60,13 @@ def extracting(ours, theirs, frames):
     network = backbones.folded(ours)
     size = _backend.frames_at_once(frames.shape[1] * frames.shape[2])
     batches = [frames[start : start + size] for start in range(0, len(frames), size)]
-    return lambda: [_backend.predict(network, [batch]) for batch in batches], answering(ours, theirs, frames)[
-        1
-    ]
+    _, answer = answering(ours, theirs, frames)
+    return lambda: [_backend.predict(network, [batch]) for batch in batches], answer
 
 
 def folded(ours, theirs, clips):
     """An answer of ours with normalization in the convolutions, and of theirs."""
-    return answering(backbones.folded(ours), theirs, clips)[0], answering(ours, theirs, clips)[1]
+    return answering(backbones.folded(ours), theirs, clips)
 
 
 def gsm():

@@ -177,7 +177,7 @@ class _Finder:
         self.least, self.overlap, self.shortest = least, overlap, shortest
         self.ignored = [number for number, name in enumerate(recognizer.class_names) if name in ignore]
         self.concurrency = _backend.concurrency()
-        self.frames = _backend.frames_at_once(math.prod(self.windows.step[:-1]))  # of a batch of single ones
+        self.at_once = _backend.frames_at_once(math.prod(self.windows.step[:-1]))
         single = self.windows.frames is None and recognizer.preprocessor.name == "clip"
         self.batch = 1 if single and _backend.on_cpu() else 8
 
@@ -229,7 +229,7 @@ class _Finder:
             yield _View(number, seconds, step, share, length, min(every, claimed - number), period)
 
     def run(self, records: Sequence[Record], workers: int, progress: StageProgress) -> Iterator[Segmented]:
-        size = self.frames * self.concurrency
+        size = self.at_once * self.concurrency
         progress("segmenting", 0, len(records), "")
         items = [(record, None) for record in records]
         file: _File | None = None
@@ -299,7 +299,7 @@ class _File:
 
     def _computed(self, steps: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
         """What windows are made of: the steps, or what the backbone gives of them."""
-        network, size = self.finder.windows.frames, self.finder.frames
+        network, size = self.finder.windows.frames, self.finder.at_once
         if network is None:
             return steps
         filled = [*steps, *[steps[-1]] * (-len(steps) % size)]

@@ -48,6 +48,12 @@ class Body:
         return self.numbers["right_hip"], self.numbers["left_hip"]
 
     @property
+    def hands(self) -> tuple[int, int]:
+        """The left and the right hand, or the wrists of a body without hands."""
+        end = "hand" if "left_hand" in self.numbers else "wrist"
+        return self.numbers[f"left_{end}"], self.numbers[f"right_{end}"]
+
+    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Each joint of the left and its match on the right, as `SkeletonTransform.mirror` takes them."""
         left = [joint for joint in self.joints if joint.startswith("left_")]

@@ -1,7 +1,7 @@
 """What is seen of joints beside their places, and what training changes of time, view and joints."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ def apart(sequence, channels, bodies=2):
 def test_streams_are_joints_bones_steps_and_the_posture_one_behind_the_other():
     joints = walk()
     joints[4, 0, 1] = 0  # a joint that is missing once
-    transform = SkeletonTransform(8, center=0, streams=STREAMS, bones=BONES)
-    seen = apart(transform(joints)[0], 15).astype("float64")
+    transform = SkeletonTransform(8, center=0, streams=STREAMS, bones=BONES, hands=(4, 1))
+    seen = apart(transform(joints)[0], 18).astype("float64")
     places = joints - joints[0, 0, 0]
     places[4, 0, 1] = places[0, 0, 0] = 0  # which is the origin, and known
     known = np.ones((8, 2, 5), bool)
@@ -51,7 +51,17 @@ def test_streams_are_joints_bones_steps_and_the_posture_one_behind_the_other():
     turns[4:6, 0, 1:4] = 0
     np.testing.assert_allclose(seen[..., 9:12], turns, atol=1e-6)
     posture = (places - places[:, :, :1]) * known[..., None]
-    np.testing.assert_allclose(seen[..., 12:], posture, atol=1e-6)
+    np.testing.assert_allclose(seen[..., 12:15], posture, atol=1e-6)
+    for channel, end in enumerate((4, 1, 0)):  # the hands, and the center
+        away = np.sqrt(((places - places[:, :, end : end + 1]) ** 2).sum(axis=-1))
+        both = known & known[:, :, end : end + 1]
+        np.testing.assert_allclose(seen[..., 15 + channel], away * both, atol=1e-6)
+
+
+def test_no_turn_changes_a_distance():
+    transform = SkeletonTransform(8, center=(0, 1), streams=("distances",), hands=(2, 3))
+    turned = replace(transform, view=180, rotation=180)
+    np.testing.assert_allclose(turned(walk(), rng(3))[0], transform(walk())[0], atol=1e-5)
 
 
 def test_a_score_stands_behind_the_first_stream_and_velocity_is_a_stream():
@@ -66,7 +76,9 @@ def test_a_stream_of_frames_gives_the_same_streams():
     joints = walk()
     joints[4, 0, 1] = 0
     ends = ((2, 3), (0,))
-    transform = SkeletonTransform(8, center=0, align=(1, 4), upright=ends, streams=STREAMS, bones=BONES)
+    transform = SkeletonTransform(
+        8, center=0, align=(1, 4), upright=ends, streams=STREAMS, bones=BONES, hands=(1, 4)
+    )
     steps = SkeletonSteps(transform)
     found = np.concatenate([steps(part) for part in (joints[:3], joints[3:4], joints[4:])])
     np.testing.assert_allclose(found, transform(joints)[0], atol=1e-6)
@@ -183,7 +195,9 @@ def test_a_joint_that_drops_out_is_missing_throughout_with_its_bones():
 
 
 def test_a_transform_with_streams_is_the_same_after_json():
-    transform = SkeletonTransform(upright=((1,), (0,)), streams=STREAMS, bones=BONES, speed=0.5, drop=0.1)
+    transform = SkeletonTransform(
+        upright=((1,), (0,)), streams=STREAMS, bones=BONES, hands=(1, 4), speed=0.5, drop=0.1
+    )
     assert SkeletonTransform(**json.loads(json.dumps(asdict(transform)))) == transform
 
 
@@ -201,6 +215,9 @@ def test_a_transform_with_streams_is_the_same_after_json():
         ({"streams": ("joints", "joints")}, "each once. Received: streams=('joints', 'joints')"),
         ({"streams": ("bones",)}, "the stream 'bones' needs `bones`"),
         ({"streams": ("posture",), "center": None}, "the stream 'posture' needs a `center`"),
+        ({"streams": ("distances",)}, "the stream 'distances' needs `hands`"),
+        ({"streams": ("distances",), "hands": (1, 2), "center": None}, "needs a `center`"),
+        ({"hands": (1, 2, 3)}, "`hands` must be two joints. Received: hands=(1, 2, 3)"),
         ({"bones": ((0, 1, 2),)}, "`bones` must be pairs of joints. Received: bones=((0, 1, 2),)"),
     ],
 )
@@ -213,6 +230,8 @@ def test_what_cannot_be_is_named(arguments, message):
 def test_bones_of_joints_that_are_not_there_are_refused():
     with pytest.raises(UserError, match="`bones` names joint 7, but the joints are 0 to 4"):
         SkeletonTransform(8, streams=("bones",), bones=((0, 7),))(walk())
+    with pytest.raises(UserError, match="`hands` names joint 5, but the joints are 0 to 4"):
+        SkeletonTransform(8, streams=("distances",), hands=(0, 5))(walk())
 
 
 def test_a_recipe_takes_bones_and_trunk_from_the_layout():
@@ -220,7 +239,10 @@ def test_a_recipe_takes_bones_and_trunk_from_the_layout():
     transform = table.transform
     assert transform.upright == ((2,), (0,)) and len(transform.bones) == 19
     assert (0, 1) in transform.bones and (4, 5) in transform.bones  # spine on pelvis, elbow on shoulder
-    for values in ({"upright": True}, {"streams": ["bones"]}):
+    assert transform.hands is None
+    assert SkeletonTable(layout="kinect20", streams=["distances"]).transform.hands == (7, 11)
+    assert SkeletonTable(layout="coco17", streams=["distances"]).transform.hands == (9, 10)  # its wrists
+    for values in ({"upright": True}, {"streams": ["bones"]}, {"streams": ["distances"]}):
         recipe = {"model": {"name": "stacked_rnn"}, "data": {"dataset": "poses"}, "skeleton": values}
         with pytest.raises(UserError, match="names joints, so `layout` must name the body: ntu25"):
             training.parse_recipe(recipe)

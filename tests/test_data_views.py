@@ -14,6 +14,7 @@ from keras_actrec.data import (
     ClipTransform,
     Record,
     Sampling,
+    SkeletonPreprocessor,
     SkeletonTransform,
     VideoError,
     _ahead,
@@ -291,6 +292,39 @@ def test_a_skeleton_sequence_has_one_view_and_is_read_when_its_turn_comes():
         ((sequence, mask),) = Skeletons(transform).views((Record("x", "x", 0), known))
         np.testing.assert_array_equal(sequence, transform(joints)[0])
         assert mask.sum() == 5
+
+
+def test_a_skeleton_sequence_is_seen_as_it_is_and_as_training_draws_it():
+    joints = np.random.default_rng(0).normal(size=(40, 1, 3, 3))
+    drawn = {"view": 30.0, "crop": 0.5, "speed": 0.5}
+    transform = SkeletonTransform(8, "resample", center=0, num_views=4, **drawn)
+    views = list(transform.views(joints))
+    assert len(views) == SkeletonPreprocessor("x", transform).num_views == 4
+    np.testing.assert_array_equal(views[0][0], transform(joints)[0])
+    for number in (1, 2, 3):
+        seen = transform(joints, np.random.default_rng(number))[0]
+        np.testing.assert_array_equal(views[number][0], seen)
+        assert np.abs(seen - views[0][0]).max() > 0.1
+    again = Skeletons(transform).views((Record("x", "x", 0), joints))
+    np.testing.assert_array_equal([view for view, _ in again], [view for view, _ in views])
+
+
+def test_no_view_of_a_skeleton_is_in_a_mirror_or_lacks_a_joint():
+    joints = np.random.default_rng(0).uniform(1, 2, (6, 1, 3, 3))
+    transform = SkeletonTransform(
+        6, "resample", center=None, mirror=((1, 2),), drop=0.9, scale=0.5, num_views=30
+    )
+    for view, _ in transform.views(joints):  # each a multiple of the sequence
+        share = view.reshape(6, 1, 3, 3) / joints
+        np.testing.assert_allclose(share, share[0, 0, 0, 0], rtol=1e-5)
+        assert 0.5 <= share[0, 0, 0, 0] <= 1.5
+
+
+def test_views_of_skeletons_that_are_all_alike_are_refused():
+    with pytest.raises(UserError, match="leave `num_views` out. Received: num_views=3"):
+        SkeletonTransform(8, num_views=3)
+    with pytest.raises(UserError, match="`num_views` must be"):
+        SkeletonTransform(8, num_views=0, view=30)
 
 
 @pytest.mark.parametrize(

@@ -139,8 +139,8 @@ class Skeletons:
         return len(_given(item))
 
     def views(self, item: Item) -> Iterator[View]:
-        """The sequence as a test looks at it."""
-        yield self.transform(_given(item))
+        """All views of the sequence that a test looks at."""
+        yield from self.transform.views(_given(item))
 
     def sized(self, frames: int) -> Self:
         return replace(self, transform=replace(self.transform, frames=frames))

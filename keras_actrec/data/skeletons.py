@@ -1,8 +1,8 @@
 """From joints of any length to sequences of one length."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +15,9 @@ from keras_actrec.errors import MisfitError, UserError
 
 _LENGTHS = ("pad", "resample")
 _MOST_SPEED = 9.0
+_MOST_VIEWS = 1000
 _DOWN = 1e-9  # nearer to straight down than this
-STREAMS = ("joints", "bones", "velocities", "bone_velocities", "posture")
+STREAMS = ("joints", "bones", "velocities", "bone_velocities", "posture", "distances")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class SkeletonTransform:
     `"joints"` are the coordinates and `"bones"` those relative to the joint that is the parent in `bones`;
     `"posture"` is relative to the place of `center` in the same frame, so that the way of the body is gone.
     `"velocities"` and `"bone_velocities"` are the steps of joints and bones from the frame before, 0 in the
-    first. What has no parent or no center is 0.
+    first. `"distances"` are how far away the two `hands` and `center` are in the same frame, which no turn
+    changes. What has no parent, no hand or no center is 0.
 
     A joint at exactly (0, 0, 0) is missing, such as all joints of a body that is absent: it stays zero,
     nothing is interpolated between it and a frame that has it (the nearer of the two is taken), and steps to
@@ -130,9 +132,11 @@ class SkeletonTransform:
         upright: joints at the upper and at the lower end of the trunk, two tuples, or `None`.
         streams: what is seen of each joint, of `STREAMS`, in this order.
         bones: pairs of joints, the parent first; needed by the streams of bones.
+        hands: two joints, such as the left and the right hand; needed by the stream of distances.
+        num_views: how often a test looks at a sequence, see `views`.
 
     Raises:
-        UserError: an argument out of range.
+        UserError: an argument out of range, or several views of which all would be alike.
 
     Reference:
         [Zhang et al., 2018](https://arxiv.org/abs/1807.04445).
@@ -157,9 +161,12 @@ class SkeletonTransform:
     upright: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     streams: tuple[str, ...] = ("joints",)
     bones: tuple[tuple[int, int], ...] = ()
+    hands: tuple[int, int] | None = None
+    num_views: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", whole("frames", self.frames))
+        object.__setattr__(self, "num_views", whole("num_views", self.num_views, 1, _MOST_VIEWS))
         if self.length not in _LENGTHS:
             raise UserError(
                 f"`length` must be one of {', '.join(_LENGTHS)}. Received: length={self.length!r}"
@@ -202,6 +209,13 @@ class SkeletonTransform:
             raise UserError(f"`crop` must be above 0 and at most 1. Received: crop={self.crop}")
         if not 0 <= self.speed <= _MOST_SPEED:
             raise UserError(f"`speed` must be from 0 to {_MOST_SPEED}. Received: speed={self.speed}")
+        drawn = ("view", "rotation", "shear", "scale", "speed")
+        if self.num_views > 1 and self.crop == 1 and not any(getattr(self, name) for name in drawn):
+            names = ", ".join(f"`{name}`" for name in drawn)
+            raise UserError(
+                f"views differ by what training draws, {names} or `crop`: set one, or leave `num_views` out. "
+                f"Received: num_views={self.num_views}"
+            )
 
     def _check_streams(self) -> None:
         streams = tuple(self.streams)
@@ -217,8 +231,15 @@ class SkeletonTransform:
         for name in streams:
             if name.startswith("bone") and not self.bones:
                 raise UserError(f"the stream {name!r} needs `bones`. Received: bones={self.bones}")
-        if "posture" in streams and self.center is None:
-            raise UserError("the stream 'posture' needs a `center`. Received: center=None")
+        for name in ("posture", "distances"):
+            if name in streams and self.center is None:
+                raise UserError(f"the stream {name!r} needs a `center`. Received: center=None")
+        if self.hands is not None:
+            object.__setattr__(self, "hands", tuple(self.hands))
+            if len(self.hands) != 2 or min(self.hands) < 0:
+                raise UserError(f"`hands` must be two joints. Received: hands={self.hands}")
+        elif "distances" in streams:
+            raise UserError("the stream 'distances' needs `hands`. Received: hands=None")
         if any(len(bone) != 2 for bone in self.bones) or min(sum(self.bones, ()), default=0) < 0:
             raise UserError(f"`bones` must be pairs of joints. Received: bones={self.bones}")
         # A joint that hangs on two has the first of them as its parent.
@@ -247,9 +268,29 @@ class SkeletonTransform:
 
         Raises:
             UserError: `joints` has another shape, holds what is not a number, or lacks a joint that `center`,
-                `align`, `mirror`, `torso`, `upright` or `bones` names.
+                `align`, `mirror`, `torso`, `upright`, `bones` or `hands` names.
         """
         return self.labeled(joints, 0, rng)[:2]  # whatever the label
+
+    def views(self, joints: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What a test looks at, whose answers are averaged: `num_views` times what a call gives.
+
+        The first one is the sequence as it is. Each other one is moved and taken in time as training would,
+        but never mirrored, and no joint is dropped: what is drawn depends on the number of the view alone.
+
+        Args:
+            joints: as for a call.
+
+        Yields:
+            What a call gives.
+
+        Raises:
+            UserError: as a call.
+        """
+        yield self(joints)
+        drawn = replace(self, mirror=None, drop=0.0)
+        for number in range(1, self.num_views):
+            yield drawn(joints, np.random.default_rng(number))
 
     def labeled(
         self, joints: np.ndarray, label: int, rng: np.random.Generator | None = None
@@ -317,6 +358,9 @@ class SkeletonTransform:
             "velocities": lambda: _steps(places, known),
             "bone_velocities": lambda: _steps(bones, ends),
             "posture": lambda: _posture(places, known, self._center),
+            "distances": lambda: _distances(
+                places, known, [(hand,) for hand in self.hands or ()] + [self._center]
+            ),
         }
         first, *others = (made[name]() for name in self.streams)
         return np.concatenate([first, scores, *others], axis=-1)
@@ -342,6 +386,7 @@ class SkeletonTransform:
             "torso": max((max(end) for end in self.torso or ()), default=0),
             "upright": max((max(end) for end in self.upright or ()), default=0),
             "bones": max((max(bone) for bone in self.bones), default=0),
+            "hands": max(self.hands or (0,)),
         }
         for name, value in largest.items():
             if value >= joints.shape[2]:
@@ -453,6 +498,11 @@ def _posture(places: np.ndarray, known: np.ndarray, center: tuple[int, ...]) -> 
     """Each body relative to its center in the same frame, 0 where one of both is missing."""
     there = known[:, :, list(center)].all(axis=-1, keepdims=True) & known
     return np.where(there[..., None], places - places[:, :, list(center)].mean(axis=2, keepdims=True), 0)
+
+
+def _distances(places: np.ndarray, known: np.ndarray, ends: Iterable[tuple[int, ...]]) -> np.ndarray:
+    """How far each joint is from ends of its body in the same frame, 0 where one of both is missing."""
+    return np.stack([np.linalg.norm(_posture(places, known, end), axis=-1) for end in ends], axis=-1)
 
 
 def _stretch(joints: np.ndarray, least: float, rng: np.random.Generator) -> np.ndarray:

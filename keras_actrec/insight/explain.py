@@ -241,7 +241,7 @@ def explain(
         shifts=Shifts(view.shown["shifts"].name, seen["shifts"]) if "shifts" in seen else None,
         self_attention=_attended(view, seen, spoke, cell),
         relations=relations,
-        views=getattr(recognizer.preprocessor, "num_views", 1),  # skeletons have one
+        views=recognizer.preprocessor.num_views,
     )
 
 

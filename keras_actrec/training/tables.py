@@ -180,8 +180,8 @@ class SkeletonTable(_Table):
     With `layout`, the name of a `body` such as `"coco17"`, joints have names: `center` is by default the
     body's own, else a joint's name or several, whose middle it is; `align = true` turns its hips,
     `mirror = true` swaps its left and right, `unit_size = "torso"` divides by the length of its trunk,
-    `upright = true` turns it upright, and `streams` have its bones: `["joints", "bones", "velocities",
-    "bone_velocities", "posture"]`, or some of them.
+    `upright = true` turns it upright, and `streams` have its bones and hands: `["joints", "bones",
+    "velocities", "bone_velocities", "posture", "distances"]`, or some of them.
     With `shown_as`, the name of another body, the model sees joints as those of that one, by name, so that
     it can start from a model of other data, or such a model from it; the other keys are then about that
     body. Without a layout joints are numbers. `center = "none"` leaves the origin where it is. `mirror` is
@@ -200,11 +200,13 @@ class SkeletonTable(_Table):
         unit_size: whether coordinates are divided by their spread, or with `"torso"` by the trunk's length.
         upright: whether the trunk of the first frame is turned upright.
         streams: what is seen of each joint, in this order: `"joints"`, `"bones"`, `"velocities"`,
-            `"bone_velocities"`, `"posture"`.
+            `"bone_velocities"`, `"posture"`, `"distances"`.
         bodies: so many persons, 1 to 64, those that move most; by default all, as the file has them.
         min_score: a joint with a lower score was not seen.
         gap: joints that were not seen for so many frames, or fewer, are filled in between; at most 10,000.
         scores: whether the model sees the scores too.
+        num_views: views of a sequence that a test averages: the sequence as it is, and others that are
+            turned, scaled, cropped and paced as training draws it, the same ones every time.
     """
 
     layout: str | None = None
@@ -230,6 +232,7 @@ class SkeletonTable(_Table):
     min_score: float = 0.0
     gap: int = 0
     scores: bool = False
+    num_views: int = 1
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -266,6 +269,7 @@ class SkeletonTable(_Table):
         changes["upright"] = self._trunk("upright") if self.upright else None
         bones = any("bone" in each for each in self.streams)
         changes["bones"] = self._named("streams").lines if bones else ()
+        changes["hands"] = self._named("streams").hands if "distances" in self.streams else None
         return _only(SkeletonTransform, self, **changes)
 
     def _trunk(self, key: str) -> tuple[tuple[int, ...], ...]:

@@ -43,8 +43,6 @@ class SkeletonPreprocessor:
         drawn: names of what changes frames at random in training; a sequence has none.
         whole: what to set in a recipe for samples without padding.
         every: frames from one step to the next.
-        num_views: how often a file is looked at.
-        has_views: whether that is more than once.
     """
 
     dataset: str
@@ -60,8 +58,16 @@ class SkeletonPreprocessor:
     drawn: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[str] = "skeleton.length='resample'"
     every: ClassVar[Literal[1]] = 1
-    num_views: ClassVar[Literal[1]] = 1
-    has_views: ClassVar[Literal[False]] = False
+
+    @property
+    def num_views(self) -> int:
+        """How often a file is looked at."""
+        return self.transform.num_views
+
+    @property
+    def has_views(self) -> bool:
+        """Whether a file is looked at more than once."""
+        return self.num_views > 1
 
     @property
     def body(self) -> Body | None:
@@ -97,7 +103,8 @@ class SkeletonPreprocessor:
     def protocol(self) -> str:
         """What is seen of a sequence, in words."""
         how = {"pad": "in the middle, shorter ones padded", "resample": "from the first frame to the last"}
-        return f"{self.transform.frames} steps {how[self.transform.length]}"
+        views = f", {self.num_views} times, turned and paced as in training" if self.has_views else ""
+        return f"{self.transform.frames} steps {how[self.transform.length]}{views}"
 
     def read(self, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
         """Read a file that holds one sequence: float32 `(T, D)` and mask bool `(T,)`.

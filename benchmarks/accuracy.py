@@ -73,7 +73,7 @@ class Experiment:
 
 DIFFERENCES, FRAMES, CLIPS = "differences of frames", "frames", "clips, from random weights"
 TURNED, STRAIGHT = "joints, turned in training", "joints, not turned"
-STREAMS, BEST = "joints, bones, velocities, turned", "EleAtt-GRU with what helps"
+STREAMS, BEST = "joints, bones, their steps, distances, turned", "EleAtt-GRU with what helps"
 NO_TURN = "skeleton.rotation=0.0"
 
 
@@ -337,7 +337,7 @@ EXPERIMENTS = {
                 "Northwestern-UCLA: skeletons of 10 actions, views 1 and 2, five folds by subject",
                 lines=(
                     *skeleton_lines("northwestern_ucla", "data.split=five_folds")[:2],
-                    Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=five_folds",), 1),
+                    Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=five_folds",)),
                 ),
                 folds=(0, 1, 2, 3, 4),
                 compare=((1, 0, GATE),),

@@ -96,15 +96,16 @@ FILES = {"stacked_rnn/chosen": "stacked_rnn/videos"}  # the recipe that a choice
 
 
 def built(name, changes):
-    """The recognizer of a recipe, and an input of one clip."""
+    """The recognizer of a recipe, and an input of one clip, as often as a test looks at it."""
     recipe = training.read_recipe(FILES.get(name, name), changes.split())
     indexed = [(Record(Path("a.npz"), "a", 0), JOINTS)] if recipe.skeleton else ()
     model, spec = prepare.build_model(recipe, len(CLASSES), indexed)
     shape = recipe.preprocessor.shape(indexed)
     steps = np.random.default_rng(0).integers(0, 255, shape).astype("float32")
     recognizer = Recognizer(model, CLASSES, recipe.preprocessor, spec=spec)
-    inputs = {recipe.preprocessor.name: steps[None]}
-    return recognizer, inputs | {"mask": np.ones((1, shape[0]), bool)} if spec.masked else steps[None]
+    views = np.stack([steps] * (recipe.preprocessor.num_views or 1))
+    inputs = {recipe.preprocessor.name: views}
+    return recognizer, inputs | {"mask": np.ones(views.shape[:2], bool)} if spec.masked else views
 
 
 def peak():

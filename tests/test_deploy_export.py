@@ -166,10 +166,10 @@ def test_how_files_are_read_is_said_without_what_is_drawn_or_left_to_a_default()
     assert said["sampling"]["hop"] == 8 and said["sampling"]["short"] == "mask"
     assert said["transform"]["short_side"] is None and said["transform"]["shrink"] == 20
     drawn = {"rotation": 9.0, "scale": 0.1, "view": 9.0, "shear": 0.1, "crop": 0.5, "speed": 0.5, "drop": 0.1}
-    joints = data.SkeletonTransform(frames=3, mirror=((0, 1),), velocity=True, **drawn)
+    joints = data.SkeletonTransform(frames=3, mirror=((0, 1),), velocity=True, num_views=2, **drawn)
     said = preprocessing(data.SkeletonPreprocessor("poses", joints), 4)["transform"]
     moved = {"center", "align", "unit_size", "torso", "upright"}
-    assert {*said} == {"frames", "length", "velocity", "streams", "bones", *moved}
+    assert {*said} == {"frames", "length", "velocity", "streams", "bones", "hands", *moved}
     assert said["frames"] == 4 and said["streams"] == ("joints", "velocities")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from keras_actrec.data.preprocessors import Preprocessor
 
 # Of skeletons what only a generator does; `ClipTransform.deterministic` has nothing of it.
-_DRAWN = ("rotation", "scale", "mirror", "swap", "view", "shear", "crop", "speed", "drop")
+_DRAWN = ("rotation", "scale", "mirror", "swap", "view", "shear", "crop", "speed", "drop", "num_views")
 _OF_CLIPS = ("size", "short_side", "crop", "num_crops", "shrink")
 
 

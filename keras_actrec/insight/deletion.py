@@ -50,8 +50,9 @@ def delete_joints(
 
     The response of a joint is that of `draw_gates`, a against its average over all files, the mean over the
     steps of a file, with all joints on: each file has an order of its own. A joint that is off is 0 at all
-    steps and in all streams, and the network, gates and all, answers to what is left. Joints that a file
-    never shows come last in each order.
+    steps and in all streams, and the network, gates and all, answers to what is left. In the stream of
+    distances the others still tell how far they are from a hand that is off. Joints that a file never shows
+    come last in each order.
 
     Args:
         recognizer: a model with a gate in its first layer, trained on skeletons.

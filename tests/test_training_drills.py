@@ -235,7 +235,7 @@ def test_a_second_process_is_refused_and_sigterm_of_the_command_is_one_line_and_
     file.write_text(training.parse_recipe(recipe).to_toml())
     command = ["train", str(file), "--data", str(data), "--out", str(out)]
     with subprocess.Popen(
-        [sys.executable, "-c", "from keras_actrec.cli.main import main; main()", *command],
+        [sys.executable, "-c", "from keras_actrec_program import main; main()", *command],
         env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

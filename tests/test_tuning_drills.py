@@ -215,7 +215,7 @@ def test_a_chief_and_workers_of_the_command_line_finish_a_study(launch, data, tm
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     study, out = write_study(tmp_path, [2, 3], epochs=5), tmp_path / "out"
-    tune = ("-c", "from keras_actrec.cli.main import main; main()", "tune", study, "--data", data)
+    tune = ("-c", "from keras_actrec_program import main; main()", "tune", study, "--data", data)
     roles = (*(("worker", "--id", f"worker-{n}") for n in (1, 2)), ("chief",))  # in any order
     started = [launch(*tune, "--out", out, "--address", address, "--role", *role) for role in roles]
     for process in started:
@@ -230,7 +230,7 @@ def test_a_chief_and_workers_of_the_command_line_finish_a_study(launch, data, tm
 def test_a_second_study_is_refused_and_sigterm_lets_the_trial_keep_its_place(launch, data, tmp_path):
     study, out = write_study(tmp_path, [2, 3], epochs=100_000), tmp_path / "out"
     command = ["tune", str(study), "--data", str(data), "--out", str(out)]
-    first = launch("-c", "from keras_actrec.cli.main import main; main()", *command)
+    first = launch("-c", "from keras_actrec_program import main; main()", *command)
     run = out / "trials" / "0" / "run"
     until((run / "history.csv").exists, first)
     second = CliRunner().invoke(app, [*command, "--resume"])
@@ -251,7 +251,7 @@ def test_a_second_study_is_refused_and_sigterm_lets_the_trial_keep_its_place(lau
 def test_a_file_in_the_place_of_the_trials_ends_a_study_on_two_workers_with_a_line(launch, data, tmp_path):
     study, out = write_study(tmp_path, [2, 3], epochs=2), tmp_path / "out"
     command = ["tune", str(study), "--data", str(data), "--out", str(out), "--workers", "2"]
-    process = launch("-c", "from keras_actrec.cli.main import main; main()", *command)
+    process = launch("-c", "from keras_actrec_program import main; main()", *command)
     until((out / "study.toml").exists, process)
     (out / "trials").touch()
     assert process.wait(LIMIT) == 1
@@ -275,7 +275,7 @@ def test_a_pipe_among_the_data_ends_a_study_on_two_workers_with_a_line(launch, d
     os.mkfifo(mine / "all_sqe" / "a01_s01_e00_v01.json")
     study, out = write_study(tmp_path, [2, 3], epochs=2), tmp_path / "out"
     command = ["tune", str(study), "--data", str(mine), "--out", str(out), "--workers", "2"]
-    process = launch("-c", "from keras_actrec.cli.main import main; main()", *command)
+    process = launch("-c", "from keras_actrec_program import main; main()", *command)
     assert process.wait(LIMIT) == 1
     text = (tmp_path / "log.txt").read_text()
     assert "Traceback" not in text

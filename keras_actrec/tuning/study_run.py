@@ -31,6 +31,16 @@ from keras_actrec.tuning.trial import CANNOT_READ, CANNOT_WRITE, failed
 
 # What a study that is gone on with must share; its budget, and how many trials it has, may change.
 _SAME = ("recipe", "overrides", "objective", "direction", "oracle", "seed", "repeat", "axes")
+# A process of a study loads as little of Keras as a command does: half of what it needs to start.
+_START = """
+import keras_actrec_program
+import keras_actrec
+from keras_actrec._backend_choice import lean_keras
+with lean_keras():
+    keras_actrec._load_keras()
+from keras_actrec.tuning.{module} import main
+main()
+"""
 _LOOK = 0.1  # seconds between looks at a trial's process
 _GRACE = 15  # seconds that a trial has for a checkpoint; Slurm and Kubernetes kill after thirty
 
@@ -258,8 +268,7 @@ def _deciding(study: Study, name: str) -> Any:
 
 
 def _command(module: str, job: Path) -> list[str]:
-    code = f"from keras_actrec.tuning.{module} import main; main()"
-    return [sys.executable, "-P", "-c", code, str(job)]
+    return [sys.executable, "-P", "-c", _START.format(module=module), str(job)]
 
 
 def _end(file: Path, reason: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def max_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: 
 
 
 def average_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> Tensor:
-    """As `stock.average_pool2d`, added in float32 at least.
+    """As `stock.average_pool2d`.
 
     XLA's own takes up to four times as long on CPUs.
     """

@@ -57,8 +57,10 @@ def max_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: 
 
 
 def average_pool2d(x: Tensor, size: Sequence[int], strides: Sequence[int], padding: str) -> Tensor:
-    """Mean of each window of `x (B, H, W, C)`, of what is inside."""
-    return ops.average_pool(x, size, strides, padding, "channels_last")
+    """Mean of each window of `x (B, H, W, C)`, of what is inside, added up in float32 at least."""
+    # In half precision TensorFlow's own adds up in it, on CPUs without instructions for it.
+    whole = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    return ops.cast(ops.average_pool(whole, size, strides, padding, "channels_last"), x.dtype)
 
 
 def batch_norm(

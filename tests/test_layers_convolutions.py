@@ -127,11 +127,13 @@ def test_the_first_of_equal_values_has_the_gradient_of_a_pooling(arguments):
     close(found, expected)
 
 
-def test_a_mean_in_half_precision_is_not_added_up_in_it():
-    layer = layers.AveragePooling2D(15, 15, dtype="bfloat16")  # 225 ones and more: steps of 1 or 2 by then
-    maps = np.random.default_rng(0).integers(64, 128, (2, 15, 15, 3)) / 64  # each of them a bfloat16
+@pytest.mark.parametrize("size", [15, 17])  # JAX has its own way up to 255 cells
+@pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", 8), ("float16", 11)])
+def test_a_mean_in_half_precision_is_not_added_up_in_it(dtype, bits, size):
+    layer = layers.AveragePooling2D(size, size, dtype=dtype)  # 225 ones and more: steps of 1 or 2 by then
+    maps = np.random.default_rng(0).integers(64, 128, (2, size, size, 3)) / 64  # exact in both
     found = ops.convert_to_numpy(ops.cast(layer(maps.astype("float32")), "float32"))
-    np.testing.assert_allclose(found[:, 0, 0], maps.mean((1, 2)), rtol=2**-8)
+    np.testing.assert_allclose(found[:, 0, 0], maps.mean((1, 2)), rtol=2.0**-bits)
 
 
 @pytest.mark.parametrize("name", ["MaxPooling2D", "AveragePooling2D"])

@@ -303,6 +303,18 @@ def test_sequences_of_joints_are_answered_and_those_of_other_joints_are_named(tm
         model.predict_video(tmp_path / "2.npz")
 
 
+def test_a_sequence_that_is_seen_ten_times_has_the_mean_of_these_answers(tmp_path):
+    transform = SkeletonTransform(8, "resample", center=None, view=90, crop=0.3, num_views=10)
+    preprocessor = SkeletonPreprocessor("poses", transform)
+    model = Recognizer(network("features", (15,)), CLASSES, preprocessor)
+    joints = np.random.default_rng(0).normal(0, 20, (30, 1, 5, 3)).astype("float32")
+    write_pose(tmp_path / "a.npz", joints)
+    answers = model.model.predict(np.stack([view for view, _ in transform.views(joints)]), verbose=0)
+    found = dict(model.predict_video(tmp_path / "a.npz"))
+    np.testing.assert_allclose([found[name] for name in CLASSES], answers.mean(axis=0), atol=1e-5)
+    assert np.abs(answers.mean(axis=0) - answers[0]).max() > 0.01
+
+
 def test_a_recording_with_several_labeled_actions_is_not_answered_as_one(tmp_path):
     root = trees.utkinect(tmp_path / "set")
     model = skeletons("utkinect", 20, read_dataset("utkinect", root).class_names)

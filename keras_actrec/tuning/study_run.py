@@ -31,7 +31,7 @@ from keras_actrec.tuning.trial import CANNOT_READ, CANNOT_WRITE, failed
 
 # What a study that is gone on with must share; its budget, and how many trials it has, may change.
 _SAME = ("recipe", "overrides", "objective", "direction", "oracle", "seed", "repeat", "axes")
-# A process of a study loads as little of Keras as a command does: half of what it needs to start.
+# A process of a study loads as little of Keras as a command does, see `lean_keras`.
 _START = """
 import keras_actrec_program
 import keras_actrec

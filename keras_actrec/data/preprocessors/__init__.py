@@ -26,7 +26,7 @@ __all__ = [
     "preprocessor_of",
 ]
 
-# What tells them apart, for people and for mypy: `files`, `name`, `cacheable`, `has_views`.
+# What tells them apart, for people and for mypy: `files`, `name`, `cacheable`.
 Preprocessor: TypeAlias = ClipPreprocessor | SkeletonPreprocessor | FeaturePreprocessor
 
 

@@ -6,8 +6,9 @@
     python benchmarks/accuracy.py ego_gestures --data FOLDER/index.csv --only tsm/own --only gsm/own
 
 The synthetic set is made here. FOLDER holds the set in its official layout, or the fight clips and index.csv
-(`path,label,group,fold`), or features of THETIS and index.csv (`path,label,group,split`). Nothing is chosen
-by the scores. A run that is in --out already is not repeated; with --only, the rows of other recipes stay.
+(`path,label,group,fold`), or features of THETIS and index.csv (`path,label,group,split`). own_poses.py writes
+poses and their index.csv. Nothing is chosen by the scores. A run that is in --out already is not repeated;
+with --only, the rows of other recipes stay.
 """
 
 import argparse
@@ -31,8 +32,8 @@ from keras_actrec.errors import UserError
 class Line:
     """A line of a table: a recipe with changes, in words, and what it sees.
 
-    The recipe `MODEL/chosen` is what `train` chooses for the data where no recipe is named. A line that takes
-    long may have fewer seeds than the others.
+    The recipe `MODEL/chosen` is what `train` chooses for the data where no recipe is named, but this model. A
+    line that takes long may have fewer seeds than the others.
     """
 
     words: str
@@ -125,6 +126,11 @@ SKELETON_PAIR = (
 GATE = "the gate"
 CHOSEN = "GRU in both directions, as `train` chooses without a recipe"
 SQUARES = "features of frames and small gray frames"
+PIXELS = "17 joints in pixels"
+POSES = (
+    Line("GRUs in both directions, as `train` chooses without a recipe", PIXELS, "stacked_rnn/chosen"),
+    Line("the same with gates, as it chooses for eleatt_rnn", PIXELS, "eleatt_rnn/chosen"),
+)
 EXPERIMENTS = {
     "synthetic": Experiment(
         tables=(
@@ -284,6 +290,29 @@ EXPERIMENTS = {
         chance=".10",
         pages=("eleatt_rnn",),
     ),
+    "own_poses_northwestern_ucla": Experiment(
+        tables=(
+            Table(
+                "Your own poses: Northwestern-UCLA as an estimator sees it, flat, five folds by subject",
+                lines=POSES,
+                folds=(0, 1, 2, 3, 4),
+            ),
+        ),
+        seeds=1,
+        chance=".10",
+        pages=("stacked_rnn",),
+    ),
+    "own_poses_utkinect": Experiment(
+        tables=(
+            Table(
+                "Your own poses: UTKinect-Action3D as an estimator sees it, flat, odd subjects train, even "
+                "ones test",
+                lines=POSES,
+            ),
+        ),
+        chance=".10",
+        pages=("stacked_rnn",),
+    ),
     "basic_motions": Experiment(
         tables=(
             Table(
@@ -368,7 +397,7 @@ def run_one(
     run, overrides = run_of(out, line, fold, seed), overrides_of(line, fold, seed)
     recipe: str | Path = line.recipe
     if line.recipe.endswith("/chosen"):
-        recipe, _, _ = training.choose_for_run(folder, run)
+        recipe, _, _ = training.choose_for_run(folder, run, model=line.recipe.removesuffix("/chosen"))
     values = training.read_recipe(recipe, overrides)
     if not (run / "model.keras").exists():
         training.train(values, folder, run, name=str(recipe), overrides=overrides, cache=out / "cache")

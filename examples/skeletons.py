@@ -24,7 +24,7 @@ for name, joint in {"wave left": 1, "wave right": 2, "kick": 4}.items():
         joints[:, 0, joint] += 40 * swing[:, None]
         write_pose(poses / name / f"{clip}.npz", joints, fps=30, names=JOINTS)
 
-recipe = training.read_recipe("eleatt_rnn/own", ["train.epochs=120", "skeleton.frames=30"])
+recipe = training.read_recipe("eleatt_rnn/own", ["train.epochs=40", "skeleton.frames=30"])
 run = training.train(recipe, poses, out)
 print(f"trained to a loss of {run.record['last_epoch']['loss']:.4f}")
 result = evaluation.evaluate(run.recognizer, poses)

@@ -237,3 +237,30 @@ def test_layers_are_timed_next_to_pytorch_and_their_operations_are_counted(monke
     forward = 3 * 8 * 16 + 4
     inputs = 2 * 7 * 16 + 4 * 16 + 4
     assert accelerator.operations_of(step) == 2 * 2 * (2 * forward + inputs)
+
+
+@pytest.mark.no_backend
+def test_poses_of_ones_own_are_where_a_camera_sees_the_joints(monkeypatch):
+    own_poses = program("own_poses", monkeypatch)
+    kinect, coco = own_poses.KINECT.joints, own_poses.COCO.joints
+    joints = np.zeros((4000, 1, 20, 3))
+    joints[..., 2] = 2.0  # meters in front of the camera
+    joints[:, 0, kinect.index("left_wrist")] = 0.4, 0.2, 2.0  # to the right of its axis, above it
+    joints[:, 0, kinect.index("head")] = 0.0, 0.6, 2.0
+    joints[:, 0, kinect.index("left_shoulder"), 0] = 0.2
+    joints[:, 0, kinect.index("right_shoulder"), 0] = -0.2
+    joints[-1] = 0  # nobody
+    found, scores = own_poses.seen(joints, np.random.default_rng(0))
+    assert found.shape == (4000, 1, 17, 2) and not found[-1].any() and not scores[-1].any()
+
+    def middle(name):
+        return np.median(found[:-1, 0, coco.index(name)], axis=0)
+
+    # 1000 pixels of focal length: 0.4 m at 2 m are 200 pixels; shoulders are 200 pixels apart.
+    np.testing.assert_allclose(middle("left_wrist"), [840, 260], atol=0.3)
+    np.testing.assert_allclose(middle("nose"), [640, 60], atol=0.3)
+    np.testing.assert_allclose(middle("left_eye"), [652, 60], atol=0.3)
+    np.testing.assert_allclose(middle("right_ear"), [616, 60], atol=0.3)
+    off = np.abs(found[:-1, 0, coco.index("nose")] - [640, 60]).max(axis=1) > 15
+    assert np.mean(scores[:-1] < 0.2) == pytest.approx(1 / 30, abs=0.002)
+    assert np.all(scores[:-1, 0, coco.index("nose")][off] == 0.1)

@@ -2,12 +2,14 @@
 
 import tomllib
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import trees
 from keras_actrec import training
 from keras_actrec.cli.main import app
+from keras_actrec.data import write_pose
 from keras_actrec.errors import UserError
 from keras_actrec.training import Facts, choose, look, parse_recipe, read_recipe
 
@@ -29,6 +31,8 @@ SHAPES = {
     "joints": Facts("poses", (15, 15), (80,) * 40, 0.0, found=40, depth=True),
     "features": Facts("features", (84,) * 12, (16,) * 1980, 0.0, found=1980, grouped=True),
     "flat joints": Facts("poses", (15, 15), (10,) * 40, 0.0, found=40),
+    "a body": Facts("poses", (15, 15), (80,) * 40, 0.0, found=40, depth=True, layout="mediapipe33"),
+    "two flat bodies": Facts("poses", (15, 15), (80,) * 40, 0.0, found=40, layout="openpose25", persons=2),
 }
 
 
@@ -46,6 +50,9 @@ def test_what_is_chosen_is_a_recipe_with_a_reason_for_each_value(facts, minutes)
     assert recipe.train.epochs >= 1 and recipe.train.warmup_epochs < recipe.train.epochs
     if recipe.clip:
         assert recipe.clip.frames * recipe.clip.frame_step <= max(2, max(facts.frames))
+
+
+SEEN_OF_A_BODY = ["joints", "bones", "velocities", "bone_velocities", "distances"]
 
 
 # By hand from the table at the head of training/choice.py.
@@ -68,7 +75,11 @@ def test_what_is_chosen_is_a_recipe_with_a_reason_for_each_value(facts, minutes)
         ("splits", {"train.keep": "last"}),
         ("all splits", {"train.keep": "best"}),
         ("folds", {"data.test_fold": "0"}),
-        ("joints", {"model.name": "stacked_rnn", "skeleton.frames": 80, "skeleton.rotation": 35.0}),
+        ("joints", {"model.name": "stacked_rnn", "skeleton.frames": 80, "skeleton.center": 0}),
+        ("joints", {"skeleton.streams": ["joints", "velocities"], "skeleton.rotation": 35.0}),
+        ("a body", {"skeleton.layout": "mediapipe33", "skeleton.align": True, "skeleton.view": 45.0}),
+        ("a body", {"skeleton.streams": SEEN_OF_A_BODY, "skeleton.bodies": 1}),
+        ("two flat bodies", {"skeleton.streams": SEEN_OF_A_BODY, "skeleton.bodies": 2}),
         ("features", {"model.name": "stacked_rnn", "features.frames": 8, "data.dataset": "features"}),
         ("flat joints", {"data.dataset": "poses", "skeleton.frames": 20}),
     ],
@@ -84,6 +95,31 @@ def test_what_the_data_does_not_need_is_not_chosen():
     assert "validation_fraction" not in choose(SHAPES["all splits"]).values["data"]
     assert "class_weights" not in choose(SHAPES["60 clips"]).values["train"]
     assert "test_fraction" not in choose(SHAPES["splits"]).values["data"]
+    assert "center" not in choose(SHAPES["a body"]).values["skeleton"]
+    for flat_or_unknown in ("joints", "flat joints", "two flat bodies"):
+        assert not {"align", "view"} & choose(SHAPES[flat_or_unknown]).values["skeleton"].keys()
+
+
+@pytest.mark.no_backend
+def test_a_graph_has_the_bones_of_the_data():
+    values = choose(SHAPES["two flat bodies"], model="st_gcn").values
+    assert (values["model"]["layout"], values["model"]["bodies"]) == ("openpose25", 2)
+    assert (values["skeleton"]["layout"], values["skeleton"]["bodies"]) == ("openpose25", 2)
+    parse_recipe(values)
+    with pytest.raises(UserError, match="st_gcn/own must know whose joints .* `audit` tells how to"):
+        choose(SHAPES["joints"], model="st_gcn")
+
+
+def test_a_passer_by_in_one_of_forty_files_is_no_second_person(tmp_path):
+    for number in range(40):
+        joints = np.full((9, 1, 5, 2), 300.0 + number)
+        write_pose(tmp_path / trees.CLASSES[number % 2] / f"{number}.npz", joints)
+    assert look(tmp_path).persons == 1
+    two = np.full((9, 2, 5, 2), 300.0) + [[[[0]], [[90]]]]
+    write_pose(tmp_path / trees.CLASSES[0] / "0.npz", two)
+    assert look(tmp_path).persons == 1
+    write_pose(tmp_path / trees.CLASSES[1] / "1.npz", two)
+    assert look(tmp_path).persons == 2
 
 
 @pytest.mark.no_backend

@@ -40,6 +40,9 @@ _GPU_SIZE = 224  # pixels; on a CPU as the recipe says
 _BATCHES = ((5000, 64), (1000, 32), (64, 16), (32, 8), (16, 4), (0, 2))  # from so many clips on, so many
 _BODIES = 2  # persons, where there are more than one in a file
 _GAP = 10  # frames in which a joint may be missing and is put on a line
+_STREAMS = ("joints", "bones", "velocities", "bone_velocities", "distances")  # of a known body
+_VIEW = 45.0  # degrees that the camera goes around in training, where it is known what is up
+_TURN = 35.0  # degrees about all axes, where it is not
 _UPDATES = 900  # of the weights, or what the time allows
 _EPOCHS = (8, 200)  # at least and at most
 # Clips that must be in the validation part for its best epoch to mean something. On a few dozen clips many
@@ -98,6 +101,11 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
     values = _recipe_of(recipe, facts.kind)
     if values is None:
         raise UserError(f"{recipe} does not take {facts.kind}: choose another model, or leave it out")
+    if "layout" in values["model"] and not facts.layout:
+        raise UserError(
+            f"{recipe} must know whose joints these are, and the files do not say it: `audit` tells how to, "
+            "or choose another model"
+        )
     reasons = {"model.name": why}
     for decide in (_data, _clip, _skeleton, _features, _train):
         for name, value, reason in decide(facts, values, minutes):
@@ -256,17 +264,26 @@ def _skeleton(facts: Facts, values: _Values, minutes: float) -> _Decisions:
     if facts.layout:
         yield "skeleton.layout", facts.layout, "whose joints the files have: its middle is the origin"
         yield "skeleton.center", None, ""
+        if "streams" in values["skeleton"]:
+            yield "skeleton.streams", list(_STREAMS), "bones and hands are known"
     else:
-        why = "the first joint, as the files do not say whose they are: `audit` tells how to"
+        why = "the first joint; the files do not say whose they are, which would help: `audit` tells how to"
         yield "skeleton.center", values["skeleton"].get("center", 0), why
+    if facts.depth and facts.layout:
+        yield "skeleton.align", True, "whichever way a person looks: the joints have depth"
+        yield "skeleton.view", _VIEW, "degrees that the camera goes around in training"
+    elif facts.depth:
+        yield "skeleton.rotation", _TURN, "degrees, turned in training: the joints have depth"
     if facts.persons > 1:
-        yield "skeleton.bodies", _BODIES, f"of up to {facts.persons} persons those that move most"
+        bodies, why = _BODIES, f"of up to {facts.persons} persons those that move most"
     else:
-        yield "skeleton.bodies", 1, "a file has one person: of more in a new one who moves most"
+        bodies, why = 1, "a file has one person: of more in a new one who moves most"
+    yield "skeleton.bodies", bodies, why
+    if "layout" in values["model"]:  # of a graph of joints
+        yield "model.layout", facts.layout, "whose bones are the graph"
+        yield "model.bodies", bodies, "as there are persons"
     if facts.missing:
         yield "skeleton.gap", _GAP, f"frames that are bridged where joints are missing, {facts.missing:.1%}"
-    if facts.depth:
-        yield "skeleton.rotation", 35.0, "degrees, turned in training: the joints have depth"
 
 
 def _features(facts: Facts, values: _Values, minutes: float) -> _Decisions:

@@ -32,8 +32,8 @@ from keras_actrec.errors import UserError
 class Line:
     """A line of a table: a recipe with changes, in words, and what it sees.
 
-    The recipe `MODEL/chosen` is what `train` chooses for the data where no recipe is named, but this model. A
-    line that takes long may have fewer seeds than the others.
+    The recipe `MODEL/chosen` is what `train` chooses for the data where no recipe is named, if this
+    model is asked for. A line that takes long may have fewer seeds than the others.
     """
 
     words: str
@@ -293,7 +293,7 @@ EXPERIMENTS = {
     "own_poses_northwestern_ucla": Experiment(
         tables=(
             Table(
-                "Your own poses: Northwestern-UCLA as an estimator sees it, flat, five folds by subject",
+                "Your own poses: Northwestern-UCLA as an estimator sees it, flat, views 1 and 2, five folds",
                 lines=POSES,
                 folds=(0, 1, 2, 3, 4),
             ),

@@ -6,7 +6,7 @@
 It stands in for poses of one's own, of which no set may be shipped: what `train` chooses for them is measured
 on it. A joint is where a camera at Kinect's place sees it, give or take two pixels; one of thirty is off by
 forty and has a low score, as one that an estimator had to guess. Eyes, ears and nose, which Kinect does not
-have, are drawn around its head.
+have, are drawn around its head; a joint that Kinect missed lies in the middle of the picture.
 """
 
 import argparse
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the set")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True)
     manifest = data.read_set(arguments.data, dataset=arguments.set, split=SPLITS[arguments.set])
     rng, rows = np.random.default_rng(0), []
     for number, record in enumerate(manifest.records):

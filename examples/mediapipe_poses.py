@@ -41,7 +41,7 @@ for name, joint in {"wave left": "left_wrist", "wave right": "right_wrist", "kic
 
 facts = training.look(poses)  # it sees by itself that 33 joints of 4 numbers are MediaPipe's
 choice = training.choose(facts, model="eleatt_rnn")  # without a name, a plain GRU in both directions
-choice.values["train"]["epochs"] = 120
+choice.values["train"]["epochs"] = 20
 print(choice.summary)
 training.train(training.parse_recipe(choice.values), poses, out)
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from tempfile import mkdtemp
 
-import keras
 import numpy as np
 
-from keras_actrec import evaluation, training
+from keras_actrec import evaluation, insight, training
 from keras_actrec.data import write_pose
 
 JOINTS = ("nose", "left wrist", "right wrist", "left ankle", "right ankle")
@@ -24,15 +23,15 @@ for name, joint in {"wave left": 1, "wave right": 2, "kick": 4}.items():
         joints[:, 0, joint] += 40 * swing[:, None]
         write_pose(poses / name / f"{clip}.npz", joints, fps=30, names=JOINTS)
 
-recipe = training.read_recipe("eleatt_rnn/own", ["train.epochs=40", "skeleton.frames=30"])
+changes = ["model.units=32", "train.epochs=40", "train.batch_size=6", "skeleton.frames=30"]
+recipe = training.read_recipe("eleatt_rnn/own", changes)
 run = training.train(recipe, poses, out)
 print(f"trained to a loss of {run.record['last_epoch']['loss']:.4f}")
 result = evaluation.evaluate(run.recognizer, poses)
 print(f"top-1 on {result.videos} sequences that it has not seen: {result.top1:.2f} (chance is 0.33)")
 
 # The gate multiplies every element of the input by a number between 0 and 1. For which joints is it open?
-steps, _ = run.recognizer.read(next((poses / "kick").glob("*.npz")))
-gates = keras.ops.convert_to_numpy(run.recognizer.model.get_layer("temporal")(steps[None])["gates"])[0]
+gates = insight.explain(run.recognizer, poses / "kick" / "0.npz").gates
 response = (gates / gates.mean(axis=-1, keepdims=True)).mean(axis=0).reshape(len(JOINTS), -1).sum(axis=-1)
 for joint, value in sorted(zip(JOINTS, response, strict=True), key=lambda pair: -pair[1]):
     print(f"{joint}: {value:.2f}")

@@ -106,8 +106,10 @@ def test_a_graph_has_the_bones_of_the_data():
     assert (values["model"]["layout"], values["model"]["bodies"]) == ("openpose25", 2)
     assert (values["skeleton"]["layout"], values["skeleton"]["bodies"]) == ("openpose25", 2)
     parse_recipe(values)
-    with pytest.raises(UserError, match="st_gcn/own must know whose joints .* `audit` tells how to"):
+    with pytest.raises(UserError, match="st_gcn/own must know whose joints .* poses.toml"):
         choose(SHAPES["joints"], model="st_gcn")
+    with pytest.raises(UserError, match="st_gcn/own does not take features"):
+        choose(SHAPES["features"], model="st_gcn")
 
 
 def test_a_passer_by_in_one_of_forty_files_is_no_second_person(tmp_path):

@@ -41,17 +41,19 @@ _BATCHES = ((5000, 64), (1000, 32), (64, 16), (32, 8), (16, 4), (0, 2))  # from 
 _BODIES = 2  # persons, where there are more than one in a file
 _GAP = 10  # frames in which a joint may be missing and is put on a line
 _STREAMS = ("joints", "bones", "velocities", "bone_velocities", "distances")  # of a known body
-_VIEW = 45.0  # degrees that the camera goes around in training, where it is known what is up
-_TURN = 35.0  # degrees about all axes, where it is not
+_VIEW = 45.0  # degrees that the camera goes around in training, about y, of a known body
+_TURN = 35.0  # degrees about all axes, of another one
 _UPDATES = 900  # of the weights, or what the time allows
 _EPOCHS = (8, 200)  # at least and at most
 # Clips that must be in the validation part for its best epoch to mean something. On a few dozen clips many
 # epochs are equally good, the first of them is kept, and what was set aside is missed in training.
 _VALIDATED = 150
 _UNEVEN = 2  # times as many clips in the largest class as in the smallest
-# Seconds on one core: of a frame that is decoded and run through the network once, and of a clip in an epoch.
+# Seconds on one core: of a frame that is decoded and run through the network once, of a clip in an epoch, and
+# of a step of one where the model takes sequences.
 _FRAME_SECONDS = 0.010
-_CLIP_SECONDS = {"clip": 0.4, "features": 0.012, "sequence": 0.004}
+_CLIP_SECONDS = {"clip": 0.4, "features": 0.012}
+_STEP_SECONDS = 0.0002
 _GPU = 20  # times as fast as one core
 
 
@@ -103,8 +105,8 @@ def choose(facts: Facts, *, model: str | None = None, minutes: float = 15.0) -> 
         raise UserError(f"{recipe} does not take {facts.kind}: choose another model, or leave it out")
     if "layout" in values["model"] and not facts.layout:
         raise UserError(
-            f"{recipe} must know whose joints these are, and the files do not say it: `audit` tells how to, "
-            "or choose another model"
+            f"{recipe} must know whose joints these are, and the files do not say it: write it into "
+            "poses.toml beside the classes, as layout = 'coco17', or choose another model"
         )
     reasons = {"model.name": why}
     for decide in (_data, _clip, _skeleton, _features, _train):
@@ -135,7 +137,8 @@ def _recipe_of(name: str, kind: Kind) -> dict[str, dict[str, Any]] | None:
     values = read_toml(find_recipe(name))
     if values["data"].get("dataset", "videos") == kind:
         return values
-    if kind != "features" or zoo.spec(values["model"]["name"]).input == "clip":
+    joints = "layout" in values["model"]  # whose graph it is
+    if kind != "features" or joints or zoo.spec(values["model"]["name"]).input == "clip":
         return None
     for key in ("backbone", "pixels"):  # of frames
         values["model"].pop(key, None)
@@ -267,7 +270,7 @@ def _skeleton(facts: Facts, values: _Values, minutes: float) -> _Decisions:
         if "streams" in values["skeleton"]:
             yield "skeleton.streams", list(_STREAMS), "bones and hands are known"
     else:
-        why = "the first joint; the files do not say whose they are, which would help: `audit` tells how to"
+        why = "the first joint; the files do not say whose they are, which would help: see poses.toml"
         yield "skeleton.center", values["skeleton"].get("center", 0), why
     if facts.depth and facts.layout:
         yield "skeleton.align", True, "whichever way a person looks: the joints have depth"
@@ -275,9 +278,9 @@ def _skeleton(facts: Facts, values: _Values, minutes: float) -> _Decisions:
     elif facts.depth:
         yield "skeleton.rotation", _TURN, "degrees, turned in training: the joints have depth"
     if facts.persons > 1:
-        bodies, why = _BODIES, f"of up to {facts.persons} persons those that move most"
+        bodies, why = _BODIES, f"of {facts.persons} persons in a file those that move most"
     else:
-        bodies, why = 1, "a file has one person: of more in a new one who moves most"
+        bodies, why = 1, "nearly all files have one person: of more it is who moves most"
     yield "skeleton.bodies", bodies, why
     if "layout" in values["model"]:  # of a graph of joints
         yield "model.layout", facts.layout, "whose bones are the graph"
@@ -322,7 +325,8 @@ def _reading_seconds(facts: Facts, values: _Values) -> float:
 
 
 def _epoch_seconds(facts: Facts, values: _Values) -> float:
-    seconds = _CLIP_SECONDS[zoo.spec(values["model"]["name"]).input]
+    table = next(values[name] for name in ("clip", "skeleton", "features") if name in values)
+    seconds = _CLIP_SECONDS.get(zoo.spec(values["model"]["name"]).input, _STEP_SECONDS * table["frames"])
     return facts.clips * seconds / (_GPU if facts.gpu else 1)
 
 

@@ -349,6 +349,13 @@ EXPERIMENTS = {
                 lines=(
                     *skeleton_lines("northwestern_ucla", "data.split=view1_view2"),
                     Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=view1_view2",)),
+                    Line(
+                        "ST-GCN, the yardstick",
+                        "joints and their steps, turned in training",
+                        "st_gcn/northwestern_ucla",
+                        ("data.split=view1_view2",),
+                        most_seeds=1,
+                    ),
                 ),
                 compare=(
                     (1, 0, GATE),

@@ -351,7 +351,7 @@ EXPERIMENTS = {
                     Line(BEST, STREAMS, "eleatt_rnn/best", ("data.split=view1_view2",)),
                     Line(
                         "ST-GCN, the yardstick",
-                        "joints and their steps, turned in training",
+                        TURNED,
                         "st_gcn/northwestern_ucla",
                         ("data.split=view1_view2",),
                         most_seeds=1,

@@ -134,6 +134,14 @@ def test_less_time_means_fewer_epochs_and_fewer_frames():
 
 
 @pytest.mark.no_backend
+def test_longer_sequences_take_longer():
+    short, long = (Facts("poses", (900,) * 10, (frames,) * 9000, 0.0, found=9000) for frames in (20, 80))
+    assert choose(short, minutes=3).values["train"]["epochs"] == 5  # 180 s at 9000 x 20 x 0.0002 s an epoch
+    assert choose(long, minutes=3).values["train"]["epochs"] == 1
+    assert "20 frames in the middle: about 3 min" in choose(short, minutes=3).summary
+
+
+@pytest.mark.no_backend
 @pytest.mark.parametrize("model", ["hman", "gsm", "strn", "cham"])
 def test_a_model_can_be_named(model):
     values = choose(SHAPES["60 clips"], model=model).values

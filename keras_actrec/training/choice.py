@@ -270,7 +270,7 @@ def _skeleton(facts: Facts, values: _Values, minutes: float) -> _Decisions:
         if "streams" in values["skeleton"]:
             yield "skeleton.streams", list(_STREAMS), "bones and hands are known"
     else:
-        why = "the first joint; the files do not say whose they are, which would help: see poses.toml"
+        why = "the first joint; layout = ... in poses.toml would say whose joints these are, which helps"
         yield "skeleton.center", values["skeleton"].get("center", 0), why
     if facts.depth and facts.layout:
         yield "skeleton.align", True, "whichever way a person looks: the joints have depth"

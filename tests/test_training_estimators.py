@@ -136,7 +136,7 @@ def test_joints_of_nobody_s_body_are_trained_on_by_number_and_the_audit_says_wha
     assert "18 joints, maybe openpose18: skeleton.layout of the recipe, or layout = " in out
     choice = training.choose(training.look(data))
     assert choice.values["skeleton"]["center"] == 0 and "layout" not in choice.values["skeleton"]
-    assert "do not say whose they are" in choice.reasons["skeleton.center"]
+    assert "layout = ... in poses.toml would say whose joints these are" in choice.reasons["skeleton.center"]
     (data / "poses.toml").write_text('layout = "openpose18"')
     assert training.choose(training.look(data)).values["skeleton"]["layout"] == "openpose18"
     records = read_dataset("poses", data).records

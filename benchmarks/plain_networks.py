@@ -155,6 +155,19 @@ class Lite0(nn.Module):
         return self.network((frames.permute(0, 3, 1, 2) - 127) / 128)
 
 
+class TSN(nn.Module):
+    """TSN on EfficientNet-Lite0: logits of clips `(B, T, H, W, 3)`, averaged over the frames."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.frames = Lite0()
+        self.classifier = nn.Sequential(nn.Dropout(0.8), nn.Linear(1280, classes))
+
+    def forward(self, clips):
+        x = self.frames(clips.flatten(0, 1)).mean((2, 3)).unflatten(0, clips.shape[:2])
+        return self.classifier(x).mean(1)
+
+
 class Residual(nn.Module):
     """A bottleneck of ResNet-50, its stride in the first convolution; maybe with the frame before."""
 

@@ -2,10 +2,11 @@
 
     KERAS_BACKEND=torch python benchmarks/whole_networks.py [--json FILE] [--repeats N] [--only NAME ...]
 
-A training step of GSM on BN-Inception and of STRN, and answers of GSM and EfficientNet-Lite0; folded is as a
-stream has it, and extracts is as `extract` does. Prints the ratio of the medians of the CPU time, one thread,
-below 1 where ours is faster; other programs disturb it less than wall time. Each comparison has its own
-process: in memory that training has left behind, plain PyTorch runs Lite0 in half of the time.
+A training step of GSM on BN-Inception, of TSN on EfficientNet-Lite0 and of STRN, and answers of GSM and
+EfficientNet-Lite0; folded is as a stream has it, and extracts is as `extract` does. Prints the ratio of the
+medians of the CPU time, one thread, below 1 where ours is faster; other programs disturb it less than wall
+time. Each comparison has its own process: in memory that training has left behind, plain PyTorch runs Lite0
+in half of the time.
 """
 
 import argparse
@@ -80,6 +81,11 @@ def lite0():
     return ours, plain_networks.Lite0()
 
 
+def tsn():
+    """TSN on EfficientNet-Lite0, ours and theirs."""
+    return zoo.build("tsn", CLASSES, backbone="efficientnet_lite0"), plain_networks.TSN(CLASSES)
+
+
 def strn():
     """STRN on ResNet-50, ours and theirs, for clips of two frames."""
     return zoo.build("strn", CLASSES), plain_networks.STRN(CLASSES, 2)
@@ -92,6 +98,7 @@ CASES = {
     "gsm answers, folded, 2 x 8 frames": (gsm, folded, (2, 8)),
     "efficientnet_lite0 answers, 16 frames": (lite0, answering, (16,)),
     "efficientnet_lite0 extracts, 16 frames": (lite0, extracting, (16,)),
+    "tsn on efficientnet_lite0 training, 2 x 8 frames": (tsn, training, (2, 8)),
     "strn training, 4 x 2 frames": (strn, training, (4, 2)),
 }
 

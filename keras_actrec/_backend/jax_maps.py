@@ -42,12 +42,7 @@ def depthwise_conv2d(x: Tensor, kernel: Tensor, stride: int, bias: Tensor | None
     """
     if jax.default_backend() != "cpu":
         return stock.depthwise_conv2d(x, kernel, stride, bias)
-    size = kernel.shape[0]
-    windows = _Windows(x.shape, (size, size), (stride, stride), "same")
-    taps = zip(windows.of(x), [kernel[i, j, :, 0] for i in range(size) for j in range(size)], strict=True)
-    total: Any = 0
-    for cells, tap in taps:
-        total = total + cells * tap
+    total = _depthwise(x, keras.ops.convert_to_tensor(kernel)[..., 0], stride)
     return total if bias is None else total + bias
 
 
@@ -96,7 +91,7 @@ class _Windows:
 
     def of(self, x: Any, outside: float = 0.0) -> Iterator[Any]:
         """For each cell of a window what all windows have there, `(B, H', W', C)`."""
-        x = self._pad(x, outside)
+        x = self.pad(x, outside)
         for starts in self._starts():
             rows, columns = (
                 slice(start, start + span, by)
@@ -104,12 +99,37 @@ class _Windows:
             )
             yield x[:, rows, columns]
 
-    def _pad(self, x: Any, outside: float) -> Any:
+    def of_rows(self, padded: Any, image: Any, images: int, row: Any) -> Iterator[Any]:
+        """As `of`, of one row of windows of some images, `(images, 1, W', C)`."""
+        (down, right), span = self._strides, self._spans[1]
+        lines = [
+            lax.dynamic_slice(padded, (image, row * down + i, 0, 0), (images, 1, *padded.shape[2:]))
+            for i in range(self._size[0])
+        ]
+        for i, j in self._starts():
+            yield lines[i][:, :, j : j + span : right]
+
+    def pad(self, x: Any, outside: float = 0.0) -> Any:
+        """The maps with what windows see around them."""
         return jnp.pad(x, ((0, 0), *self._pads, (0, 0)), constant_values=outside)
+
+    def apart(self, parts: Any) -> Any:
+        """What each window has, `(B, H', W', C)`, in maps with zeros around it.
+
+        There, windows of stride 1 are as many as cells of the maps, and each sees what those windows have
+        that its cell is in, the first of them last.
+        """
+        pads = [
+            (length - 1 - pad, side + pad - 1 - (count - 1) * by, by - 1)
+            for length, (pad, _), side, count, by in zip(
+                self._size, self._pads, self._sides, parts.shape[1:3], self._strides, strict=True
+            )
+        ]
+        return lax.pad(parts, jnp.zeros((), parts.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
 
     def reduce(self, x: Any, combine: Callable[[Any, Any], Any], outside: float = 0.0) -> Any:
         """All cells of a window in one, `(B, H', W', C)`: those of its rows first, then of its columns."""
-        x = self._pad(x, outside)
+        x = self.pad(x, outside)
         sides = zip(self._size, self._spans, self._strides, strict=True)
         for axis, (length, span, by) in enumerate(sides, start=1):
             cells = (lax.slice_in_dim(x, i, i + span, by, axis) for i in range(length))
@@ -129,6 +149,54 @@ class _Windows:
             total = total + lax.pad(part, jnp.zeros((), part.dtype), [(0, 0, 0), *around, (0, 0, 0)])
         (top, _), (left, _) = self._pads
         return total[:, top : top + self._sides[0], left : left + self._sides[1]]
+
+
+def _sum_of_taps(windows: "_Windows", x: Any, kernel: Any) -> Any:
+    """A depthwise convolution with `kernel (K, K, C)`."""
+    total: Any = 0
+    for cells, tap in zip(windows.of(x), kernel.reshape(-1, kernel.shape[-1]), strict=True):
+        total = total + cells * tap
+    return total
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _depthwise(x: Any, kernel: Any, stride: int) -> Any:
+    return _sum_of_taps(_Windows(x.shape, kernel.shape[:2], (stride, stride), "same"), x, kernel)
+
+
+def _depthwise_forward(x: Any, kernel: Any, stride: int) -> tuple[Any, tuple[Any, Any]]:
+    return _depthwise(x, kernel, stride), (x, kernel)
+
+
+def _depthwise_backward(stride: int, kept: tuple[Any, Any], delta: Any) -> tuple[Any, Any]:
+    """The gradient by the maps is a convolution too; that by the kernel is gathered row by row.
+
+    Of a sum over whole maps, which JAX would make of the latter, XLA computes the products first and then the
+    sum of a channel at a time: five times as long, with K * K maps in memory.
+    """
+    x, kernel = kept
+    windows = _Windows(x.shape, kernel.shape[:2], (stride, stride), "same")
+    apart = windows.apart(delta)
+    around = _Windows(apart.shape, kernel.shape[:2], (1, 1), "valid")
+    by_x = _sum_of_taps(around, apart, kernel[::-1, ::-1])
+
+    padded, rows = windows.pad(x), delta.shape[1]
+    # An image at a time fits the caches; a batch that is spread over devices is not to be gathered for that.
+    images = 1 if jax.device_count() == 1 else len(x)
+
+    def add(step: Any, sums: Sequence[Any]) -> tuple[Any, ...]:
+        image, row = step // rows * images, step % rows
+        below = lax.dynamic_slice(delta, (image, row, 0, 0), (images, 1, *delta.shape[2:]))
+        seen = windows.of_rows(padded, image, images, row)
+        return tuple(total + cells * below for total, cells in zip(sums, seen, strict=True))
+
+    zeros = jnp.zeros((images, 1, *delta.shape[2:]), jnp.promote_types(delta.dtype, "float32"))
+    sums = lax.fori_loop(0, len(x) // images * rows, add, (zeros,) * kernel[..., 0].size)
+    taps = [lax.optimization_barrier(total).sum((0, 1, 2)) for total in sums]
+    return by_x, jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
+
+
+_depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))

@@ -67,10 +67,10 @@ def draw(release, version, path):
         axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8, bbox=ground)
     axes.axvline(1, color="0.3", linewidth=1)
     axes.set_yticks(range(len(names)), [name.removesuffix(peer) for name in names])
-    axes.set_xlabel("CPU time, ours / plain PyTorch, one thread (shorter is faster)")
+    figure.supxlabel("CPU time, ours / plain PyTorch, one thread (shorter is faster)", fontsize=10)
     figure.suptitle(f"keras_actrec {version}", x=0.01, ha="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.12)
+    axes.margins(x=0.12, y=0.01)
     figure.legend(frameon=False, loc="outside upper right", ncols=len(release))
     figure.savefig(path, dpi=150)
 

@@ -98,7 +98,7 @@ CASES = {
     "gsm answers, folded, 2 x 8 frames": (gsm, folded, (2, 8)),
     "efficientnet_lite0 answers, 16 frames": (lite0, answering, (16,)),
     "efficientnet_lite0 extracts, 16 frames": (lite0, extracting, (16,)),
-    "tsn on efficientnet_lite0 training, 2 x 8 frames": (tsn, training, (2, 8)),
+    "tsn on Lite0 training, 2 x 8 frames": (tsn, training, (2, 8)),
     "strn training, 4 x 2 frames": (strn, training, (4, 2)),
 }
 

@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import time
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,24 +112,6 @@ def test_a_program_that_was_not_written_to_its_end_is_removed(caches):
         os.utime(folder / name, (hour, hour))
     assert kept() == str(folder)
     assert {path.name for path in folder.iterdir()} == {"whole-cache", "whole-atime", "now-cache"}
-
-
-@on_jax
-def test_the_second_training_compiles_nothing_and_comes_to_the_same_bits(run_python, tmp_path):
-    for number in range(12):
-        file = tmp_path / "poses" / "ab"[number % 2] / f"{number}.npy"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.save(file, np.random.default_rng(number).random((6, 17, 2)))
-    command = ("-m", "keras_actrec", "train", "--data", "poses", "--set", "train.epochs=1")
-    kept, weights = [], []
-    for out in ("first", "second"):
-        more = ("--set", "model.units=4", "--out", out)
-        run = run_python(*command, *more, XDG_CACHE_HOME=tmp_path, JAX_ENABLE_COMPILATION_CACHE=None)
-        assert run.returncode == 0, run.stderr
-        kept.append({path.name for path in tmp_path.glob("keras_actrec/*/jit_*")})
-        weights.append(zipfile.ZipFile(tmp_path / out / "model.keras").read("model.weights.h5"))
-    assert any(name.startswith("jit_train_step-") for name in kept[0]), sorted(kept[0])
-    assert kept[0] == kept[1] and weights[0] == weights[1]
 
 
 def test_the_second_command_compiles_nothing_and_answers_the_same(run_python, tmp_path):

@@ -14,10 +14,9 @@ def demo(
     ] = Path("runs/demo"),
 ) -> None:
     """Train HM-AN and the frame average on clips whose class is the order of their frames."""
-    from keras_actrec import _backend, insight
+    from keras_actrec import insight
     from keras_actrec.cli._progress import progress_bars
 
-    _backend.keep_programs()
     with progress_bars() as progress:
         page, evaluations = insight.demo(out, progress=progress)
     for evaluation in evaluations:

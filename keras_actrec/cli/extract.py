@@ -72,7 +72,7 @@ def extract(
     verify: Verify = False,
 ) -> None:
     """Write a .npy of feature maps, or of decoded frames, for every video."""
-    from keras_actrec import _backend, training
+    from keras_actrec import training
     from keras_actrec.cli._progress import progress_bars
     from keras_actrec.cluster import joined
 
@@ -90,7 +90,6 @@ def extract(
             raise UserError(f"--{option} does not go with --recipe: change the recipe with --set")
         overrides = [*(set_ or []), *skipping(on_error, max_skipped)]
         values = training.read_recipe(recipe, overrides, tell=say)
-    _backend.keep_programs()
     with joined(ray) as cluster, progress_bars() as progress:
         pairs, skipped = training.extract(
             values,

@@ -60,13 +60,11 @@ def train(
 
     Ctrl-C and SIGTERM end it at the next batch, with a checkpoint: the same command goes on from there.
     """
-    from keras_actrec import _backend, evaluation, training
+    from keras_actrec import evaluation, training
     from keras_actrec.cli._choice import print_choice
     from keras_actrec.cli._progress import progress_bars
 
     training.join_processes()
-    if _backend.process()[1] == 1:  # of many, each would find others
-        _backend.keep_programs()
     if recipe is not None and (model is not None or minutes is not None):
         raise UserError("--model and --minutes are for a choice: leave them out, or the recipe")
     overrides = [*(set_ or []), *skipping(on_error, max_skipped)]

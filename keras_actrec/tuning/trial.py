@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from keras_actrec import _backend, evaluation, training
+from keras_actrec import evaluation, training
 from keras_actrec._children import end_with_parent
 from keras_actrec._files import is_disk_full, write_json
 from keras_actrec.data import Record, VideoError
@@ -109,7 +109,6 @@ def _print_progress(stage: str, done: float, total: int, text: str = "") -> None
 def main() -> None:
     """Runs the trial whose job is in the file that the command line names."""
     end_with_parent(wait_for_parent)
-    _backend.keep_programs()
     file = Path(sys.argv[1])
     job = json.loads(file.read_text(encoding="utf-8"))
     try:

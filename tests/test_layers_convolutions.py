@@ -82,6 +82,12 @@ def test_depthwise_convolutions_are_those_of_keras(size, stride):
     close(*(outputs_and_gradients(layer, MAPS) for layer in (ours, stock)), 2e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone gathers it in another way")
+def test_depthwise_convolutions_of_a_batch_that_devices_share_are_those_of_keras(monkeypatch):
+    monkeypatch.setattr("jax.device_count", lambda: 2)
+    test_depthwise_convolutions_are_those_of_keras(3, 2)
+
+
 def test_a_point_convolution_with_strides_is_that_of_the_maps_between_them():
     # Keras on PyTorch 2.13 gives it a wrong gradient by the kernel.
     layer = pair_of("Conv2D", 6, 1, (2, 3), "same")[1]
